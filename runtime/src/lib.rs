@@ -1,0 +1,11 @@
+//! What every long-running process of workspacefs does alike: structured logs, the shutdown signal, and the HTTP port
+//! with `/healthz`, `/readyz` and `/metrics`. Nothing here knows Kubernetes or CSI, and nothing is global but the log
+//! subscriber.
+
+pub mod http;
+pub mod logging;
+pub mod readiness;
+pub mod shutdown;
+
+pub use readiness::{Gate, Readiness};
+pub use tokio_util::sync::CancellationToken;
