@@ -1,0 +1,45 @@
+# Thin targets over `cargo xtask`. `make help` prints this list from the comments behind the targets.
+export WSFS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/workspacefs
+export CARGO_TARGET_DIR ?= $(WSFS_CACHE)/target
+export GOCACHE ?= $(WSFS_CACHE)/go-build
+SUITE ?= shared
+XTASK := cargo xtask
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test e2e sanity bench lint generate images cluster-up cluster-down cluster-status
+
+help: ## show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+demo: ## cluster up, chart installed, examples applied; what happens is shown and checked
+	@$(XTASK) demo
+
+test: ## every test: unit, integration, then the cluster suites
+	@$(XTASK) test
+
+e2e: ## one suite on the test cluster: make e2e SUITE=shared
+	@$(XTASK) e2e $(SUITE)
+
+sanity: ## csi-sanity against the driver, inside a node, on a real NFS share
+	@$(XTASK) sanity
+
+bench: ## measure, and write docs/performance.md
+	@$(XTASK) bench
+
+lint: ## formatting, clippy, tidy, licences, chart and manifests
+	@$(XTASK) lint
+
+generate: ## write the generated files (crds/)
+	@$(XTASK) generate
+
+images: ## build the container images
+	@$(XTASK) images
+
+cluster-up: ## start the test cluster
+	@$(XTASK) cluster up
+
+cluster-down: ## stop the test cluster and remove what it left
+	@$(XTASK) cluster down
+
+cluster-status: ## what of the test cluster runs
+	@$(XTASK) cluster status

@@ -1,0 +1,22 @@
+//! The Kubernetes API of workspacefs: the kinds, the rules that `kubectl apply` enforces, and the typed forms of what
+//! travels in volume ids and volume attributes. No client, no I/O: operator, driver and tools all agree through this crate.
+
+pub mod backend;
+pub mod filesystem;
+pub mod mount_options;
+pub mod path;
+pub mod volume;
+
+pub use backend::{Backend, ClaimBackend, NfsBackend, NfsVersion};
+pub use filesystem::{FileSystem, FileSystemSpec, FileSystemStatus, Owner, ReclaimPolicy};
+
+/// The shared driver's name, as kubelet and PersistentVolumes know it.
+pub const DRIVER: &str = "csi.workspacefs.io";
+/// Default key of the label that puts a node into a node group (reserved capacity).
+pub const NODE_GROUP_LABEL: &str = "workspacefs.io/node-group";
+/// Label on PersistentVolumes and claims: the uid of the FileSystem they serve. It is how we know our own objects.
+pub const FILE_SYSTEM_UID_LABEL: &str = "workspacefs.io/filesystem-uid";
+/// Kept on a FileSystem while pods use it or its PersistentVolume exists.
+pub const FINALIZER: &str = "workspacefs.io/filesystem";
+/// The folder at an export's root that is ours and that no volume may enter.
+pub const RESERVED_FOLDER: &str = ".workspacefs";
