@@ -1,0 +1,97 @@
+//! The command line. Every flag can be given by an environment variable `WSFS_<FLAG>` too.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::endpoint::Endpoint;
+
+#[derive(Parser)]
+#[command(name = "csi-driver", version, about = "CSI driver csi.workspacefs.io")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The node plugin: one per node, mounts volumes.
+    Node(NodeArgs),
+    /// The controller: one per cluster, makes and removes volumes.
+    Controller(ControllerArgs),
+}
+
+/// Flags of the node plugin.
+#[derive(Args, Clone, Debug)]
+pub struct NodeArgs {
+    /// Name of the Node object this process runs on.
+    #[arg(long, env = "WSFS_NODE_NAME")]
+    pub node_name: String,
+    /// Kubelet's root folder.
+    #[arg(long, env = "WSFS_KUBELET_DIR", default_value = "/var/lib/kubelet")]
+    pub kubelet_dir: PathBuf,
+    /// Folder on tmpfs for the records of mounted volumes: they must vanish at reboot, as the mounts do.
+    #[arg(long, env = "WSFS_STATE_DIR", default_value = "/run/workspacefs")]
+    pub state_dir: PathBuf,
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, env = "WSFS_HTTP", default_value = "0.0.0.0:9809")]
+    pub http: SocketAddr,
+    /// Socket of the CSI services [default: KUBELET_DIR/plugins/csi.workspacefs.io/csi.sock].
+    #[arg(long, env = "WSFS_ENDPOINT")]
+    pub endpoint: Option<Endpoint>,
+    /// Label of a Node that names its node group.
+    #[arg(long, env = "WSFS_NODE_GROUP_LABEL", default_value = workspacefs_api::NODE_GROUP_LABEL)]
+    pub node_group_label: String,
+    /// Mount as kernels before 5.12 need it.
+    #[arg(long, env = "WSFS_LEGACY_MOUNTS")]
+    pub legacy_mounts: bool,
+    /// How long an RPC may wait for a server, in seconds.
+    #[arg(long, env = "WSFS_RPC_DEADLINE_SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub rpc_deadline_seconds: u64,
+    /// Without the API server: no inline volumes, no node groups, no registration with kubelet.
+    #[arg(long, env = "WSFS_NO_KUBERNETES")]
+    pub no_kubernetes: bool,
+}
+
+/// Flags of the controller.
+#[derive(Args, Clone, Debug)]
+pub struct ControllerArgs {
+    /// Socket of the CSI services.
+    #[arg(long, env = "WSFS_ENDPOINT", default_value = "unix:///csi/csi.sock")]
+    pub endpoint: Endpoint,
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, env = "WSFS_HTTP", default_value = "0.0.0.0:9810")]
+    pub http: SocketAddr,
+}
+
+/// Parses the command line and runs the process until it is asked to end.
+pub fn run() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Node(args) => anyhow::bail!("not wired yet: {args:?}"),
+        Command::Controller(args) => anyhow::bail!("not wired yet: {args:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_can_come_from_the_environment() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            for arg in command
+                .get_arguments()
+                .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
+            {
+                let wanted = format!("WSFS_{}", arg.get_id().as_str().to_uppercase());
+                let found = arg.get_env().map(|name| name.to_string_lossy().into_owned());
+                assert_eq!(found, Some(wanted), "{} {}", command.get_name(), arg.get_id());
+            }
+        }
+    }
+}

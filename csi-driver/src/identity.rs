@@ -1,0 +1,50 @@
+//! CSI Identity: who we are. Both processes answer it, alike: an orchestrator may ask either.
+
+use tonic::{Request, Response, Status};
+use workspacefs_api::DRIVER;
+use workspacefs_csi_proto::csi::v1::identity_server::Identity;
+use workspacefs_csi_proto::csi::v1::plugin_capability::service::Type as ServiceType;
+use workspacefs_csi_proto::csi::v1::plugin_capability::{Service, Type};
+use workspacefs_csi_proto::csi::v1::{
+    GetPluginCapabilitiesRequest, GetPluginCapabilitiesResponse, GetPluginInfoRequest, GetPluginInfoResponse,
+    PluginCapability, ProbeRequest, ProbeResponse,
+};
+
+/// The Identity service.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdentityService;
+
+#[tonic::async_trait]
+impl Identity for IdentityService {
+    async fn get_plugin_info(
+        &self,
+        _: Request<GetPluginInfoRequest>,
+    ) -> Result<Response<GetPluginInfoResponse>, Status> {
+        Ok(Response::new(GetPluginInfoResponse {
+            name: DRIVER.into(),
+            vendor_version: env!("CARGO_PKG_VERSION").into(),
+            manifest: Default::default(),
+        }))
+    }
+
+    async fn get_plugin_capabilities(
+        &self,
+        _: Request<GetPluginCapabilitiesRequest>,
+    ) -> Result<Response<GetPluginCapabilitiesResponse>, Status> {
+        // The plugin as a whole has a controller, whichever of its processes is asked. No topology: a share is reached
+        // from everywhere, and node groups are the PersistentVolume's affinity.
+        let capability = PluginCapability {
+            r#type: Some(Type::Service(Service {
+                r#type: ServiceType::ControllerService.into(),
+            })),
+        };
+        Ok(Response::new(GetPluginCapabilitiesResponse {
+            capabilities: vec![capability],
+        }))
+    }
+
+    async fn probe(&self, _: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {
+        // Answering is being ready: a dead server makes single volumes fail, never the driver.
+        Ok(Response::new(ProbeResponse { ready: Some(true) }))
+    }
+}

@@ -1,0 +1,14 @@
+//! The CSI driver `csi.workspacefs.io`: one binary, started as the node plugin, as the controller, or (by those two) as
+//! the helper process that does for one share whatever may wait on a server.
+//!
+//! `socket`, `server` and `rpc` are the gRPC plumbing; `identity` and `registration` say who we are; `node` mounts,
+//! `controller` makes and removes volumes, both on top of `share`.
+
+pub mod cli;
+pub mod endpoint;
+pub mod identity;
+pub mod op_guard;
+pub mod registration;
+pub mod rpc;
+pub mod server;
+pub mod socket;

@@ -1,0 +1,55 @@
+//! A gRPC server on a private unix socket: services in, one logging layer around them, graceful end. When the shutdown
+//! token is cancelled it takes no new connection, lets the RPCs under way finish and returns; mounts stay.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use crate::rpc::RpcLayer;
+use crate::socket::PrivateSocket;
+
+/// How long RPCs under way may take at shutdown: more than an RPC's own deadline, less than the 30 s after which
+/// Kubernetes kills.
+const DRAIN_SECONDS_MAX: u64 = 25;
+
+/// The server ended with an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the gRPC server on {path:?} ended")]
+pub struct ServeError {
+    path: std::path::PathBuf,
+    #[source]
+    source: tonic::transport::Error,
+}
+
+/// Serves `routes` on `socket` until `shutdown` is cancelled and what was under way has finished.
+pub async fn serve(
+    socket: PrivateSocket,
+    routes: Routes,
+    rpcs: RpcLayer,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let path = socket.path().to_path_buf();
+    tracing::info!(socket = ?path, "serving");
+    let server = Server::builder()
+        .layer(rpcs.clone())
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(socket.incoming(), shutdown.clone().cancelled_owned());
+    let drained = async {
+        server.await?;
+        rpcs.drained().await;
+        Ok(())
+    };
+    let too_late = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS_MAX)).await;
+    };
+    tokio::select! {
+        ended = drained => ended.map_err(|source| ServeError { path, source }),
+        () = too_late => {
+            tracing::warn!(socket = ?path, seconds = DRAIN_SECONDS_MAX, "RPCs still under way: ending all the same");
+            Ok(())
+        }
+    }
+}
