@@ -37,7 +37,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         fs::write(&file, text).with_context(|| format!("write {}", path.display()))?;
         println!("wrote {}", path.display());
     }
-    anyhow::ensure!(stale.is_empty(), "not as `cargo xtask generate` writes them: {}", stale.join(", "));
+    anyhow::ensure!(
+        stale.is_empty(),
+        "not as `cargo xtask generate` writes them: {}",
+        stale.join(", ")
+    );
     Ok(())
 }
 
@@ -46,7 +50,10 @@ fn files() -> anyhow::Result<Vec<(PathBuf, String)>> {
     let crd = serde_json::to_value(FileSystem::crd())?;
     Ok(vec![
         ("crds/filesystems.workspacefs.io.yaml".into(), yaml(&crd)?),
-        ("charts/workspacefs/templates/crds/filesystems.yaml".into(), chart_template(crd)?),
+        (
+            "charts/workspacefs/templates/crds/filesystems.yaml".into(),
+            chart_template(crd)?,
+        ),
     ])
 }
 
@@ -55,7 +62,10 @@ fn files() -> anyhow::Result<Vec<(PathBuf, String)>> {
 fn chart_template(mut crd: Value) -> anyhow::Result<String> {
     crd["metadata"]["annotations"] = json!({"helm.sh/resource-policy": "keep"});
     let text = yaml(&crd)?;
-    anyhow::ensure!(!text.contains("{{"), "the CRD contains `{{{{`, which Helm would read as a template action");
+    anyhow::ensure!(
+        !text.contains("{{"),
+        "the CRD contains `{{{{`, which Helm would read as a template action"
+    );
     Ok(text)
 }
 

@@ -8,13 +8,17 @@ mod generate;
 mod images;
 mod lint;
 mod sanity;
+mod shell;
 mod test;
 mod tidy;
 
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Builds, generates, checks and tests workspacefs")]
+#[command(
+    name = "cargo xtask",
+    about = "Builds, generates, checks and tests workspacefs"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
