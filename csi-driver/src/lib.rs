@@ -4,7 +4,9 @@
 //! `socket`, `server` and `rpc` are the gRPC plumbing; `identity` and `registration` say who we are; `node` mounts,
 //! `controller` makes and removes volumes, both on top of `share`.
 
+pub mod capability;
 pub mod cli;
+pub mod controller;
 pub mod endpoint;
 pub mod identity;
 pub mod op_guard;
@@ -12,3 +14,4 @@ pub mod registration;
 pub mod rpc;
 pub mod server;
 pub mod socket;
+pub mod status;

@@ -1,0 +1,146 @@
+//! CreateVolume: a fresh folder on a FileSystem's share, beside the FileSystem's own. No size is enforced, so none is
+//! claimed: `capacity_bytes` is 0.
+
+use workspacefs_api::volume::{Folder, VolumeAttributes, VolumeId};
+use workspacefs_csi_proto::csi::v1::{CreateVolumeRequest, CreateVolumeResponse, Volume};
+
+use super::Controller;
+use super::parameters::{Parameters, ParametersError};
+use super::record::{RangeError, VolumeRecord, folder_name};
+use super::seams::{Home, HomeError, LookupError, VolumesError};
+use crate::capability::{Capability, CapabilityError};
+use crate::op_guard::Busy;
+use crate::rpc;
+
+/// What CSI allows a name to have.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Why no volume was made.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum CreateVolumeError {
+    #[error("name is missing")]
+    NoName,
+    #[error("name is longer than {NAME_BYTES_MAX} bytes")]
+    LongName,
+    #[error("volume capabilities are missing")]
+    NoCapabilities,
+    #[error(transparent)]
+    Capability(CapabilityError),
+    #[error("volumes from snapshots or other volumes are not supported")]
+    ContentSource,
+    #[error("mutable parameters are not supported")]
+    MutableParameters,
+    #[error(transparent)]
+    Range(RangeError),
+    #[error(transparent)]
+    Parameters(ParametersError),
+    #[error(transparent)]
+    Lookup(LookupError),
+    #[error("no FileSystem {name:?} in namespace {namespace:?}")]
+    NoFileSystem { namespace: String, name: String },
+    #[error("FileSystem {0} is being deleted")]
+    Deleting(String),
+    #[error(transparent)]
+    Home(HomeError),
+    #[error(transparent)]
+    Busy(Busy),
+    #[error("volume {0:?} exists and was made for another size")]
+    Incompatible(String),
+    #[error("cannot make the volume's folder")]
+    Volumes(#[source] VolumesError),
+}
+
+/// A request whose fields make sense by themselves.
+struct Wish {
+    record: VolumeRecord,
+    parameters: Parameters,
+}
+
+impl Controller {
+    pub(super) async fn create(
+        &self,
+        request: CreateVolumeRequest,
+    ) -> Result<CreateVolumeResponse, CreateVolumeError> {
+        let wish = read(&request)?;
+        let home = self.find_home(&wish.parameters).await?;
+        let uid = home.attributes.file_system_uid.clone();
+        let folder = folder_name(&wish.record.name);
+        let id = VolumeId::Volume {
+            uid,
+            folder: folder.clone(),
+        }
+        .to_string();
+        rpc::note(&id, None);
+
+        let _guard = self.guards.try_acquire(&id).map_err(CreateVolumeError::Busy)?;
+        let found = self
+            .volumes
+            .create(&home, &folder, &wish.record)
+            .await
+            .map_err(CreateVolumeError::Volumes)?;
+        if !found.satisfies(&wish.record) {
+            return Err(CreateVolumeError::Incompatible(wish.record.name));
+        }
+        let attributes = VolumeAttributes {
+            folder: Folder::Volume(folder),
+            ..home.attributes
+        };
+        let volume = Volume {
+            volume_id: id,
+            capacity_bytes: 0,
+            volume_context: attributes.to_map().into_iter().collect(),
+            content_source: None,
+            // Reached from everywhere; the node group, if any, is in the context and checked at publish.
+            accessible_topology: Vec::new(),
+        };
+        Ok(CreateVolumeResponse { volume: Some(volume) })
+    }
+
+    async fn find_home(&self, parameters: &Parameters) -> Result<Home, CreateVolumeError> {
+        let Parameters {
+            namespace,
+            file_system: name,
+        } = parameters;
+        let found = self
+            .file_systems
+            .by_name(namespace, name)
+            .await
+            .map_err(CreateVolumeError::Lookup)?;
+        let Some(fs) = found else {
+            return Err(CreateVolumeError::NoFileSystem {
+                namespace: namespace.clone(),
+                name: name.clone(),
+            });
+        };
+        if fs.metadata.deletion_timestamp.is_some() {
+            return Err(CreateVolumeError::Deleting(format!("{namespace}/{name}")));
+        }
+        Home::of(&fs).map_err(CreateVolumeError::Home)
+    }
+}
+
+fn read(request: &CreateVolumeRequest) -> Result<Wish, CreateVolumeError> {
+    if request.name.is_empty() {
+        return Err(CreateVolumeError::NoName);
+    }
+    if request.name.len() > NAME_BYTES_MAX {
+        return Err(CreateVolumeError::LongName);
+    }
+    if request.volume_capabilities.is_empty() {
+        return Err(CreateVolumeError::NoCapabilities);
+    }
+    for asked in &request.volume_capabilities {
+        Capability::parse(asked).map_err(CreateVolumeError::Capability)?;
+    }
+    if request.volume_content_source.is_some() {
+        return Err(CreateVolumeError::ContentSource);
+    }
+    if !request.mutable_parameters.is_empty() {
+        return Err(CreateVolumeError::MutableParameters);
+    }
+    let record = VolumeRecord::new(&request.name, request.capacity_range.as_ref())
+        .map_err(CreateVolumeError::Range)?;
+    let parameters = Parameters::parse(&request.parameters).map_err(CreateVolumeError::Parameters)?;
+    Ok(Wish { record, parameters })
+}

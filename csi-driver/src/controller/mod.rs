@@ -1,0 +1,78 @@
+//! The Controller service: volumes as folders on the shares of FileSystems. One file per RPC; `status` decides the
+//! codes, `seams` says what it stands on.
+
+pub mod create_volume;
+pub mod delete_volume;
+pub mod lookup;
+pub mod parameters;
+pub mod record;
+pub mod seams;
+mod status;
+pub mod validate;
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+use workspacefs_csi_proto::csi::v1;
+use workspacefs_csi_proto::csi::v1::controller_service_capability::rpc::Type as RpcType;
+use workspacefs_csi_proto::csi::v1::controller_service_capability::{Rpc, Type};
+
+use crate::op_guard::OpGuards;
+use seams::{FileSystems, Volumes};
+
+/// The Controller service. Clones share their guards.
+#[derive(Clone)]
+pub struct Controller {
+    file_systems: Arc<dyn FileSystems>,
+    volumes: Arc<dyn Volumes>,
+    guards: OpGuards,
+}
+
+impl Controller {
+    /// A service on these FileSystems and shares.
+    pub fn new(file_systems: impl FileSystems, volumes: impl Volumes) -> Self {
+        Self {
+            file_systems: Arc::new(file_systems),
+            volumes: Arc::new(volumes),
+            guards: OpGuards::new(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl v1::controller_server::Controller for Controller {
+    async fn create_volume(
+        &self,
+        request: Request<v1::CreateVolumeRequest>,
+    ) -> Result<Response<v1::CreateVolumeResponse>, Status> {
+        Ok(Response::new(self.create(request.into_inner()).await?))
+    }
+
+    async fn delete_volume(
+        &self,
+        request: Request<v1::DeleteVolumeRequest>,
+    ) -> Result<Response<v1::DeleteVolumeResponse>, Status> {
+        Ok(Response::new(self.delete(request.into_inner()).await?))
+    }
+
+    async fn validate_volume_capabilities(
+        &self,
+        request: Request<v1::ValidateVolumeCapabilitiesRequest>,
+    ) -> Result<Response<v1::ValidateVolumeCapabilitiesResponse>, Status> {
+        Ok(Response::new(self.validate(request.into_inner()).await?))
+    }
+
+    async fn controller_get_capabilities(
+        &self,
+        _: Request<v1::ControllerGetCapabilitiesRequest>,
+    ) -> Result<Response<v1::ControllerGetCapabilitiesResponse>, Status> {
+        let capability = |rpc: RpcType| v1::ControllerServiceCapability {
+            r#type: Some(Type::Rpc(Rpc { r#type: rpc.into() })),
+        };
+        Ok(Response::new(v1::ControllerGetCapabilitiesResponse {
+            capabilities: [RpcType::CreateDeleteVolume, RpcType::SingleNodeMultiWriter]
+                .map(capability)
+                .to_vec(),
+        }))
+    }
+}

@@ -1,0 +1,21 @@
+//! Shares: one kernel mount per server, export and options, with one long-lived helper process that does everything that
+//! may wait for the server. The plugin itself never touches a path on a share; it asks, with a deadline, and gets an
+//! answer, a typed error, or a helper that is killed and forgotten.
+//!
+//! - [`ShareSpec`], [`ShareKey`]: what a share is.
+//! - [`Shares`]: the table of them, and the operations.
+//! - [`helper`]: the other side, a process of the same binary.
+
+mod error;
+pub mod helper;
+mod process;
+mod protocol;
+mod record;
+mod spec;
+mod table;
+
+pub use error::ShareError;
+pub use process::HelperProgram;
+pub use protocol::{CreatedVolume, FolderRequest, PosixOwner, Usage, ViewRequest, VolumeName, VolumeRecord};
+pub use spec::{ShareKey, ShareSpec};
+pub use table::{Keep, Shares, SharesConfig, StartError, View};

@@ -1,0 +1,174 @@
+//! What the plugin and a share's helper process say to each other: one question, one answer, as JSON in one message
+//! each; a view's descriptor travels beside its answer.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use workspacefs_api::Owner;
+use workspacefs_api::volume::{Folder, VolumeAttributes};
+use workspacefs_sys::tree::MountApi;
+
+use super::{ShareError, ShareSpec};
+
+/// The first message to a new helper. It is not answered.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Hello {
+    /// The share it is there for.
+    pub spec: ShareSpec,
+    /// Where the share is attached; None keeps its mount detached, in the helper alone.
+    pub mount_point: Option<PathBuf>,
+    /// Views by mount(2).
+    pub legacy: bool,
+}
+
+impl Hello {
+    pub fn api(&self) -> MountApi {
+        if self.legacy { MountApi::Legacy } else { MountApi::Modern }
+    }
+}
+
+/// A question. Each but `Unmount` mounts the share if that is still to be done.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Request {
+    /// How long the caller is ready to wait from now, in milliseconds. It will not wait longer: this is for the helper to
+    /// say in time what it knows.
+    pub within_ms: u64,
+    pub what: Question,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) enum Question {
+    View(ViewRequest, PathBuf),
+    Usage(FolderRequest),
+    CreateVolume(VolumeName, VolumeRecord, PosixOwner),
+    VolumeRecord(VolumeName),
+    TrashVolume(VolumeName),
+    Unmount,
+}
+
+/// What came of it.
+pub(crate) type Reply = Result<Answer, ShareError>;
+
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) enum Answer {
+    /// The descriptor comes with it; `staged` if the view stands on the place that was named.
+    View { staged: bool },
+    Usage(Usage),
+    Created(CreatedVolume),
+    Record(Option<VolumeRecord>),
+    Trashed(bool),
+    Unmounted,
+}
+
+/// A folder of a share, as a volume's root.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum FolderRequest {
+    /// The FileSystem's own folder: the export's root if `path` is empty, created with its owner if it is missing.
+    Own {
+        /// Beneath the export, without leading slash.
+        path: String,
+        /// The FileSystem's uid, for the record of who created it.
+        file_system: String,
+        /// Applied when it is created and never again.
+        owner: PosixOwner,
+    },
+    /// A folder that CreateVolume made; never created here.
+    Volume(VolumeName),
+}
+
+impl FolderRequest {
+    /// The root of the volume that the attributes describe.
+    pub fn new(attributes: &VolumeAttributes) -> Self {
+        let file_system = attributes.file_system_uid.clone();
+        match &attributes.folder {
+            Folder::Own(path) => Self::Own {
+                path: path.as_str().into(),
+                file_system,
+                owner: PosixOwner::from(&attributes.owner),
+            },
+            Folder::Volume(name) => Self::Volume(VolumeName {
+                file_system,
+                name: name.clone(),
+            }),
+        }
+    }
+}
+
+/// A view of a folder, to be published.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ViewRequest {
+    /// The volume's root.
+    pub folder: FolderRequest,
+    /// The folder beneath that root to show instead; the root itself if empty. Never created.
+    pub mount_from: String,
+    /// Nothing can be written through it.
+    pub read_only: bool,
+}
+
+/// A volume made by CreateVolume. Both parts have passed [`workspacefs_api::volume::VolumeId::parse`] or its equal.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct VolumeName {
+    /// uid of the FileSystem that it belongs to.
+    pub file_system: String,
+    /// Name of its folder.
+    pub name: String,
+}
+
+/// Numeric owner and permission bits.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct PosixOwner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Permission bits, as in 0o2770.
+    pub mode: u32,
+}
+
+impl From<&Owner> for PosixOwner {
+    /// A mode that is not octal was refused long before; should one come, nobody but the owner may enter.
+    fn from(owner: &Owner) -> Self {
+        Self {
+            uid: owner.uid,
+            gid: owner.gid,
+            mode: owner.mode_bits().unwrap_or(0o700),
+        }
+    }
+}
+
+/// What was asked for when a volume was created, kept on the share so that a repeated CreateVolume can tell "the same"
+/// from "incompatible". Sizes in bytes; 0 means not said.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeRecord {
+    /// `capacity_range.required_bytes`.
+    pub required_bytes: i64,
+    /// `capacity_range.limit_bytes`.
+    pub limit_bytes: i64,
+}
+
+/// The answer to a creation.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct CreatedVolume {
+    /// The record on the share: an earlier creation's, if there was one. Comparing it is the caller's business.
+    pub record: VolumeRecord,
+    /// Whether this call made the record.
+    pub new: bool,
+}
+
+/// statfs of a volume's root. With a project quota on it (XFS on the server) these are the quota's figures.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Usage {
+    /// Bytes in all.
+    pub bytes_total: u64,
+    /// Bytes that unprivileged users can still write.
+    pub bytes_available: u64,
+    /// Bytes taken.
+    pub bytes_used: u64,
+    /// Inodes in all; 0 where the server does not count them.
+    pub inodes_total: u64,
+    /// Inodes left.
+    pub inodes_available: u64,
+    /// Inodes taken.
+    pub inodes_used: u64,
+}
