@@ -48,7 +48,8 @@ pub struct NfsBackend {
     pub port: Option<u16>,
 }
 
-/// NFS protocol versions (RFC 1813, 7530, 8881, 7862).
+/// NFS version to use (RFC 1813, 7530, 8881, 7862). Without it 4.2, 4.1 and 4.0 are tried in that order; 3 is used only
+/// when it is asked for.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 pub enum NfsVersion {
     /// NFSv3, with locks that stay local to the node.

@@ -57,6 +57,8 @@ pub struct FileSystemSpec {
     pub node_group: Option<String>,
     /// Size shown on the claim. An `nfs` backend cannot enforce it: condition QuotaEnforced says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))")
+        .message("capacity is a quantity above zero, such as 500Gi"))]
     pub capacity: Option<Quantity>,
     /// Mount options of nfs(5) from an allow list, one per entry (`key` or `key=value`). Default: hard.
     #[serde(default, skip_serializing_if = "Option::is_none")]

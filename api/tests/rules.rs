@@ -86,6 +86,19 @@ fn mount_options_come_from_the_allow_list() {
 }
 
 #[test]
+fn a_capacity_is_a_quantity_above_zero() {
+    let spec =
+        |capacity: &str| format!("{{backend: {{nfs: {{server: nfs, export: /e}}}}, capacity: {capacity}}}");
+    for capacity in ["banana", "0", "-1Gi", "''", "0Gi"] {
+        assert!(
+            refusal(&spec(capacity)).contains("capacity is a quantity above zero"),
+            "{capacity}"
+        );
+    }
+    validate_cel(&file_system(&spec("1.5Ti"))).expect("1.5Ti");
+}
+
+#[test]
 fn what_a_persistent_volume_fixes_cannot_change_later() {
     let old = "{backend: {nfs: {server: nfs, export: /e, folder: a}}, owner: {uid: 1}, nodeGroup: gpu}";
     for (new, sentence) in [

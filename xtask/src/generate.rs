@@ -47,7 +47,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 /// Every generated file: path in the repository, and content.
 fn files() -> anyhow::Result<Vec<(PathBuf, String)>> {
-    let crd = serde_json::to_value(FileSystem::crd())?;
+    let mut crd = serde_json::to_value(FileSystem::crd())?;
+    tidy_schema(&mut crd);
     Ok(vec![
         ("crds/filesystems.workspacefs.io.yaml".into(), yaml(&crd)?),
         (
@@ -67,6 +68,28 @@ fn chart_template(mut crd: Value) -> anyhow::Result<String> {
         "the CRD contains `{{{{`, which Helm would read as a template action"
     );
     Ok(text)
+}
+
+/// What the derive writes and an API server does not want: unsigned `format`s, which it does not know and warns about (they
+/// become the maximum that they mean), and `nullable`, by which `nfs: null` would pass as a backend.
+fn tidy_schema(node: &mut Value) {
+    match node {
+        Value::Object(map) => {
+            map.remove("nullable");
+            let maximum = match map.get("format").and_then(Value::as_str) {
+                Some("uint16") => Some(u32::from(u16::MAX)),
+                Some("uint32") => Some(u32::MAX),
+                _ => None,
+            };
+            if let Some(maximum) = maximum {
+                map.remove("format");
+                map.entry("maximum").or_insert_with(|| json!(maximum));
+            }
+            map.values_mut().for_each(tidy_schema);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy_schema),
+        _ => {}
+    }
 }
 
 fn yaml(value: &Value) -> anyhow::Result<String> {
@@ -90,6 +113,17 @@ mod tests {
         let crd = serde_json::to_value(FileSystem::crd()).unwrap();
         let back: Value = serde_saphyr::from_str(&yaml(&crd).unwrap()).unwrap();
         assert_eq!(back, crd);
+    }
+
+    #[test]
+    fn null_is_no_value_and_unsigned_numbers_have_a_maximum() {
+        let mut crd = serde_json::to_value(FileSystem::crd()).unwrap();
+        tidy_schema(&mut crd);
+        let text = crd.to_string();
+        assert!(!text.contains("nullable") && !text.contains("uint"), "{text}");
+        let spec =
+            "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/owner/properties/uid/maximum";
+        assert_eq!(crd.pointer(spec), Some(&json!(u32::MAX)));
     }
 
     #[test]
