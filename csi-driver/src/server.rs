@@ -10,10 +10,6 @@ use tonic::transport::Server;
 use crate::rpc::RpcLayer;
 use crate::socket::PrivateSocket;
 
-/// How long RPCs under way may take at shutdown: more than an RPC's own deadline, less than the 30 s after which
-/// Kubernetes kills.
-const DRAIN_SECONDS_MAX: u64 = 25;
-
 /// The server ended with an error.
 #[derive(Debug, thiserror::Error)]
 #[error("the gRPC server on {path:?} ended")]
@@ -23,12 +19,14 @@ pub struct ServeError {
     source: tonic::transport::Error,
 }
 
-/// Serves `routes` on `socket` until `shutdown` is cancelled and what was under way has finished.
+/// Serves `routes` on `socket` until `shutdown` is cancelled and what was under way has finished, or `drain` has passed:
+/// more than an RPC's own deadline, less than the time after which Kubernetes kills.
 pub async fn serve(
     socket: PrivateSocket,
     routes: Routes,
     rpcs: RpcLayer,
     shutdown: CancellationToken,
+    drain: Duration,
 ) -> Result<(), ServeError> {
     let path = socket.path().to_path_buf();
     tracing::info!(socket = ?path, "serving");
@@ -43,12 +41,12 @@ pub async fn serve(
     };
     let too_late = async {
         shutdown.cancelled().await;
-        tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS_MAX)).await;
+        tokio::time::sleep(drain).await;
     };
     tokio::select! {
         ended = drained => ended.map_err(|source| ServeError { path, source }),
         () = too_late => {
-            tracing::warn!(socket = ?path, seconds = DRAIN_SECONDS_MAX, "RPCs still under way: ending all the same");
+            tracing::warn!(socket = ?path, seconds = drain.as_secs(), "RPCs still under way: ending all the same");
             Ok(())
         }
     }

@@ -1,0 +1,655 @@
+//! The controller's RPCs over a unix socket, on FileSystems and shares of the tests' own.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use common::TestServer;
+use csi_driver::controller::Controller;
+use csi_driver::controller::record::VolumeRecord;
+use csi_driver::controller::seams::{FileSystems, Home, LookupError, Volumes, VolumesError};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tokio::sync::Notify;
+use tonic::Code;
+use tonic::service::Routes;
+use tonic::transport::Channel;
+use workspacefs_api::volume::{Folder, VolumeAttributes};
+use workspacefs_api::{Backend, ClaimBackend, FileSystem, FileSystemSpec, NfsBackend};
+use workspacefs_csi_proto::csi::v1::controller_client::ControllerClient;
+use workspacefs_csi_proto::csi::v1::controller_server::ControllerServer;
+use workspacefs_csi_proto::csi::v1::volume_capability::access_mode::Mode;
+use workspacefs_csi_proto::csi::v1::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
+use workspacefs_csi_proto::csi::v1::*;
+
+const UID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+const OTHER_UID: &str = "0f8fad5b-d9cb-469f-a165-70867728950f";
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Trouble {
+    #[default]
+    None,
+    Unreachable,
+    Full,
+    Denied,
+}
+
+/// FileSystems and the volumes on their shares, in memory.
+#[derive(Clone, Default)]
+struct World(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    file_systems: Vec<FileSystem>,
+    api_away: bool,
+    volumes: BTreeMap<String, VolumeRecord>,
+    trash: Vec<String>,
+    trouble: Trouble,
+    /// A creation waits here, if set.
+    hold: Option<Arc<Notify>>,
+}
+
+impl World {
+    fn with(file_systems: Vec<FileSystem>) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            file_systems,
+            ..State::default()
+        })))
+    }
+
+    fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.0.lock().unwrap());
+    }
+
+    fn find(&self, wanted: impl Fn(&FileSystem) -> bool) -> Result<Option<FileSystem>, LookupError> {
+        let state = self.0.lock().unwrap();
+        if state.api_away {
+            return Err(LookupError("connection refused".into()));
+        }
+        Ok(state.file_systems.iter().find(|fs| wanted(fs)).cloned())
+    }
+
+    fn share(&self) -> Result<(), VolumesError> {
+        match self.0.lock().unwrap().trouble {
+            Trouble::None => Ok(()),
+            Trouble::Unreachable => Err(VolumesError::Unreachable("timed out".into())),
+            Trouble::Full => Err(VolumesError::Full("no space left".into())),
+            Trouble::Denied => Err(VolumesError::Denied("root_squash".into())),
+        }
+    }
+}
+
+#[async_trait]
+impl FileSystems for World {
+    async fn by_name(&self, namespace: &str, name: &str) -> Result<Option<FileSystem>, LookupError> {
+        self.find(|fs| {
+            fs.metadata.namespace.as_deref() == Some(namespace) && fs.metadata.name.as_deref() == Some(name)
+        })
+    }
+
+    async fn by_uid(&self, uid: &str) -> Result<Option<FileSystem>, LookupError> {
+        self.find(|fs| fs.metadata.uid.as_deref() == Some(uid))
+    }
+}
+
+#[async_trait]
+impl Volumes for World {
+    async fn create(
+        &self,
+        home: &Home,
+        folder: &str,
+        record: &VolumeRecord,
+    ) -> Result<VolumeRecord, VolumesError> {
+        let hold = self.0.lock().unwrap().hold.clone();
+        if let Some(hold) = hold {
+            hold.notified().await;
+        }
+        self.share()?;
+        let key = format!("{}/{folder}", home.attributes.file_system_uid);
+        Ok(self
+            .0
+            .lock()
+            .unwrap()
+            .volumes
+            .entry(key)
+            .or_insert_with(|| record.clone())
+            .clone())
+    }
+
+    async fn record(&self, home: &Home, folder: &str) -> Result<Option<VolumeRecord>, VolumesError> {
+        self.share()?;
+        let key = format!("{}/{folder}", home.attributes.file_system_uid);
+        Ok(self.0.lock().unwrap().volumes.get(&key).cloned())
+    }
+
+    async fn trash(&self, home: &Home, folder: &str) -> Result<(), VolumesError> {
+        self.share()?;
+        let mut state = self.0.lock().unwrap();
+        let key = format!("{}/{folder}", home.attributes.file_system_uid);
+        if state.volumes.remove(&key).is_some() {
+            state.trash.push(key);
+        }
+        Ok(())
+    }
+}
+
+fn file_system(name: &str, uid: &str, backend: Backend) -> FileSystem {
+    let mut fs = FileSystem::new(
+        name,
+        FileSystemSpec {
+            backend,
+            ..Default::default()
+        },
+    );
+    fs.metadata.namespace = Some("team-a".into());
+    fs.metadata.uid = Some(uid.into());
+    fs
+}
+
+fn nfs(name: &str, uid: &str) -> FileSystem {
+    let nfs = NfsBackend {
+        server: "nfs".into(),
+        export: "/export".into(),
+        ..Default::default()
+    };
+    file_system(
+        name,
+        uid,
+        Backend {
+            nfs: Some(nfs),
+            ..Default::default()
+        },
+    )
+}
+
+struct Setup {
+    world: World,
+    server: TestServer,
+    client: ControllerClient<Channel>,
+}
+
+async fn setup(file_systems: Vec<FileSystem>) -> Setup {
+    let world = World::with(file_systems);
+    let service = ControllerServer::new(Controller::new(world.clone(), world.clone()));
+    let server = TestServer::start(Routes::new(service), Duration::from_secs(10));
+    let client = ControllerClient::new(server.connect().await);
+    Setup {
+        world,
+        server,
+        client,
+    }
+}
+
+async fn default_setup() -> Setup {
+    setup(vec![nfs("default", UID)]).await
+}
+
+fn capability(access_type: AccessType) -> VolumeCapability {
+    let mode = Some(AccessMode {
+        mode: Mode::MultiNodeMultiWriter.into(),
+    });
+    VolumeCapability {
+        access_type: Some(access_type),
+        access_mode: mode,
+    }
+}
+
+fn mount() -> VolumeCapability {
+    capability(AccessType::Mount(MountVolume::default()))
+}
+
+fn parameters(namespace: &str, name: &str) -> std::collections::HashMap<String, String> {
+    [("namespace", namespace), ("fileSystem", name)]
+        .map(|(k, v)| (k.into(), v.into()))
+        .into()
+}
+
+fn wish(name: &str) -> CreateVolumeRequest {
+    CreateVolumeRequest {
+        name: name.into(),
+        capacity_range: Some(CapacityRange {
+            required_bytes: 10,
+            limit_bytes: 10,
+        }),
+        volume_capabilities: vec![mount()],
+        parameters: parameters("team-a", "default"),
+        ..Default::default()
+    }
+}
+
+impl Setup {
+    async fn create(&mut self, request: CreateVolumeRequest) -> Result<Volume, Code> {
+        let answer = self.client.create_volume(request).await;
+        answer
+            .map(|answer| answer.into_inner().volume.unwrap())
+            .map_err(|status| status.code())
+    }
+
+    async fn delete(&mut self, id: &str) -> Result<(), Code> {
+        let request = DeleteVolumeRequest {
+            volume_id: id.into(),
+            ..Default::default()
+        };
+        self.client
+            .delete_volume(request)
+            .await
+            .map(|_| ())
+            .map_err(|status| status.code())
+    }
+
+    async fn validate(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut ValidateVolumeCapabilitiesRequest),
+    ) -> Result<ValidateVolumeCapabilitiesResponse, Code> {
+        let mut request = ValidateVolumeCapabilitiesRequest {
+            volume_id: id.into(),
+            volume_capabilities: vec![mount()],
+            ..Default::default()
+        };
+        change(&mut request);
+        let answer = self.client.validate_volume_capabilities(request).await;
+        answer
+            .map(|answer| answer.into_inner())
+            .map_err(|status| status.code())
+    }
+}
+
+#[tokio::test]
+async fn a_created_volume_says_where_it_is_and_claims_no_size() {
+    let mut setup = default_setup().await;
+    let volume = setup.create(wish("pvc-1")).await.unwrap();
+    assert_eq!(volume.volume_id, format!("v1.vol.{UID}.pvc-1"));
+    assert_eq!(
+        volume.capacity_bytes, 0,
+        "nothing is enforced, so nothing is claimed"
+    );
+    let attributes = VolumeAttributes::from_map(&volume.volume_context).unwrap();
+    assert_eq!(attributes.folder, Folder::Volume("pvc-1".into()));
+    assert_eq!(
+        (attributes.server.as_str(), attributes.file_system_uid.as_str()),
+        ("nfs", UID)
+    );
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn creating_again_gives_the_same_volume_and_another_size_is_refused() {
+    let mut setup = default_setup().await;
+    let first = setup.create(wish("pvc-1")).await.unwrap();
+    assert_eq!(setup.create(wish("pvc-1")).await.unwrap(), first);
+    let bigger = CapacityRange {
+        required_bytes: 20,
+        limit_bytes: 20,
+    };
+    let other = CreateVolumeRequest {
+        capacity_range: Some(bigger),
+        ..wish("pvc-1")
+    };
+    assert_eq!(setup.create(other).await, Err(Code::AlreadyExists));
+    assert_eq!(setup.world.0.lock().unwrap().volumes.len(), 1);
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn names_of_any_form_make_volumes_that_can_be_deleted_again() {
+    let mut setup = default_setup().await;
+    for name in [
+        "a".repeat(128),
+        "../../etc".into(),
+        "with space/and slash".into(),
+        "Ünïcode".into(),
+    ] {
+        let volume = setup.create(wish(&name)).await.unwrap();
+        assert!(volume.volume_id.len() <= 128, "{}", volume.volume_id);
+        assert_eq!(
+            setup.create(wish(&name)).await.unwrap().volume_id,
+            volume.volume_id
+        );
+        setup.delete(&volume.volume_id).await.unwrap();
+    }
+    assert!(setup.world.0.lock().unwrap().volumes.is_empty());
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_bad_wish_is_an_invalid_argument_and_makes_nothing() {
+    let mut setup = default_setup().await;
+    let with = |change: fn(&mut CreateVolumeRequest)| {
+        let mut request = wish("pvc-1");
+        change(&mut request);
+        request
+    };
+    let snapshot = |request: &mut CreateVolumeRequest| {
+        request.volume_content_source = Some(VolumeContentSource::default());
+    };
+    for (what, request) in [
+        ("no name", with(|r| r.name.clear())),
+        ("long name", with(|r| r.name = "a".repeat(129))),
+        ("no capabilities", with(|r| r.volume_capabilities.clear())),
+        (
+            "block",
+            with(|r| {
+                r.volume_capabilities
+                    .push(capability(AccessType::Block(BlockVolume {})))
+            }),
+        ),
+        (
+            "no access mode",
+            with(|r| r.volume_capabilities[0].access_mode = None),
+        ),
+        ("snapshot", with(snapshot)),
+        (
+            "mutable parameters",
+            with(|r| r.mutable_parameters = parameters("a", "b")),
+        ),
+        ("no parameters", with(|r| r.parameters.clear())),
+        (
+            "unknown parameter",
+            with(|r| drop(r.parameters.insert("server".into(), "evil".into()))),
+        ),
+        (
+            "a claim of another namespace",
+            with(|r| {
+                drop(
+                    r.parameters
+                        .insert("csi.storage.k8s.io/pvc/namespace".into(), "b".into()),
+                )
+            }),
+        ),
+        (
+            "contradicting sizes",
+            with(|r| {
+                r.capacity_range = Some(CapacityRange {
+                    required_bytes: 2,
+                    limit_bytes: 1,
+                })
+            }),
+        ),
+        (
+            "forbidden mount option",
+            with(|r| {
+                let mount = MountVolume {
+                    mount_flags: vec!["addr=10.0.0.1".into()],
+                    ..Default::default()
+                };
+                r.volume_capabilities = vec![capability(AccessType::Mount(mount))];
+            }),
+        ),
+    ] {
+        assert_eq!(setup.create(request).await, Err(Code::InvalidArgument), "{what}");
+    }
+    assert!(setup.world.0.lock().unwrap().volumes.is_empty());
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_system_that_cannot_be_used_is_named() {
+    let claim = Backend {
+        persistent_volume_claim: Some(ClaimBackend {
+            claim_name: "c".into(),
+        }),
+        ..Default::default()
+    };
+    let mut going = nfs("going", OTHER_UID);
+    going.metadata.deletion_timestamp = Some(Time(Default::default()));
+    let mut setup = setup(vec![file_system("claim", UID, claim), going]).await;
+    for (name, code, words) in [
+        (
+            "missing",
+            Code::NotFound,
+            "no FileSystem \"missing\" in namespace \"team-a\"",
+        ),
+        ("claim", Code::FailedPrecondition, "backend is not nfs"),
+        ("going", Code::FailedPrecondition, "team-a/going is being deleted"),
+    ] {
+        let request = CreateVolumeRequest {
+            parameters: parameters("team-a", name),
+            ..wish("pvc-1")
+        };
+        let status = setup.client.create_volume(request).await.unwrap_err();
+        assert_eq!(status.code(), code, "{name}");
+        assert!(status.message().contains(words), "{}", status.message());
+        assert!(status.details().is_empty(), "CSI wants no details");
+    }
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn create_volume_ends_in_a_terminal_code_whatever_fails() {
+    let mut setup = default_setup().await;
+    for (trouble, code) in [
+        (Trouble::Unreachable, Code::Internal),
+        (Trouble::Full, Code::ResourceExhausted),
+        (Trouble::Denied, Code::FailedPrecondition),
+    ] {
+        setup.world.set(|state| state.trouble = trouble);
+        assert_eq!(setup.create(wish("pvc-1")).await, Err(code), "{trouble:?}");
+    }
+    setup.world.set(|state| state.api_away = true);
+    assert_eq!(setup.create(wish("pvc-1")).await, Err(Code::Internal));
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn while_one_call_works_on_a_volume_a_second_is_aborted_and_others_go_on() {
+    let mut setup = default_setup().await;
+    let hold = Arc::new(Notify::new());
+    setup.world.set(|state| state.hold = Some(hold.clone()));
+    let mut client = setup.client.clone();
+    let first = tokio::spawn(async move { client.create_volume(wish("pvc-1")).await });
+    let id = format!("v1.vol.{UID}.pvc-1");
+    // The first call is under way as soon as a second one is refused.
+    let refused = async {
+        loop {
+            match setup.delete(&id).await {
+                Err(Code::Aborted) => return,
+                other => assert_eq!(other, Ok(()), "before the first has begun"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), refused)
+        .await
+        .expect("never aborted");
+    assert_eq!(setup.create(wish("pvc-1")).await, Err(Code::Aborted));
+    assert_eq!(setup.delete(&format!("v1.vol.{UID}.pvc-2")).await, Ok(()));
+    hold.notify_one();
+    assert!(first.await.unwrap().is_ok());
+    setup.world.set(|state| state.hold = None);
+    assert!(
+        setup.create(wish("pvc-1")).await.is_ok(),
+        "the guard went with its call"
+    );
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn deleting_moves_to_the_trash_and_can_be_repeated() {
+    let mut setup = default_setup().await;
+    let id = setup.create(wish("pvc-1")).await.unwrap().volume_id;
+    for _ in 0..2 {
+        assert_eq!(setup.delete(&id).await, Ok(()));
+    }
+    let state = setup.world.0.lock().unwrap();
+    assert_eq!(state.trash, [format!("{UID}/pvc-1")]);
+    drop(state);
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_id_that_is_not_ours_deletes_nothing_and_succeeds() {
+    let mut setup = default_setup().await;
+    setup.create(wish("pvc-1")).await.unwrap();
+    setup.world.set(|state| state.api_away = true);
+    for id in [
+        "fake-vol-id",
+        "v1.vol..pvc-1",
+        "../../etc",
+        &format!("v1.vol.{UID}.../pvc-1"),
+        &format!("v1.vol.{UID}./pvc-1"),
+        &format!("v1.vol.{UID}.pvc-1/"),
+        &format!("v1.vol.{}.pvc-1", UID.to_uppercase()),
+        &format!("v2.vol.{UID}.pvc-1"),
+    ] {
+        assert_eq!(
+            setup.delete(id).await,
+            Ok(()),
+            "{id}: not even the API server is asked"
+        );
+    }
+    assert_eq!(setup.delete("").await, Err(Code::InvalidArgument));
+    let state = setup.world.0.lock().unwrap();
+    assert_eq!((state.volumes.len(), state.trash.len()), (1, 0));
+    drop(state);
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_deleted_is_not_said_to_be() {
+    let mut setup = default_setup().await;
+    let id = setup.create(wish("pvc-1")).await.unwrap().volume_id;
+    assert_eq!(
+        setup.delete(&format!("v1.fs.{UID}")).await,
+        Err(Code::FailedPrecondition),
+        "a FileSystem itself"
+    );
+    setup.world.set(|state| state.trouble = Trouble::Unreachable);
+    assert_eq!(setup.delete(&id).await, Err(Code::Unavailable));
+    setup.world.set(|state| state.api_away = true);
+    assert_eq!(setup.delete(&id).await, Err(Code::Unavailable));
+    setup.world.set(|state| {
+        *state = State {
+            volumes: std::mem::take(&mut state.volumes),
+            ..State::default()
+        }
+    });
+    let status = setup
+        .client
+        .delete_volume(DeleteVolumeRequest {
+            volume_id: id,
+            ..Default::default()
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    let place = format!(".workspacefs/volumes/{UID}/pvc-1");
+    assert!(
+        status.message().contains(&place),
+        "the message says where the files are: {}",
+        status.message()
+    );
+    assert_eq!(setup.world.0.lock().unwrap().volumes.len(), 1);
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn capabilities_are_confirmed_for_volumes_that_exist() {
+    let mut setup = default_setup().await;
+    let volume = setup.create(wish("pvc-1")).await.unwrap();
+    let context = volume.volume_context.clone();
+    let full = setup
+        .validate(&volume.volume_id, |r| {
+            r.volume_context = context.clone();
+            r.parameters = parameters("team-a", "default");
+        })
+        .await
+        .unwrap();
+    let confirmed = full.confirmed.unwrap();
+    assert_eq!(confirmed.volume_capabilities, [mount()]);
+    assert_eq!(
+        (confirmed.volume_context, confirmed.parameters),
+        (context, parameters("team-a", "default"))
+    );
+    assert!(
+        setup
+            .validate(&format!("v1.fs.{UID}"), |_| ())
+            .await
+            .unwrap()
+            .confirmed
+            .is_some()
+    );
+
+    for id in [
+        "fake-vol-id",
+        &format!("v1.vol.{UID}.pvc-2"),
+        &format!("v1.vol.{OTHER_UID}.pvc-1"),
+    ] {
+        assert_eq!(setup.validate(id, |_| ()).await, Err(Code::NotFound), "{id}");
+    }
+    assert_eq!(setup.validate("", |_| ()).await, Err(Code::InvalidArgument));
+    let none = setup
+        .validate(&volume.volume_id, |r| r.volume_capabilities.clear())
+        .await;
+    assert_eq!(none, Err(Code::InvalidArgument));
+    setup.world.set(|state| state.trouble = Trouble::Unreachable);
+    assert_eq!(
+        setup.validate(&volume.volume_id, |_| ()).await,
+        Err(Code::Unavailable)
+    );
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_volume_cannot_do_is_not_confirmed_and_the_message_says_why() {
+    let mut setup = default_setup().await;
+    let volume = setup.create(wish("pvc-1")).await.unwrap();
+    let other = setup.create(wish("pvc-2")).await.unwrap();
+    type Change = Box<dyn FnOnce(&mut ValidateVolumeCapabilitiesRequest)>;
+    let cases: [(&str, Change); 4] = [
+        (
+            "block",
+            Box::new(|r| {
+                r.volume_capabilities
+                    .push(capability(AccessType::Block(BlockVolume {})))
+            }),
+        ),
+        ("context", Box::new(|r| r.volume_context = other.volume_context)),
+        (
+            "belongs to FileSystem team-a/default",
+            Box::new(|r| r.parameters = parameters("team-a", "else")),
+        ),
+        (
+            "mutable",
+            Box::new(|r| r.mutable_parameters = parameters("a", "b")),
+        ),
+    ];
+    for (words, change) in cases {
+        let answer = setup.validate(&volume.volume_id, change).await.unwrap();
+        assert!(
+            answer.confirmed.is_none() && answer.message.contains(words),
+            "{words}: {}",
+            answer.message
+        );
+    }
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn the_controller_says_what_it_can() {
+    use controller_service_capability::rpc::Type;
+    let mut setup = default_setup().await;
+    let answer = setup
+        .client
+        .controller_get_capabilities(ControllerGetCapabilitiesRequest {})
+        .await
+        .unwrap();
+    let found: Vec<i32> = answer
+        .into_inner()
+        .capabilities
+        .into_iter()
+        .map(|capability| match capability.r#type {
+            Some(controller_service_capability::Type::Rpc(rpc)) => rpc.r#type,
+            None => panic!("an empty capability"),
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            Type::CreateDeleteVolume as i32,
+            Type::SingleNodeMultiWriter as i32
+        ]
+    );
+    setup.server.stop().await;
+}
