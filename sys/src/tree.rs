@@ -136,7 +136,7 @@ impl MountApi {
     }
 }
 
-/// A directory of ours where views are put together, on a mount without peers. One per helper process.
+/// A directory of ours where a view is put together, on a mount without peers. One per view.
 #[derive(Clone, Debug)]
 pub struct StagingPlace(PathBuf);
 
@@ -144,6 +144,11 @@ impl StagingPlace {
     /// The place `name` in the staging area `area`, see [`StagingPlace::prepare_area`].
     pub fn new(area: &Path, name: &str) -> Self {
         Self(area.join(name))
+    }
+
+    /// The place at `path`, when another process chose it.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
     }
 
     /// Makes `area` a small private file system, so that nothing staged there is ever copied to another mount
@@ -169,27 +174,21 @@ impl StagingPlace {
         &self.0
     }
 
-    /// Takes off whatever is mounted there. For the process that attached a Legacy view: its bind does not need it any
-    /// more.
-    pub fn clear(&self) {
-        // Nothing there is the usual case, and what cannot be taken off goes with the area.
+    /// Takes off whatever is mounted there and removes the directory: for whoever attached the view that stood on it, or
+    /// gave it up. Never waits for a server.
+    pub fn remove(&self) {
+        // Nothing there is the usual case, and what cannot be removed goes with the area.
         let _ = unmount::detached(&self.0);
+        let _ = std::fs::remove_dir(&self.0);
     }
 
     fn occupy(&self) -> Result<Staged<'_>, SysError> {
-        while let Ok(true) = inspect::is_mount_root(&self.0) {
-            unmount::detached(&self.0).map_err(SysError::at("clear the staging place"))?;
-        }
-        match std::fs::create_dir(&self.0) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                Err(SysError::io("create the staging place")(error))
-            }
-            _ => Ok(Staged {
-                fd: self.open()?,
-                place: self,
-                kept: false,
-            }),
-        }
+        std::fs::create_dir(&self.0).map_err(SysError::io("create the staging place"))?;
+        Ok(Staged {
+            fd: self.open()?,
+            place: self,
+            kept: false,
+        })
     }
 
     fn open(&self) -> Result<OwnedFd, SysError> {
@@ -213,7 +212,7 @@ impl Staged<'_> {
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
         if !self.kept {
-            self.place.clear();
+            self.place.remove();
         }
     }
 }

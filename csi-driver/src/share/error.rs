@@ -43,7 +43,9 @@ pub enum ShareError {
         reason: String,
     },
     /// The server refuses this node.
-    #[error("the server of {share} denies this node the mount ({reason}): check the export's list of clients")]
+    #[error(
+        "the server of {share} denies this node the mount ({reason}): check the export's list of clients"
+    )]
     MountDenied {
         /// `server:/export`.
         share: String,
@@ -119,7 +121,9 @@ pub enum ShareError {
         reason: String,
     },
     /// `.workspacefs` belongs to somebody else or is not a private directory, so nothing in it can be believed.
-    #[error("{path} is not a directory of root's with mode 0700: move it away, or give the share to somebody who owns it")]
+    #[error(
+        "{path} is not a directory of root's with mode 0700: move it away, or give the share to somebody who owns it"
+    )]
     Untrusted {
         /// `server:/export/.workspacefs`.
         path: String,
@@ -133,7 +137,9 @@ pub enum ShareError {
         reason: String,
     },
     /// The server forgot the folder: it was replaced while the share was mounted.
-    #[error("the server does not know {path} any more (stale file handle): it was moved, or the export was made anew")]
+    #[error(
+        "the server does not know {path} any more (stale file handle): it was moved, or the export was made anew"
+    )]
     Stale {
         /// `server:/export/folder`.
         path: String,

@@ -23,7 +23,11 @@ pub(crate) struct Hello {
 
 impl Hello {
     pub fn api(&self) -> MountApi {
-        if self.legacy { MountApi::Legacy } else { MountApi::Modern }
+        if self.legacy {
+            MountApi::Legacy
+        } else {
+            MountApi::Modern
+        }
     }
 }
 
@@ -52,7 +56,9 @@ pub(crate) type Reply = Result<Answer, ShareError>;
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum Answer {
     /// The descriptor comes with it; `staged` if the view stands on the place that was named.
-    View { staged: bool },
+    View {
+        staged: bool,
+    },
     Usage(Usage),
     Created(CreatedVolume),
     Record(Option<VolumeRecord>),

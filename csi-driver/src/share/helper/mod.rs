@@ -1,0 +1,224 @@
+//! The helper process of one share: the only process that touches files on it. It blocks wherever the server makes it
+//! wait; the plugin kills it when that takes too long, and it dies with the plugin.
+//!
+//! One thread, no runtime. [`connect`] finds out in words whether a server is there, [`nfs`] mounts, [`resolve`] walks
+//! people's paths, [`folder`] creates the first time, [`reserved`] and [`volumes`] keep `.workspacefs`.
+
+mod connect;
+mod folder;
+mod nfs;
+mod reserved;
+mod resolve;
+mod volumes;
+mod words;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{fstatvfs, statvfs};
+use rustix::io::Errno;
+use workspacefs_api::RESERVED_FOLDER;
+use workspacefs_sys::channel::BlockingChannel;
+use workspacefs_sys::tree::{StagingPlace, ViewOptions, open_mounted};
+use workspacefs_sys::{inspect, process, unmount};
+
+use super::protocol::{Answer, Hello, Question, Reply, Request};
+use super::{FolderRequest, ShareError, ShareSpec, Usage, ViewRequest};
+use resolve::Share;
+
+pub use nfs::Nfs;
+
+/// Makes a share's file system: [`Nfs`], or what stands in for it in tests.
+pub trait Source {
+    /// A new mount of the share, private, nosuid, nodev, attached nowhere.
+    ///
+    /// # Errors
+    /// [`ShareError`] in words; `by` is when nobody waits any more.
+    fn mount(&self, spec: &ShareSpec, by: Instant) -> Result<OwnedFd, ShareError>;
+}
+
+/// Runs the helper on the socket that is its standard input, until the plugin closes it. `parent` is the plugin's
+/// process id.
+pub fn run(source: &dyn Source, parent: u32) -> ExitCode {
+    // Between fork and here the plugin may have died: then nobody would ever kill us.
+    if process::die_with(parent).is_err() {
+        return ExitCode::FAILURE;
+    }
+    let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() else {
+        return ExitCode::FAILURE;
+    };
+    match serve(source, &BlockingChannel::new(socket)) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("share-helper: its socket failed: {error}");
+            ExitCode::FAILURE
+        }
+        Ok(never) => match never {},
+    }
+}
+
+fn serve(source: &dyn Source, channel: &BlockingChannel) -> io::Result<std::convert::Infallible> {
+    let hello: Hello = serde_json::from_slice(&channel.receive()?.bytes)?;
+    let mut helper = Helper {
+        hello,
+        source,
+        root: None,
+    };
+    loop {
+        let request: Request = serde_json::from_slice(&channel.receive()?.bytes)?;
+        let by = Instant::now() + Duration::from_millis(request.within_ms);
+        let (reply, fd) = match helper.answer(request.what, by) {
+            Ok((answer, fd)) => (Reply::Ok(answer), fd),
+            Err(error) => (Reply::Err(error), None),
+        };
+        let descriptors: Vec<BorrowedFd<'_>> = fd.iter().map(AsFd::as_fd).collect();
+        channel.send(&serde_json::to_vec(&reply)?, &descriptors)?;
+    }
+}
+
+struct Helper<'a> {
+    hello: Hello,
+    source: &'a dyn Source,
+    /// The root of the share's mount, once it is known.
+    root: Option<OwnedFd>,
+}
+
+type Answered = Result<(Answer, Option<OwnedFd>), ShareError>;
+
+impl Helper<'_> {
+    fn answer(&mut self, question: Question, by: Instant) -> Answered {
+        if let Question::Unmount = question {
+            return self.unmount().map(|()| (Answer::Unmounted, None));
+        }
+        let share = self.share(by)?;
+        match self.on_share(&share, &question) {
+            // The server forgot the export's root: what is mounted is of no use to anybody, so mount anew.
+            Err(ShareError::Stale { .. }) if share.is_stale() => {
+                drop(share);
+                self.forget();
+                let share = self.share(by)?;
+                self.on_share(&share, &question)
+            }
+            other => other,
+        }
+    }
+
+    fn on_share(&self, share: &Share, question: &Question) -> Answered {
+        let without_fd = |answer| Ok((answer, None));
+        match question {
+            Question::View(request, place) => self.view(share, request, &StagingPlace::at(place.clone())),
+            Question::Usage(folder) => without_fd(Answer::Usage(usage(share, folder)?)),
+            Question::CreateVolume(name, record, owner) => {
+                without_fd(Answer::Created(volumes::create(share, name, *record, *owner)?))
+            }
+            Question::VolumeRecord(name) => without_fd(Answer::Record(volumes::record(share, name)?)),
+            Question::TrashVolume(name) => without_fd(Answer::Trashed(volumes::trash(share, name)?)),
+            Question::Unmount => without_fd(Answer::Unmounted),
+        }
+    }
+
+    fn view(&self, share: &Share, request: &ViewRequest, place: &StagingPlace) -> Answered {
+        let root = folder::open(share, &request.folder)?;
+        let target = share.resolve(&root, &request.mount_from)?;
+        let is_exports_root = share.is_root(target.fd.as_fd());
+        if is_exports_root {
+            // So that there is something to hide before somebody else makes it.
+            reserved::open_or_create(share)?;
+        }
+        let options = ViewOptions {
+            read_only: request.read_only,
+            hidden: is_exports_root.then_some(RESERVED_FOLDER),
+        };
+        let api = self.hello.api();
+        let fd = api
+            .view(target.fd.as_fd(), options, place)
+            .map_err(|error| words::sys(&target.path, &error))?;
+        let staged = api == workspacefs_sys::tree::MountApi::Legacy;
+        Ok((Answer::View { staged }, Some(fd)))
+    }
+
+    /// The share, mounted if it is not.
+    fn share(&mut self, by: Instant) -> Result<Share, ShareError> {
+        let fd = match &self.root {
+            Some(fd) => fd.try_clone().map_err(|e| local("keep the share open", e))?,
+            None => {
+                let fd = self.mounted(by)?;
+                let clone = fd.try_clone().map_err(|e| local("keep the share open", e))?;
+                self.root = Some(fd);
+                clone
+            }
+        };
+        Ok(Share::new(fd, self.hello.spec.to_string()))
+    }
+
+    /// Finds the share's mount where an earlier helper attached it, or makes it.
+    fn mounted(&self, by: Instant) -> Result<OwnedFd, ShareError> {
+        let Some(path) = &self.hello.mount_point else {
+            return self.source.mount(&self.hello.spec, by);
+        };
+        let look = |errno| {
+            local(
+                "look at the share's mount point",
+                std::io::Error::from_raw_os_error(Errno::raw_os_error(errno)),
+            )
+        };
+        if !inspect::is_mount_root(path).map_err(look)? {
+            let mount = self.source.mount(&self.hello.spec, by)?;
+            self.hello
+                .api()
+                .attach_private(mount.as_fd(), path)
+                .map_err(|error| words::sys(&self.hello.spec.to_string(), &error))?;
+        }
+        open_mounted(path).map_err(look)
+    }
+
+    /// Takes a mount off that is of no use any more. What was bound from it stays as it is.
+    fn forget(&mut self) {
+        self.root = None;
+        if let Some(path) = &self.hello.mount_point {
+            // If it cannot be taken off, the next attempt finds it and says so.
+            let _ = unmount::detached(path);
+        }
+    }
+
+    /// Takes the share off its mount point, if its server answers: the last unmount writes back and says goodbye, and
+    /// waits for that where no signal reaches it.
+    fn unmount(&mut self) -> Result<(), ShareError> {
+        self.root = None;
+        let Some(path) = &self.hello.mount_point else {
+            return Ok(());
+        };
+        let share = self.hello.spec.to_string();
+        match statvfs(path) {
+            Ok(_) | Err(Errno::STALE | Errno::ACCESS | Errno::PERM) => {}
+            Err(errno) => return Err(words::at("ask for the usage of", &share, errno)),
+        }
+        while inspect::is_mount_root(path).map_err(|e| words::at("look at", &share, e))? {
+            unmount::plain(path).map_err(|e| words::at("unmount", &share, e))?;
+        }
+        Ok(())
+    }
+}
+
+fn usage(share: &Share, folder: &FolderRequest) -> Result<Usage, ShareError> {
+    let root = folder::find(share, folder)?;
+    let answer = fstatvfs(root.fd.as_fd()).map_err(|e| words::at("ask for the usage of", &root.path, e))?;
+    let bytes = |blocks: u64| blocks.saturating_mul(answer.f_frsize);
+    Ok(Usage {
+        bytes_total: bytes(answer.f_blocks),
+        bytes_available: bytes(answer.f_bavail),
+        bytes_used: bytes(answer.f_blocks.saturating_sub(answer.f_bfree)),
+        inodes_total: answer.f_files,
+        inodes_available: answer.f_favail,
+        inodes_used: answer.f_files.saturating_sub(answer.f_ffree),
+    })
+}
+
+fn local(action: &str, error: io::Error) -> ShareError {
+    ShareError::Local {
+        action: action.into(),
+        reason: error.to_string(),
+    }
+}

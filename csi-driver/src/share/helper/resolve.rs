@@ -1,0 +1,129 @@
+//! Walking people's paths on a share. The kernel resolves them beneath a root; what is left to check is that no symbolic
+//! link led into `.workspacefs`, which lies beneath the same root.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+use workspacefs_api::RESERVED_FOLDER;
+use workspacefs_sys::beneath::{self, Links};
+use workspacefs_sys::inspect::{self, Identity};
+
+use super::super::ShareError;
+use super::words;
+
+/// The deepest folder whose parents are looked at: PATH_MAX allows no deeper path.
+const DEPTH_MAX: usize = 2048;
+
+/// A mounted share.
+pub(super) struct Share {
+    root: Folder,
+}
+
+/// An open folder of a share.
+pub(super) struct Folder {
+    /// O_PATH.
+    pub fd: OwnedFd,
+    /// `server:/export/folder`, for messages.
+    pub path: String,
+}
+
+impl Folder {
+    /// The path of something in it, for messages.
+    pub fn join(&self, name: &str) -> String {
+        match name {
+            "" => self.path.clone(),
+            name => format!("{}/{name}", self.path.trim_end_matches('/')),
+        }
+    }
+
+    /// A second descriptor of it.
+    pub fn again(&self) -> Result<Self, ShareError> {
+        let fd = self
+            .fd
+            .try_clone()
+            .map_err(|error| super::local("open the folder twice", error))?;
+        Ok(Self {
+            fd,
+            path: self.path.clone(),
+        })
+    }
+}
+
+impl Share {
+    /// `fd` is the root of its mount, `name` `server:/export`.
+    pub fn new(fd: OwnedFd, name: String) -> Self {
+        Self {
+            root: Folder { fd, path: name },
+        }
+    }
+
+    /// The export's root.
+    pub fn root(&self) -> &Folder {
+        &self.root
+    }
+
+    /// Whether `fd` is the export's root, whatever path led there.
+    pub fn is_root(&self, fd: BorrowedFd<'_>) -> bool {
+        match (inspect::identity(fd), inspect::identity(self.root.fd.as_fd())) {
+            (Ok(one), Ok(other)) => one == other,
+            // Rather hide too much than too little.
+            _ => true,
+        }
+    }
+
+    /// Whether the server forgot the export's root.
+    pub fn is_stale(&self) -> bool {
+        matches!(rustix::fs::fstatvfs(&self.root.fd), Err(Errno::STALE))
+    }
+
+    /// Opens `path` beneath `folder`. Symbolic links are followed as long as they stay beneath it.
+    pub fn resolve(&self, folder: &Folder, path: &str) -> Result<Folder, ShareError> {
+        if path.is_empty() {
+            return folder.again();
+        }
+        let full = folder.join(path);
+        let failed = |errno| words::at("open", &full, errno);
+        // A path that the kernel walks without meeting a link is what it says: it leads into our folder only if it names
+        // it (in whatever case: some file systems do not care).
+        let names_ours = path
+            .split('/')
+            .any(|part| part.eq_ignore_ascii_case(RESERVED_FOLDER));
+        if !names_ours {
+            match beneath::directory(folder.fd.as_fd(), path, Links::Refused) {
+                Ok(fd) => return Ok(Folder { fd, path: full }),
+                Err(Errno::LOOP) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        let fd = beneath::directory(folder.fd.as_fd(), path, Links::Beneath).map_err(failed)?;
+        if self.is_reserved(fd.as_fd()).map_err(failed)? {
+            return Err(ShareError::Reserved { path: full });
+        }
+        Ok(Folder { fd, path: full })
+    }
+
+    /// Whether `fd` is our own folder or lies in it. Nothing can be moved out of there while we look: no volume shows it.
+    fn is_reserved(&self, fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+        let root = self.root.fd.as_fd();
+        let reserved = match beneath::directory(root, RESERVED_FOLDER, Links::Refused) {
+            Ok(folder) => inspect::identity(folder.as_fd())?,
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(false),
+            Err(errno) => return Err(errno),
+        };
+        let root = inspect::identity(root)?;
+        let mut here = openat(fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        for _ in 0..DEPTH_MAX {
+            let identity: Identity = inspect::identity(here.as_fd())?;
+            if identity == reserved {
+                return Ok(true);
+            }
+            if identity == root {
+                return Ok(false);
+            }
+            here = openat(here.as_fd(), "..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        }
+        // Deeper than any path: it is being moved about. Rather refuse.
+        Ok(true)
+    }
+}
