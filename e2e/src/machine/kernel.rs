@@ -1,0 +1,203 @@
+//! Starting a machine: its folder, its disks, its description, its kernel.
+
+use super::Machine;
+use super::description::{self, Part};
+use super::remote::RunError;
+use super::{storage, worker};
+use crate::credentials::{Credentials, CredentialsError};
+use crate::host::command::{command, last_lines};
+use crate::host::process::{Process, ProcessError};
+use crate::topology::Role;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use workspacefs_node_init::spec::{SPEC_ARGUMENT, SPEC_FILE};
+
+/// The user-mode kernel.
+const KERNEL: &str = "/usr/bin/linux.uml";
+
+/// Size of the storage host's disk; the file is sparse.
+const DISK_BYTES: u64 = 8 << 30;
+
+/// How long a machine may take until it answers.
+const BOOT_TIME_MAX: Duration = Duration::from_secs(90);
+
+/// Why a machine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// A file of the machine.
+    #[error("cannot prepare the machine {machine}: {}", path.display())]
+    File {
+        /// Its name.
+        machine: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The cluster's credentials.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The kernel's process.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// It runs already.
+    #[error("the machine {0} runs already")]
+    Running(&'static str),
+    /// The kernel ended, or nothing answered in time.
+    #[error("the machine {machine} did not come up; the end of {}:\n{tail}", console.display())]
+    NotUp {
+        /// Its name.
+        machine: &'static str,
+        /// Its console's log.
+        console: PathBuf,
+        /// The end of it.
+        tail: String,
+        /// The last try to reach it.
+        #[source]
+        source: Box<RunError>,
+    },
+}
+
+impl Machine {
+    /// Writes what the first boot needs: folder, blank disks, description. Everything from an earlier life is gone.
+    pub(crate) fn prepare(&self) -> Result<(), BootError> {
+        let name = self.name();
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| BootError::File {
+                machine: name,
+                path,
+                source,
+            }
+        };
+        let folder = self.layout.machine(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(failed(&folder))?;
+        }
+        let guest = self.layout.guest(name);
+        fs::create_dir_all(guest.join("log")).map_err(failed(&guest))?;
+        if self.plan.role == Role::Storage {
+            let disk = self.disk();
+            File::create(&disk)
+                .and_then(|file| file.set_len(DISK_BYTES))
+                .map_err(failed(&disk))?;
+        }
+        let spec = description::describe(&self.plan, &self.layout, self.part()?);
+        let path = guest.join(SPEC_FILE);
+        let text = serde_json::to_vec_pretty(&spec).map_err(io::Error::from);
+        text.and_then(|text| fs::write(&path, text))
+            .map_err(failed(&path))
+    }
+
+    fn part(&self) -> Result<Part, BootError> {
+        match self.plan.role {
+            Role::Storage => Ok(storage::part()),
+            Role::Worker { .. } => {
+                let read = |user: &str| {
+                    let path = self.layout.kubeconfig(user);
+                    fs::read_to_string(&path).map_err(|source| BootError::File {
+                        machine: self.name(),
+                        path,
+                        source,
+                    })
+                };
+                let secrets = worker::Secrets {
+                    authority: Credentials::of(&self.layout).authority()?,
+                    kubelet: read(self.name())?,
+                    proxy: read("kube-proxy")?,
+                };
+                Ok(worker::part(
+                    &self.plan,
+                    &self.plan.pods().unwrap_or_default(),
+                    secrets,
+                ))
+            }
+        }
+    }
+
+    fn disk(&self) -> PathBuf {
+        self.layout.machine(self.name()).join("disk.img")
+    }
+
+    /// Switches the machine on, with the disks as they are; does not wait for it.
+    pub(crate) fn power_on(&self) -> Result<(), BootError> {
+        if self.is_running()? {
+            return Err(BootError::Running(self.name()));
+        }
+        Process::start(
+            &self.namespace,
+            self.name(),
+            &self.kernel_command(),
+            &self.console(),
+            &self.layout.processes(),
+        )?;
+        Ok(())
+    }
+
+    /// Waits until it answers commands.
+    pub(crate) fn wait_until_up(&self) -> Result<(), BootError> {
+        let started = Instant::now();
+        loop {
+            let answer = self.run_within(&["true"], b"", Duration::from_secs(5));
+            let Err(error) = answer else { return Ok(()) };
+            if !self.is_running()? || started.elapsed() > BOOT_TIME_MAX {
+                let console = self.console();
+                let text = fs::read(&console).unwrap_or_default();
+                let tail = last_lines(&String::from_utf8_lossy(&text), 25);
+                return Err(BootError::NotUp {
+                    machine: self.name(),
+                    console,
+                    tail,
+                    source: Box::new(error),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Switches the machine on after [`Machine::cut_power`] and waits until it answers. Its disks are as they were.
+    pub fn boot(&self) -> Result<(), BootError> {
+        self.power_on()?;
+        self.wait_until_up()
+    }
+
+    fn kernel_command(&self) -> Command {
+        let folder = self.layout.machine(self.name());
+        let mut kernel = command(&[KERNEL]);
+        kernel.arg(format!("mem={}M", self.plan.memory_mib));
+        kernel
+            .arg(format!("umid={}", self.name()))
+            .arg(format!("uml_dir={}/uml", folder.display()));
+        kernel.arg(format!(
+            "ubd0={}/root.cow,{}",
+            folder.display(),
+            self.image.display()
+        ));
+        if self.plan.role == Role::Storage {
+            kernel.arg(format!("ubd1={}", self.disk().display()));
+        }
+        // Fixed hardware addresses: after a reboot nobody's neighbour table is wrong. gro=1: large frames are dropped
+        // without it.
+        let number = self.plan.number;
+        for (device, tap, network) in [
+            ("vec0", self.plan.tap(), 99),
+            ("vec1", self.plan.command_tap(), 98),
+        ] {
+            kernel.arg(format!(
+                "{device}:transport=tap,ifname={tap},depth=64,gro=1,mac=02:00:0a:{network:02x}:00:{number:02x}"
+            ));
+        }
+        kernel.args(["root=/dev/ubda", "rw", "init=/usr/local/sbin/node-init"]);
+        kernel.args(["con=null", "con0=null,fd:1", "quiet", "panic=1"]);
+        kernel.arg(format!(
+            "{SPEC_ARGUMENT}={}",
+            self.layout.guest(self.name()).display()
+        ));
+        kernel.env("LD_PRELOAD", self.layout.shim());
+        kernel
+    }
+}
