@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::endpoint::Endpoint;
+use crate::{process, share};
 
 #[derive(Parser)]
 #[command(name = "csi-driver", version, about = "CSI driver csi.workspacefs.io")]
@@ -20,6 +22,12 @@ enum Command {
     Node(NodeArgs),
     /// The controller: one per cluster, makes and removes volumes.
     Controller(ControllerArgs),
+    /// Started by the other two, one per share; talks over its standard input.
+    #[command(hide = true)]
+    ShareHelper {
+        /// Process id of the plugin, with which it dies.
+        parent: u32,
+    },
 }
 
 /// Flags of the node plugin.
@@ -66,12 +74,17 @@ pub struct ControllerArgs {
 }
 
 /// Parses the command line and runs the process until it is asked to end.
-pub fn run() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    match cli.command {
-        Command::Node(args) => anyhow::bail!("not wired yet: {args:?}"),
-        Command::Controller(args) => anyhow::bail!("not wired yet: {args:?}"),
+///
+/// # Errors
+/// What the process could not do without, with its causes.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Node(args) => process::run(process::node(args))?,
+        Command::Controller(args) => process::run(process::controller(args))?,
+        // No runtime and no logging: its words go over the socket.
+        Command::ShareHelper { parent } => return Ok(share::helper::run(&share::helper::Nfs, parent)),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]
@@ -86,7 +99,7 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             for arg in command
                 .get_arguments()
-                .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
+                .filter(|arg| arg.get_long().is_some_and(|long| long != "help"))
             {
                 let wanted = format!("WSFS_{}", arg.get_id().as_str().to_uppercase());
                 let found = arg.get_env().map(|name| name.to_string_lossy().into_owned());

@@ -1,14 +1,11 @@
-//! The binary: parses the command line, sets up logging, runs one of the three processes.
+//! The binary: one of three processes, as the command line says.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match csi_driver::cli::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Not through `tracing`: logging itself may be what failed.
-            eprintln!("csi-driver: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    csi_driver::cli::run().unwrap_or_else(|error| {
+        // Not through `tracing`: logging itself may be what failed.
+        eprintln!("csi-driver: {error:#}");
+        ExitCode::FAILURE
+    })
 }

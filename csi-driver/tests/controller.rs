@@ -1,4 +1,5 @@
 //! The controller's RPCs over a unix socket, on FileSystems and shares of the tests' own.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -9,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use common::TestServer;
 use csi_driver::controller::Controller;
-use csi_driver::controller::record::VolumeRecord;
-use csi_driver::controller::seams::{FileSystems, Home, LookupError, Volumes, VolumesError};
+use csi_driver::controller::seams::{FileSystems, Home, LookupError, Volumes};
+use csi_driver::share::{ShareError, VolumeRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::Notify;
 use tonic::Code;
@@ -71,12 +72,21 @@ impl World {
         Ok(state.file_systems.iter().find(|fs| wanted(fs)).cloned())
     }
 
-    fn share(&self) -> Result<(), VolumesError> {
+    fn share(&self) -> Result<(), ShareError> {
         match self.0.lock().unwrap().trouble {
             Trouble::None => Ok(()),
-            Trouble::Unreachable => Err(VolumesError::Unreachable("timed out".into())),
-            Trouble::Full => Err(VolumesError::Full("no space left".into())),
-            Trouble::Denied => Err(VolumesError::Denied("root_squash".into())),
+            Trouble::Unreachable => Err(ShareError::Unreachable {
+                server: "nfs".into(),
+                reason: "timed out".into(),
+            }),
+            Trouble::Full => Err(ShareError::NoSpace {
+                path: "nfs:/export".into(),
+                reason: "ENOSPC".into(),
+            }),
+            Trouble::Denied => Err(ShareError::Denied {
+                path: "nfs:/export".into(),
+                reason: "EACCES".into(),
+            }),
         }
     }
 }
@@ -101,30 +111,23 @@ impl Volumes for World {
         home: &Home,
         folder: &str,
         record: &VolumeRecord,
-    ) -> Result<VolumeRecord, VolumesError> {
+    ) -> Result<VolumeRecord, ShareError> {
         let hold = self.0.lock().unwrap().hold.clone();
         if let Some(hold) = hold {
             hold.notified().await;
         }
         self.share()?;
         let key = format!("{}/{folder}", home.attributes.file_system_uid);
-        Ok(self
-            .0
-            .lock()
-            .unwrap()
-            .volumes
-            .entry(key)
-            .or_insert_with(|| record.clone())
-            .clone())
+        Ok(*self.0.lock().unwrap().volumes.entry(key).or_insert(*record))
     }
 
-    async fn record(&self, home: &Home, folder: &str) -> Result<Option<VolumeRecord>, VolumesError> {
+    async fn record(&self, home: &Home, folder: &str) -> Result<Option<VolumeRecord>, ShareError> {
         self.share()?;
         let key = format!("{}/{folder}", home.attributes.file_system_uid);
-        Ok(self.0.lock().unwrap().volumes.get(&key).cloned())
+        Ok(self.0.lock().unwrap().volumes.get(&key).copied())
     }
 
-    async fn trash(&self, home: &Home, folder: &str) -> Result<(), VolumesError> {
+    async fn trash(&self, home: &Home, folder: &str) -> Result<(), ShareError> {
         self.share()?;
         let mut state = self.0.lock().unwrap();
         let key = format!("{}/{folder}", home.attributes.file_system_uid);
@@ -472,9 +475,7 @@ async fn deleting_moves_to_the_trash_and_can_be_repeated() {
     for _ in 0..2 {
         assert_eq!(setup.delete(&id).await, Ok(()));
     }
-    let state = setup.world.0.lock().unwrap();
-    assert_eq!(state.trash, [format!("{UID}/pvc-1")]);
-    drop(state);
+    setup.world.set(|state| assert_eq!(state.trash, [format!("{UID}/pvc-1")]));
     setup.server.stop().await;
 }
 
@@ -500,9 +501,7 @@ async fn an_id_that_is_not_ours_deletes_nothing_and_succeeds() {
         );
     }
     assert_eq!(setup.delete("").await, Err(Code::InvalidArgument));
-    let state = setup.world.0.lock().unwrap();
-    assert_eq!((state.volumes.len(), state.trash.len()), (1, 0));
-    drop(state);
+    setup.world.set(|state| assert_eq!((state.volumes.len(), state.trash.len()), (1, 0)));
     setup.server.stop().await;
 }
 

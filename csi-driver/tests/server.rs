@@ -1,4 +1,5 @@
 //! The gRPC plumbing, over a real unix socket.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

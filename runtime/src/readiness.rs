@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The gates of one process. Clones see the same gates.
 #[derive(Clone, Default)]
-pub struct Readiness(Arc<Mutex<Vec<(&'static str, Arc<AtomicBool>)>>>);
+pub struct Readiness(Arc<Mutex<Vec<Named>>>);
+
+type Named = (&'static str, Arc<AtomicBool>);
 
 impl Readiness {
     /// No gates: ready.

@@ -6,11 +6,12 @@ use workspacefs_csi_proto::csi::v1::{CreateVolumeRequest, CreateVolumeResponse, 
 
 use super::Controller;
 use super::parameters::{Parameters, ParametersError};
-use super::record::{RangeError, VolumeRecord, folder_name};
-use super::seams::{Home, HomeError, LookupError, VolumesError};
+use super::record::{RangeError, folder_name, record, satisfies};
+use super::seams::{Home, HomeError, LookupError};
 use crate::capability::{Capability, CapabilityError};
 use crate::op_guard::Busy;
 use crate::rpc;
+use crate::share::{ShareError, VolumeRecord};
 
 /// What CSI allows a name to have.
 const NAME_BYTES_MAX: usize = 128;
@@ -48,11 +49,12 @@ pub enum CreateVolumeError {
     #[error("volume {0:?} exists and was made for another size")]
     Incompatible(String),
     #[error("cannot make the volume's folder")]
-    Volumes(#[source] VolumesError),
+    Share(#[source] ShareError),
 }
 
 /// A request whose fields make sense by themselves.
 struct Wish {
+    name: String,
     record: VolumeRecord,
     parameters: Parameters,
 }
@@ -65,7 +67,7 @@ impl Controller {
         let wish = read(&request)?;
         let home = self.find_home(&wish.parameters).await?;
         let uid = home.attributes.file_system_uid.clone();
-        let folder = folder_name(&wish.record.name);
+        let folder = folder_name(&wish.name);
         let id = VolumeId::Volume {
             uid,
             folder: folder.clone(),
@@ -78,9 +80,9 @@ impl Controller {
             .volumes
             .create(&home, &folder, &wish.record)
             .await
-            .map_err(CreateVolumeError::Volumes)?;
-        if !found.satisfies(&wish.record) {
-            return Err(CreateVolumeError::Incompatible(wish.record.name));
+            .map_err(CreateVolumeError::Share)?;
+        if !satisfies(&found, &wish.record) {
+            return Err(CreateVolumeError::Incompatible(wish.name));
         }
         let attributes = VolumeAttributes {
             folder: Folder::Volume(folder),
@@ -139,8 +141,11 @@ fn read(request: &CreateVolumeRequest) -> Result<Wish, CreateVolumeError> {
     if !request.mutable_parameters.is_empty() {
         return Err(CreateVolumeError::MutableParameters);
     }
-    let record = VolumeRecord::new(&request.name, request.capacity_range.as_ref())
-        .map_err(CreateVolumeError::Range)?;
+    let record = record(request.capacity_range.as_ref()).map_err(CreateVolumeError::Range)?;
     let parameters = Parameters::parse(&request.parameters).map_err(CreateVolumeError::Parameters)?;
-    Ok(Wish { record, parameters })
+    Ok(Wish {
+        name: request.name.clone(),
+        record,
+        parameters,
+    })
 }

@@ -5,9 +5,10 @@ use workspacefs_api::volume::VolumeId;
 use workspacefs_csi_proto::csi::v1::{DeleteVolumeRequest, DeleteVolumeResponse};
 
 use super::Controller;
-use super::seams::{Home, HomeError, LookupError, VolumesError};
+use super::seams::{Home, HomeError, LookupError};
 use crate::op_guard::Busy;
 use crate::rpc;
+use crate::share::ShareError;
 
 /// Why the volume was not deleted.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +31,7 @@ pub enum DeleteVolumeError {
     #[error(transparent)]
     Home(HomeError),
     #[error("cannot move the volume's folder into the trash")]
-    Volumes(#[source] VolumesError),
+    Share(#[source] ShareError),
 }
 
 impl Controller {
@@ -64,7 +65,7 @@ impl Controller {
         self.volumes
             .trash(&home, &folder)
             .await
-            .map_err(DeleteVolumeError::Volumes)?;
+            .map_err(DeleteVolumeError::Share)?;
         Ok(DeleteVolumeResponse {})
     }
 }

@@ -8,6 +8,7 @@ pub mod parameters;
 pub mod record;
 pub mod seams;
 mod status;
+pub mod store;
 pub mod validate;
 
 use std::sync::Arc;

@@ -1,23 +1,12 @@
 //! What is kept about a volume that CreateVolume made: enough to tell a repeated call from an incompatible one.
 
-use serde::{Deserialize, Serialize};
 use workspacefs_api::volume::is_folder_name;
 use workspacefs_csi_proto::csi::v1::CapacityRange;
 
+use crate::share::VolumeRecord;
+
 /// Begins the folder names made from names that cannot be folder names themselves.
 const HASHED: &str = "hash-";
-
-/// The record of a volume, as JSON beside the volumes.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct VolumeRecord {
-    /// The name that CreateVolume was given.
-    pub name: String,
-    /// The size asked for, in bytes; 0 if none was.
-    pub required_bytes: i64,
-    /// The most it may have, in bytes; 0 if that was not said.
-    pub limit_bytes: i64,
-}
 
 /// A capacity range that contradicts itself.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
@@ -27,36 +16,32 @@ pub struct RangeError {
     limit_bytes: i64,
 }
 
-impl VolumeRecord {
-    /// The record of a volume to be made.
-    ///
-    /// # Errors
-    /// A negative number, or a limit below what is required.
-    pub fn new(name: &str, range: Option<&CapacityRange>) -> Result<Self, RangeError> {
-        let CapacityRange {
+/// The record of a volume to be made.
+///
+/// # Errors
+/// A negative number, or a limit below what is required.
+pub fn record(range: Option<&CapacityRange>) -> Result<VolumeRecord, RangeError> {
+    let CapacityRange {
+        required_bytes,
+        limit_bytes,
+    } = range.copied().unwrap_or_default();
+    let contradicts = limit_bytes != 0 && limit_bytes < required_bytes;
+    if required_bytes < 0 || limit_bytes < 0 || contradicts {
+        return Err(RangeError {
             required_bytes,
             limit_bytes,
-        } = range.copied().unwrap_or_default();
-        let contradicts = limit_bytes != 0 && limit_bytes < required_bytes;
-        if required_bytes < 0 || limit_bytes < 0 || contradicts {
-            return Err(RangeError {
-                required_bytes,
-                limit_bytes,
-            });
-        }
-        Ok(Self {
-            name: name.into(),
-            required_bytes,
-            limit_bytes,
-        })
+        });
     }
+    Ok(VolumeRecord {
+        required_bytes,
+        limit_bytes,
+    })
+}
 
-    /// Whether the volume of this record is what `asked` wants: of the same name, and made for a size within its range.
-    pub fn satisfies(&self, asked: &VolumeRecord) -> bool {
-        self.name == asked.name
-            && self.required_bytes >= asked.required_bytes
-            && (asked.limit_bytes == 0 || self.required_bytes <= asked.limit_bytes)
-    }
+/// Whether the volume that was made for `made` is what `asked` wants: its size lies within the range asked for.
+pub fn satisfies(made: &VolumeRecord, asked: &VolumeRecord) -> bool {
+    made.required_bytes >= asked.required_bytes
+        && (asked.limit_bytes == 0 || made.required_bytes <= asked.limit_bytes)
 }
 
 /// The folder for a volume's name: the name itself where it is plain, else a hash of it. Two names never get the same
@@ -74,19 +59,16 @@ mod tests {
 
     use super::*;
 
-    fn record(required_bytes: i64, limit_bytes: i64) -> Result<VolumeRecord, RangeError> {
-        VolumeRecord::new(
-            "a",
-            Some(&CapacityRange {
-                required_bytes,
-                limit_bytes,
-            }),
-        )
+    fn sized(required_bytes: i64, limit_bytes: i64) -> Result<VolumeRecord, RangeError> {
+        record(Some(&CapacityRange {
+            required_bytes,
+            limit_bytes,
+        }))
     }
 
     #[test]
     fn a_volume_satisfies_the_ranges_that_hold_its_size() {
-        let made = record(10, 20).unwrap();
+        let made = sized(10, 20).unwrap();
         for (required, limit, wanted) in [
             (10, 20, true),
             (10, 0, true),
@@ -98,32 +80,25 @@ mod tests {
             (20, 20, false),
         ] {
             assert_eq!(
-                made.satisfies(&record(required, limit).unwrap()),
+                satisfies(&made, &sized(required, limit).unwrap()),
                 wanted,
                 "{required}..{limit}"
             );
         }
-        assert!(
-            !made.satisfies(&VolumeRecord {
-                name: "b".into(),
-                ..made.clone()
-            }),
-            "a hash collision is no match"
-        );
     }
 
     #[test]
     fn a_range_that_contradicts_itself_is_refused() {
         for (required, limit) in [(-1, 0), (0, -1), (2, 1)] {
             assert_eq!(
-                record(required, limit),
+                sized(required, limit),
                 Err(RangeError {
                     required_bytes: required,
                     limit_bytes: limit
                 })
             );
         }
-        assert_eq!(VolumeRecord::new("a", None), record(0, 0));
+        assert_eq!(record(None), sized(0, 0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use workspacefs_api::FileSystem;
 use workspacefs_api::mount_options::{self, MountOption, MountOptionError};
 use workspacefs_api::volume::{AttributesError, VolumeAttributes};
 
-use super::record::VolumeRecord;
+use crate::share::{ShareError, VolumeRecord};
 
 /// The FileSystems of the cluster.
 #[async_trait]
@@ -34,11 +34,11 @@ pub trait Volumes: Send + Sync + 'static {
         home: &Home,
         folder: &str,
         record: &VolumeRecord,
-    ) -> Result<VolumeRecord, VolumesError>;
+    ) -> Result<VolumeRecord, ShareError>;
     /// The record of a volume; None if there is no such volume.
-    async fn record(&self, home: &Home, folder: &str) -> Result<Option<VolumeRecord>, VolumesError>;
+    async fn record(&self, home: &Home, folder: &str) -> Result<Option<VolumeRecord>, ShareError>;
     /// Moves the folder into the share's trash and removes its record. A volume that is not there is fine.
-    async fn trash(&self, home: &Home, folder: &str) -> Result<(), VolumesError>;
+    async fn trash(&self, home: &Home, folder: &str) -> Result<(), ShareError>;
 }
 
 /// The FileSystem beside which volumes live: how to reach its share, and whose they are.
@@ -73,21 +73,4 @@ impl Home {
                 .map_err(HomeError::MountOption)?,
         })
     }
-}
-
-/// Why the share did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum VolumesError {
-    /// The server does not answer, refuses the mount, or did not finish in time.
-    #[error("share not reachable")]
-    Unreachable(#[source] Box<dyn Error + Send + Sync>),
-    /// No space, no inodes or no quota left.
-    #[error("share full")]
-    Full(#[source] Box<dyn Error + Send + Sync>),
-    /// The server answers and forbids it.
-    #[error("share refuses")]
-    Denied(#[source] Box<dyn Error + Send + Sync>),
-    /// Anything else.
-    #[error("share")]
-    Other(#[source] Box<dyn Error + Send + Sync>),
 }

@@ -8,8 +8,8 @@ use tonic::{Code, Status};
 
 use super::create_volume::CreateVolumeError;
 use super::delete_volume::DeleteVolumeError;
-use super::seams::VolumesError;
 use super::validate::ValidateError;
+use crate::share::ShareError;
 use crate::status::status;
 
 fn create_code(error: &CreateVolumeError) -> Code {
@@ -32,14 +32,10 @@ fn create_code(error: &CreateVolumeError) -> Code {
         // It exists, and is in the wrong state, or of the wrong kind.
         E::Deleting(_) | E::Home(_) => Code::FailedPrecondition,
         E::Incompatible(_) => Code::AlreadyExists,
-        E::Volumes(error) => match error {
-            // No space is what the specification names this code for; without topology no node is chosen again for it.
-            VolumesError::Full(_) => Code::ResourceExhausted,
+        E::Share(error) => match share_code(error) {
             // The helper process that waited was killed at its deadline: nothing of ours runs on.
-            VolumesError::Unreachable(_) => Code::Internal,
-            // The server's settings are not what we need: an administrator must act.
-            VolumesError::Denied(_) => Code::FailedPrecondition,
-            VolumesError::Other(_) => Code::Internal,
+            Code::Unavailable => Code::Internal,
+            code => code,
         },
     }
 }
@@ -57,7 +53,7 @@ fn delete_code(error: &DeleteVolumeError) -> Code {
         E::FileSystemGone { .. } => Code::FailedPrecondition,
         // Backends are immutable, so what once held a volume still would: a broken object.
         E::Home(_) => Code::Internal,
-        E::Volumes(error) => volumes_code(error),
+        E::Share(error) => share_code(error),
     }
 }
 
@@ -68,17 +64,31 @@ fn validate_code(error: &ValidateError) -> Code {
         E::NoVolume => Code::NotFound,
         E::Lookup(_) => Code::Unavailable,
         E::Home(_) => Code::Internal,
-        E::Volumes(error) => volumes_code(error),
+        E::Share(error) => share_code(error),
     }
 }
 
-/// For the RPCs whose callers take no code for "still running".
-fn volumes_code(error: &VolumesError) -> Code {
+/// What a failure on the share means to a caller that takes no code for "still running".
+fn share_code(error: &ShareError) -> Code {
+    use ShareError as E;
     match error {
-        VolumesError::Unreachable(_) => Code::Unavailable,
-        VolumesError::Full(_) => Code::ResourceExhausted,
-        VolumesError::Denied(_) => Code::FailedPrecondition,
-        VolumesError::Other(_) => Code::Internal,
+        // The server, or the way to it: may be back the next time.
+        E::NameUnresolved { .. } | E::Unreachable { .. } | E::TimedOut { .. } | E::Helper { .. } => {
+            Code::Unavailable
+        }
+        // The server says no, or has something else where ours should be: an administrator must act.
+        E::ExportMissing { .. }
+        | E::MountDenied { .. }
+        | E::VersionRefused { .. }
+        | E::Squashed { .. }
+        | E::Denied { .. }
+        | E::NotADirectory { .. }
+        | E::Untrusted { .. } => Code::FailedPrecondition,
+        // What the specification names this code for. Without topology no node is chosen again for it.
+        E::NoSpace { .. } => Code::ResourceExhausted,
+        // We name folders of our own only, and each RPC treats a missing one itself: our fault, or the server's.
+        E::NotFound { .. } | E::LeadsOut { .. } | E::Reserved { .. } | E::Stale { .. } => Code::Internal,
+        E::NoClient { .. } | E::MountFailed { .. } | E::Io { .. } | E::Local { .. } => Code::Internal,
     }
 }
 
@@ -105,7 +115,7 @@ mod tests {
     use super::*;
     use crate::capability::CapabilityError;
     use crate::controller::parameters::ParametersError;
-    use crate::controller::record::VolumeRecord;
+    use crate::controller::record::record;
     use crate::controller::seams::{HomeError, LookupError};
     use crate::op_guard::OpGuards;
     use workspacefs_api::volume::AttributesError;
@@ -125,28 +135,125 @@ mod tests {
         HomeError::Attributes(AttributesError::NotNfs)
     }
 
-    fn share_errors() -> [VolumesError; 4] {
-        [
-            VolumesError::Unreachable(cause()),
-            VolumesError::Full(cause()),
-            VolumesError::Denied(cause()),
-            VolumesError::Other(cause()),
+    /// Each failure of a share with its code outside CreateVolume.
+    fn share_errors() -> Vec<(ShareError, Code)> {
+        use ShareError as E;
+        let text = || "x".to_string();
+        vec![
+            (
+                E::NameUnresolved {
+                    server: text(),
+                    reason: text(),
+                },
+                Code::Unavailable,
+            ),
+            (
+                E::Unreachable {
+                    server: text(),
+                    reason: text(),
+                },
+                Code::Unavailable,
+            ),
+            (
+                E::TimedOut {
+                    share: text(),
+                    seconds: 1,
+                    doing: text(),
+                },
+                Code::Unavailable,
+            ),
+            (
+                E::Helper {
+                    share: text(),
+                    reason: text(),
+                },
+                Code::Unavailable,
+            ),
+            (
+                E::ExportMissing {
+                    share: text(),
+                    reason: text(),
+                },
+                Code::FailedPrecondition,
+            ),
+            (
+                E::MountDenied {
+                    share: text(),
+                    reason: text(),
+                },
+                Code::FailedPrecondition,
+            ),
+            (
+                E::VersionRefused {
+                    share: text(),
+                    versions: text(),
+                    reason: text(),
+                },
+                Code::FailedPrecondition,
+            ),
+            (
+                E::Squashed {
+                    action: text(),
+                    path: text(),
+                    reason: text(),
+                },
+                Code::FailedPrecondition,
+            ),
+            (
+                E::Denied {
+                    path: text(),
+                    reason: text(),
+                },
+                Code::FailedPrecondition,
+            ),
+            (E::NotADirectory { path: text() }, Code::FailedPrecondition),
+            (E::Untrusted { path: text() }, Code::FailedPrecondition),
+            (
+                E::NoSpace {
+                    path: text(),
+                    reason: text(),
+                },
+                Code::ResourceExhausted,
+            ),
+            (E::NotFound { path: text() }, Code::Internal),
+            (E::LeadsOut { path: text() }, Code::Internal),
+            (E::Reserved { path: text() }, Code::Internal),
+            (E::Stale { path: text() }, Code::Internal),
+            (E::NoClient { reason: text() }, Code::Internal),
+            (
+                E::MountFailed {
+                    share: text(),
+                    reason: text(),
+                },
+                Code::Internal,
+            ),
+            (
+                E::Io {
+                    action: text(),
+                    path: text(),
+                    reason: text(),
+                },
+                Code::Internal,
+            ),
+            (
+                E::Local {
+                    action: text(),
+                    reason: text(),
+                },
+                Code::Internal,
+            ),
         ]
     }
 
     #[test]
     fn create_volume_codes() {
         use CreateVolumeError as E;
-        let range = VolumeRecord::new(
-            "a",
-            Some(&CapacityRange {
-                required_bytes: -1,
-                limit_bytes: 0,
-            }),
-        )
+        let range = record(Some(&CapacityRange {
+            required_bytes: -1,
+            limit_bytes: 0,
+        }))
         .unwrap_err();
-        let [unreachable, full, denied, other] = share_errors().map(E::Volumes);
-        let table = [
+        let mut table = vec![
             (E::NoName, Code::InvalidArgument),
             (E::LongName, Code::InvalidArgument),
             (E::NoCapabilities, Code::InvalidArgument),
@@ -170,11 +277,20 @@ mod tests {
             (E::Home(home_error()), Code::FailedPrecondition),
             (E::Busy(busy()), Code::Aborted),
             (E::Incompatible("a".into()), Code::AlreadyExists),
-            (unreachable, Code::Internal),
-            (full, Code::ResourceExhausted),
-            (denied, Code::FailedPrecondition),
-            (other, Code::Internal),
         ];
+        // Unavailable would mean "still running".
+        let terminal = |code| {
+            if code == Code::Unavailable {
+                Code::Internal
+            } else {
+                code
+            }
+        };
+        table.extend(
+            share_errors()
+                .into_iter()
+                .map(|(error, code)| (E::Share(error), terminal(code))),
+        );
         for (error, code) in table {
             assert_eq!(create_code(&error), code, "{error}");
             let still_running = [
@@ -195,8 +311,7 @@ mod tests {
     #[test]
     fn delete_volume_codes() {
         use DeleteVolumeError as E;
-        let [unreachable, full, denied, other] = share_errors().map(E::Volumes);
-        let table = [
+        let mut table = vec![
             (E::NoId, Code::InvalidArgument),
             (E::FileSystemItself, Code::FailedPrecondition),
             (E::Busy(busy()), Code::Aborted),
@@ -209,11 +324,12 @@ mod tests {
                 Code::FailedPrecondition,
             ),
             (E::Home(home_error()), Code::Internal),
-            (unreachable, Code::Unavailable),
-            (full, Code::ResourceExhausted),
-            (denied, Code::FailedPrecondition),
-            (other, Code::Internal),
         ];
+        table.extend(
+            share_errors()
+                .into_iter()
+                .map(|(error, code)| (E::Share(error), code)),
+        );
         for (error, code) in table {
             assert_eq!(delete_code(&error), code, "{error}");
         }
@@ -222,18 +338,18 @@ mod tests {
     #[test]
     fn validate_volume_capabilities_codes() {
         use ValidateError as E;
-        let [unreachable, full, denied, other] = share_errors().map(E::Volumes);
-        let table = [
+        let mut table = vec![
             (E::NoId, Code::InvalidArgument),
             (E::NoCapabilities, Code::InvalidArgument),
             (E::NoVolume, Code::NotFound),
             (E::Lookup(LookupError(cause())), Code::Unavailable),
             (E::Home(home_error()), Code::Internal),
-            (unreachable, Code::Unavailable),
-            (full, Code::ResourceExhausted),
-            (denied, Code::FailedPrecondition),
-            (other, Code::Internal),
         ];
+        table.extend(
+            share_errors()
+                .into_iter()
+                .map(|(error, code)| (E::Share(error), code)),
+        );
         for (error, code) in table {
             assert_eq!(validate_code(&error), code, "{error}");
         }
@@ -241,12 +357,14 @@ mod tests {
 
     #[test]
     fn the_message_says_the_cause() {
-        let status = Status::from(CreateVolumeError::Volumes(VolumesError::Unreachable(
-            "no route".into(),
-        )));
+        let error = ShareError::Unreachable {
+            server: "nfs".into(),
+            reason: "no route".into(),
+        };
+        let status = Status::from(CreateVolumeError::Share(error));
         assert_eq!(
             status.message(),
-            "cannot make the volume's folder: share not reachable: no route"
+            "cannot make the volume's folder: the NFS server nfs is unreachable: no route"
         );
     }
 }

@@ -6,9 +6,10 @@ use workspacefs_csi_proto::csi::v1::{ValidateVolumeCapabilitiesRequest, Validate
 
 use super::Controller;
 use super::parameters::Parameters;
-use super::seams::{Home, HomeError, LookupError, VolumesError};
+use super::seams::{Home, HomeError, LookupError};
 use crate::capability::Capability;
 use crate::rpc;
+use crate::share::ShareError;
 use crate::status::chain;
 
 /// Why there is no verdict.
@@ -26,7 +27,7 @@ pub enum ValidateError {
     #[error(transparent)]
     Home(HomeError),
     #[error("cannot look for the volume")]
-    Volumes(#[source] VolumesError),
+    Share(#[source] ShareError),
 }
 
 impl Controller {
@@ -53,7 +54,7 @@ impl Controller {
                 .volumes
                 .record(&home, folder)
                 .await
-                .map_err(ValidateError::Volumes)?;
+                .map_err(ValidateError::Share)?;
             record.ok_or(ValidateError::NoVolume)?;
         }
         Ok(verdict(id, home, request))

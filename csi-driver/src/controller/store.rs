@@ -1,0 +1,64 @@
+//! The volumes on real shares: each call goes to the share's helper process, with a deadline.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::seams::{Home, Volumes};
+use crate::share::{PosixOwner, ShareError, ShareSpec, Shares, VolumeName, VolumeRecord};
+
+/// Volumes on the shares of this process.
+#[derive(Clone, Debug)]
+pub struct ShareVolumes {
+    shares: Shares,
+    patience: Duration,
+}
+
+impl ShareVolumes {
+    /// Each call waits for a server no longer than `patience`.
+    pub fn new(shares: Shares, patience: Duration) -> Self {
+        Self { shares, patience }
+    }
+}
+
+fn place(home: &Home, folder: &str) -> (ShareSpec, VolumeName) {
+    let name = VolumeName {
+        file_system: home.attributes.file_system_uid.clone(),
+        name: folder.into(),
+    };
+    (ShareSpec::new(&home.attributes, &home.mount_options), name)
+}
+
+#[async_trait]
+impl Volumes for ShareVolumes {
+    async fn create(
+        &self,
+        home: &Home,
+        folder: &str,
+        record: &VolumeRecord,
+    ) -> Result<VolumeRecord, ShareError> {
+        let (spec, name) = place(home, folder);
+        let owner = PosixOwner::from(&home.attributes.owner);
+        let deadline = Instant::now() + self.patience;
+        self.shares
+            .create_volume(&spec, name, *record, owner, deadline)
+            .await
+            .map(|created| created.record)
+    }
+
+    async fn record(&self, home: &Home, folder: &str) -> Result<Option<VolumeRecord>, ShareError> {
+        let (spec, name) = place(home, folder);
+        self.shares
+            .volume_record(&spec, name, Instant::now() + self.patience)
+            .await
+    }
+
+    async fn trash(&self, home: &Home, folder: &str) -> Result<(), ShareError> {
+        let (spec, name) = place(home, folder);
+        self.shares
+            .trash_volume(&spec, name, Instant::now() + self.patience)
+            .await
+            .map(|_| ())
+    }
+}
