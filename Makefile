@@ -29,7 +29,7 @@ bench: ## measure, and write docs/performance.md
 lint: ## formatting, clippy, tidy, licences, chart and manifests
 	@$(XTASK) lint
 
-generate: ## write the generated files (crds/)
+generate: ## write the generated files: CRDs, kustomize base
 	@$(XTASK) generate
 
 images: ## build the container images

@@ -9,7 +9,7 @@ mod status;
 mod up;
 
 pub use down::DownError;
-pub use kubectl::KubectlError;
+pub use kubectl::{ImportError, KubectlError};
 pub use status::{PartStatus, Status};
 pub use up::UpError;
 

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Layers, lowest first: [`host`] (programs, processes and the network namespace of this computer), [`build`] (what is
-//! made once and cached), [`machine`] (one user-mode Linux and its faults), [`cluster`] (all together).
+//! made once and cached), [`machine`] (one user-mode Linux and its faults), [`cluster`] (all together), [`product`]
+//! (ours, installed on it).
 
 pub mod build;
 pub mod cluster;
@@ -21,6 +22,7 @@ pub mod control_plane;
 pub mod credentials;
 pub mod host;
 pub mod machine;
+pub mod product;
 pub mod progress;
 pub mod topology;
 

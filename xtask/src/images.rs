@@ -1,5 +1,5 @@
 //! `cargo xtask images`: static release binaries, and the container images made of them, as docker-archive tars in
-//! `$WSFS_CACHE/images`. A tar is named by the hash of what is in it, so an unchanged image is not built again.
+//! `$WSFS_CACHE/images/container-<name>-<key>/`. The key is a hash of what is in the image: an unchanged one is not built again.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,9 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use workspacefs_e2e::ClusterConfig;
+use workspacefs_e2e::build::cache::{self, Key};
+use workspacefs_e2e::progress::Progress;
 
 use crate::shell;
 
@@ -27,7 +30,7 @@ const IMAGES: [Image; 2] = [
     },
 ];
 
-/// Tars of earlier contents go when nobody made or used them for this long.
+/// How long an image that nobody asked for is kept: another checkout's cluster may be about to load it.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(clap::Args)]
@@ -44,11 +47,7 @@ pub fn run(_args: Args) -> Result<()> {
 /// Builds binaries and images as far as they changed. Returns the tars, in docker-archive form.
 pub fn build() -> Result<Vec<PathBuf>> {
     let binaries = static_binaries()?;
-    let folder = shell::cache()?.join("images");
-    fs::create_dir_all(&folder)?;
-    // Two runs at once would each build the same image in the same place.
-    let lock = File::create(folder.join(".lock"))?;
-    lock.lock().context("cannot lock the folder of images")?;
+    let folder = ClusterConfig::from_environment("images")?.cache().join("images");
     IMAGES
         .iter()
         .map(|image| image.archive(&binaries, &folder))
@@ -93,37 +92,33 @@ impl Image {
         let dockerfile = shell::root()
             .join("deploy/docker")
             .join(format!("{}.Dockerfile", self.name));
-        let mut hash = blake3::Hasher::new();
+        let mut key = Key::default();
         for input in [&dockerfile, &binaries.join(self.binary)] {
-            hash.update(&fs::read(input).with_context(|| format!("cannot read {}", input.display()))?);
+            key.add(&fs::read(input).with_context(|| format!("cannot read {}", input.display()))?);
         }
-        let key = hash.finalize().to_hex();
-        let tar = folder.join(format!("{}-{}.tar", self.name, &key[..16]));
-        if tar.exists() {
-            File::options()
-                .append(true)
-                .open(&tar)?
-                .set_modified(SystemTime::now())?;
-        } else {
-            self.build(&dockerfile, binaries, &tar)?;
-        }
-        self.forget_old(folder)?;
-        Ok(tar)
+        let entry = folder.join(format!("container-{}-{}", self.name, key.finish()));
+        let progress = Progress::default();
+        let entry = cache::entry(&entry, &progress, |unfinished| {
+            self.build(&dockerfile, binaries, unfinished)
+        })?;
+        File::open(&entry)?.set_modified(SystemTime::now())?;
+        cache::prune(&entry, |other| recently_used(&folder.join(other)))?;
+        Ok(entry.join(format!("{}.tar", self.name)))
     }
 
     /// Builds with buildah, which needs neither an engine nor a registry for FROM scratch. Its storage lasts one build.
-    fn build(&self, dockerfile: &Path, context: &Path, tar: &Path) -> Result<()> {
+    fn build(&self, dockerfile: &Path, context: &Path, folder: &Path) -> Result<()> {
         shell::ensure_program("buildah", "buildah")?;
-        let storage = tempfile::tempdir_in(tar.parent().context("the tar has a folder")?)?;
+        let storage = folder.join("storage");
         let reference = format!("workspacefs.io/{}:dev", self.name);
         let buildah = || {
             let mut buildah = Command::new("buildah");
             buildah
                 .arg("--root")
-                .arg(storage.path().join("root"))
+                .arg(&storage)
                 .arg("--runroot")
-                .arg(storage.path().join("run"))
-                .args(["--storage-driver", "vfs"]);
+                .arg(storage.join("run"));
+            buildah.args(["--storage-driver", "vfs"]);
             buildah
         };
         let mut bud = buildah();
@@ -138,24 +133,15 @@ impl Image {
             "--file",
         ]);
         shell::output(bud.arg(dockerfile).arg(context))?;
-        let unfinished = storage.path().join("image.tar");
-        let archive = format!("docker-archive:{}:{reference}", unfinished.display());
+        let tar = folder.join(format!("{}.tar", self.name));
+        let archive = format!("docker-archive:{}:{reference}", tar.display());
         shell::output(buildah().args(["push", "--quiet", &reference, &archive]))?;
-        // Only a whole archive gets the name that says it is there.
-        fs::rename(&unfinished, tar)?;
+        fs::remove_dir_all(storage)?;
         Ok(())
     }
+}
 
-    fn forget_old(&self, folder: &Path) -> Result<()> {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let ours = name.to_string_lossy().starts_with(&format!("{}-", self.name));
-            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-            if ours && age > KEEP {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
-    }
+fn recently_used(entry: &Path) -> bool {
+    let used = fs::metadata(entry).and_then(|metadata| metadata.modified());
+    used.is_ok_and(|used| used.elapsed().unwrap_or_default() < KEEP)
 }

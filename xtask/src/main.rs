@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything the Makefile's thin targets do, in Rust. One file per command; this one only parses.
 
 mod bench;
+mod chart;
 mod cluster;
 mod demo;
 mod e2e;
@@ -30,7 +31,7 @@ enum Command {
     Cluster(cluster::Args),
     /// Build the static binaries and the container images
     Images(images::Args),
-    /// Write the generated files: CRDs
+    /// Write the generated files: CRDs, kustomize base
     Generate(generate::Args),
     /// Formatting, clippy, tidy, licences, chart and manifests
     Lint(lint::Args),

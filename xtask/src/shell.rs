@@ -12,19 +12,6 @@ pub fn root() -> PathBuf {
     xtask.parent().map_or_else(|| xtask.clone(), Path::to_path_buf)
 }
 
-/// The cache outside the checkout: `$WSFS_CACHE`, else `workspacefs` in the user's cache folder.
-pub fn cache() -> Result<PathBuf> {
-    if let Some(cache) = std::env::var_os("WSFS_CACHE") {
-        return Ok(cache.into());
-    }
-    let base = match std::env::var_os("XDG_CACHE_HOME") {
-        Some(base) => PathBuf::from(base),
-        None => PathBuf::from(std::env::var_os("HOME").context("neither WSFS_CACHE nor HOME is set")?)
-            .join(".cache"),
-    };
-    Ok(base.join("workspacefs"))
-}
-
 /// The cargo that started us, working in the checkout.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

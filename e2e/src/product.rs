@@ -1,0 +1,142 @@
+//! Our product on a test cluster: images into the machines, the chart by the real Helm, and back out.
+
+use crate::cluster::{Cluster, ImportError, KubectlError};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Namespace and name of the release.
+pub const NAMESPACE: &str = "workspacefs-system";
+const RELEASE: &str = "workspacefs";
+
+/// Time for Helm, of which it may wait [`READY_TIME_MAX`] for pods.
+const HELM_TIME_MAX: Duration = Duration::from_secs(240);
+const READY_TIME_MAX: &str = "180s";
+
+/// Why the product does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// A worker machine did not take an image.
+    #[error("cannot give the machines the image {}", image.display())]
+    Import {
+        /// Its archive.
+        image: PathBuf,
+        /// Why.
+        #[source]
+        source: ImportError,
+    },
+    /// Helm failed, or what it installed did not become ready.
+    #[error("the chart is not installed; what runs in {NAMESPACE}:\n{pods}")]
+    Helm {
+        /// The pods and the ends of their logs.
+        pods: String,
+        /// Helm's own words.
+        #[source]
+        source: KubectlError,
+    },
+}
+
+/// Loads the images (docker-archive tars, each named by its content) into the workers and installs the chart, or
+/// upgrades it, with `values` over its defaults. Returns when every pod is ready. Pods of an older image are replaced.
+pub fn install(cluster: &Cluster, images: &[PathBuf], values: &Value) -> Result<(), InstallError> {
+    for image in images {
+        cluster
+            .import_image(image)
+            .map_err(|source| InstallError::Import {
+                image: image.clone(),
+                source,
+            })?;
+    }
+    let mut values = values.clone();
+    // The tag stays the same whatever the image holds; a changed annotation is what makes new pods.
+    let contents: Vec<String> = images.iter().map(|image| image.display().to_string()).collect();
+    values["podAnnotations"]["workspacefs.io/images"] = json!(digest(&contents));
+    let chart = chart();
+    let chart = chart.to_string_lossy();
+    let arguments = [
+        "upgrade",
+        "--install",
+        RELEASE,
+        &chart,
+        "--create-namespace",
+        "--values",
+        "-",
+    ];
+    let wait = ["--wait", "--timeout", READY_TIME_MAX];
+    helm(
+        cluster,
+        &[&arguments[..], &wait[..]].concat(),
+        values.to_string().as_bytes(),
+    )
+    .map_err(|source| InstallError::Helm {
+        pods: pods(cluster),
+        source,
+    })
+}
+
+/// Uninstalls the release, if there is one. The kinds and their objects stay.
+pub fn uninstall(cluster: &Cluster) -> Result<(), KubectlError> {
+    helm(
+        cluster,
+        &["uninstall", RELEASE, "--ignore-not-found", "--wait"],
+        b"",
+    )
+}
+
+/// The chart in the checkout.
+pub fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/workspacefs")
+}
+
+fn helm(cluster: &Cluster, arguments: &[&str], input: &[u8]) -> Result<(), KubectlError> {
+    let mut helm = cluster.command("helm", "admin")?;
+    helm.args(arguments).args(["--namespace", NAMESPACE]);
+    // Helm's own files, away from the user's.
+    for (variable, folder) in [
+        ("HELM_CACHE_HOME", "cache"),
+        ("HELM_CONFIG_HOME", "config"),
+        ("HELM_DATA_HOME", "data"),
+    ] {
+        helm.env(variable, cluster.layout().root().join("helm").join(folder));
+    }
+    cluster.run(&mut helm, input, HELM_TIME_MAX).map(drop)
+}
+
+fn digest(parts: &[String]) -> String {
+    blake3::hash(parts.join("\n").as_bytes()).to_hex()[..16].to_owned()
+}
+
+/// For an error: what a person would look at first.
+fn pods(cluster: &Cluster) -> String {
+    let ask = |arguments: &[&str]| match cluster.kubectl("admin", arguments) {
+        Ok(text) => text,
+        Err(error) => error.to_string(),
+    };
+    let events = [
+        "get",
+        "events",
+        "--namespace",
+        NAMESPACE,
+        "--field-selector",
+        "type=Warning",
+    ];
+    let logs = |component: &str| {
+        let selector = format!("app.kubernetes.io/component={component}");
+        ask(&[
+            "logs",
+            "--namespace",
+            NAMESPACE,
+            "--prefix",
+            "--tail=20",
+            "--selector",
+            &selector,
+        ])
+    };
+    [
+        ask(&["get", "pods", "--namespace", NAMESPACE, "--output=wide"]),
+        ask(&events),
+        logs("node"),
+        logs("operator"),
+    ]
+    .join("\n")
+}
