@@ -36,6 +36,16 @@ pub enum InstallError {
     },
 }
 
+/// The values that fit a test cluster: each workspace gets a folder of its own on the storage host.
+pub fn values() -> Value {
+    let nfs = json!({
+        "server": "10.99.0.21",
+        "export": "/export/shared",
+        "folder": "workspaces/{workspace}-{workspaceUID}",
+    });
+    json!({"defaultFileSystem": {"backend": {"nfs": nfs}}})
+}
+
 /// Loads the images (docker-archive tars, each named by its content) into the workers and installs the chart, or
 /// upgrades it, with `values` over its defaults. Returns when every pod is ready. Pods of an older image are replaced.
 pub fn install(cluster: &Cluster, images: &[PathBuf], values: &Value) -> Result<(), InstallError> {

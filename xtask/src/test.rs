@@ -1,9 +1,45 @@
-//! `cargo xtask test`.
+//! `cargo xtask test`: every test there is. First those of the crates, then the suites on the test cluster, each a run of
+//! its own that ends with its own count. The last line counts the runs.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use crate::shell;
+
+/// The suites on the cluster, as arguments of `cargo xtask`. Every issue that adds a suite adds it here.
+const SUITES: [&[&str]; 2] = [&["e2e", "shared"], &["sanity"]];
 
 #[derive(clap::Args)]
 pub struct Args {}
 
-/// Not written yet.
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+/// Runs everything, whatever fails.
+pub fn run(_args: Args) -> Result<()> {
+    let mut cargo = shell::cargo();
+    cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+    let mut runs = vec![("cargo test --workspace".to_owned(), cargo)];
+    for suite in SUITES {
+        let mut xtask = Command::new(std::env::current_exe()?);
+        xtask.args(suite);
+        runs.push((suite.join(" "), xtask));
+    }
+    let mut failed = Vec::new();
+    let total = runs.len();
+    for (name, mut command) in runs {
+        println!("\ntest: {name}");
+        let started = Instant::now();
+        let result = shell::run(&mut command);
+        let minutes = started.elapsed().as_secs_f32() / 60.0;
+        match result {
+            Ok(()) => println!("test: {name}: passed, {minutes:.1} min"),
+            Err(error) => {
+                println!("test: {name}: FAILED, {minutes:.1} min: {error:#}");
+                failed.push(name);
+            }
+        }
+    }
+    println!("test: {} passed, {} failed", total - failed.len(), failed.len());
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
 }
