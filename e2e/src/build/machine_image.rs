@@ -95,8 +95,12 @@ impl MachineImage {
             .add(kernel.as_bytes());
         let debian = folder.join(format!("debian-{}", key.finish()));
         let debian = cache::entry(&debian, progress, |unfinished| build_debian(unfinished, progress))?;
-        for folder in programs.folders() {
-            key.add(folder.as_os_str().as_encoded_bytes());
+        for program in PROGRAMS {
+            // The path of a program holds the key of its set.
+            let path = programs
+                .path(program)
+                .ok_or(MachineImageError::NoProgram(program))?;
+            key.add(path.as_os_str().as_encoded_bytes());
         }
         key.add(&read(&own.node_init)?).add(SIZE.as_bytes());
         let image = folder.join(format!("node-{}.img", key.finish()));

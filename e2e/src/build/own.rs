@@ -28,10 +28,8 @@ impl Own {
     /// Builds them with cargo, which does nothing when nothing changed.
     pub fn build(config: &ClusterConfig, progress: &Progress) -> Result<Own, CommandError> {
         let _step = progress.long("building the machines' first process");
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-            .unwrap_or_else(|| config.cache().join("target"));
+        // A folder of its own: these few crates need not wait for another build's lock.
+        let target = config.cache().join("target-machines");
         let mut init = cargo(config.source(), &target);
         init.args(["--target", TARGET, "--package", "workspacefs-node-init"]);
         init.env("RUSTFLAGS", "-C target-feature=+crt-static");

@@ -134,7 +134,10 @@ impl Cluster {
             namespace,
             state,
         };
-        match cluster.start(&own, &image, &progress) {
+        match cluster
+            .start(&own, &image, &progress)
+            .and_then(|()| cluster.finish(&image, &progress))
+        {
             Ok(()) => Ok(cluster),
             Err(error) => {
                 // The first failure is the one to report.
@@ -170,12 +173,12 @@ impl Cluster {
         for image in images {
             self.import_image(&image)?;
         }
-        self.wait_for_nodes()?;
-        self.finish(progress)
+        progress.say("the machines have their images");
+        self.wait_for_nodes()
     }
 
     /// Writes the state, which makes this a cluster to attach to, and drops old cache entries.
-    fn finish(&self, progress: &Progress) -> Result<(), UpError> {
+    fn finish(&self, image: &MachineImage, progress: &Progress) -> Result<(), UpError> {
         let path = self.layout().state();
         let text = serde_json::to_vec_pretty(&self.state).map_err(io::Error::from);
         text.and_then(|text| fs::write(&path, text))
@@ -186,7 +189,8 @@ impl Cluster {
         for folder in self.state.programs.folders() {
             cache::prune(folder, in_use)?;
         }
-        Ok(cache::prune(&self.state.image, in_use)?)
+        cache::prune(&image.debian, in_use)?;
+        Ok(cache::prune(&image.image, in_use)?)
     }
 
     fn start_part(&self, part: Part) -> Result<Process, UpError> {

@@ -89,13 +89,6 @@ impl Namespace {
         Ok(())
     }
 
-    /// Runs one `tc` command in it.
-    pub fn tc(&self, arguments: &[&str]) -> Result<(), NamespaceError> {
-        let mut tc = command(&["tc", "-n", &self.name]);
-        run(tc.args(arguments), b"", LIMIT)?;
-        Ok(())
-    }
-
     /// Moves the calling thread into it, for good. Threads and programs started by this thread afterwards are in it
     /// too: call it first in `main`, or from a runtime's thread-start hook.
     pub fn enter(&self) -> Result<(), NamespaceError> {

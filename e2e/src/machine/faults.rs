@@ -1,7 +1,7 @@
 //! What can go wrong with a machine, on purpose. Every fault lasts until its counterpart is called or the cluster goes
-//! down; none needs the machine's help.
+//! down.
 
-use super::Machine;
+use super::{Machine, RunError};
 use crate::host::namespace::NamespaceError;
 use crate::host::process::{Process, ProcessError};
 use rustix::process::Signal;
@@ -16,6 +16,9 @@ pub enum FaultError {
     /// The cable.
     #[error(transparent)]
     Network(#[from] NamespaceError),
+    /// The machine's own help was needed.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// It was never started.
     #[error("the machine {0} was never started")]
     NeverStarted(&'static str),
@@ -44,28 +47,24 @@ impl Machine {
         Ok(self.namespace.ip(&[format!("link set {} up", self.plan.tap())])?)
     }
 
-    /// Delays every frame to the machine by `delay` and loses `loss_percent` of them; replaces an earlier setting.
+    /// Delays every frame that the machine sends to the cluster's network by `delay` and loses `loss_percent` of them;
+    /// replaces an earlier setting. Done in the machine, over the command network: its kernel surely has netem, the
+    /// host's need not.
     pub fn set_latency(&self, delay: Duration, loss_percent: f32) -> Result<(), FaultError> {
-        let (tap, delay, loss) = (
-            self.plan.tap(),
-            format!("{}us", delay.as_micros()),
-            format!("{loss_percent}%"),
-        );
+        let (delay, loss) = (format!("{}us", delay.as_micros()), format!("{loss_percent}%"));
         let netem = [
-            "qdisc", "replace", "dev", &tap, "root", "netem", "limit", "100000", "delay", &delay,
+            "tc", "qdisc", "replace", "dev", "vec0", "root", "netem", "limit", "100000", "delay", &delay,
         ];
-        let mut arguments = netem.to_vec();
-        arguments.extend(["loss", &loss]);
-        Ok(self.namespace.tc(&arguments)?)
+        let mut argv = netem.to_vec();
+        argv.extend(["loss", &loss]);
+        self.run(&argv)?;
+        Ok(())
     }
 
     /// Ends [`Machine::set_latency`]; fine if there is none.
     pub fn clear_latency(&self) -> Result<(), FaultError> {
-        // Replacing first makes the removal succeed in either case.
-        self.set_latency(Duration::ZERO, 0.0)?;
-        Ok(self
-            .namespace
-            .tc(&["qdisc", "del", "dev", &self.plan.tap(), "root"])?)
+        self.run(&["tc", "qdisc", "replace", "dev", "vec0", "root", "pfifo"])?;
+        Ok(())
     }
 
     /// Switches the machine off without telling it. What it wrote to its disks stays; [`Machine::boot`] starts it.

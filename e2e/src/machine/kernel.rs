@@ -142,8 +142,7 @@ impl Machine {
     pub(crate) fn wait_until_up(&self) -> Result<(), BootError> {
         let started = Instant::now();
         loop {
-            let answer = self.run_within(&["true"], b"", Duration::from_secs(5));
-            let Err(error) = answer else { return Ok(()) };
+            let Err(error) = self.answers() else { return Ok(()) };
             if !self.is_running()? || started.elapsed() > BOOT_TIME_MAX {
                 let console = self.console();
                 let text = fs::read(&console).unwrap_or_default();

@@ -18,6 +18,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Time to connect.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// Time to connect to a machine that is about to come up.
+const PROBE_TIME_MAX: Duration = Duration::from_millis(300);
+
 /// Bytes per frame of input.
 const CHUNK: usize = 64 * 1024;
 
@@ -161,7 +164,7 @@ impl Machine {
         let machine = self.name();
         let unreachable = |source| RunError::Unreachable { machine, source };
         let command = argv.join(" ");
-        let mut stream = self.connect(argv, limit)?;
+        let mut stream = self.connect(argv, limit, CONNECT_TIME_MAX)?;
         let sender = stream.try_clone().map_err(unreachable)?;
         // Input flows while output does. Input that never ends holds only this thread; when the program has ended,
         // the next byte meets a closed connection.
@@ -213,7 +216,7 @@ impl Machine {
     }
 
     /// Opens the channel and asks for the program.
-    fn connect(&self, argv: &[&str], limit: Duration) -> Result<TcpStream, RunError> {
+    fn connect(&self, argv: &[&str], limit: Duration, patience: Duration) -> Result<TcpStream, RunError> {
         let unreachable = |source| RunError::Unreachable {
             machine: self.name(),
             source,
@@ -226,13 +229,18 @@ impl Machine {
         // The socket belongs to the namespace of the thread that makes it, whoever uses it later.
         self.namespace.within(|| {
             let mut stream =
-                TcpStream::connect_timeout(&self.plan.commands(), CONNECT_TIME_MAX).map_err(unreachable)?;
+                TcpStream::connect_timeout(&self.plan.commands(), patience).map_err(unreachable)?;
             stream.set_nodelay(true).map_err(unreachable)?;
             stream.set_write_timeout(Some(GRACE)).map_err(unreachable)?;
             let request = serde_json::to_vec(&request).map_err(|error| unreachable(error.into()))?;
             write_frame(&mut stream, Kind::Request, &request).map_err(unreachable)?;
             Ok(stream)
         })
+    }
+
+    /// Whether it takes commands now. Asks once, briefly.
+    pub(super) fn answers(&self) -> Result<(), RunError> {
+        self.connect(&["true"], PROBE_TIME_MAX, PROBE_TIME_MAX).map(drop)
     }
 
     /// Copies a local file to a path on the machine, with these permission bits. Large files go faster through the

@@ -34,6 +34,8 @@ pub fn part() -> Part {
             serve("rpcbind", "rpcbind -f -w", Some("/run/rpcbind.sock")),
             // Remembers clients over restarts, so that the grace period ends as soon as all are back.
             serve("nfsdcld", "nfsdcld -F", None),
+            // As large as a server with more memory takes by itself.
+            shell("echo 1048576 > /proc/fs/nfsd/max_block_size"),
             run("exportfs -ra"),
             run(&format!(
                 "rpc.nfsd --grace-time {GRACE_SECONDS} --lease-time {GRACE_SECONDS} 8"
