@@ -9,6 +9,7 @@ pub mod cli;
 pub mod controller;
 pub mod endpoint;
 pub mod identity;
+pub mod node;
 pub mod op_guard;
 pub mod process;
 pub mod registration;

@@ -10,7 +10,7 @@ mod error;
 pub mod helper;
 mod process;
 mod protocol;
-mod record;
+pub(crate) mod record;
 mod spec;
 mod table;
 

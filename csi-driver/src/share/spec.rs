@@ -27,12 +27,18 @@ impl ShareSpec {
     /// The share that a volume lies on. `options` come from [`workspacefs_api::mount_options::parse`]; a FileSystem with
     /// `localCache` has `fsc` among them.
     pub fn new(attributes: &VolumeAttributes, options: &[MountOption]) -> Self {
+        // `hard` is what we mount with anyway: whether it was said must not make a second mount.
+        let options = options
+            .iter()
+            .filter(|option| option.key != "hard")
+            .map(|option| (option.key.clone(), option.value.clone()))
+            .collect();
         Self {
             server: attributes.server.clone(),
             export: attributes.export.clone(),
             version: attributes.version,
             port: attributes.port,
-            options: options.iter().map(|o| (o.key.clone(), o.value.clone())).collect(),
+            options,
         }
     }
 

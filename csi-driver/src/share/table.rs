@@ -278,6 +278,11 @@ impl Shares {
         }
     }
 
+    /// How long a share without users stays mounted.
+    pub fn idle(&self) -> Duration {
+        self.0.config.idle
+    }
+
     /// Since when a share does not answer, by the latest call; None if it does, or if it was never asked.
     pub fn silence(&self, key: &ShareKey) -> Option<Silence> {
         let share = self.0.lock().get(key).cloned()?;

@@ -1,0 +1,146 @@
+//! NodePublishVolume: guard, decision, record, folder, view, attach. Whatever fails undoes what was done before it, since
+//! a failed publish may never be repeated; whatever is killed in between is repaired by the next call at the target.
+
+use std::os::fd::AsFd;
+
+use thiserror::Error;
+use tokio::time::Instant;
+use workspacefs_csi_proto::csi::v1::NodePublishVolumeRequest;
+use workspacefs_sys::SysError;
+
+use super::Node;
+use super::arguments::{ArgumentError, Publish};
+use super::labels::NodeGroupError;
+use super::target::{Target, TargetError};
+use super::targets::{BeginError, Begun, Record};
+use super::volume::{self, Volume, VolumeError};
+use crate::op_guard::Busy;
+use crate::rpc;
+use crate::share::{FolderRequest, ShareError, ShareSpec, ViewRequest};
+
+/// A publish failed, and nothing of it is left.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// The request is wrong.
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
+    /// Another call works at this target.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// It names no volume that can be mounted.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// This node may not mount it.
+    #[error(transparent)]
+    NodeGroup(#[from] NodeGroupError),
+    /// What is published here already stands against it.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    /// The target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The share, or the folder on it.
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    /// The last step.
+    #[error("cannot attach the volume at its target")]
+    Attach(#[source] SysError),
+}
+
+impl Node {
+    /// See the module.
+    ///
+    /// # Errors
+    /// [`PublishError`], at the latest at the RPC's deadline.
+    pub(super) async fn publish(&self, request: NodePublishVolumeRequest) -> Result<(), PublishError> {
+        rpc::note(&request.volume_id, Some(&request.target_path));
+        let deadline = Instant::now() + self.0.config.rpc_deadline;
+        let asked = Publish::parse(request)?;
+        let _guard = self.0.guards.try_acquire(&guard_key(&asked.target))?;
+        let file_systems = self.0.config.file_systems.as_ref();
+        let options = &asked.capability.mount_options;
+        let volume = volume::find(&asked.volume_id, &asked.context, options, file_systems).await?;
+        let attributes = &volume.attributes;
+        self.0.config.labels.check(
+            &self.0.config.node_group_label,
+            attributes.node_group.as_deref(),
+            &attributes.file_system,
+            volume.is_inline,
+        )?;
+        let record = record(&asked, &volume);
+        let (share, folder) = (record.share.clone(), record.folder.clone());
+        if self.0.targets.begin(&asked.target, record)? == Begun::Done {
+            return Ok(());
+        }
+        let undo = Undo {
+            node: self.clone(),
+            target: Some(asked.target),
+        };
+        let view = ViewRequest {
+            folder,
+            mount_from: volume.mount_from.as_str().into(),
+            read_only: asked.read_only,
+        };
+        self.mount(&undo, &share, view, deadline).await?;
+        undo.keep();
+        self.0.failures.forget(&asked.volume_id);
+        Ok(())
+    }
+
+    async fn mount(
+        &self,
+        undo: &Undo,
+        share: &ShareSpec,
+        view: ViewRequest,
+        deadline: Instant,
+    ) -> Result<(), PublishError> {
+        let Some(target) = &undo.target else {
+            return Ok(());
+        };
+        // Only where the record and the mount table disagree is there anything to take off.
+        target.unmount()?;
+        let folder = target.make()?;
+        let view = self.0.shares.view(share, view, deadline).await?;
+        view.attach(folder.as_fd()).map_err(PublishError::Attach)
+    }
+}
+
+/// Unless it is kept: takes the target's mounts, folder and record away again, on every way out of a publish, a panic
+/// included.
+struct Undo {
+    node: Node,
+    target: Option<Target>,
+}
+
+impl Undo {
+    fn keep(mut self) {
+        self.target = None;
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if let Some(target) = self.target.take()
+            && let Err(error) = self.node.take_away(&target)
+        {
+            // The publish's own error goes to the caller; this one is for whoever looks for left-overs.
+            tracing::warn!(target_path = %target.path().display(), %error, "a failed publish could not be undone");
+        }
+    }
+}
+
+/// One call at a time per target: two pods that share a claim are published at once, and must not wait for each other.
+pub(super) fn guard_key(target: &Target) -> String {
+    target.path().to_string_lossy().into_owned()
+}
+
+fn record(asked: &Publish, volume: &Volume) -> Record {
+    Record {
+        target: asked.target.path().to_path_buf(),
+        volume_id: asked.volume_id.clone(),
+        fingerprint: asked.fingerprint.clone(),
+        mode: asked.capability.mode.into(),
+        share: ShareSpec::new(&volume.attributes, &volume.options),
+        folder: FolderRequest::new(&volume.attributes),
+    }
+}

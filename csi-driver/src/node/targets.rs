@@ -1,0 +1,214 @@
+//! What is published on this node: one small record per target on tmpfs, written before the mount and removed after the
+//! unmount, and the same in memory. The mount table says whether a target is mounted, the record what it was; where they
+//! disagree, the next call repairs it.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use workspacefs_csi_proto::csi::v1::volume_capability::access_mode::Mode;
+
+use super::decision::{AtTarget, Decision, decide};
+use super::target::{State, Target, TargetError};
+use crate::share::{FolderRequest, ShareKey, ShareSpec, record};
+
+/// One published volume.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Where.
+    pub target: PathBuf,
+    /// The volume's id.
+    pub volume_id: String,
+    /// Hash of all other arguments but secrets.
+    pub fingerprint: String,
+    /// The access mode's number.
+    pub mode: i32,
+    /// The share it lies on.
+    pub share: ShareSpec,
+    /// The volume's root there.
+    pub folder: FolderRequest,
+}
+
+impl Record {
+    fn mode(&self) -> Mode {
+        Mode::try_from(self.mode).unwrap_or(Mode::Unknown)
+    }
+}
+
+/// A publish cannot begin.
+#[derive(Debug, Error)]
+pub enum BeginError {
+    /// Something else is at the target.
+    #[error("something else is published at this target: unpublish it first")]
+    Incompatible,
+    /// The access mode allows only one target.
+    #[error(
+        "the volume is published at {0} on this node already, and the access mode of one of the two allows only one"
+    )]
+    SingleTarget(PathBuf),
+    /// The target cannot be looked at.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The record cannot be written.
+    #[error("cannot write the target's record")]
+    Record(#[source] io::Error),
+}
+
+/// How a publish goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Begun {
+    /// It is there already.
+    Done,
+    /// The record is written: mount it.
+    Publish,
+}
+
+/// All targets of this node. Clones see the same.
+#[derive(Clone, Debug)]
+pub struct Targets(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    folder: PathBuf,
+    records: Mutex<HashMap<PathBuf, Record>>,
+}
+
+impl Targets {
+    /// Reads what an earlier process left in `folder`, which is made if it is missing. A record without a mount was left by
+    /// a publish that was cut: it goes, with its empty target. One that cannot be read, or that stands under another's
+    /// name, is passed over.
+    ///
+    /// # Errors
+    /// The folder cannot be made or listed.
+    pub fn open(folder: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        let mut records = HashMap::new();
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            match serde_json::from_slice::<Record>(&std::fs::read(&path)?) {
+                Ok(record) if file(&folder, &record.target) == path => {
+                    if is_cut(&record) {
+                        record::remove(&path)?;
+                    } else {
+                        records.insert(record.target.clone(), record);
+                    }
+                }
+                _ => {
+                    tracing::warn!(record = %path.display(), "the record of a target is damaged and is passed over")
+                }
+            }
+        }
+        let records = Mutex::new(records);
+        Ok(Self(Arc::new(Inner { folder, records })))
+    }
+
+    /// Decides whether a publish may begin, and if so, writes its record. The caller holds the target's guard.
+    ///
+    /// # Errors
+    /// [`BeginError`]; then nothing was changed.
+    pub fn begin(&self, target: &Target, new: Record) -> Result<Begun, BeginError> {
+        let here = target.state()?;
+        let mut records = self.0.lock();
+        let at_target = match (records.get(&new.target), here) {
+            (Some(old), State::Mounted)
+                if old.volume_id == new.volume_id && old.fingerprint == new.fingerprint =>
+            {
+                AtTarget::Same
+            }
+            // A mount that the server has forgotten is of no use to the volume it belongs to.
+            (Some(old), State::Stale) if old.volume_id == new.volume_id => AtTarget::Nothing,
+            (Some(_), State::Mounted | State::Stale) => AtTarget::Other,
+            // A record without a mount was left by a publish that was cut; a mount without a record (ours are on tmpfs,
+            // and may have been wiped) says nothing about what it is. Both are replaced.
+            (Some(_), State::Free) | (None, _) => AtTarget::Nothing,
+        };
+        let asked = new.mode();
+        let others: Vec<&Record> = records
+            .values()
+            .filter(|r| r.volume_id == new.volume_id && r.target != new.target)
+            .collect();
+        let elsewhere: Vec<Mode> = others.iter().map(|r| r.mode()).collect();
+        match decide(asked, at_target, &elsewhere) {
+            Decision::Done => return Ok(Begun::Done),
+            Decision::Incompatible => return Err(BeginError::Incompatible),
+            Decision::SingleTarget => {
+                if let Some(other) = others.first() {
+                    return Err(BeginError::SingleTarget(other.target.clone()));
+                }
+            }
+            Decision::Publish => {}
+        }
+        let bytes = serde_json::to_vec(&new).map_err(|e| BeginError::Record(e.into()))?;
+        record::replace(&file(&self.0.folder, &new.target), &bytes).map_err(BeginError::Record)?;
+        records.insert(new.target.clone(), new);
+        Ok(Begun::Publish)
+    }
+
+    /// Removes a target's record; none is fine. The mount must be gone.
+    ///
+    /// # Errors
+    /// The file cannot be removed; then the record stays.
+    pub fn end(&self, target: &Target) -> io::Result<()> {
+        let mut records = self.0.lock();
+        record::remove(&file(&self.0.folder, target.path()))?;
+        records.remove(target.path());
+        Ok(())
+    }
+
+    /// What is recorded at a target.
+    pub fn at(&self, target: &Target) -> Option<Record> {
+        self.0.lock().get(target.path()).cloned()
+    }
+
+    /// Every record of a volume.
+    pub fn of_volume(&self, volume_id: &str) -> Vec<Record> {
+        let records = self.0.lock();
+        records
+            .values()
+            .filter(|r| r.volume_id == volume_id)
+            .cloned()
+            .collect()
+    }
+
+    /// Every record.
+    pub fn all(&self) -> Vec<Record> {
+        self.0.lock().values().cloned().collect()
+    }
+
+    /// Whether any target, mounted or about to be, is on that share.
+    pub fn use_share(&self, key: &ShareKey) -> bool {
+        self.0.lock().values().any(|r| r.share.key() == *key)
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Record>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether nothing is mounted at the record's target. What is left of the target then goes too, if it is empty.
+fn is_cut(record: &Record) -> bool {
+    let Some(Ok(target)) = record.target.to_str().map(Target::parse) else {
+        return true;
+    };
+    let cut = matches!(target.state(), Ok(State::Free));
+    if cut {
+        // Files in it, or something else of that name, are for the next call at this target to speak of.
+        let _ = target.remove();
+    }
+    cut
+}
+
+/// `<32 hexadecimal digits of the target's hash>.json`.
+fn file(folder: &Path, target: &Path) -> PathBuf {
+    let hash = blake3::hash(target.as_os_str().as_encoded_bytes()).to_hex();
+    folder.join(format!("{}.json", &hash[..32]))
+}

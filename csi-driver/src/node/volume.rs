@@ -1,0 +1,425 @@
+//! From a request's id and attributes to the folder that is meant: a claim's attributes say everything (and no API server
+//! is asked); an inline volume names a FileSystem of its pod's own namespace, and nothing it says can name a server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use workspacefs_api::mount_options::{self, MountOption, MountOptionError};
+use workspacefs_api::path::{PathError, RelativePath};
+use workspacefs_api::volume::{
+    AttributesError, Folder, VolumeAttributes, VolumeId, VolumeIdError, is_kubernetes_key,
+};
+use workspacefs_api::{DRIVER, FileSystem};
+
+use crate::controller::seams::{FileSystems, LookupError};
+
+/// How long the API server may take when an inline volume is published.
+const LOOKUP_MAX: Duration = Duration::from_secs(5);
+
+/// What kubelet adds to an inline volume's attributes, which a pod's author cannot overwrite (podInfoOnMount).
+const EPHEMERAL: &str = "csi.storage.k8s.io/ephemeral";
+const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
+/// What a pod's author may write.
+const FILE_SYSTEM: &str = "fileSystem";
+const MOUNT_FROM: &str = "mountFrom";
+
+/// A volume that can be mounted.
+#[derive(Debug)]
+pub struct Volume {
+    pub attributes: VolumeAttributes,
+    pub options: Vec<MountOption>,
+    /// Beneath the volume's root.
+    pub mount_from: RelativePath,
+    pub is_inline: bool,
+}
+
+/// The request does not name a volume that can be mounted.
+#[derive(Debug, Error)]
+pub enum VolumeError {
+    /// Neither a claim's id nor an inline volume.
+    #[error("there is no such volume")]
+    NotOurs(#[source] VolumeIdError),
+    /// A claim's attributes.
+    #[error("the PersistentVolume's attributes are not acceptable")]
+    Attributes(#[source] AttributesError),
+    /// Id and attributes speak of different volumes.
+    #[error("the volume's id and its attributes do not belong together")]
+    Mismatch,
+    /// An inline attribute that we do not know: perhaps one that would name a server.
+    #[error("an inline volume takes only the attributes {FILE_SYSTEM} and {MOUNT_FROM}, not {0:?}")]
+    UnknownAttribute(String),
+    /// No FileSystem is named.
+    #[error(
+        "an inline volume needs the attribute {FILE_SYSTEM}: the name of a FileSystem in the pod's namespace"
+    )]
+    NoFileSystem,
+    /// A bad `mountFrom`.
+    #[error("attribute {MOUNT_FROM} is not acceptable")]
+    MountFrom(#[source] PathError),
+    /// Options in the pod's own spec.
+    #[error("an inline volume takes no mount options: they are the FileSystem's")]
+    InlineOptions,
+    /// kubelet did not say whose pod it is.
+    #[error(
+        "kubelet does not tell the pod's namespace: the CSIDriver object {DRIVER} must have podInfoOnMount"
+    )]
+    NoPodNamespace,
+    /// There is none in the pod's own namespace, and no other is looked at.
+    #[error(
+        "there is no FileSystem {name:?} in the pod's namespace {namespace:?}; no other namespace is searched"
+    )]
+    Missing {
+        /// The pod's namespace.
+        namespace: String,
+        /// The name it asked for.
+        name: String,
+    },
+    /// It is being deleted.
+    #[error("FileSystem {0} is being deleted")]
+    Deleting(String),
+    /// The FileSystem is of another driver's.
+    #[error(
+        "FileSystem {0} stands on another driver's claim: mount that FileSystem's claim instead of an inline volume"
+    )]
+    OtherDriver(String),
+    /// The object is older than the rules it breaks.
+    #[error("FileSystem {0} is not usable")]
+    Unusable(String, #[source] AttributesError),
+    /// The same, for its mount options.
+    #[error("FileSystem {0} is not usable")]
+    UnusableOptions(String, #[source] MountOptionError),
+    /// No answer in time.
+    #[error("cannot ask the API server for FileSystem {name:?} in namespace {namespace:?}")]
+    Lookup {
+        /// The pod's namespace.
+        namespace: String,
+        /// The name it asked for.
+        name: String,
+        /// Why not.
+        #[source]
+        source: LookupError,
+    },
+    /// Started with --no-kubernetes.
+    #[error("this node plugin runs without an API server and mounts no inline volumes")]
+    NoKubernetes,
+}
+
+/// Finds the volume. Only for an inline one is the API server asked.
+pub async fn find(
+    volume_id: &str,
+    context: &BTreeMap<String, String>,
+    options: &[MountOption],
+    file_systems: Option<&Arc<dyn FileSystems>>,
+) -> Result<Volume, VolumeError> {
+    if context.get(EPHEMERAL).map(String::as_str) == Some("true") {
+        let inline = Inline::parse(context, options)?;
+        inline.find(file_systems).await
+    } else {
+        claim(volume_id, context, options)
+    }
+}
+
+/// A PersistentVolume: its id must be one of ours (kubelet's ids of inline volumes are not, so attributes of a pod's
+/// author never come here) and speak of the same folder as the attributes.
+fn claim(
+    volume_id: &str,
+    context: &BTreeMap<String, String>,
+    options: &[MountOption],
+) -> Result<Volume, VolumeError> {
+    let id = VolumeId::parse(volume_id).map_err(VolumeError::NotOurs)?;
+    let attributes = VolumeAttributes::from_map(context).map_err(VolumeError::Attributes)?;
+    let belongs = match (&id, &attributes.folder) {
+        (VolumeId::FileSystem { .. }, Folder::Own(_)) => true,
+        (VolumeId::Volume { folder, .. }, Folder::Volume(name)) => folder == name,
+        _ => false,
+    };
+    if !belongs || id.file_system_uid() != attributes.file_system_uid {
+        return Err(VolumeError::Mismatch);
+    }
+    Ok(Volume {
+        attributes,
+        options: options.to_vec(),
+        mount_from: RelativePath::default(),
+        is_inline: false,
+    })
+}
+
+/// The attributes of an inline volume.
+#[derive(Debug, Eq, PartialEq)]
+struct Inline {
+    namespace: String,
+    name: String,
+    mount_from: RelativePath,
+}
+
+impl Inline {
+    fn parse(context: &BTreeMap<String, String>, options: &[MountOption]) -> Result<Self, VolumeError> {
+        if let Some(unknown) = context
+            .keys()
+            .find(|key| !is_kubernetes_key(key) && ![FILE_SYSTEM, MOUNT_FROM].contains(&key.as_str()))
+        {
+            return Err(VolumeError::UnknownAttribute(unknown.clone()));
+        }
+        if !options.is_empty() {
+            return Err(VolumeError::InlineOptions);
+        }
+        let text = |key: &str| context.get(key).filter(|value| !value.is_empty()).cloned();
+        Ok(Self {
+            name: text(FILE_SYSTEM).ok_or(VolumeError::NoFileSystem)?,
+            mount_from: RelativePath::parse(&text(MOUNT_FROM).unwrap_or_default())
+                .map_err(VolumeError::MountFrom)?,
+            namespace: text(POD_NAMESPACE).ok_or(VolumeError::NoPodNamespace)?,
+        })
+    }
+
+    async fn find(self, file_systems: Option<&Arc<dyn FileSystems>>) -> Result<Volume, VolumeError> {
+        let file_systems = file_systems.ok_or(VolumeError::NoKubernetes)?;
+        let lookup = file_systems.by_name(&self.namespace, &self.name);
+        let answer = tokio::time::timeout(LOOKUP_MAX, lookup)
+            .await
+            .unwrap_or_else(|elapsed| Err(LookupError(elapsed.into())));
+        match answer {
+            Ok(Some(fs)) => self.mountable(&fs),
+            Ok(None) => Err(VolumeError::Missing {
+                namespace: self.namespace,
+                name: self.name,
+            }),
+            Err(source) => Err(VolumeError::Lookup {
+                namespace: self.namespace,
+                name: self.name,
+                source,
+            }),
+        }
+    }
+
+    /// What of the FileSystem is to be mounted. Its conditions do not count: they are the operator's view from elsewhere,
+    /// and this node finds out by itself whether the server answers.
+    fn mountable(self, fs: &FileSystem) -> Result<Volume, VolumeError> {
+        let name = || format!("{}/{}", self.namespace, self.name);
+        if fs.metadata.deletion_timestamp.is_some() {
+            return Err(VolumeError::Deleting(name()));
+        }
+        let attributes = VolumeAttributes::of_file_system(fs).map_err(|error| match error {
+            AttributesError::NotNfs => VolumeError::OtherDriver(name()),
+            error => VolumeError::Unusable(name(), error),
+        })?;
+        let mut asked = fs.spec.mount_options.clone().unwrap_or_default();
+        if fs.spec.local_cache {
+            asked.push("fsc".into());
+        }
+        let options =
+            mount_options::parse(&asked).map_err(|error| VolumeError::UnusableOptions(name(), error))?;
+        Ok(Volume {
+            attributes,
+            options,
+            mount_from: self.mount_from,
+            is_inline: true,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use workspacefs_api::{Backend, ClaimBackend, FileSystemSpec, NfsBackend};
+
+    use super::*;
+
+    const UID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+
+    /// One FileSystem `team-a/default`, or an API server that is away.
+    struct Api(Option<FileSystem>, bool);
+
+    #[async_trait]
+    impl FileSystems for Api {
+        async fn by_name(&self, namespace: &str, name: &str) -> Result<Option<FileSystem>, LookupError> {
+            if self.1 {
+                std::future::pending::<()>().await;
+            }
+            Ok(self
+                .0
+                .clone()
+                .filter(|_| (namespace, name) == ("team-a", "default")))
+        }
+        async fn by_uid(&self, _: &str) -> Result<Option<FileSystem>, LookupError> {
+            panic!("the node never searches all namespaces")
+        }
+    }
+
+    fn file_system() -> FileSystem {
+        let nfs = NfsBackend {
+            server: "nfs".into(),
+            export: "/e".into(),
+            folder: Some("team-a".into()),
+            ..Default::default()
+        };
+        let spec = FileSystemSpec {
+            backend: Backend {
+                nfs: Some(nfs),
+                ..Default::default()
+            },
+            mount_options: Some(vec!["nconnect=4".into()]),
+            local_cache: true,
+            ..Default::default()
+        };
+        let mut fs = FileSystem::new("default", spec);
+        fs.metadata.namespace = Some("team-a".into());
+        fs.metadata.uid = Some(UID.into());
+        fs
+    }
+
+    fn inline(more: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let mut context: BTreeMap<String, String> = [
+            (EPHEMERAL, "true"),
+            (POD_NAMESPACE, "team-a"),
+            (FILE_SYSTEM, "default"),
+        ]
+        .map(|(k, v)| (k.into(), v.into()))
+        .into();
+        context.extend(more.iter().map(|(k, v)| (k.to_string(), v.to_string())));
+        context
+    }
+
+    async fn find_inline(
+        context: &BTreeMap<String, String>,
+        fs: Option<FileSystem>,
+    ) -> Result<Volume, VolumeError> {
+        let api: Arc<dyn FileSystems> = Arc::new(Api(fs, false));
+        find("csi-0123", context, &[], Some(&api)).await
+    }
+
+    #[tokio::test]
+    async fn an_inline_volume_is_a_folder_of_a_file_system_in_the_pods_own_namespace() {
+        let volume = find_inline(&inline(&[(MOUNT_FROM, "/datasets/a")]), Some(file_system()))
+            .await
+            .unwrap();
+        assert!(volume.is_inline);
+        assert_eq!(volume.mount_from.as_str(), "datasets/a");
+        assert_eq!(
+            volume.attributes.folder,
+            Folder::Own(RelativePath::parse("team-a").unwrap())
+        );
+        assert_eq!(
+            volume.options,
+            mount_options::parse(&["nconnect=4", "fsc"]).unwrap()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_missing_file_system_is_not_looked_for_elsewhere_and_the_message_names_the_namespace() {
+        let error = find_inline(&inline(&[(POD_NAMESPACE, "team-b")]), Some(file_system()))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, VolumeError::Missing { .. }));
+        assert!(error.to_string().contains("team-b"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn nothing_but_a_name_and_a_path_can_be_said_inline() {
+        for key in [
+            "server",
+            "export",
+            "folder",
+            "cache",
+            "mountOptions",
+            "nodeGroup",
+            "",
+        ] {
+            let error = find_inline(&inline(&[(key, "x")]), Some(file_system()))
+                .await
+                .unwrap_err();
+            assert!(matches!(error, VolumeError::UnknownAttribute(k) if k == key));
+        }
+        let options = mount_options::parse(&["soft"]).unwrap();
+        let api: Arc<dyn FileSystems> = Arc::new(Api(Some(file_system()), false));
+        let error = find("csi-0123", &inline(&[]), &options, Some(&api))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, VolumeError::InlineOptions));
+        for bad in ["../x", "a/../../b", ".workspacefs/trash", "a\nb"] {
+            let error = find_inline(&inline(&[(MOUNT_FROM, bad)]), Some(file_system()))
+                .await
+                .unwrap_err();
+            assert!(matches!(error, VolumeError::MountFrom(_)), "{bad:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn inline_attributes_that_pose_as_a_claims_are_refused_for_their_id() {
+        let attributes = VolumeAttributes::of_file_system(&file_system()).unwrap();
+        let error = find("csi-0123", &attributes.to_map(), &[], None)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, VolumeError::NotOurs(_)));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_says_why() {
+        let context = inline(&[]);
+        let mut deleting = file_system();
+        deleting.metadata.deletion_timestamp = Some(Time(Default::default()));
+        assert!(matches!(
+            find_inline(&context, Some(deleting)).await,
+            Err(VolumeError::Deleting(_))
+        ));
+        let mut other = file_system();
+        other.spec.backend = Backend {
+            persistent_volume_claim: Some(ClaimBackend {
+                claim_name: "c".into(),
+            }),
+            ..Default::default()
+        };
+        assert!(matches!(
+            find_inline(&context, Some(other)).await,
+            Err(VolumeError::OtherDriver(_))
+        ));
+        let mut broken = file_system();
+        broken.spec.mount_options = Some(vec!["exec".into()]);
+        assert!(matches!(
+            find_inline(&context, Some(broken)).await,
+            Err(VolumeError::UnusableOptions(..))
+        ));
+        assert!(matches!(
+            find("csi-0", &context, &[], None).await,
+            Err(VolumeError::NoKubernetes)
+        ));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_does_not_answer_is_given_up_in_time() {
+        let api: Arc<dyn FileSystems> = Arc::new(Api(None, true));
+        let started = tokio::time::Instant::now();
+        let error = find("csi-0", &inline(&[]), &[], Some(&api)).await.unwrap_err();
+        assert!(matches!(error, VolumeError::Lookup { .. }));
+        assert_eq!(started.elapsed(), LOOKUP_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_claims_id_and_attributes_must_speak_of_one_volume() {
+        let mut attributes = VolumeAttributes::of_file_system(&file_system()).unwrap();
+        let own = format!("v1.fs.{UID}");
+        assert!(
+            !find(&own, &attributes.to_map(), &[], None)
+                .await
+                .unwrap()
+                .is_inline
+        );
+        attributes.folder = Folder::Volume("pvc-1".into());
+        for (id, matches) in [
+            (own, false),
+            (format!("v1.vol.{UID}.pvc-1"), true),
+            (format!("v1.vol.{UID}.pvc-2"), false),
+        ] {
+            let result = find(&id, &attributes.to_map(), &[], None).await;
+            assert_eq!(result.is_ok(), matches, "{id}");
+        }
+        let other = "v1.vol.11111111-d9cb-469f-a165-70867728950e.pvc-1";
+        assert!(matches!(
+            find(other, &attributes.to_map(), &[], None).await,
+            Err(VolumeError::Mismatch)
+        ));
+    }
+}
