@@ -174,7 +174,7 @@ impl Cluster {
             self.import_image(&image)?;
         }
         progress.say("the machines have their images");
-        self.wait_for_nodes()
+        self.wait_until_usable()
     }
 
     /// Writes the state, which makes this a cluster to attach to, and drops old cache entries.
@@ -223,28 +223,32 @@ impl Cluster {
         Ok(())
     }
 
-    fn wait_for_nodes(&self) -> Result<(), UpError> {
+    /// Waits until pods can be made: nodes are Ready, and the controllers have made the service account that a pod
+    /// without one gets.
+    fn wait_until_usable(&self) -> Result<(), UpError> {
         let started = Instant::now();
         loop {
-            let ready = self.nodes_ready();
-            let missing = workers().find(|plan| !ready.contains(&(plan.name.to_owned(), true)));
-            let Some(missing) = missing else { return Ok(()) };
             for part in PARTS {
-                if !Process::read(&self.layout().processes(), part.name())?
-                    .is_some_and(|process| process.runs())
-                {
+                if !Process::read(&self.layout().processes(), part.name())?.is_some_and(|process| process.runs()) {
                     return Err(self.part_failed(part.name(), "ended"));
                 }
             }
-            if started.elapsed() > READY_TIME_MAX {
-                let log = self.machine_of(missing).log("kubelet");
-                return Err(failed(
-                    &format!("the node {}", missing.name),
-                    "is not Ready in time",
-                    log,
-                ));
+            let late = started.elapsed() > READY_TIME_MAX;
+            let ready = self.nodes_ready();
+            let missing = workers().find(|plan| !ready.contains(&(plan.name.to_owned(), true)));
+            let account = ["get", "serviceaccount", "default", "--namespace=default", "--request-timeout=5s"];
+            match missing {
+                None if self.kubectl("admin", &account).is_ok() => return Ok(()),
+                None if late => {
+                    let what = "has not made the default service account in time";
+                    return Err(self.part_failed(Part::ControllerManager.name(), what));
+                }
+                Some(plan) if late => {
+                    let log = self.machine_of(plan).log("kubelet");
+                    return Err(failed(&format!("the node {}", plan.name), "is not Ready in time", log));
+                }
+                None | Some(_) => std::thread::sleep(POLL),
             }
-            std::thread::sleep(POLL);
         }
     }
 
