@@ -1,6 +1,8 @@
 //! What an interrupted start leaves is removed, and nothing of another cluster with it. Needs root, as the harness
 //! itself does; starts no machine.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
