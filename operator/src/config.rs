@@ -1,0 +1,184 @@
+//! The operator's configuration file (YAML or JSON), read once and checked whole: what is wrong in it is said at the start.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::selector::{is_label_key, is_selector};
+use crate::workspace::template::{Template, TemplateError};
+
+/// The file, after checking.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Namespaces that match are workspaces.
+    pub workspace_selector: String,
+    /// Key of the node label whose value is a node's group.
+    pub node_group_label: String,
+    /// What every workspace gets as FileSystem `default`.
+    pub default_file_system: Option<Template>,
+    /// Between two questions to one NFS server.
+    pub probe_interval: Duration,
+    /// For how long an answer is waited for.
+    pub probe_timeout: Duration,
+}
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    #[serde(default = "default_selector")]
+    workspace_selector: String,
+    #[serde(default = "default_node_group_label")]
+    node_group_label: String,
+    #[serde(default)]
+    default_file_system: Option<serde_json::Value>,
+    #[serde(default = "default_interval")]
+    probe_interval_seconds: u64,
+    #[serde(default = "default_timeout")]
+    probe_timeout_seconds: u64,
+}
+
+fn default_selector() -> String {
+    "workspacefs.io/workspace=true".into()
+}
+
+fn default_node_group_label() -> String {
+    workspacefs_api::NODE_GROUP_LABEL.into()
+}
+
+fn default_interval() -> u64 {
+    30
+}
+
+fn default_timeout() -> u64 {
+    5
+}
+
+/// Why the operator does not start with this file.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Its path.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not YAML, or unknown or missing fields.
+    #[error("the configuration is not understood")]
+    Syntax(#[source] serde_saphyr::Error),
+    /// Not a label selector, or one that selects every namespace.
+    #[error("workspaceSelector {0:?} is not a label selector that selects some namespaces")]
+    Selector(String),
+    /// Not the key of a label.
+    #[error("nodeGroupLabel {0:?} is not the key of a label")]
+    NodeGroupLabel(String),
+    /// A number outside its bounds.
+    #[error("{field} is {value}; it must be from 1 to {max}")]
+    OutOfBounds {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// The largest value that makes sense.
+        max: u64,
+    },
+    /// The template would make FileSystems that cannot work.
+    #[error("defaultFileSystem is not a usable template")]
+    Template(#[source] TemplateError),
+}
+
+impl Config {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.into(),
+            source,
+        })?;
+        Self::parse(&text)
+    }
+
+    /// Checks the text of a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        // An empty file is all defaults.
+        let text = if text.trim().is_empty() { "{}" } else { text };
+        let file: File = serde_saphyr::from_str(text).map_err(ConfigError::Syntax)?;
+        if !is_selector(&file.workspace_selector) {
+            return Err(ConfigError::Selector(file.workspace_selector));
+        }
+        if !is_label_key(&file.node_group_label) {
+            return Err(ConfigError::NodeGroupLabel(file.node_group_label));
+        }
+        let template = file
+            .default_file_system
+            .map(Template::parse)
+            .transpose()
+            .map_err(ConfigError::Template)?;
+        Ok(Self {
+            workspace_selector: file.workspace_selector,
+            node_group_label: file.node_group_label,
+            default_file_system: template,
+            probe_interval: seconds("probeIntervalSeconds", file.probe_interval_seconds, 3600)?,
+            probe_timeout: seconds("probeTimeoutSeconds", file.probe_timeout_seconds, 60)?,
+        })
+    }
+}
+
+fn seconds(field: &'static str, value: u64, max: u64) -> Result<Duration, ConfigError> {
+    if (1..=max).contains(&value) {
+        Ok(Duration::from_secs(value))
+    } else {
+        Err(ConfigError::OutOfBounds { field, value, max })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        crate::error::chain(&Config::parse(text).expect_err(text))
+    }
+
+    #[test]
+    fn an_empty_file_is_all_defaults() {
+        let config = Config::parse("").unwrap();
+        assert_eq!(config.workspace_selector, "workspacefs.io/workspace=true");
+        assert_eq!(config.node_group_label, "workspacefs.io/node-group");
+        assert!(config.default_file_system.is_none());
+        assert_eq!(
+            (config.probe_interval.as_secs(), config.probe_timeout.as_secs()),
+            (30, 5)
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, named) in [
+            ("workspaceSelectr: a=b", "workspaceSelectr"),
+            ("workspaceSelector: ''", "workspaceSelector"),
+            ("workspaceSelector: 'a in'", "workspaceSelector"),
+            ("nodeGroupLabel: 'a b'", "nodeGroupLabel"),
+            ("probeIntervalSeconds: 0", "probeIntervalSeconds"),
+            ("probeTimeoutSeconds: 99", "from 1 to 60"),
+            ("defaultFileSystem: {backend: {}}", "exactly one"),
+            (
+                "defaultFileSystem: {backend: {nfs: {server: a, export: /e, foldr: x}}}",
+                "foldr",
+            ),
+        ] {
+            let refusal = refusal(text);
+            assert!(refusal.contains(named), "{text}: {refusal}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! How a pass fails, and what that means for the next one.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a pass did not get to its end.
+#[derive(Debug, Error)]
+pub enum PassError {
+    /// The API server refused, or did not answer.
+    #[error("cannot {step}")]
+    Api {
+        /// What was being done, as in "cannot …".
+        step: &'static str,
+        /// The client's error.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// An object has not the shape of its type.
+    #[error("cannot {step}")]
+    Json {
+        /// What was being done, as in "cannot …".
+        step: &'static str,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The pass took longer than any pass may.
+    #[error("no end within {0:?}")]
+    Late(Duration),
+    /// An object without name or namespace, which no API server delivers.
+    #[error("the object has no {0}")]
+    Incomplete(&'static str),
+    /// A cache will never be filled: its watch ended.
+    #[error("the watch that fills a cache has ended")]
+    WatchEnded,
+}
+
+/// What an error says about the next try.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ErrorKind {
+    /// Somebody else was faster: look again at once.
+    Conflict,
+    /// The API server does not want it: trying again soon changes nothing.
+    Refused,
+    /// The API server is busy or away.
+    Away,
+}
+
+impl PassError {
+    /// For `map_err`: names the step that failed.
+    pub fn api(step: &'static str) -> impl Fn(kube::Error) -> Self {
+        move |source| Self::Api {
+            step,
+            source: Box::new(source),
+        }
+    }
+
+    /// For `map_err`: names the object that cannot be read or written.
+    pub fn json(step: &'static str) -> impl Fn(serde_json::Error) -> Self {
+        move |source| Self::Json { step, source }
+    }
+
+    /// What the next try should look like.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Api { source, .. } => match source.as_ref() {
+                // 404 and 422 come from acting on a cached object that is gone or has changed.
+                kube::Error::Api(status) if matches!(status.code, 404 | 409) => ErrorKind::Conflict,
+                kube::Error::Api(status) if status.code == 429 || status.code >= 500 => ErrorKind::Away,
+                kube::Error::Api(_) => ErrorKind::Refused,
+                _ => ErrorKind::Away,
+            },
+            Self::Late(_) | Self::WatchEnded => ErrorKind::Away,
+            Self::Json { .. } | Self::Incomplete(_) => ErrorKind::Refused,
+        }
+    }
+}
+
+/// An error and its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Some errors repeat their source in their own text.
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

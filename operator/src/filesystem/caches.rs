@@ -1,0 +1,41 @@
+//! What the watches keep of our own volumes and claims, so that a pass that finds all well asks the API server nothing.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use crate::error::PassError;
+
+/// Both caches.
+#[derive(Clone)]
+pub struct Caches {
+    /// Volumes with our label.
+    pub volumes: Store<PersistentVolume>,
+    /// Claims with our label.
+    pub claims: Store<PersistentVolumeClaim>,
+}
+
+impl Caches {
+    /// Waits for the first lists.
+    pub async fn filled(&self) -> Result<(), PassError> {
+        self.volumes
+            .wait_until_ready()
+            .await
+            .map_err(|_| PassError::WatchEnded)?;
+        self.claims
+            .wait_until_ready()
+            .await
+            .map_err(|_| PassError::WatchEnded)
+    }
+
+    /// A volume by name.
+    pub fn volume(&self, name: &str) -> Option<Arc<PersistentVolume>> {
+        self.volumes.get(&ObjectRef::new(name))
+    }
+
+    /// A claim by namespace and name.
+    pub fn claim(&self, namespace: &str, name: &str) -> Option<Arc<PersistentVolumeClaim>> {
+        self.claims.get(&ObjectRef::new(name).within(namespace))
+    }
+}

@@ -1,0 +1,124 @@
+//! The claim of a FileSystem, brought into the wished state; and the claim of another driver that a FileSystem uses.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+
+use super::children::Child;
+use super::objects::{self, Identity};
+use super::own::covers;
+use super::plan::Wanted;
+use super::volume::exactly;
+use super::{FileSystems, refusal};
+use crate::FIELD_MANAGER;
+use crate::error::PassError;
+
+impl FileSystems {
+    /// The claim as the cache knows it, else as the API server does: a foreign one has no label, so no cache.
+    pub(super) async fn find_claim(&self, fs: &Identity) -> Result<Child<PersistentVolumeClaim>, PassError> {
+        let object = match self.caches.claim(&fs.namespace, &fs.name) {
+            Some(object) => Some(object),
+            None => self.read_claim(&fs.namespace, &fs.name).await?.map(Arc::new),
+        };
+        Ok(Child::claim(fs, object))
+    }
+
+    /// A claim, asked of the API server.
+    pub(super) async fn read_claim(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<PersistentVolumeClaim>, PassError> {
+        self.claims(namespace)
+            .get_opt(name)
+            .await
+            .map_err(PassError::api("read the PersistentVolumeClaim"))
+    }
+
+    /// Makes the claim, or brings it up to date. Says whether it was made.
+    pub(super) async fn ensure_claim(
+        &self,
+        fs: &Identity,
+        wanted: &Wanted,
+        claim: Child<PersistentVolumeClaim>,
+    ) -> Result<(Child<PersistentVolumeClaim>, bool), PassError> {
+        match claim {
+            Child::Absent => self.create_claim(fs, wanted).await,
+            Child::Ours(claim) => Ok((self.update_claim(&claim, fs).await?, false)),
+            other => Ok((other, false)),
+        }
+    }
+
+    async fn create_claim(
+        &self,
+        fs: &Identity,
+        wanted: &Wanted,
+    ) -> Result<(Child<PersistentVolumeClaim>, bool), PassError> {
+        // Created, not applied: applying would take over a foreign claim that has just appeared under this name.
+        let by_us = PostParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..PostParams::default()
+        };
+        let typed = serde_json::from_value(objects::claim(fs, wanted));
+        let typed = typed.map_err(PassError::json("write the PersistentVolumeClaim"))?;
+        match self.claims(&fs.namespace).create(&by_us, &typed).await {
+            Ok(claim) => Ok((Child::Ours(Arc::new(claim)), true)),
+            Err(error) => match refusal(&error) {
+                Some(why) => Ok((Child::Refused(why), false)),
+                None => Err(PassError::api("make the PersistentVolumeClaim")(error)),
+            },
+        }
+    }
+
+    /// Labels and owner only: the rest of a claim is immutable.
+    async fn update_claim(
+        &self,
+        claim: &Arc<PersistentVolumeClaim>,
+        fs: &Identity,
+    ) -> Result<Child<PersistentVolumeClaim>, PassError> {
+        let mut wish = objects::claim_metadata(fs);
+        let actual = serde_json::to_value(claim.as_ref())
+            .map_err(PassError::json("read the PersistentVolumeClaim"))?;
+        if covers(&actual["metadata"]["labels"], &wish["metadata"]["labels"]) && is_owned(claim, &fs.uid) {
+            return Ok(Child::Ours(claim.clone()));
+        }
+        wish["metadata"]["uid"] = actual["metadata"]["uid"].clone();
+        let by_us = PatchParams::apply(FIELD_MANAGER).force();
+        let updated = self
+            .claims(&fs.namespace)
+            .patch(&fs.name, &by_us, &Patch::Apply(&wish))
+            .await;
+        match updated {
+            Ok(claim) => Ok(Child::Ours(Arc::new(claim))),
+            Err(error) => match refusal(&error) {
+                Some(why) => Ok(Child::Refused(why)),
+                None => Err(PassError::api("update the PersistentVolumeClaim")(error)),
+            },
+        }
+    }
+
+    /// Deletes the claim. Files are not concerned.
+    pub(super) async fn delete_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), PassError> {
+        let namespace = claim.namespace().unwrap_or_default();
+        match self
+            .claims(&namespace)
+            .delete(&claim.name_any(), &exactly(claim.uid()))
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            deleted => deleted
+                .map(drop)
+                .map_err(PassError::api("delete the PersistentVolumeClaim")),
+        }
+    }
+
+    fn claims(&self, namespace: &str) -> Api<PersistentVolumeClaim> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+}
+
+fn is_owned(claim: &PersistentVolumeClaim, uid: &str) -> bool {
+    claim.owner_references().iter().any(|owner| owner.uid == uid)
+}

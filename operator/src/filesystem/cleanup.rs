@@ -1,0 +1,133 @@
+//! The end of a FileSystem: first no pod uses it any more, then the claim goes, then the volume, then the finalizer. Files
+//! are never touched here. Works on metadata alone, so an object that cannot be read ends like any other.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{ListParams, ObjectMeta};
+use workspacefs_api::FileSystemStatus;
+
+use super::FileSystems;
+use super::children::Child;
+use super::findings::{IN_USE, terminating};
+use super::objects::Identity;
+use super::status::Report;
+use super::users;
+use crate::conditions::Finding;
+use crate::error::PassError;
+use crate::reconciler::Next;
+
+/// Pods are not watched, so they are asked for again this often, and only meanwhile.
+const ASK_PODS_AGAIN: Duration = Duration::from_secs(10);
+/// Claims and volumes are watched; this is for a watch that missed something.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+impl FileSystems {
+    /// One pass over a FileSystem with its own volume that is being deleted.
+    pub(super) async fn take_away(
+        &self,
+        fs: &Identity,
+        meta: &ObjectMeta,
+        old: FileSystemStatus,
+    ) -> Result<Next, PassError> {
+        let claim = self.find_claim(fs).await?;
+        let volume = self.find_volume(fs).await?;
+        let pods = self.pods_using(fs).await?;
+        if !pods.is_empty() {
+            let in_use = Finding::new(IN_USE, true, "PodsUseIt", users::message(&pods));
+            self.say(
+                fs,
+                meta,
+                old,
+                vec![terminating("waits for the pods that use it"), in_use],
+            )
+            .await?;
+            return Ok(Next::Waiting(ASK_PODS_AGAIN));
+        }
+        match &claim {
+            Child::Ours(claim) => self.delete_claim(claim).await?,
+            Child::Leaving => {}
+            // Nothing of ours: on to the volume.
+            Child::Absent | Child::Foreign | Child::Refused(_) => {
+                return self.take_volume_away(fs, meta, old, &volume).await;
+            }
+        }
+        self.say(
+            fs,
+            meta,
+            old,
+            vec![terminating(format!("waits for claim {} to go", fs.name))],
+        )
+        .await?;
+        Ok(Next::Waiting(LOOK_AGAIN))
+    }
+
+    async fn take_volume_away(
+        &self,
+        fs: &Identity,
+        meta: &ObjectMeta,
+        old: FileSystemStatus,
+        volume: &Child<k8s_openapi::api::core::v1::PersistentVolume>,
+    ) -> Result<Next, PassError> {
+        match volume {
+            Child::Ours(volume) => self.delete_volume(volume).await?,
+            Child::Leaving => {}
+            Child::Absent | Child::Foreign | Child::Refused(_) => return Ok(Next::Done(None)),
+        }
+        self.say(
+            fs,
+            meta,
+            old,
+            vec![terminating(format!(
+                "waits for volume {} to go",
+                fs.volume_name()
+            ))],
+        )
+        .await?;
+        Ok(Next::Waiting(LOOK_AGAIN))
+    }
+
+    async fn say(
+        &self,
+        fs: &Identity,
+        meta: &ObjectMeta,
+        old: FileSystemStatus,
+        findings: Vec<Finding>,
+    ) -> Result<(), PassError> {
+        let claim_name = old.claim_name.clone();
+        self.status
+            .write(
+                fs,
+                Report {
+                    meta,
+                    old,
+                    claim_name,
+                    findings,
+                },
+            )
+            .await
+    }
+
+    async fn pods_using(&self, fs: &Identity) -> Result<Vec<String>, PassError> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &fs.namespace);
+        let live = ListParams::default()
+            .fields("status.phase!=Succeeded,status.phase!=Failed")
+            .limit(500);
+        let mut names = Vec::new();
+        let mut page = live.clone();
+        loop {
+            let pods = api
+                .list(&page)
+                .await
+                .map_err(PassError::api("list the pods that may use it"))?;
+            names.extend(users::names_of(&pods.items, &fs.name));
+            match pods.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = live.clone().continue_token(&token),
+                None => break,
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}

@@ -1,0 +1,160 @@
+//! What the conditions of a FileSystem say, decided from what was seen. Pure.
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use workspacefs_api::NfsVersion;
+
+use super::children::{Child, claim_phase};
+use super::objects::Identity;
+use super::plan::{CAPACITY_PLACEHOLDER, Wanted};
+use crate::conditions::Finding;
+use crate::probe::Outcome;
+
+/// Workloads can use it.
+pub const READY: &str = "Ready";
+/// The server answers.
+pub const REACHABLE: &str = "Reachable";
+/// The size is a limit.
+pub const QUOTA_ENFORCED: &str = "QuotaEnforced";
+/// Locks are not seen by other nodes.
+pub const LOCKS_LOCAL: &str = "LocksLocal";
+/// It is being deleted, but pods use it.
+pub const IN_USE: &str = "InUse";
+
+/// Ready, of a FileSystem with a volume of ours.
+pub fn ready(
+    fs: &Identity,
+    volume: &Child<PersistentVolume>,
+    claim: &Child<PersistentVolumeClaim>,
+) -> Finding {
+    let not = |reason, message| Finding::new(READY, false, reason, message);
+    let (name, volume_name) = (&fs.name, fs.volume_name());
+    let taken = |kind: &str, name: &str| {
+        let remedy = "It is left alone; delete it, or give the FileSystem another name";
+        not(
+            "NameTaken",
+            format!("{kind} {name} exists and was not made for this FileSystem. {remedy}"),
+        )
+    };
+    match (claim, volume) {
+        (Child::Foreign, _) => taken("PersistentVolumeClaim", name),
+        (_, Child::Foreign) => taken("PersistentVolume", &volume_name),
+        (_, Child::Refused(why)) => not(
+            "Refused",
+            format!("PersistentVolume {volume_name} was refused: {why}"),
+        ),
+        (Child::Refused(why), _) => not(
+            "Refused",
+            format!("PersistentVolumeClaim {name} was refused: {why}"),
+        ),
+        (Child::Leaving, _) => not(
+            "ClaimTerminating",
+            format!(
+                "claim {name} is being deleted; it is made again when no pod uses it any more. Files stay"
+            ),
+        ),
+        (_, Child::Leaving) => not(
+            "VolumeTerminating",
+            format!("volume {volume_name} is being deleted; it is made again when it is gone. Files stay"),
+        ),
+        (Child::Ours(claim), Child::Ours(_)) => match claim_phase(claim) {
+            "Bound" => Finding::new(
+                READY,
+                true,
+                "Bound",
+                format!("pods mount it with claimName: {name}"),
+            ),
+            "Lost" => not(
+                "ClaimLost",
+                format!("claim {name} has lost its volume; it is being bound again"),
+            ),
+            _ => not(
+                "Binding",
+                format!("Kubernetes has not bound claim {name} to volume {volume_name} yet"),
+            ),
+        },
+        (Child::Absent, _) | (_, Child::Absent) => not(
+            "Binding",
+            format!("claim {name} and volume {volume_name} are being made"),
+        ),
+    }
+}
+
+/// Ready, of a FileSystem that uses a claim of another driver.
+pub fn ready_on_claim(name: &str, claim: Option<&PersistentVolumeClaim>) -> Finding {
+    let not = |reason, message| Finding::new(READY, false, reason, message);
+    let Some(claim) = claim else {
+        return not(
+            "ClaimMissing",
+            format!("there is no PersistentVolumeClaim {name} in this namespace"),
+        );
+    };
+    let modes = claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.access_modes.clone())
+        .unwrap_or_default();
+    if !modes.iter().any(|mode| mode == "ReadWriteMany") {
+        return not(
+            "ClaimNotShared",
+            format!("claim {name} is not ReadWriteMany, so its volume cannot be mounted from many nodes"),
+        );
+    }
+    match claim_phase(claim) {
+        "Bound" => Finding::new(
+            READY,
+            true,
+            "Bound",
+            format!("pods mount it with claimName: {name}"),
+        ),
+        phase => not(
+            "ClaimNotBound",
+            format!(
+                "claim {name} is {}",
+                if phase.is_empty() { "Pending" } else { phase }
+            ),
+        ),
+    }
+}
+
+/// Ready, of an object that asks for what cannot be.
+pub fn invalid(why: &str) -> Finding {
+    Finding::new(READY, false, "Invalid", format!("the spec is not valid: {why}"))
+}
+
+/// Ready, of one that is being deleted.
+pub fn terminating(message: impl Into<String>) -> Finding {
+    Finding::new(READY, false, "Terminating", message)
+}
+
+/// Reachable, QuotaEnforced and LocksLocal.
+pub fn about_server(wanted: &Wanted, probed: Option<&Outcome>) -> Vec<Finding> {
+    let target = wanted.target();
+    let reachable = match probed {
+        None => Finding::unknown(REACHABLE, "Asking", format!("{target} is being asked")),
+        Some(outcome) => Finding::new(
+            REACHABLE,
+            outcome.reachable(),
+            outcome.reason(),
+            outcome.message(&target),
+        ),
+    };
+    let advice = match &wanted.capacity {
+        Some(size) => format!(
+            "advisory: an nfs backend cannot enforce {}; the server decides what fits",
+            size.0
+        ),
+        None => {
+            format!("advisory: no capacity is set; the {CAPACITY_PLACEHOLDER} on the claim is a placeholder")
+        }
+    };
+    let mut findings = vec![
+        reachable,
+        Finding::new(QUOTA_ENFORCED, false, "BackendCannotEnforce", advice),
+    ];
+    if wanted.attributes.version == Some(NfsVersion::V3) {
+        let message =
+            "NFS 3 is mounted with locks that only hold within one node; use version 4 to lock across nodes";
+        findings.push(Finding::new(LOCKS_LOCAL, true, "NfsVersion3", message));
+    }
+    findings
+}

@@ -1,0 +1,103 @@
+//! The PersistentVolume and the claim that a FileSystem should have, as JSON for the API server. Pure: nothing is asked.
+
+use kube::api::ObjectMeta;
+use serde_json::{Value, json};
+use workspacefs_api::volume::VolumeId;
+use workspacefs_api::{DRIVER, FILE_SYSTEM_UID_LABEL};
+
+use super::own::{MANAGED_BY, volume_name};
+use super::plan::Wanted;
+
+/// What names a FileSystem everywhere.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Identity {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name, which is also its claim's.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+impl Identity {
+    /// From metadata that an API server delivered.
+    pub fn of(meta: &ObjectMeta) -> Option<Self> {
+        Some(Self {
+            namespace: meta.namespace.clone()?,
+            name: meta.name.clone()?,
+            uid: meta.uid.clone()?,
+        })
+    }
+
+    /// The name of its PersistentVolume.
+    pub fn volume_name(&self) -> String {
+        volume_name(&self.uid)
+    }
+
+    /// The class that volume and claim name. The class itself comes later; the name cannot (ADR 0006).
+    fn class_name(&self) -> String {
+        format!("{}.{}", self.namespace, self.name)
+    }
+
+    fn labels(&self) -> Value {
+        json!({(MANAGED_BY.0): MANAGED_BY.1, (FILE_SYSTEM_UID_LABEL): self.uid})
+    }
+}
+
+/// The PersistentVolume. `claim_uid` where the claim exists already: a volume that comes back (somebody deleted it) is bound
+/// by the claim only if it names it in full.
+pub fn volume(fs: &Identity, wanted: &Wanted, node_group_label: &str, claim_uid: Option<&str>) -> Value {
+    let mut claim_ref = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": fs.namespace, "name": fs.name,
+    });
+    if let Some(uid) = claim_uid {
+        claim_ref["uid"] = json!(uid);
+    }
+    let handle = VolumeId::FileSystem { uid: fs.uid.clone() }.to_string();
+    let mut spec = json!({
+        "capacity": {"storage": wanted.capacity_or_placeholder()},
+        "accessModes": ["ReadWriteMany"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": fs.class_name(),
+        "volumeMode": "Filesystem",
+        "mountOptions": wanted.mount_options,
+        "claimRef": claim_ref,
+        "csi": {"driver": DRIVER, "volumeHandle": handle, "volumeAttributes": wanted.attributes.to_map()},
+    });
+    if let Some(group) = &wanted.attributes.node_group {
+        let term = json!({"key": node_group_label, "operator": "In", "values": [group]});
+        spec["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}});
+    }
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolume",
+        "metadata": {"name": fs.volume_name(), "labels": fs.labels()},
+        "spec": spec,
+    })
+}
+
+/// The claim, owned by the FileSystem. It does not block the owner's deletion: that is the finalizer's work.
+pub fn claim(fs: &Identity, wanted: &Wanted) -> Value {
+    let mut claim = claim_metadata(fs);
+    claim["spec"] = json!({
+        "accessModes": ["ReadWriteMany"],
+        "volumeMode": "Filesystem",
+        "storageClassName": fs.class_name(),
+        "volumeName": fs.volume_name(),
+        "resources": {"requests": {"storage": wanted.capacity_or_placeholder()}},
+    });
+    claim
+}
+
+/// The part of the claim that can still change once it is there: a claim's spec cannot.
+pub fn claim_metadata(fs: &Identity) -> Value {
+    let owner = json!({
+        "apiVersion": "workspacefs.io/v1alpha1", "kind": "FileSystem", "name": fs.name, "uid": fs.uid,
+        "controller": true,
+    });
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "namespace": fs.namespace, "name": fs.name, "labels": fs.labels(), "ownerReferences": [owner],
+        },
+    })
+}

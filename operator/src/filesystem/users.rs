@@ -1,0 +1,135 @@
+//! Which pods use a FileSystem. Asked only when one is being deleted.
+
+use k8s_openapi::api::core::v1::{Pod, Volume};
+use kube::ResourceExt;
+use workspacefs_api::DRIVER;
+
+/// How many pods a message names.
+const NAMES_MAX: usize = 10;
+
+/// Whether a pod has the file system mounted, or may any moment: it is on a node and has not ended.
+pub fn uses(pod: &Pod, file_system: &str) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let Some(spec) = &pod.spec else { return false };
+    let ended = matches!(phase, Some("Succeeded" | "Failed"));
+    !ended
+        && spec.node_name.as_deref().is_some_and(|node| !node.is_empty())
+        && spec
+            .volumes
+            .iter()
+            .flatten()
+            .any(|volume| names(volume, file_system))
+}
+
+/// By its claim, or inline.
+fn names(volume: &Volume, file_system: &str) -> bool {
+    let by_claim = volume
+        .persistent_volume_claim
+        .as_ref()
+        .is_some_and(|claim| claim.claim_name == file_system);
+    let inline = volume.csi.as_ref().is_some_and(|csi| {
+        let attributes = csi.volume_attributes.as_ref();
+        csi.driver == DRIVER
+            && attributes
+                .and_then(|a| a.get("fileSystem"))
+                .is_some_and(|name| name == file_system)
+    });
+    by_claim || inline
+}
+
+/// The names of those that use it, sorted.
+pub fn names_of<'a>(pods: impl IntoIterator<Item = &'a Pod>, file_system: &str) -> Vec<String> {
+    let mut names: Vec<String> = pods
+        .into_iter()
+        .filter(|pod| uses(pod, file_system))
+        .map(ResourceExt::name_any)
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// The sentence of condition InUse.
+pub fn message(pods: &[String]) -> String {
+    let (noun, verb) = if pods.len() == 1 {
+        ("pod", "uses")
+    } else {
+        ("pods", "use")
+    };
+    let named = pods
+        .iter()
+        .take(NAMES_MAX)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    let more = pods.len().saturating_sub(NAMES_MAX);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!(
+        "{} {noun} {verb} it: {named}{more}. It goes when they are gone",
+        pods.len()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use workspacefs_testkit::builders::{object, running_pod};
+
+    use super::*;
+
+    fn pod(volumes: serde_json::Value) -> Pod {
+        running_pod("a", "p", volumes)
+    }
+
+    #[test]
+    fn a_pod_uses_a_file_system_by_its_claim_or_inline() {
+        let claim = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
+        let inline =
+            json!([{"name": "v", "csi": {"driver": DRIVER, "volumeAttributes": {"fileSystem": "data"}}}]);
+        let other_driver =
+            json!([{"name": "v", "csi": {"driver": "x", "volumeAttributes": {"fileSystem": "data"}}}]);
+        for (volumes, used) in [
+            (claim, true),
+            (inline, true),
+            (other_driver, false),
+            (json!([]), false),
+        ] {
+            assert_eq!(uses(&pod(volumes.clone()), "data"), used, "{volumes}");
+            assert!(!uses(&pod(volumes), "other"));
+        }
+    }
+
+    #[test]
+    fn pods_that_ended_or_were_never_placed_do_not_count() {
+        let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
+        for (change, used) in [
+            (json!({"status": {"phase": "Succeeded"}}), false),
+            (json!({"status": {"phase": "Failed"}}), false),
+            (json!({"status": {"phase": "Pending"}}), true),
+            (json!({"spec": {"nodeName": null}}), false),
+        ] {
+            let mut value = serde_json::to_value(pod(volumes.clone())).unwrap();
+            for (section, fields) in change.as_object().unwrap() {
+                for (field, new) in fields.as_object().unwrap() {
+                    value[section][field] = new.clone();
+                }
+            }
+            assert_eq!(uses(&object(value), "data"), used, "{change}");
+        }
+    }
+
+    #[test]
+    fn a_message_names_ten_pods_and_counts_the_rest() {
+        let pods: Vec<String> = (0..12).map(|i| format!("p{i:02}")).collect();
+        let message = message(&pods);
+        assert!(message.starts_with("12 pods use it: p00, p01,"), "{message}");
+        assert!(
+            message.contains("p09 and 2 more") && !message.contains("p10"),
+            "{message}"
+        );
+        assert!(super::message(&pods[..1]).starts_with("1 pod uses it: p00."));
+    }
+}

@@ -1,0 +1,130 @@
+//! The operator: keeps volumes, claims and conditions of FileSystems as they should be, and gives every workspace its
+//! default FileSystem. One replica works at a time ([`lease`]); every change is level-triggered: a pass looks at what there
+//! is, not at what happened, and can be cut off and repeated anywhere.
+
+pub mod backoff;
+pub mod cli;
+pub mod conditions;
+pub mod config;
+pub mod error;
+pub mod events;
+pub mod filesystem;
+pub mod lease;
+pub mod metrics;
+pub mod probe;
+pub mod quantity;
+pub mod reconciler;
+pub mod selector;
+pub mod workspace;
+
+use std::time::Duration;
+
+use kube::Client;
+use thiserror::Error;
+use tokio::time::timeout;
+use workspacefs_runtime::{CancellationToken, Gate};
+
+use crate::config::Config;
+use crate::events::Events;
+use crate::lease::{Election, LeaseTimes, LostLease};
+use crate::metrics::Metrics;
+
+/// The name under which we own fields.
+pub const FIELD_MANAGER: &str = "workspacefs-operator";
+/// How long running passes may take to end after the signal. Below the 30 s that Kubernetes gives a pod.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Who and where this replica is.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Differs between replicas; the pod's name.
+    pub identity: String,
+    /// Where the Lease lies.
+    pub namespace: String,
+    /// How the lease is kept.
+    pub times: LeaseTimes,
+}
+
+/// Why the operator ended by itself.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Another replica may work now, so this one must not.
+    #[error("not leading any more")]
+    Lease(#[source] LostLease),
+    /// A controller ended though nobody asked it to.
+    #[error("a controller ended")]
+    Ended,
+}
+
+/// Leads when it may, and works while it leads, until `shutdown`. `ready` opens when the API server has answered.
+///
+/// # Errors
+/// [`RunError`]: the process should end, and be started again.
+pub async fn run(
+    client: Client,
+    config: Config,
+    replica: Replica,
+    metrics: Metrics,
+    ready: Gate,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let Replica {
+        identity,
+        namespace,
+        times,
+    } = replica;
+    let mut election = Election::new(client.clone(), &namespace, identity.clone(), times);
+    tokio::select! {
+        () = election.acquire(|| ready.open()) => {}
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    metrics.leader.set(1);
+    let controllers = work(client, &config, &identity, &metrics, &shutdown);
+    let drained = async {
+        tokio::pin!(controllers);
+        tokio::select! {
+            () = &mut controllers => {}
+            () = shutdown.cancelled() => {
+                if timeout(DRAIN, controllers).await.is_err() {
+                    tracing::warn!("passes still run after {DRAIN:?}: ending without them");
+                }
+            }
+        }
+    };
+    let result = tokio::select! {
+        lost = election.keep() => match lost {
+            Ok(never) => match never {},
+            Err(lost) => Err(RunError::Lease(lost)),
+        },
+        () = drained => if shutdown.is_cancelled() { Ok(()) } else { Err(RunError::Ended) },
+    };
+    metrics.leader.set(0);
+    if result.is_ok() {
+        election.release().await;
+    }
+    result
+}
+
+/// Every controller; ends when all have ended.
+async fn work(
+    client: Client,
+    config: &Config,
+    identity: &str,
+    metrics: &Metrics,
+    shutdown: &CancellationToken,
+) {
+    let events = Events::new(client.clone(), identity);
+    let file_systems =
+        filesystem::controller::run(client.clone(), config, events, metrics.clone(), shutdown.clone());
+    let workspaces = async {
+        match &config.default_file_system {
+            Some(template) => {
+                let selector = &config.workspace_selector;
+                let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
+                workspace::controller::run(client, selector, template.clone(), metrics, shutdown).await;
+            }
+            None => tracing::info!("no default FileSystem configured"),
+        }
+    };
+    tokio::join!(file_systems, workspaces);
+}

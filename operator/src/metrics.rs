@@ -1,0 +1,81 @@
+//! What the operator counts. Labels are kinds and outcomes, never names: their number is bounded by this source.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Shared by everything that counts; clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// `reconciles_total{kind,outcome}`.
+    pub reconciles: Family<PassLabels, Counter>,
+    /// `reconcile_duration_seconds{kind}`.
+    pub duration: Family<KindLabels, Histogram>,
+    /// `probes_total{outcome}`.
+    pub probes: Family<ProbeLabels, Counter>,
+    /// `leader`: 1 on the replica that works.
+    pub leader: Gauge,
+}
+
+/// Labels of a pass.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct PassLabels {
+    /// The kind of object.
+    pub kind: &'static str,
+    /// How it ended.
+    pub outcome: &'static str,
+}
+
+/// Label of a kind of object.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct KindLabels {
+    /// The kind of object.
+    pub kind: &'static str,
+}
+
+/// Label of a probe.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct ProbeLabels {
+    /// The reason that goes into condition Reachable.
+    pub outcome: &'static str,
+}
+
+/// A pass that only looks takes well below a millisecond; one that writes, some; one that waits for a sick API server, seconds.
+const BUCKETS: [f64; 10] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+
+impl Metrics {
+    /// Registers everything.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            reconciles: Family::default(),
+            duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            probes: Family::default(),
+            leader: Gauge::default(),
+        };
+        registry.register(
+            "reconciles",
+            "Passes over objects by outcome: done, waiting, conflict (tried again at once), refused, away, abandoned. \
+             Alert when refused or away keep growing",
+            metrics.reconciles.clone(),
+        );
+        registry.register(
+            "reconcile_duration_seconds",
+            "Time that passes took",
+            metrics.duration.clone(),
+        );
+        registry.register(
+            "probes",
+            "NFS servers asked, by answer; all but Answered mean that workloads cannot reach theirs",
+            metrics.probes.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 on the replica that works. Alert when the sum over all is not 1",
+            metrics.leader.clone(),
+        );
+        metrics
+    }
+}

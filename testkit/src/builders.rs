@@ -1,0 +1,57 @@
+//! Objects for tests, in the shortest form that says what matters.
+
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, Pod};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use workspacefs_api::FileSystem;
+
+/// Reads an object of any type from JSON.
+///
+/// # Panics
+/// When it is not of that type: the test is wrong.
+pub fn object<T: DeserializeOwned>(value: Value) -> T {
+    let text = value.to_string();
+    serde_json::from_value(value).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+/// A namespace with labels (`key=value`).
+pub fn namespace(name: &str, labels: &[(&str, &str)]) -> Namespace {
+    let labels: serde_json::Map<String, Value> =
+        labels.iter().map(|(k, v)| ((*k).into(), json!(v))).collect();
+    object(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}))
+}
+
+/// A FileSystem with that spec.
+pub fn file_system(namespace: &str, name: &str, spec: Value) -> FileSystem {
+    object(json!({
+        "apiVersion": "workspacefs.io/v1alpha1", "kind": "FileSystem",
+        "metadata": {"namespace": namespace, "name": name}, "spec": spec,
+    }))
+}
+
+/// The spec of an `nfs` FileSystem.
+pub fn nfs(server: &str, port: u16) -> Value {
+    json!({"backend": {"nfs": {"server": server, "export": "/export/shared", "folder": "a", "port": port}}})
+}
+
+/// A claim with that spec.
+pub fn claim(namespace: &str, name: &str, spec: Value) -> PersistentVolumeClaim {
+    object(json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"namespace": namespace, "name": name}, "spec": spec,
+    }))
+}
+
+/// A volume with that spec.
+pub fn volume(name: &str, spec: Value) -> PersistentVolume {
+    object(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}))
+}
+
+/// A running pod, on node n1, with those entries of `spec.volumes`.
+pub fn running_pod(namespace: &str, name: &str, volumes: Value) -> Pod {
+    object(json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name},
+        "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}], "volumes": volumes},
+        "status": {"phase": "Running"},
+    }))
+}

@@ -1,0 +1,24 @@
+//! What tests of our Kubernetes programs stand on: [`FakeApi`], an API server in this process, spoken to over HTTP by real
+//! `kube` clients, with what the rest of a cluster would do (binding claims, collecting garbage, ending namespaces)
+//! carried out by itself; and [`builders`] for objects. It can lose, delay and refuse requests on purpose ([`faults`]).
+//!
+//! It is not an API server: schemas, CEL, authentication and admission are left to the real one in the end-to-end tests.
+
+pub mod builders;
+mod cluster;
+pub mod faults;
+mod http;
+mod merge;
+mod path;
+pub mod requests;
+mod resources;
+mod rules;
+mod selector;
+mod server;
+mod state;
+mod status;
+mod watch;
+
+pub use faults::{Fault, Moment};
+pub use requests::{Request, Verb};
+pub use server::FakeApi;

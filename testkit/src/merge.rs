@@ -1,0 +1,127 @@
+//! The three ways of patching: server-side apply (near enough), JSON merge patch and JSON patch.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::status::Refusal;
+
+/// Server-side apply of one manager, always with force: what it applied before and leaves out now goes, what it applies now
+/// is set, the rest stays. Lists are replaced whole, but for finalizers and ownerReferences.
+pub fn apply(live: &Value, before: &Value, now: &Value) -> Value {
+    let mut result = live.clone();
+    remove_left_out(&mut result, before, now);
+    set(&mut result, now, "");
+    result
+}
+
+fn remove_left_out(live: &mut Value, before: &Value, now: &Value) {
+    let (Value::Object(live), Value::Object(before)) = (live, before) else {
+        return;
+    };
+    for (key, old) in before {
+        match now.get(key) {
+            None if old.is_object() => {
+                if let Some(child) = live.get_mut(key) {
+                    remove_left_out(child, old, &Value::Null);
+                    if child.as_object().is_some_and(Map::is_empty) {
+                        live.remove(key);
+                    }
+                }
+            }
+            None => drop(live.remove(key)),
+            Some(new) => {
+                if let Some(child) = live.get_mut(key) {
+                    remove_left_out(child, old, new);
+                }
+            }
+        }
+    }
+}
+
+fn set(live: &mut Value, now: &Value, key: &str) {
+    match (live, now) {
+        (Value::Object(live), Value::Object(now)) => {
+            for (key, value) in now {
+                set(live.entry(key.clone()).or_insert(Value::Null), value, key);
+            }
+        }
+        (Value::Array(live), Value::Array(now)) if key == "finalizers" => {
+            let missing: Vec<Value> = now.iter().filter(|item| !live.contains(item)).cloned().collect();
+            live.extend(missing);
+        }
+        (Value::Array(live), Value::Array(now)) if key == "ownerReferences" => {
+            let mut by_uid: BTreeMap<String, Value> = BTreeMap::new();
+            for item in live.iter().chain(now) {
+                by_uid.insert(item["uid"].to_string(), item.clone());
+            }
+            *live = by_uid.into_values().collect();
+        }
+        (live, now) => *live = now.clone(),
+    }
+}
+
+/// JSON merge patch (RFC 7386).
+pub fn merge_patch(live: &Value, patch: &Value) -> Value {
+    let mut result = live.clone();
+    json_patch::merge(&mut result, patch);
+    result
+}
+
+/// JSON patch (RFC 6902); a failed `test` is the 422 that the API server answers.
+pub fn json_patch(live: &Value, patch: Value) -> Result<Value, Refusal> {
+    // A `test` of an absent member against null holds in the API server; RFC 6902 has no such thing.
+    let mut result = live.clone();
+    let steps = patch.as_array().cloned().unwrap_or_default();
+    let kept: Vec<Value> = steps
+        .into_iter()
+        .filter(|step| {
+            let absent = step["path"]
+                .as_str()
+                .is_some_and(|path| live.pointer(path).is_none());
+            !(step["op"] == "test" && step["value"].is_null() && absent)
+        })
+        .collect();
+    let patch: json_patch::Patch = serde_json::from_value(Value::Array(kept))
+        .map_err(|error| Refusal::bad_request(format!("not a JSON patch: {error}")))?;
+    json_patch::patch(&mut result, &patch).map_err(|error| Refusal::invalid(error.to_string()))?;
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn apply_takes_back_only_what_the_same_manager_applied() {
+        let live = json!({"a": 1, "m": {"ours": 1, "theirs": 2}, "gone": {"x": 1}});
+        let before = json!({"m": {"ours": 1}, "gone": {"x": 1}});
+        let now = json!({"m": {"new": 3}});
+        assert_eq!(
+            apply(&live, &before, &now),
+            json!({"a": 1, "m": {"theirs": 2, "new": 3}})
+        );
+    }
+
+    #[test]
+    fn finalizers_of_others_stay() {
+        let live = json!({"metadata": {"finalizers": ["theirs"]}});
+        let now = json!({"metadata": {"finalizers": ["ours"]}});
+        assert_eq!(
+            apply(&live, &Value::Null, &now),
+            json!({"metadata": {"finalizers": ["theirs", "ours"]}})
+        );
+    }
+
+    #[test]
+    fn a_failed_test_changes_nothing() {
+        let live = json!({"f": ["a"]});
+        let patch = json!([{"op": "test", "path": "/f", "value": ["b"]}, {"op": "remove", "path": "/f"}]);
+        assert_eq!(json_patch(&live, patch).unwrap_err().code, 422);
+        let absent =
+            json!([{"op": "test", "path": "/g", "value": null}, {"op": "add", "path": "/g", "value": 1}]);
+        assert_eq!(json_patch(&live, absent).unwrap(), json!({"f": ["a"], "g": 1}));
+    }
+}
