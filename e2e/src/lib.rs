@@ -24,6 +24,7 @@ pub mod host;
 pub mod machine;
 pub mod product;
 pub mod progress;
+pub mod suites;
 pub mod topology;
 
 pub use cluster::Cluster;

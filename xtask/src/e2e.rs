@@ -1,9 +1,77 @@
-//! `cargo xtask e2e`.
+//! `cargo xtask e2e SUITE`: one suite of end-to-end cases on the test cluster, with the present build of the product.
+//! Starts the cluster where it does not run. The last line counts the cases.
+
+use anyhow::{Context, Result, ensure};
+use workspacefs_e2e::suites::{self, Options, Suite};
+use workspacefs_e2e::{Cluster, ClusterConfig, product};
+
+use crate::images;
 
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Which suite: shared
+    suite: String,
+    /// Only the cases whose names contain one of these
+    only: Vec<String>,
+    /// Which cluster
+    #[arg(long, env = "WSFS_CLUSTER", default_value = "dev")]
+    name: String,
+    /// How many cases run at a time, of those that may run beside others
+    #[arg(long, default_value_t = 5)]
+    parallel: usize,
+    /// Failed cases keep their namespaces, until the next run
+    #[arg(long)]
+    keep: bool,
+    /// Take the product as it is on the cluster
+    #[arg(long)]
+    as_installed: bool,
+    /// Print the names of the cases and run none
+    #[arg(long)]
+    list: bool,
+}
 
-/// Not written yet.
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+/// Runs the suite; an error if a case failed.
+pub fn run(args: Args) -> Result<()> {
+    let suite = suites::named(&args.suite).with_context(|| format!("there is no suite {:?}", args.suite))?;
+    if args.list {
+        list(&suite);
+        return Ok(());
+    }
+    let cluster = Cluster::up(&ClusterConfig::from_environment(&args.name)?)?;
+    if !args.as_installed {
+        let mut values = product::values();
+        // What must show in no log must not show in the most talkative one.
+        values["logLevel"] = "info,csi_driver=debug,operator=debug".into();
+        product::install(&cluster, &images::build()?, &values)?;
+    }
+    let options = Options {
+        only: args.only,
+        parallel: args.parallel,
+        keep: args.keep,
+    };
+    let summary = suites::run(&cluster, suite, &options)?;
+    for name in &summary.failed {
+        println!("failed: {name}");
+    }
+    println!(
+        "e2e {}: {} passed, {} failed",
+        args.suite,
+        summary.passed,
+        summary.failed.len()
+    );
+    ensure!(
+        summary.failed.is_empty(),
+        "{} cases of the suite {} failed",
+        summary.failed.len(),
+        args.suite
+    );
+    // A run of nothing proves nothing.
+    ensure!(summary.passed > 0, "no case has such a name");
+    Ok(())
+}
+
+fn list(suite: &Suite) {
+    for case in &suite.cases {
+        println!("{}{}", case.name, if case.alone { " (alone)" } else { "" });
+    }
 }

@@ -1,0 +1,79 @@
+//! Faults that end with their scope: whatever becomes of a case, the cluster is whole again after it.
+
+use anyhow::{Context as _, Result};
+use rustix::process::Signal;
+
+use super::context::Context;
+use crate::Machine;
+use crate::host::process::Process;
+
+/// What is broken; dropping it repairs it.
+#[must_use = "the fault ends when this is dropped"]
+pub struct Fault {
+    repair: Option<Repair>,
+}
+
+type Repair = Box<dyn FnOnce() -> Result<()> + Send>;
+
+impl Fault {
+    fn new(repair: impl FnOnce() -> Result<()> + Send + 'static) -> Fault {
+        Fault {
+            repair: Some(Box::new(repair)),
+        }
+    }
+
+    /// Repairs it now and says whether that worked.
+    pub async fn end(mut self) -> Result<()> {
+        match self.repair.take() {
+            Some(repair) => tokio::task::spawn_blocking(repair)
+                .await
+                .context("the repair panicked")?,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        if let Some(repair) = self.repair.take()
+            && let Err(error) = repair()
+        {
+            println!("a fault could not be undone: {error:#}");
+        }
+    }
+}
+
+impl Context {
+    /// Freezes a machine.
+    pub fn freeze(&self, machine: &str) -> Result<Fault> {
+        let machine = self.machine(machine)?;
+        machine.freeze()?;
+        Ok(Fault::new(move || Ok(machine.thaw()?)))
+    }
+
+    /// Pulls a machine's cable.
+    pub fn unplug(&self, machine: &str) -> Result<Fault> {
+        let machine = self.machine(machine)?;
+        machine.pull_cable()?;
+        Ok(Fault::new(move || Ok(machine.plug_cable()?)))
+    }
+
+    /// Cuts a machine's power; the repair boots it.
+    pub fn power_cut(&self, machine: &str) -> Result<Fault> {
+        let machine = self.machine(machine)?;
+        machine.cut_power()?;
+        Ok(Fault::new(move || boot(&machine)))
+    }
+
+    /// Stops a program of the control plane, as a hang would.
+    pub fn hang(&self, program: &'static str) -> Result<Fault> {
+        let found = Process::read(&self.cluster().layout().processes(), program)?;
+        let process = found.with_context(|| format!("{program} was never started"))?;
+        process.signal(Signal::STOP)?;
+        Ok(Fault::new(move || Ok(process.signal(Signal::CONT)?)))
+    }
+}
+
+fn boot(machine: &Machine) -> Result<()> {
+    Ok(machine.boot()?)
+}

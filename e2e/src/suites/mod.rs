@@ -1,0 +1,25 @@
+//! End-to-end suites: what users rely on, one named rule per case, checked on the test cluster with the product installed.
+//!
+//! A suite is a list of [`Case`]s. [`run`] runs them, each in a namespace of its own, and prints each one's name, time and
+//! outcome. Errors are `anyhow`'s: a case has nobody who would match on them, a person reads them.
+
+mod case;
+mod context;
+mod fault;
+mod node;
+mod pod;
+mod report;
+mod runner;
+mod shared;
+mod wait;
+
+pub use case::{Case, Suite};
+pub use runner::{Options, Summary, run};
+
+/// The suite of that name.
+pub fn named(name: &str) -> Option<Suite> {
+    [shared::suite]
+        .into_iter()
+        .map(|suite| suite())
+        .find(|suite| suite.name == name)
+}

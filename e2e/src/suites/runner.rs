@@ -1,0 +1,258 @@
+//! Runs a suite: cases that may go together a few at a time, the others one after another, in the order of the list.
+//! Every case gets a namespace, which is removed afterwards; a namespace that does not go away is a failure of its case.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::case::{Case, Suite};
+use super::context::Context;
+use super::report::{self, Finished};
+use super::wait::{seconds, until};
+use crate::Cluster;
+
+/// On every namespace that a case has; the value is the suite.
+const LABEL: &str = "workspacefs.io/e2e";
+
+/// Time for a namespace to go.
+const REMOVAL_TIME_MAX: Duration = seconds(150);
+
+/// Time for a client's request: the API server's own longest wait is shorter.
+const REQUEST_TIME_MAX: Duration = seconds(70);
+
+/// What of a suite to run, and how.
+pub struct Options {
+    /// Only cases whose name contains one of these; all if there are none.
+    pub only: Vec<String>,
+    /// How many at a time.
+    pub parallel: usize,
+    /// Failed cases keep their namespaces.
+    pub keep: bool,
+}
+
+/// How a run ended.
+pub struct Summary {
+    /// Cases that passed.
+    pub passed: usize,
+    /// Names of those that did not.
+    pub failed: Vec<&'static str>,
+}
+
+/// Runs the suite on a cluster that has the product, printing as it goes.
+pub fn run(cluster: &Cluster, suite: Suite, options: &Options) -> Result<Summary> {
+    let chosen = |case: &Case| {
+        options.only.is_empty() || options.only.iter().any(|part| case.name.contains(part.as_str()))
+    };
+    // A thread in the cluster's network; the runtime's threads are its children and so are there too.
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            cluster.enter_network()?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let summary = runtime.block_on(async {
+                let client = client(&cluster.kubeconfig("admin")).await?;
+                remove_leftovers(&client, suite.name).await?;
+                (suite.prepare)(cluster).context("preparing the machines")?;
+                let runner = Runner {
+                    cluster,
+                    client,
+                    suite: suite.name,
+                    keep: options.keep,
+                };
+                let cases = suite.cases.into_iter().filter(chosen).collect();
+                let summary = runner.run_all(cases, options.parallel.max(1)).await;
+                (suite.tidy_up)(cluster).context("tidying up the machines")?;
+                summary
+            });
+            // A command that hangs on a machine holds its thread until its limit: nobody waits for it.
+            runtime.shutdown_background();
+            summary
+        });
+        worker
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+async fn client(kubeconfig: &PathBuf) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    config.read_timeout = Some(REQUEST_TIME_MAX);
+    Ok(Client::try_from(config)?)
+}
+
+/// What a killed run left.
+async fn remove_leftovers(client: &Client, suite: &str) -> Result<()> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let ours = ListParams::default().labels(&format!("{LABEL}={suite}"));
+    for namespace in api.list(&ours).await? {
+        let name = namespace.metadata.name.context("a namespace without a name")?;
+        println!("removing {name}, which an earlier run left");
+        remove(client, &name).await?;
+    }
+    Ok(())
+}
+
+/// Removes a namespace and waits until it is gone.
+async fn remove(client: &Client, name: &str) -> Result<()> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    match api.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        other => other?,
+    };
+    let look = || async {
+        match api.get_opt(name).await? {
+            None => Ok(()),
+            Some(namespace) => bail!(report::remains(&namespace)),
+        }
+    };
+    until(&format!("namespace {name} is gone"), REMOVAL_TIME_MAX, look).await
+}
+
+#[derive(Clone)]
+struct Runner<'a> {
+    cluster: &'a Cluster,
+    client: Client,
+    suite: &'static str,
+    keep: bool,
+}
+
+impl Runner<'_> {
+    async fn run_all(&self, cases: Vec<Case>, parallel: usize) -> Result<Summary> {
+        let mut summary = Summary {
+            passed: 0,
+            failed: Vec::new(),
+        };
+        let mut under_way = JoinSet::new();
+        let permits = Arc::new(Semaphore::new(parallel));
+        for case in cases {
+            if case.alone {
+                drain(&mut under_way, &mut summary).await;
+            }
+            let alone = case.alone;
+            let permit = Arc::clone(&permits).acquire_owned().await?;
+            let job = Job {
+                cluster: self.cluster.clone(),
+                client: self.client.clone(),
+                suite: self.suite,
+                keep: self.keep,
+                case,
+            };
+            // The permit is given back before the namespace is gone: the wait for that costs nothing.
+            under_way.spawn(job.carry_out(permit));
+            if alone {
+                drain(&mut under_way, &mut summary).await;
+            }
+        }
+        drain(&mut under_way, &mut summary).await;
+        Ok(summary)
+    }
+}
+
+async fn drain(under_way: &mut JoinSet<Finished>, summary: &mut Summary) {
+    while let Some(finished) = under_way.join_next().await {
+        match finished {
+            Ok(finished) if finished.outcome.is_ok() => summary.passed += 1,
+            Ok(finished) => summary.failed.push(finished.name),
+            // A job catches its case's panics, so this one is the runner's own.
+            Err(error) => {
+                println!("FAILED the runner: {error}");
+                summary.failed.push("the runner");
+            }
+        }
+    }
+}
+
+/// One case and what it needs.
+struct Job {
+    cluster: Cluster,
+    client: Client,
+    suite: &'static str,
+    keep: bool,
+    case: Case,
+}
+
+impl Job {
+    async fn carry_out(self, permit: tokio::sync::OwnedSemaphorePermit) -> Finished {
+        let started = Instant::now();
+        let context = Context::new(&self.cluster, self.client.clone(), namespace_name(self.case.name));
+        let mut outcome = self.attempt(&context).await;
+        let took = started.elapsed();
+        let mut surroundings = Vec::new();
+        if outcome.is_err() {
+            surroundings = report::surroundings(&context, took).await;
+        }
+        drop(permit);
+        if outcome.is_ok() || !self.keep {
+            let removed = self.clean_up(&context).await;
+            if outcome.is_ok() && removed.is_err() {
+                surroundings = report::surroundings(&context, started.elapsed()).await;
+                outcome = removed;
+            }
+        }
+        let finished = Finished {
+            name: self.case.name,
+            took,
+            outcome,
+            notes: context.notes(),
+            surroundings,
+        };
+        finished.print();
+        finished
+    }
+
+    async fn attempt(&self, context: &Context) -> Result<()> {
+        let namespace = json!({
+            "metadata": { "name": context.namespace(), "labels": { LABEL: self.suite } },
+        });
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        api.create(&PostParams::default(), &serde_json::from_value(namespace)?)
+            .await?;
+        // A task of its own, whose panic is the case's failure and not the runner's end.
+        let mut task = JoinSet::new();
+        task.spawn(self.case.start(context.clone()));
+        match tokio::time::timeout(self.case.limit, task.join_next()).await {
+            Ok(Some(Ok(outcome))) => outcome,
+            Ok(Some(Err(panic))) => Err(anyhow!("it panicked: {panic}")),
+            Ok(None) => Err(anyhow!("it never started")),
+            Err(_) => {
+                // Ends the case, so that what it broke on purpose is whole again before anything else runs.
+                task.shutdown().await;
+                Err(anyhow!("it took more than {} s", self.case.limit.as_secs()))
+            }
+        }
+    }
+
+    async fn clean_up(&self, context: &Context) -> Result<()> {
+        remove(&self.client, context.namespace()).await?;
+        let folder = format!("rm -rf /export/*/e2e/{}", context.namespace());
+        context.on("nfs", &folder).await?;
+        Ok(())
+    }
+}
+
+/// A namespace's name is a DNS label: at most 63 characters.
+pub(super) fn namespace_name(case: &str) -> String {
+    let name = format!("e2e-{}", case.replace('_', "-"));
+    name.get(..60).unwrap_or(&name).trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespaces_name_fits_however_long_the_case_is_called() {
+        assert_eq!(namespace_name("a_rule"), "e2e-a-rule");
+        let long = namespace_name(&"word_".repeat(30));
+        assert!(long.len() <= 63 && !long.ends_with('-'), "{long}");
+    }
+}

@@ -1,0 +1,67 @@
+//! The suite `shared`: a FileSystem, its claim and its inline volumes on real kubelets with a real NFS server, from
+//! `kubectl apply` to every fault that the harness can make.
+
+mod api_server;
+mod claims;
+mod driver;
+mod examples;
+mod frozen;
+mod hygiene;
+mod inline;
+mod machines;
+mod mounts;
+mod names;
+mod node_group;
+mod operator;
+mod owner;
+mod read_only;
+mod refusals;
+mod servers;
+mod set_up;
+mod writer;
+
+use super::case::Suite;
+
+/// The suite. What disturbs nothing comes first; each fault has the cluster to itself; last, nothing may be left.
+pub fn suite() -> Suite {
+    let parts = [
+        examples::cases(),
+        mounts::cases(),
+        claims::cases(),
+        servers::cases(),
+        inline::cases(),
+        node_group::cases(),
+        owner::cases(),
+        read_only::cases(),
+        names::cases(),
+        refusals::cases(),
+        driver::cases(),
+        operator::cases(),
+        frozen::cases(),
+        api_server::cases(),
+        machines::cases(),
+        hygiene::cases(),
+    ];
+    let cases = parts.into_iter().flatten().collect();
+    Suite {
+        name: "shared",
+        cases,
+        prepare: set_up::prepare,
+        tidy_up: set_up::tidy_up,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_case_has_a_namespace_of_its_own() {
+        let cases = super::suite().cases;
+        let names: HashSet<_> = cases
+            .iter()
+            .map(|case| super::super::runner::namespace_name(case.name))
+            .collect();
+        assert_eq!(names.len(), cases.len());
+    }
+}
