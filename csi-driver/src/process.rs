@@ -3,23 +3,32 @@
 //! Both run on one thread. Nothing in them waits for a server: that is what the shares' helper processes are for.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::FutureExt;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use tokio::sync::oneshot;
 use tonic::service::Routes;
+use workspacefs_api::DRIVER;
 use workspacefs_csi_proto::csi::v1::controller_server::ControllerServer;
 use workspacefs_csi_proto::csi::v1::identity_server::IdentityServer;
+use workspacefs_csi_proto::csi::v1::node_server::NodeServer;
+use workspacefs_csi_proto::pluginregistration::v1::registration_server::RegistrationServer;
 use workspacefs_runtime::{CancellationToken, Readiness, http, logging, shutdown};
 use workspacefs_sys::tree::MountApi;
 
 use crate::cli::{ControllerArgs, NodeArgs};
 use crate::controller::Controller;
 use crate::controller::lookup::ApiFileSystems;
+use crate::controller::seams::FileSystems;
 use crate::controller::store::ShareVolumes;
 use crate::identity::IdentityService;
+use crate::node::{Node, NodeConfig, NodeLabels};
+use crate::registration::{self, Refused, RegistrationService};
 use crate::rpc::RpcLayer;
 use crate::server;
 use crate::share::{HelperProgram, Keep, Shares, SharesConfig};
@@ -32,6 +41,8 @@ const CONTROLLER_PATIENCE: Duration = Duration::from_secs(20);
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 /// A share that the controller has not used for so long is let go.
 const CONTROLLER_IDLE: Duration = Duration::from_secs(300);
+/// On a node the share of the last pod is let go much sooner, yet not between two pods of one rollout.
+const NODE_IDLE: Duration = Duration::from_secs(10);
 
 /// Sets up logging and a runtime of one thread, and runs a process to its end in it.
 ///
@@ -56,7 +67,7 @@ pub fn run(process: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
 struct Base {
     shutdown: CancellationToken,
     readiness: Readiness,
-    registry: Registry,
+    registry: Arc<Registry>,
     rpcs: RpcLayer,
 }
 
@@ -73,19 +84,25 @@ impl Base {
         Ok(Self {
             shutdown,
             readiness: Readiness::new(),
-            registry,
+            registry: Arc::new(registry),
             rpcs,
         })
     }
 
-    async fn serve_http(
-        registry: Registry,
-        addr: SocketAddr,
-        readiness: Readiness,
-        shutdown: CancellationToken,
-    ) -> anyhow::Result<()> {
-        Ok(http::serve(addr, Arc::new(registry), readiness, shutdown).await?)
+    async fn serve_http(&self, addr: SocketAddr) -> anyhow::Result<()> {
+        let (registry, readiness) = (self.registry.clone(), self.readiness.clone());
+        Ok(http::serve(addr, registry, readiness, self.shutdown.clone()).await?)
     }
+}
+
+async fn serve(
+    socket: PrivateSocket,
+    routes: Routes,
+    rpcs: RpcLayer,
+    shutdown: CancellationToken,
+    drain: Duration,
+) -> anyhow::Result<()> {
+    Ok(server::serve(socket, routes, rpcs, shutdown, drain).await?)
 }
 
 /// The controller.
@@ -93,12 +110,7 @@ impl Base {
 /// # Errors
 /// No way to the API server, or a socket or port that cannot be listened on.
 pub async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
-    let Base {
-        shutdown,
-        readiness,
-        registry,
-        rpcs,
-    } = Base::new()?;
+    let base = Base::new()?;
     let client = kube::Client::try_default()
         .await
         .context("no configuration for the API server")?;
@@ -115,21 +127,20 @@ pub async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
     let socket = PrivateSocket::bind(args.endpoint.path())?;
     let drain = CONTROLLER_PATIENCE + DRAIN_MARGIN;
     tokio::try_join!(
-        Base::serve_http(registry, args.http, readiness, shutdown.clone()),
-        async { Ok(server::serve(socket, routes, rpcs, shutdown.clone(), drain).await?) },
-        let_go_of_idle_shares(&shares, &shutdown),
+        base.serve_http(args.http),
+        serve(socket, routes, base.rpcs.clone(), base.shutdown.clone(), drain),
+        let_go_of_idle_shares(&shares, &base.shutdown).map(Ok),
     )?;
     Ok(())
 }
 
-async fn let_go_of_idle_shares(shares: &Shares, shutdown: &CancellationToken) -> anyhow::Result<()> {
+async fn let_go_of_idle_shares(shares: &Shares, shutdown: &CancellationToken) {
     let mut ticks = tokio::time::interval(CONTROLLER_IDLE);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         for (share, error) in shares.sweep(|_| false, CONTROLLER_PATIENCE).await {
             tracing::warn!(%share, %error, "an idle share stays mounted");
         }
     }
-    Ok(())
 }
 
 /// The node plugin.
@@ -137,5 +148,96 @@ async fn let_go_of_idle_shares(shares: &Shares, shutdown: &CancellationToken) ->
 /// # Errors
 /// As for the controller, and kubelet's refusal to register the driver.
 pub async fn node(args: NodeArgs) -> anyhow::Result<()> {
-    anyhow::bail!("not wired yet: {args:?}")
+    let base = Base::new()?;
+    let (shutdown, rpcs) = (base.shutdown.clone(), base.rpcs.clone());
+    let drain = Duration::from_secs(args.rpc_deadline_seconds) + DRAIN_MARGIN;
+    let client = match args.no_kubernetes {
+        true => None,
+        false => Some(
+            kube::Client::try_default()
+                .await
+                .context("no configuration for the API server")?,
+        ),
+    };
+    let node = node_service(&args, client.clone())?;
+    let endpoint = match &args.endpoint {
+        Some(endpoint) => endpoint.path().to_path_buf(),
+        None => plugin_folder(&args).join("csi.sock"),
+    };
+    let routes = Routes::new(IdentityServer::new(IdentityService)).add_service(NodeServer::new(node.clone()));
+    // It listens from here on: kubelet may ask as soon as it finds the registration.
+    let socket = PrivateSocket::bind(&endpoint)?;
+    let kubernetes = async {
+        let Some(client) = client else {
+            return Ok(());
+        };
+        let labels = node.follow_labels(client, labels_file(&args), shutdown.clone());
+        let registration = register(&base, &args.kubelet_dir, &endpoint, drain);
+        tokio::try_join!(labels.map(Ok), registration).map(|_| ())
+    };
+    tokio::try_join!(
+        base.serve_http(args.http),
+        serve(socket, routes, rpcs, shutdown.clone(), drain),
+        node.background(shutdown.clone()).map(Ok),
+        kubernetes,
+    )?;
+    Ok(())
+}
+
+fn plugin_folder(args: &NodeArgs) -> PathBuf {
+    args.kubelet_dir.join("plugins").join(DRIVER)
+}
+
+fn labels_file(args: &NodeArgs) -> PathBuf {
+    args.state_dir.join("labels.json")
+}
+
+fn node_service(args: &NodeArgs, client: Option<kube::Client>) -> anyhow::Result<Node> {
+    let shares = Shares::new(SharesConfig {
+        helper: HelperProgram::default(),
+        keep: Keep::Attached {
+            mounts: plugin_folder(args).join("shares"),
+            state: args.state_dir.clone(),
+        },
+        api: MountApi::detect(args.legacy_mounts)?,
+        idle: NODE_IDLE,
+    })?;
+    let file_systems = client.map(|client| Arc::new(ApiFileSystems::new(client)) as Arc<dyn FileSystems>);
+    Node::new(NodeConfig {
+        node_name: args.node_name.clone(),
+        rpc_deadline: Duration::from_secs(args.rpc_deadline_seconds),
+        node_group_label: args.node_group_label.clone(),
+        labels: NodeLabels::remembered(&labels_file(args)),
+        file_systems,
+        shares,
+        records: args.state_dir.join("targets"),
+    })
+    .with_context(|| format!("cannot read the records in {}", args.state_dir.display()))
+}
+
+/// Makes the driver known to kubelet, and keeps it known.
+async fn register(base: &Base, kubelet_dir: &Path, endpoint: &Path, drain: Duration) -> anyhow::Result<()> {
+    let registered = base.readiness.gate("kubelet's registration");
+    let (service, refused) = RegistrationService::new(endpoint, registered);
+    let socket = PrivateSocket::bind(&registration::socket_path(kubelet_dir))?;
+    let routes = Routes::new(RegistrationServer::new(service));
+    let served = serve(socket, routes, base.rpcs.clone(), base.shutdown.clone(), drain);
+    unless_refused(served, refused, &base.shutdown).await
+}
+
+/// Serves to the end. If kubelet refuses the driver, that is the end, and the error.
+async fn unless_refused(
+    served: impl Future<Output = anyhow::Result<()>>,
+    refused: oneshot::Receiver<Refused>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut served = std::pin::pin!(served);
+    tokio::select! {
+        ended = &mut served => ended,
+        Ok(refused) = refused => {
+            shutdown.cancel();
+            served.await?;
+            Err(refused.into())
+        }
+    }
 }

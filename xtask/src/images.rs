@@ -46,7 +46,7 @@ pub fn run(_args: Args) -> Result<()> {
 
 /// Builds binaries and images as far as they changed. Returns the tars, in docker-archive form.
 pub fn build() -> Result<Vec<PathBuf>> {
-    let binaries = static_binaries()?;
+    let binaries = static_binaries(&IMAGES.map(|image| image.binary))?;
     let folder = ClusterConfig::from_environment("images")?.cache().join("images");
     IMAGES
         .iter()
@@ -54,8 +54,8 @@ pub fn build() -> Result<Vec<PathBuf>> {
         .collect()
 }
 
-/// Builds the programs so that they need nothing but a kernel, and returns their folder.
-fn static_binaries() -> Result<PathBuf> {
+/// Builds the programs of these packages so that they need nothing but a kernel, and returns their folder.
+pub fn static_binaries(packages: &[&str]) -> Result<PathBuf> {
     let target = host_target()?;
     let mut cargo = shell::cargo();
     // A target has to be named: without one the flag would reach procedural macros, which cannot be static.
@@ -70,8 +70,8 @@ fn static_binaries() -> Result<PathBuf> {
             &target,
         ])
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
-    for image in &IMAGES {
-        cargo.args(["--package", image.binary]);
+    for package in packages {
+        cargo.args(["--package", package]);
     }
     shell::run(&mut cargo)?;
     Ok(target_dir().join(target).join("release"))

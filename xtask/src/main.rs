@@ -10,6 +10,7 @@ mod images;
 mod lint;
 mod sanity;
 mod shell;
+mod standalone;
 mod test;
 mod tidy;
 

@@ -1,0 +1,341 @@
+//! The driver's node plugin and controller as plain processes on worker n1, beside the installed product and unknown to
+//! kubelet: what csi-sanity and the benchmark talk to. Same binary, real NFS share, real API server.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+use workspacefs_api::{DRIVER, RESERVED_FOLDER};
+use workspacefs_e2e::{Cluster, ClusterConfig, Machine};
+
+use crate::{images, shell};
+
+/// The export that everything here happens on, and its server.
+const SERVER: &str = "10.99.0.21";
+const EXPORT: &str = "/export/shared";
+const CRD: &str = "filesystems.workspacefs.io";
+const START_TIME_MAX: Duration = Duration::from_secs(30);
+/// The driver lets its RPCs finish, which may take 25 s.
+const STOP_TIME_MAX: Duration = Duration::from_secs(35);
+
+/// Two running processes and what was made for them. [`Standalone::stop`] removes it all and says what was left over;
+/// dropping it without that only ends the processes.
+pub struct Standalone {
+    cluster: Cluster,
+    purpose: &'static str,
+    brought_crd: bool,
+    trash_before: Vec<String>,
+}
+
+/// The cluster `name`, started if it does not run.
+pub fn cluster(name: &str) -> Result<Cluster> {
+    let config = ClusterConfig::from_environment(name)?;
+    Ok(Cluster::up(&config)?)
+}
+
+impl Standalone {
+    /// Builds the driver, makes namespace `wsfs-<purpose>` with a FileSystem `default`, and starts both processes.
+    pub fn start(cluster: Cluster, purpose: &'static str) -> Result<Self> {
+        let binaries = images::static_binaries(&["csi-driver"])?;
+        let brought_crd = bring_crd(&cluster)?;
+        let mut this = Self {
+            cluster,
+            purpose,
+            brought_crd,
+            trash_before: Vec::new(),
+        };
+        // What an interrupted run left.
+        this.kill("KILL")?;
+        this.unmount_all()?;
+        this.trash_before = this.trash()?;
+        this.apply_objects()?;
+
+        let driver = this.cluster.share(&binaries.join("csi-driver"))?;
+        let node = this.node()?;
+        let run = this.run_folder();
+        node.shell(&format!(
+            "rm -rf {run} && mkdir -p {run} {}/pods",
+            this.kubelet_folder()
+        ))?;
+        // A copy: the shared file changes with the next build, and the helpers are started from it.
+        node.run(&["cp", &driver, &format!("{run}/csi-driver")])?;
+        node.copy(
+            &this.cluster.kubeconfig("admin"),
+            &format!("{run}/kubeconfig"),
+            0o600,
+        )?;
+        this.spawn(
+            "controller",
+            &format!("--endpoint={} --http=127.0.0.1:19810", this.controller_endpoint()),
+        )?;
+        this.spawn(
+            "node",
+            &format!(
+                "--node-name=n1 --kubelet-dir={} --state-dir={run}/state --http=127.0.0.1:19809",
+                this.kubelet_folder()
+            ),
+        )?;
+        this.wait_for_sockets()?;
+        Ok(this)
+    }
+
+    /// The machine they run on.
+    pub fn node(&self) -> Result<Machine> {
+        Ok(self.cluster.machine("n1")?)
+    }
+
+    /// The cluster they run in.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The namespace of the FileSystem `default`.
+    pub fn namespace(&self) -> String {
+        format!("wsfs-{}", self.purpose)
+    }
+
+    /// A folder on tmpfs for the run's own files.
+    pub fn run_folder(&self) -> String {
+        format!("/run/wsfs-{}", self.purpose)
+    }
+
+    /// What the node plugin takes for kubelet's folder; targets belong below its `pods`.
+    pub fn kubelet_folder(&self) -> String {
+        format!("/var/lib/wsfs-{}", self.purpose)
+    }
+
+    /// Where the node plugin listens.
+    pub fn node_endpoint(&self) -> String {
+        format!("unix://{}/plugins/{DRIVER}/csi.sock", self.kubelet_folder())
+    }
+
+    /// Where the controller listens.
+    pub fn controller_endpoint(&self) -> String {
+        format!("unix://{}/controller.sock", self.run_folder())
+    }
+
+    /// The process id of `node` or `controller`.
+    pub fn process_id(&self, role: &str) -> Result<String> {
+        Ok(self
+            .node()?
+            .run(&["cat", &format!("{}/{role}.pid", self.run_folder())])?)
+    }
+
+    /// The end of a process's log.
+    pub fn log(&self, role: &str, lines: u32) -> Result<String> {
+        let log = format!("{}/{role}.log", self.run_folder());
+        Ok(self.node()?.run(&["tail", "-n", &lines.to_string(), &log])?)
+    }
+
+    /// Ends both processes and removes what was made. Gives back what should not have been left over: volumes on the
+    /// share, mounts other than the shares' own, processes that do not end.
+    pub fn stop(mut self) -> Result<Vec<String>> {
+        let mut left = self.kill("TERM")?;
+        left.extend(self.unmount_all()?);
+        left.extend(self.clean_share()?);
+        let node = self.node()?;
+        node.shell(&format!(
+            "rm -rf {} && rm -rf {}",
+            self.run_folder(),
+            self.kubelet_folder()
+        ))?;
+        let namespace = self.namespace();
+        self.cluster.kubectl(
+            "admin",
+            &["delete", "namespace", &namespace, "--ignore-not-found"],
+        )?;
+        if std::mem::take(&mut self.brought_crd) {
+            self.cluster.kubectl("admin", &["delete", "crd", CRD])?;
+        }
+        Ok(left)
+    }
+
+    fn apply_objects(&self) -> Result<()> {
+        let namespace = self.namespace();
+        let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+            {
+                "apiVersion": "workspacefs.io/v1alpha1",
+                "kind": "FileSystem",
+                "metadata": {"name": "default", "namespace": namespace},
+                "spec": {"backend": {"nfs": {"server": SERVER, "export": EXPORT, "folder": namespace}}},
+            },
+        ]});
+        self.cluster
+            .kubectl_with("admin", &["apply", "-f", "-"], objects.to_string().as_bytes())?;
+        Ok(())
+    }
+
+    fn spawn(&self, role: &str, arguments: &str) -> Result<()> {
+        let run = self.run_folder();
+        self.node()?.shell(&format!(
+            "KUBECONFIG={run}/kubeconfig WSFS_LOG=info setsid {run}/csi-driver {role} {arguments} \
+             </dev/null >{run}/{role}.log 2>&1 & echo $! >{run}/{role}.pid"
+        ))?;
+        Ok(())
+    }
+
+    fn wait_for_sockets(&self) -> Result<()> {
+        let started = Instant::now();
+        let sockets =
+            [self.node_endpoint(), self.controller_endpoint()].map(|e| e.replacen("unix://", "", 1));
+        let test = format!("test -S {} && test -S {}", sockets[0], sockets[1]);
+        while self
+            .node()?
+            .run_within(&["sh", "-c", &test], b"", START_TIME_MAX)?
+            .code
+            != 0
+        {
+            if started.elapsed() > START_TIME_MAX {
+                bail!(
+                    "the driver does not listen:\n{}\n{}",
+                    self.log("node", 20)?,
+                    self.log("controller", 20)?
+                );
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    /// Signals both processes, if they run, and waits for their end.
+    fn kill(&self, signal: &str) -> Result<Vec<String>> {
+        let mut left = Vec::new();
+        for role in ["node", "controller"] {
+            // The id is ours only if the program still is.
+            let alive = format!(
+                "id=$(cat {run}/{role}.pid 2>/dev/null) && readlink /proc/$id/exe | grep -q ^{run}/csi-driver",
+                run = self.run_folder()
+            );
+            let node = self.node()?;
+            let runs = || anyhow::Ok(node.run_within(&["sh", "-c", &alive], b"", STOP_TIME_MAX)?.code == 0);
+            if !runs()? {
+                continue;
+            }
+            node.shell(&format!("{alive} && kill -{signal} $id"))?;
+            let asked = Instant::now();
+            while runs()? {
+                if asked.elapsed() > STOP_TIME_MAX {
+                    left.push(format!("the {role} process does not end"));
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        Ok(left)
+    }
+
+    /// Unmounts what is below our folders. The shares' own mounts and the staging area stay when a plugin ends, and are
+    /// no left-over.
+    fn unmount_all(&self) -> Result<Vec<String>> {
+        let (kubelet, run) = (self.kubelet_folder(), self.run_folder());
+        let stays = [
+            format!("{kubelet}/plugins/{DRIVER}/shares/"),
+            format!("{run}/state/staging"),
+        ];
+        let node = self.node()?;
+        let listed = node.shell(&format!(
+            "awk '$2 ~ \"^({kubelet}|{run})/\" {{print $2}}' /proc/mounts"
+        ))?;
+        let mut left = Vec::new();
+        // The last mounted goes first.
+        for path in listed.lines().rev() {
+            if !stays.iter().any(|known| path.starts_with(known)) {
+                left.push(format!("mount at {path}"));
+            }
+            node.run(&["umount", path])?;
+        }
+        Ok(left)
+    }
+
+    /// Removes the namespace's folder and what this run put into the trash. A volume that is not in the trash is a
+    /// left-over.
+    fn clean_share(&self) -> Result<Vec<String>> {
+        let nfs = self.cluster.machine("nfs")?;
+        let uid = self.file_system_uid()?;
+        let reserved = format!("{EXPORT}/{RESERVED_FOLDER}");
+        let volumes = nfs.shell(&format!("ls -A {reserved}/volumes/{uid} 2>/dev/null || true"))?;
+        let left = volumes
+            .lines()
+            .map(|volume| format!("volume {volume} on the share"))
+            .collect();
+        let mut remove = vec![
+            format!("{EXPORT}/{}", self.namespace()),
+            format!("{reserved}/volumes/{uid}"),
+            format!("{reserved}/owners/{uid}.json"),
+        ];
+        let new = self
+            .trash()?
+            .into_iter()
+            .filter(|name| !self.trash_before.contains(name));
+        remove.extend(new.map(|name| format!("{reserved}/trash/{name}")));
+        let argv: Vec<&str> = ["rm", "-rf", "--"]
+            .into_iter()
+            .chain(remove.iter().map(String::as_str))
+            .collect();
+        nfs.run(&argv)?;
+        Ok(left)
+    }
+
+    /// The uid of the FileSystem.
+    pub fn file_system_uid(&self) -> Result<String> {
+        let namespace = self.namespace();
+        let query = [
+            "get",
+            "filesystem",
+            "default",
+            "--namespace",
+            &namespace,
+            "--output=jsonpath={.metadata.uid}",
+        ];
+        let uid = self.cluster.kubectl("admin", &query)?;
+        ensure!(
+            workspacefs_api::volume::is_uid(&uid),
+            "the FileSystem has no uid: {uid:?}"
+        );
+        Ok(uid)
+    }
+
+    /// The names in the share's trash.
+    pub fn trash(&self) -> Result<Vec<String>> {
+        let listed = self.cluster.machine("nfs")?.shell(&format!(
+            "ls -A {EXPORT}/{RESERVED_FOLDER}/trash 2>/dev/null || true"
+        ))?;
+        Ok(listed.lines().map(str::to_owned).collect())
+    }
+}
+
+impl Drop for Standalone {
+    fn drop(&mut self) {
+        // After `stop` there is nothing left to kill; on the way out of an error this is what must not stay.
+        if let Err(error) = self.kill("KILL") {
+            eprintln!("the driver on n1 may still run: {error:#}");
+        }
+    }
+}
+
+/// Makes the FileSystem kind known where the chart has not. True if this did it, and has to undo it.
+fn bring_crd(cluster: &Cluster) -> Result<bool> {
+    let found = cluster.kubectl(
+        "admin",
+        &["get", "crd", CRD, "--ignore-not-found", "--output=name"],
+    )?;
+    if !found.trim().is_empty() {
+        return Ok(false);
+    }
+    let file = shell::root().join("crds").join(format!("{CRD}.yaml"));
+    cluster.kubectl("admin", &["create", "-f", &file.to_string_lossy()])?;
+    let established = format!("crd/{CRD}");
+    cluster
+        .kubectl(
+            "admin",
+            &[
+                "wait",
+                "--for=condition=Established",
+                "--timeout=60s",
+                &established,
+            ],
+        )
+        .context("the API server does not take the kind")?;
+    Ok(true)
+}
