@@ -134,10 +134,10 @@ mod tests {
     #[test]
     fn this_process_has_a_root_and_proc() {
         let mounts = read().unwrap();
-        for path in ["/", "/proc"] {
+        for path in ["/", "/proc"].map(PathBuf::from) {
             assert!(
-                mounts.iter().any(|m| m.mount_point == PathBuf::from(path)),
-                "{path}"
+                mounts.iter().any(|m| m.mount_point == path),
+                "{path:?}"
             );
         }
     }

@@ -85,13 +85,8 @@ impl Targets {
     /// # Errors
     /// The folder cannot be made or listed.
     pub fn open(folder: PathBuf) -> io::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
         let mut records = HashMap::new();
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
-                continue;
-            }
+        for path in record::list(&folder)? {
             match serde_json::from_slice::<Record>(&std::fs::read(&path)?) {
                 Ok(record) if file(&folder, &record.target) == path => {
                     if is_cut(&record) {

@@ -23,6 +23,21 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The records in a folder, which is made if it is missing. What a process left that was killed while it wrote is removed.
+pub(crate) fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::create_dir_all(folder)?;
+    let mut records = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => records.push(path),
+            Some("tmp") => remove(&path)?,
+            _ => {}
+        }
+    }
+    Ok(records)
+}
+
 /// The folder with the shares' records.
 #[derive(Debug)]
 pub(super) struct ShareRecords(PathBuf);
@@ -44,17 +59,13 @@ impl ShareRecords {
     /// Every share with a readable record. What does not say the share it is named after is left alone and not believed.
     pub fn read_all(&self) -> io::Result<Vec<(ShareKey, ShareSpec)>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(&self.0)? {
-            let path = entry?.path();
-            let name = path
-                .file_name()
+        for path in list(&self.0)? {
+            let key = path
+                .file_stem()
                 .and_then(|n| n.to_str())
-                .and_then(|n| n.strip_suffix(".json"));
-            let Some(key) = name.and_then(ShareKey::parse) else {
-                continue;
-            };
+                .and_then(ShareKey::parse);
             match serde_json::from_slice::<ShareSpec>(&fs::read(&path)?) {
-                Ok(spec) if spec.key() == key => found.push((key, spec)),
+                Ok(spec) if Some(spec.key()) == key => found.push((spec.key(), spec)),
                 _ => {
                     tracing::warn!(record = %path.display(), "the record of a share is damaged and is passed over")
                 }

@@ -286,8 +286,7 @@ impl Shares {
     /// Since when a share does not answer, by the latest call; None if it does, or if it was never asked.
     pub fn silence(&self, key: &ShareKey) -> Option<Silence> {
         let share = self.0.lock().get(key).cloned()?;
-        let silence = share.state().silence.clone();
-        silence
+        share.state().silence.clone()
     }
 
     /// The process id of a share's helper, if one runs. For tests and for looking at memory.

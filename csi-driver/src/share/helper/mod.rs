@@ -13,6 +13,7 @@ mod volumes;
 mod words;
 
 use std::io;
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -50,7 +51,10 @@ pub fn run(source: &dyn Source, parent: u32) -> ExitCode {
         return ExitCode::FAILURE;
     };
     match serve(source, &BlockingChannel::new(socket)) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => ExitCode::SUCCESS,
+        // The plugin is gone, or has no use for us any more.
+        Err(error) if matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("share-helper: its socket failed: {error}");
             ExitCode::FAILURE

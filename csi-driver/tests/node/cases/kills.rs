@@ -1,0 +1,128 @@
+//! The plugin killed at each border of each system call; the next one completes the work, or cleans up.
+
+use std::fs;
+use std::path::Path;
+
+use workspacefs_sys::tree::MountApi;
+
+use crate::kill;
+use crate::plugin::Settings;
+use crate::world::{Claim, World, names};
+
+const FOLDER: &str = "a/b";
+
+fn settings(world: &World, export: &Path, unpublish: bool) -> Settings {
+    Settings {
+        api: if world.api == MountApi::Legacy {
+            "legacy"
+        } else {
+            "modern"
+        }
+        .into(),
+        root: world.root().to_str().unwrap().into(),
+        export: export.to_str().unwrap().into(),
+        folder: FOLDER.into(),
+        target: world.target("v").to_str().unwrap().into(),
+        unpublish,
+    }
+}
+
+pub async fn a_publish_killed_at_any_step_is_completed_by_the_next(world: World) {
+    let mut schedules = 0;
+    // Once with everything to do, share and folder included, and once on a share that is mounted already.
+    for warm in [false, true] {
+        let keeper = Claim {
+            uid: "11111111-d9cb-469f-a165-70867728950e".into(),
+            ..Claim::of(&world.export("e"), "keeper")
+        };
+        let mut stop = 0;
+        loop {
+            let export = world.export("e");
+            if warm {
+                world
+                    .node()
+                    .publish(keeper.at(&world.target("keeper")))
+                    .await
+                    .unwrap();
+            }
+            let killed = kill::killed_at(&settings(&world, &export, false), stop);
+            let node = world.node();
+            let claim = Claim::of(&export, FOLDER);
+            node.publish(claim.at(&world.target("v"))).await.unwrap();
+            assert_eq!(world.mounts_at(&world.target("v")), 1, "killed at stop {stop}");
+            assert_eq!(world.mounts_at(&world.on_host("v")), 1, "killed at stop {stop}");
+            let shares = names(&world.share_mounts());
+            assert_eq!(shares.len(), 1, "killed at stop {stop}");
+            assert_eq!(
+                world.mounts_at(&world.share_mounts().join(&shares[0])),
+                1,
+                "killed at stop {stop}"
+            );
+            fs::write(world.target("v").join("file"), "x").unwrap();
+            assert!(export.join(FOLDER).join("file").exists(), "killed at stop {stop}");
+            clean(&world, &node, &claim, warm.then_some(&keeper)).await;
+            fs::remove_dir_all(&export).unwrap();
+            if !killed {
+                break;
+            }
+            stop += 1;
+        }
+        schedules += stop;
+    }
+    assert!(
+        schedules > 100,
+        "only {schedules} schedules: were the system calls seen?"
+    );
+    println!("{schedules} schedules");
+}
+
+async fn clean(world: &World, node: &crate::world::TestNode, claim: &Claim, keeper: Option<&Claim>) {
+    node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
+    if let Some(keeper) = keeper {
+        node.unpublish(&keeper.id(), &world.target("keeper"))
+            .await
+            .unwrap();
+    }
+    node.node.sweep().await;
+    world.assert_nothing_left(&["v", "keeper"]);
+}
+
+pub async fn an_unpublish_killed_at_any_step_is_completed_by_the_next(world: World) {
+    let export = world.export("e");
+    let claim = Claim::of(&export, FOLDER);
+    let mut stop = 0;
+    loop {
+        world.node().publish(claim.at(&world.target("v"))).await.unwrap();
+        fs::write(export.join(FOLDER).join("file"), "x").unwrap();
+        let killed = kill::killed_at(&settings(&world, &export, true), stop);
+        let node = world.node();
+        clean(&world, &node, &claim, None).await;
+        assert!(
+            export.join(FOLDER).join("file").exists(),
+            "files are never touched"
+        );
+        if !killed {
+            break;
+        }
+        stop += 1;
+    }
+    assert!(stop > 20, "only {stop} schedules: were the system calls seen?");
+    println!("{stop} schedules");
+}
+
+pub async fn a_killed_publish_that_is_never_repeated_leaves_nothing(world: World) {
+    let export = world.export("e");
+    let claim = Claim::of(&export, FOLDER);
+    let mut stop = 0;
+    while kill::killed_at(&settings(&world, &export, false), stop) {
+        let node = world.node();
+        // kubelet unpublishes what it tried to publish, unless it was killed, too.
+        if stop % 2 == 0 || world.mounts_at(&world.target("v")) > 0 {
+            node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
+        }
+        node.node.sweep().await;
+        world.assert_nothing_left(&["v"]);
+        stop += 1;
+    }
+    assert!(stop > 50, "only {stop} schedules: were the system calls seen?");
+}

@@ -1,0 +1,74 @@
+//! The cases, each by the rule it holds us to.
+
+mod faults;
+mod folders;
+mod kills;
+mod publish;
+mod race;
+mod reading;
+mod shares;
+mod volumes;
+
+use crate::world::Case;
+
+pub struct Named {
+    pub name: &'static str,
+    pub run: Case,
+}
+
+macro_rules! cases {
+    ($($module:ident: $($case:ident),+;)+) => {
+        pub const ALL: &[Named] = &[$($(Named {
+            name: concat!(stringify!($module), "::", stringify!($case)),
+            run: |world| Box::pin($module::$case(world)),
+        }),+),+];
+    };
+}
+
+cases! {
+    publish:
+        publish_shows_the_folder_and_unpublish_leaves_nothing,
+        a_second_publish_gets_what_the_specification_says,
+        read_only_holds_for_whoever_sees_the_mount,
+        every_view_is_nosuid_nodev_and_no_ones_peer,
+        what_is_nested_in_one_volume_shows_in_no_other,
+        bad_arguments_change_nothing,
+        a_dedicated_file_system_stays_in_its_node_group,
+        two_calls_at_one_target_do_not_meet;
+    folders:
+        a_missing_folder_is_created_with_its_owner,
+        an_existing_folder_keeps_its_owner,
+        a_cut_creation_is_finished_and_a_strangers_folder_is_not_touched,
+        root_squash_is_named_and_nothing_is_left,
+        a_squashed_share_with_a_ready_folder_is_mounted,
+        mount_from_is_a_folder_beneath,
+        mount_from_that_leads_elsewhere_is_refused_with_its_path,
+        our_own_folder_is_hidden_and_out_of_reach;
+    reading:
+        usage_and_health_are_told,
+        stats_never_wait_for_a_silent_server;
+    shares:
+        the_last_volume_gone_the_share_is_unmounted,
+        a_share_that_was_never_recorded_is_found_again,
+        a_new_plugin_finds_what_the_old_one_mounted,
+        half_gone_targets_are_unpublished,
+        a_mount_without_a_record_is_replaced,
+        files_under_a_target_are_never_removed;
+    faults:
+        a_frozen_helper_is_given_up_at_the_deadline_and_other_shares_do_not_notice,
+        a_killed_helper_is_replaced,
+        a_server_that_is_not_there_is_said_so,
+        a_silent_server_holds_no_one_but_its_own_callers,
+        calls_that_queue_up_end_at_their_own_deadline,
+        helpers_die_with_the_plugin;
+    kills:
+        a_publish_killed_at_any_step_is_completed_by_the_next,
+        an_unpublish_killed_at_any_step_is_completed_by_the_next,
+        a_killed_publish_that_is_never_repeated_leaves_nothing;
+    race:
+        a_folder_swapped_for_a_link_a_million_times_never_leads_out;
+    volumes:
+        volumes_are_created_once_published_and_trashed,
+        hostile_names_reach_nothing,
+        a_detached_share_leaves_no_mount;
+}
