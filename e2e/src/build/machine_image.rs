@@ -40,8 +40,8 @@ const MODULES: &str = "/usr/lib/uml/modules";
 /// Time for one step.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// Raised when the recipe below changes in a way that the other inputs do not show.
-const RECIPE: &[u8] = b"1";
+/// Raised when a recipe below changes in a way that the other inputs do not show.
+const RECIPE: &[u8] = b"2";
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use super::Machine;
 use crate::host::namespace::NamespaceError;
+use rustix::net::sockopt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::TcpStream;
@@ -231,6 +232,7 @@ impl Machine {
             let mut stream =
                 TcpStream::connect_timeout(&self.plan.commands(), patience).map_err(unreachable)?;
             stream.set_nodelay(true).map_err(unreachable)?;
+            notice_death(&stream).map_err(|errno| unreachable(errno.into()))?;
             stream.set_write_timeout(Some(GRACE)).map_err(unreachable)?;
             let request = serde_json::to_vec(&request).map_err(|error| unreachable(error.into()))?;
             write_frame(&mut stream, Kind::Request, &request).map_err(unreachable)?;
@@ -280,6 +282,16 @@ pub enum Stream {
     Stdout,
     /// Standard error.
     Stderr,
+}
+
+/// Asks a silent machine whether it still knows the connection. One that lost its power and came up again does not and
+/// says so within seconds; one that stays frozen or off is given up after a minute.
+fn notice_death(stream: &TcpStream) -> rustix::io::Result<()> {
+    let seconds = Duration::from_secs(5);
+    sockopt::set_tcp_keepidle(stream, seconds)?;
+    sockopt::set_tcp_keepintvl(stream, seconds)?;
+    sockopt::set_tcp_keepcnt(stream, 12)?;
+    sockopt::set_socket_keepalive(stream, true)
 }
 
 fn send_input(mut stream: TcpStream, mut input: impl Read) -> io::Result<()> {
