@@ -78,6 +78,7 @@ fn api_server(layout: &Layout) -> Vec<String> {
         format!("--tls-cert-file={}", file("apiserver.crt")),
         format!("--tls-private-key-file={}", file("apiserver.key")),
         format!("--token-auth-file={}", file("tokens.csv")),
+        format!("--kubelet-certificate-authority={}", file("ca.crt")),
         format!("--kubelet-client-certificate={}", file("kubelet-client.crt")),
         format!("--kubelet-client-key={}", file("kubelet-client.key")),
         // There is no DNS: without it exec and logs fail.

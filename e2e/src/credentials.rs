@@ -70,15 +70,15 @@ impl Credentials {
         self.folder.join(name)
     }
 
-    /// The authority's certificate, PEM.
-    pub fn authority(&self) -> Result<String, CredentialsError> {
-        let path = self.file("ca.crt");
+    /// The content of a file by its name.
+    pub fn read(&self, name: &str) -> Result<String, CredentialsError> {
+        let path = self.file(name);
         fs::read_to_string(&path).map_err(|source| CredentialsError::File { path, source })
     }
 }
 
-/// Writes fresh credentials: `ca.crt`, `apiserver.{crt,key}`, `kubelet-client.{crt,key}`, `service-accounts.{key,pub}`,
-/// `tokens.csv`, and a kubeconfig per user.
+/// Writes fresh credentials: `ca.crt`, `apiserver.{crt,key}`, `kubelet-client.{crt,key}`, `<node>.{crt,key}` for each
+/// kubelet's server, `service-accounts.{key,pub}`, `tokens.csv`, and a kubeconfig per user.
 pub fn create(layout: &Layout) -> Result<Credentials, CredentialsError> {
     let credentials = Credentials::of(layout);
     let (authority, ca) = authority()?;
@@ -112,6 +112,18 @@ pub fn create(layout: &Layout) -> Result<Credentials, CredentialsError> {
     )?;
     write(&credentials.file("kubelet-client.crt"), &kubelet.0)?;
     write(&credentials.file("kubelet-client.key"), &kubelet.1)?;
+    for plan in workers() {
+        let names = [plan.address().to_string(), plan.name.to_owned()];
+        let kubelet = issue(
+            &authority,
+            plan.name,
+            None,
+            &names,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        )?;
+        write(&credentials.file(&format!("{}.crt", plan.name)), &kubelet.0)?;
+        write(&credentials.file(&format!("{}.key", plan.name)), &kubelet.1)?;
+    }
     let accounts = KeyPair::generate()?;
     write(
         &credentials.file("service-accounts.key"),

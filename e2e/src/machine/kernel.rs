@@ -105,8 +105,11 @@ impl Machine {
                         source,
                     })
                 };
+                let credentials = Credentials::of(&self.layout);
                 let secrets = worker::Secrets {
-                    authority: Credentials::of(&self.layout).authority()?,
+                    authority: credentials.read("ca.crt")?,
+                    certificate: credentials.read(&format!("{}.crt", self.name()))?,
+                    key: credentials.read(&format!("{}.key", self.name()))?,
                     kubelet: read(self.name())?,
                     proxy: read("kube-proxy")?,
                 };
