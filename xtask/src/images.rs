@@ -46,7 +46,7 @@ pub fn run(_args: Args) -> Result<()> {
 
 /// Builds binaries and images as far as they changed. Returns the tars, in docker-archive form.
 pub fn build() -> Result<Vec<PathBuf>> {
-    let binaries = static_binaries(&IMAGES.map(|image| image.binary))?;
+    let binaries = static_binaries()?;
     let folder = ClusterConfig::from_environment("images")?.cache().join("images");
     IMAGES
         .iter()
@@ -54,8 +54,12 @@ pub fn build() -> Result<Vec<PathBuf>> {
         .collect()
 }
 
-/// Builds the programs of these packages so that they need nothing but a kernel, and returns their folder.
-pub fn static_binaries(packages: &[&str]) -> Result<PathBuf> {
+/// Every program that is built static. Always all of them in one call: cargo gives shared dependencies the features that
+/// the named packages ask for, and another set of packages would compile most of them again.
+const PROGRAMS: [&str; 3] = ["csi-driver", "operator", "workspacefs-bench"];
+
+/// Builds our programs so that they need nothing but a kernel, and returns their folder.
+pub fn static_binaries() -> Result<PathBuf> {
     let target = host_target()?;
     let mut cargo = shell::cargo();
     // A target has to be named: without one the flag would reach procedural macros, which cannot be static.
@@ -70,7 +74,7 @@ pub fn static_binaries(packages: &[&str]) -> Result<PathBuf> {
             &target,
         ])
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
-    for package in packages {
+    for package in PROGRAMS {
         cargo.args(["--package", package]);
     }
     shell::run(&mut cargo)?;
