@@ -1,9 +1,120 @@
-//! `cargo xtask bench`.
+//! `cargo xtask bench`: measures on the test cluster and writes docs/performance.md. Figures are what this run measured;
+//! ratios come first, because machines differ.
 
+mod machine;
+mod page;
+mod pods;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use workspacefs_bench::DriverReport;
+use workspacefs_e2e::{Cluster, product};
+
+use crate::standalone::{self, Standalone};
+use crate::{images, shell};
+
+const PAGE: &str = "docs/performance.md";
+/// The client's 2,000 RPCs of each kind and 1,000 volumes take a few minutes on a slow machine.
+const TIME_MAX: Duration = Duration::from_secs(900);
+/// How long a process has nothing to do before its memory is looked at.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Which cluster; started if it does not run
+    #[arg(long, env = "WSFS_CLUSTER", default_value = "dev")]
+    name: String,
+    /// Pods of each kind
+    #[arg(long, default_value_t = 10)]
+    pods: usize,
+}
 
-/// Not written yet.
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+/// All that is measured.
+struct Measured {
+    machine: machine::Description,
+    driver: DriverReport,
+    memory: Memory,
+    pods: pods::Report,
+}
+
+/// Resident memory, in KiB.
+struct Memory {
+    /// The installed node plugin, idle, with its watch on the API server.
+    node_plugin: u64,
+    /// One share's helper process.
+    helper: u64,
+}
+
+/// Measures and writes the page.
+pub fn run(args: Args) -> Result<()> {
+    let cluster = standalone::cluster(&args.name)?;
+    let machine = machine::describe(&cluster)?;
+    let driver = driver(cluster.clone())?;
+    println!("driver: {}", serde_json::to_string(&driver)?);
+
+    product::install(&cluster, &images::build()?, &product::values())?;
+    let (pods, memory) = pods::with_pods(&cluster, args.pods, || memory(&cluster))?;
+    let text = page::render(&Measured {
+        machine,
+        driver,
+        memory,
+        pods,
+    });
+    std::fs::write(shell::root().join(PAGE), text)?;
+    println!("bench: {PAGE} is written");
+    Ok(())
+}
+
+fn driver(cluster: Cluster) -> Result<DriverReport> {
+    let binaries = images::static_binaries()?;
+    let driver = Standalone::start(cluster, "bench")?;
+    let node = driver.node()?;
+    let program = driver.cluster().share(&binaries.join("csi-bench"))?;
+    let targets = format!("{}/pods/bench", driver.kubelet_folder());
+    node.run(&["mkdir", "-p", &targets])?;
+    let argv = [
+        program,
+        format!("--node={}", driver.node_endpoint()),
+        format!("--controller={}", driver.controller_endpoint()),
+        format!("--namespace={}", driver.namespace()),
+        format!("--targets={targets}"),
+    ];
+    println!("measuring RPCs on {}", node.name());
+    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let output = node.run_within(&argv, b"", TIME_MAX)?;
+    if output.code != 0 {
+        anyhow::bail!("csi-bench: {output}\nnode:\n{}", driver.log("node", 20)?);
+    }
+    let report = serde_json::from_str(&output.text()).context("csi-bench says something else")?;
+    for left in driver.stop()? {
+        println!("left over: {left}");
+    }
+    Ok(report)
+}
+
+/// The memory of the installed node plugin on n1, while a pod there uses a share.
+fn memory(cluster: &Cluster) -> Result<Memory> {
+    std::thread::sleep(IDLE);
+    let node = cluster.machine("n1")?;
+    // Found by their arguments: pids in the pod's own namespace would not help here.
+    let resident = |role: &str| -> Result<u64> {
+        let line = format!(
+            "for p in /proc/[0-9]*; do \
+               tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q 'csi-driver {role}\\|/proc/self/exe {role}' \
+               && awk '/^VmRSS/ {{print $2}}' $p/status; \
+             done; true"
+        );
+        let found = node.shell(&line)?;
+        let first = found
+            .lines()
+            .next()
+            .with_context(|| format!("no process `{role}` runs on n1"))?;
+        Ok(first.trim().parse()?)
+    };
+    Ok(Memory {
+        node_plugin: resident("node")?,
+        helper: resident("share-helper")?,
+    })
 }

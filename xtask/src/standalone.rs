@@ -36,7 +36,7 @@ pub fn cluster(name: &str) -> Result<Cluster> {
 impl Standalone {
     /// Builds the driver, makes namespace `wsfs-<purpose>` with a FileSystem `default`, and starts both processes.
     pub fn start(cluster: Cluster, purpose: &'static str) -> Result<Self> {
-        let binaries = images::static_binaries(&["csi-driver"])?;
+        let binaries = images::static_binaries()?;
         let brought_crd = bring_crd(&cluster)?;
         let mut this = Self {
             cluster,
@@ -112,13 +112,6 @@ impl Standalone {
     /// Where the controller listens.
     pub fn controller_endpoint(&self) -> String {
         format!("unix://{}/controller.sock", self.run_folder())
-    }
-
-    /// The process id of `node` or `controller`.
-    pub fn process_id(&self, role: &str) -> Result<String> {
-        Ok(self
-            .node()?
-            .run(&["cat", &format!("{}/{role}.pid", self.run_folder())])?)
     }
 
     /// The end of a process's log.

@@ -1,0 +1,290 @@
+//! The binary itself, as a process in a mount namespace of its own: how it starts, serves, is refused and ends.
+//! Needs root, as the driver does.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+use workspacefs_csi_proto::csi::v1::identity_client::IdentityClient;
+use workspacefs_csi_proto::csi::v1::node_client::NodeClient;
+use workspacefs_csi_proto::csi::v1::{NodeGetInfoRequest, ProbeRequest};
+use workspacefs_csi_proto::pluginregistration::v1::registration_client::RegistrationClient;
+use workspacefs_csi_proto::pluginregistration::v1::{InfoRequest, RegistrationStatus};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A node plugin's folders, and how it is started in them.
+struct Place {
+    folder: TempDir,
+    http: SocketAddr,
+}
+
+struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            http: free.local_addr().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.path("kubelet/plugins/csi.workspacefs.io/csi.sock")
+    }
+
+    fn registration(&self) -> PathBuf {
+        self.path("kubelet/plugins_registry/csi.workspacefs.io-reg.sock")
+    }
+
+    /// Without an API server.
+    fn start(&self) -> Running {
+        self.start_with(|command| _ = command.arg("--no-kubernetes"))
+    }
+
+    /// With an API server at an address where nobody listens.
+    fn start_with_kubernetes(&self) -> Running {
+        let kubeconfig = self.path("kubeconfig");
+        let config = "{clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], users: [{name: u, user: {}}], \
+                      contexts: [{name: x, context: {cluster: c, user: u}}], current-context: x}";
+        std::fs::write(&kubeconfig, config).unwrap();
+        self.start_with(|command| _ = command.env("KUBECONFIG", kubeconfig))
+    }
+
+    fn start_with(&self, change: impl FnOnce(&mut Command)) -> Running {
+        let mut command = Command::new("unshare");
+        let log = self.path("log");
+        let file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        command
+            .args([
+                "--mount",
+                "--propagation",
+                "private",
+                env!("CARGO_BIN_EXE_csi-driver"),
+                "node",
+                "--node-name=n",
+            ])
+            .arg(format!("--kubelet-dir={}", self.path("kubelet").display()))
+            .arg(format!("--state-dir={}", self.path("state").display()))
+            .arg(format!("--http={}", self.http))
+            .env_remove("KUBECONFIG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file);
+        change(&mut command);
+        let child = command.spawn().unwrap();
+        Running { child, log }
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.http).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+impl Running {
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    async fn end(&mut self) -> ExitStatus {
+        let asked = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(asked.elapsed() < PATIENCE, "it does not end: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    async fn connect(&mut self, socket: &Path) -> Channel {
+        let address = format!("unix://{}", socket.display());
+        let asked = Instant::now();
+        loop {
+            if let Ok(channel) = Endpoint::from_shared(address.clone()).unwrap().connect().await {
+                return channel;
+            }
+            assert!(
+                self.child.try_wait().unwrap().is_none(),
+                "it ended: {}",
+                self.log()
+            );
+            assert!(asked.elapsed() < PATIENCE, "it does not listen: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_node_plugin_serves_until_sigterm_and_then_ends_well() {
+    let place = Place::new();
+    let mut plugin = place.start();
+    let channel = plugin.connect(&place.socket()).await;
+    IdentityClient::new(channel.clone())
+        .probe(ProbeRequest {})
+        .await
+        .unwrap();
+    let info = NodeClient::new(channel)
+        .node_get_info(NodeGetInfoRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(info.node_id, "n");
+    assert!(place.get("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(
+        place.get("/readyz").starts_with("HTTP/1.1 200"),
+        "without Kubernetes nothing is waited for"
+    );
+    let metrics = place.get("/metrics");
+    assert!(
+        metrics.contains(r#"workspacefs_rpc_seconds_count{rpc="NodeGetInfo",code="OK"} 1"#),
+        "{metrics}"
+    );
+
+    plugin.signal(Signal::TERM);
+    assert!(plugin.end().await.success(), "{}", plugin.log());
+    assert!(!place.socket().exists());
+    assert!(!place.registration().exists());
+}
+
+#[tokio::test]
+async fn a_killed_plugins_successor_takes_its_socket() {
+    let place = Place::new();
+    let mut first = place.start();
+    first.connect(&place.socket()).await;
+    first.signal(Signal::KILL);
+    first.end().await;
+    assert!(place.socket().exists(), "a stale file");
+    let mut second = place.start();
+    let channel = second.connect(&place.socket()).await;
+    IdentityClient::new(channel).probe(ProbeRequest {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn kubelet_finds_the_driver_and_the_plugin_is_ready_when_it_is_registered() {
+    let place = Place::new();
+    let mut plugin = place.start_with_kubernetes();
+    let mut kubelet = RegistrationClient::new(plugin.connect(&place.registration()).await);
+    let endpoint = kubelet
+        .get_info(InfoRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .endpoint;
+    assert_eq!(Path::new(&endpoint), place.socket());
+    let channel = plugin.connect(Path::new(&endpoint)).await;
+    NodeClient::new(channel)
+        .node_get_info(NodeGetInfoRequest {})
+        .await
+        .expect("the API server is away, and the driver can be registered all the same");
+    assert!(place.get("/readyz").starts_with("HTTP/1.1 503"));
+    let status = RegistrationStatus {
+        plugin_registered: true,
+        error: String::new(),
+    };
+    kubelet.notify_registration_status(status).await.unwrap();
+    assert!(place.get("/readyz").starts_with("HTTP/1.1 200"));
+
+    plugin.signal(Signal::TERM);
+    assert!(plugin.end().await.success(), "{}", plugin.log());
+    assert!(
+        !place.registration().exists(),
+        "kubelet forgets a driver whose socket is gone"
+    );
+}
+
+#[tokio::test]
+async fn a_plugin_that_kubelet_refuses_ends_with_kubelets_words() {
+    let place = Place::new();
+    let mut plugin = place.start_with_kubernetes();
+    let mut kubelet = RegistrationClient::new(plugin.connect(&place.registration()).await);
+    let status = RegistrationStatus {
+        plugin_registered: false,
+        error: "a label differs".into(),
+    };
+    kubelet.notify_registration_status(status).await.unwrap();
+    assert_eq!(plugin.end().await.code(), Some(1));
+    assert!(
+        plugin
+            .log()
+            .contains("kubelet did not register the driver: a label differs"),
+        "{}",
+        plugin.log()
+    );
+}
+
+#[tokio::test]
+async fn a_taken_port_ends_the_plugin_and_is_named() {
+    let place = Place::new();
+    let _taken = TcpListener::bind(place.http).unwrap();
+    let mut plugin = place.start();
+    assert_eq!(plugin.end().await.code(), Some(1));
+    assert!(
+        plugin.log().contains(&format!("cannot listen on {}", place.http)),
+        "{}",
+        plugin.log()
+    );
+}
+
+fn controller(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_csi-driver"))
+        .arg("controller")
+        .args(arguments)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_wrong_endpoint_is_named() {
+    let output = controller(&["--endpoint=tcp://0.0.0.0:1"]);
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("\"tcp://0.0.0.0:1\" is not unix:///absolute/path"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_controller_without_an_api_server_to_talk_to_says_so() {
+    let output = controller(&["--endpoint=unix:///nowhere/csi.sock", "--http=127.0.0.1:0"]);
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("no configuration for the API server"), "{text}");
+    assert!(!Path::new("/nowhere").exists());
+}

@@ -1,0 +1,212 @@
+//! From asking for a pod to its being Running, with and without a volume, one after the other on worker n1.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use futures::TryStreamExt;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::api::{DeleteParams, PostParams, WatchEvent, WatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::json;
+use workspacefs_bench::Summary;
+use workspacefs_e2e::Cluster;
+use workspacefs_e2e::cluster::BUSYBOX_IMAGE;
+
+const NAMESPACE: &str = "wsfs-bench-pods";
+const START_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What a pod mounts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Volume {
+    None,
+    /// The kubelet's own cheapest, for comparison.
+    EmptyDir,
+    Claim,
+    Inline,
+}
+
+const KINDS: [Volume; 4] = [Volume::None, Volume::EmptyDir, Volume::Claim, Volume::Inline];
+
+/// Time from the request to phase Running, per kind of pod.
+pub struct Report {
+    /// No volume at all.
+    pub none: Summary,
+    /// An emptyDir.
+    pub empty_dir: Summary,
+    /// The claim `default`.
+    pub claim: Summary,
+    /// An inline volume of the FileSystem `default`.
+    pub inline: Summary,
+}
+
+/// Measures `count` pods of each kind, and `also` while one pod uses the share.
+pub fn with_pods<T: Send>(
+    cluster: &Cluster,
+    count: usize,
+    also: impl FnOnce() -> Result<T> + Send,
+) -> Result<(Report, T)> {
+    let namespace = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE, "labels": {"workspacefs.io/workspace": "true"}},
+    });
+    cluster.kubectl_with("admin", &["apply", "-f", "-"], namespace.to_string().as_bytes())?;
+    // A thread of its own: it moves into the cluster's network for good.
+    let measured = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            cluster.enter_network()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(measure(cluster, count, also))
+        });
+        worker
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    cluster.kubectl("admin", &["delete", "namespace", NAMESPACE, "--wait"])?;
+    measured
+}
+
+async fn measure<T>(
+    cluster: &Cluster,
+    count: usize,
+    also: impl FnOnce() -> Result<T>,
+) -> Result<(Report, T)> {
+    let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig("admin"))?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let client = Client::try_from(config)?;
+    wait_until_bound(&client).await?;
+    let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
+    // Stays: the share is mounted, and the image is warm, when the clock starts.
+    start(&pods, "holder", Volume::Claim).await?;
+    let also = also()?;
+
+    let mut samples: [Vec<Duration>; KINDS.len()] = Default::default();
+    for round in 0..count {
+        for (kind, samples) in KINDS.iter().zip(&mut samples) {
+            let name = format!("pod-{round}-{kind:?}").to_lowercase();
+            samples.push(start(&pods, &name, *kind).await?);
+            remove(&pods, &name).await?;
+        }
+    }
+    let [none, empty_dir, claim, inline] = samples.map(Summary::of);
+    let context = "no pod was measured";
+    let report = Report {
+        none: none.context(context)?,
+        empty_dir: empty_dir.context(context)?,
+        claim: claim.context(context)?,
+        inline: inline.context(context)?,
+    };
+    Ok((report, also))
+}
+
+async fn wait_until_bound(client: &Client) -> Result<()> {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), NAMESPACE);
+    let asked = Instant::now();
+    loop {
+        let claim = claims.get_opt("default").await?;
+        let phase = claim
+            .and_then(|claim| claim.status)
+            .and_then(|status| status.phase);
+        if phase.as_deref() == Some("Bound") {
+            return Ok(());
+        }
+        if asked.elapsed() > START_TIME_MAX {
+            bail!("the claim default is not bound: {phase:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn pod(name: &str, kind: Volume) -> Result<Pod> {
+    let source = match kind {
+        Volume::None => None,
+        Volume::EmptyDir => Some(json!({"name": "v", "emptyDir": {}})),
+        Volume::Claim => Some(json!({"name": "v", "persistentVolumeClaim": {"claimName": "default"}})),
+        Volume::Inline => Some(json!({
+            "name": "v",
+            "csi": {"driver": workspacefs_api::DRIVER, "volumeAttributes": {"fileSystem": "default"}},
+        })),
+    };
+    let mounts: Vec<_> = source
+        .iter()
+        .map(|_| json!({"name": "v", "mountPath": "/v"}))
+        .collect();
+    let volumes: Vec<_> = source.into_iter().collect();
+    Ok(serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "spec": {
+            "nodeSelector": {"kubernetes.io/hostname": "n1"},
+            // Its token would be a volume too.
+            "automountServiceAccountToken": false,
+            "terminationGracePeriodSeconds": 0,
+            "restartPolicy": "Never",
+            "containers": [{
+                "name": "main",
+                "image": BUSYBOX_IMAGE,
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["sleep", "3600"],
+                "volumeMounts": mounts,
+            }],
+            "volumes": volumes,
+        },
+    }))?)
+}
+
+/// Makes a pod; the time until it runs.
+async fn start(pods: &Api<Pod>, name: &str, kind: Volume) -> Result<Duration> {
+    let pod = pod(name, kind)?;
+    let started = Instant::now();
+    let made = pods.create(&PostParams::default(), &pod).await?;
+    let version = made
+        .metadata
+        .resource_version
+        .context("a pod without a version")?;
+    let wanted =
+        |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+    let running = watch(
+        pods,
+        name,
+        &version,
+        |event| matches!(event, WatchEvent::Modified(pod) if wanted(pod)),
+    );
+    match tokio::time::timeout(START_TIME_MAX, running).await {
+        Ok(seen) => seen.map(|()| started.elapsed()),
+        Err(_) => bail!("the pod {name} does not run after {} s", START_TIME_MAX.as_secs()),
+    }
+}
+
+/// Deletes a pod and waits until it is gone: two never start or end at once.
+async fn remove(pods: &Api<Pod>, name: &str) -> Result<()> {
+    let version = pods
+        .get(name)
+        .await?
+        .metadata
+        .resource_version
+        .context("a pod without a version")?;
+    pods.delete(name, &DeleteParams::default()).await?;
+    let gone = watch(pods, name, &version, |event| {
+        matches!(event, WatchEvent::Deleted(_))
+    });
+    tokio::time::timeout(START_TIME_MAX, gone)
+        .await
+        .with_context(|| format!("the pod {name} does not go"))?
+}
+
+async fn watch(
+    pods: &Api<Pod>,
+    name: &str,
+    version: &str,
+    wanted: impl Fn(&WatchEvent<Pod>) -> bool,
+) -> Result<()> {
+    let params = WatchParams::default().fields(&format!("metadata.name={name}"));
+    let mut events = std::pin::pin!(pods.watch(&params, version).await?);
+    while let Some(event) = events.try_next().await? {
+        if wanted(&event) {
+            return Ok(());
+        }
+    }
+    bail!("the watch of {name} ended")
+}
