@@ -1,7 +1,7 @@
 //! What every machine's description has in common.
 
 use crate::config::Layout;
-use crate::topology::{MACHINES, PREFIX, Plan, workers};
+use crate::topology::{GATEWAY, MACHINES, PREFIX, Plan, SERVICES, workers};
 use workspacefs_node_init::spec::{File, HostFolder, Link, MachineSpec, Route, Step};
 
 /// The parts that depend on what a machine is for.
@@ -48,17 +48,25 @@ pub fn describe(plan: &Plan, layout: &Layout, part: Part) -> MachineSpec {
     }
 }
 
-/// To the pods of the other workers.
+/// To the pods of the other workers; and for Services, so that what uses a worker's own network (hostNetwork) has a way to
+/// them at all: kube-proxy gives a packet its real target only after its route was found.
 fn routes(plan: &Plan) -> Vec<Route> {
     let others = workers().filter(|other| other.name != plan.name);
-    others
+    let mut routes: Vec<Route> = others
         .filter_map(|other| {
             Some(Route {
                 to: other.pods()?,
                 via: other.address().to_string(),
             })
         })
-        .collect()
+        .collect();
+    if plan.pods().is_some() {
+        routes.push(Route {
+            to: SERVICES.to_owned(),
+            via: GATEWAY.to_string(),
+        });
+    }
+    routes
 }
 
 fn hosts() -> String {
