@@ -19,6 +19,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use csi_driver::share::helper;
 use libtest_mimic::{Arguments, Failed, Trial};
 use workspacefs_sys::tree::MountApi;
 
@@ -33,10 +34,16 @@ fn main() -> ExitCode {
         .collect::<Vec<_>>()
         .as_slice()
     {
-        ["share-helper", parent] => csi_driver::share::helper::run(&source::Folders, parent.parse().unwrap()),
+        ["share-helper", parent] => helper::run(&source::Folders, parent.parse().unwrap()),
+        ["nfs-helper", parent] => helper::run(&helper::Nfs, parent.parse().unwrap()),
+        // On a machine with an NFS client, and the server's address in WSFS_TEST_NFS: `real`, or `frozen`, which asks
+        // for the server to be frozen and thawed while it runs.
+        ["real"] => conclude(cases::REAL),
+        ["frozen"] => conclude(cases::FROZEN),
         ["plugin", settings] => plugin::run(settings),
         ["case", name, api, folder] => {
-            let case = cases::ALL.iter().find(|case| case.name == *name).unwrap();
+            let all = [cases::ALL, cases::REAL, cases::FROZEN].concat();
+            let case = all.iter().find(|case| case.name == *name).unwrap();
             world::run(parse_api(api), folder.as_ref(), case.run);
             ExitCode::SUCCESS
         }
@@ -45,14 +52,23 @@ fn main() -> ExitCode {
                 nix::unistd::geteuid().is_root(),
                 "these tests mount: run them as root"
             );
-            libtest_mimic::run(&Arguments::from_args(), trials()).exit_code()
+            libtest_mimic::run(&Arguments::from_args(), trials(cases::ALL)).exit_code()
         }
     }
 }
 
-fn trials() -> Vec<Trial> {
+/// One case after the other, each with what it prints.
+fn conclude(cases: &'static [cases::Named]) -> ExitCode {
+    let arguments = Arguments {
+        test_threads: Some(1),
+        ..Default::default()
+    };
+    libtest_mimic::run(&arguments, trials(cases)).exit_code()
+}
+
+fn trials(cases: &'static [cases::Named]) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for case in cases::ALL {
+    for case in cases {
         for api in ["modern", "legacy"] {
             let name = format!("{}::{api}", case.name);
             trials.push(Trial::test(name, move || in_a_process(case.name, api)));
@@ -77,6 +93,7 @@ fn in_a_process(name: &str, api: &str) -> Result<(), Failed> {
         .process_group(0)
         .spawn()?;
     let started = Instant::now();
+    let loud = std::env::var_os("WSFS_TEST_NFS").is_some();
     let outcome = loop {
         if let Some(status) = child.try_wait()? {
             break if status.success() {
@@ -92,6 +109,9 @@ fn in_a_process(name: &str, api: &str) -> Result<(), Failed> {
         }
         std::thread::sleep(Duration::from_millis(5));
     };
+    if loud {
+        print!("\n{name} {api}\n{}", std::fs::read_to_string(&log)?);
+    }
     outcome.map_err(|how| format!("{how}\n{}", std::fs::read_to_string(&log).unwrap_or_default()).into())
 }
 

@@ -6,19 +6,21 @@ mod kills;
 mod publish;
 mod race;
 mod reading;
+mod real;
 mod shares;
 mod volumes;
 
 use crate::world::Case;
 
+#[derive(Clone, Copy)]
 pub struct Named {
     pub name: &'static str,
     pub run: Case,
 }
 
 macro_rules! cases {
-    ($($module:ident: $($case:ident),+;)+) => {
-        pub const ALL: &[Named] = &[$($(Named {
+    ($list:ident: $($module:ident: $($case:ident),+;)+) => {
+        pub const $list: &[Named] = &[$($(Named {
             name: concat!(stringify!($module), "::", stringify!($case)),
             run: |world| Box::pin($module::$case(world)),
         }),+),+];
@@ -26,6 +28,7 @@ macro_rules! cases {
 }
 
 cases! {
+    ALL:
     publish:
         publish_shows_the_folder_and_unpublish_leaves_nothing,
         a_second_publish_gets_what_the_specification_says,
@@ -71,4 +74,20 @@ cases! {
         volumes_are_created_once_published_and_trashed,
         hostile_names_reach_nothing,
         a_detached_share_leaves_no_mount;
+}
+
+cases! {
+    REAL:
+    real:
+        every_version_mounts_and_the_newest_is_preferred,
+        every_option_on_the_allow_list_is_known_to_the_kernel,
+        what_is_wrong_with_a_server_is_said_in_words,
+        a_server_that_squashes_root_is_named,
+        folders_get_their_owner_and_ours_stays_hidden,
+        a_publish_costs_little;
+}
+
+cases! {
+    FROZEN:
+    real: a_frozen_server_wedges_nothing;
 }
