@@ -4,6 +4,7 @@
 //! `socket`, `server` and `rpc` are the gRPC plumbing; `identity` and `registration` say who we are; `node` mounts,
 //! `controller` makes and removes volumes, both on top of `share`.
 
+pub mod authority;
 pub mod capability;
 pub mod cli;
 pub mod controller;

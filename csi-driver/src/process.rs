@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures::FutureExt;
+use futures::{FutureExt, TryStreamExt};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
@@ -21,6 +21,7 @@ use workspacefs_csi_proto::pluginregistration::v1::registration_server::Registra
 use workspacefs_runtime::{CancellationToken, Readiness, http, logging, shutdown};
 use workspacefs_sys::tree::MountApi;
 
+use crate::authority::LocalAuthority;
 use crate::cli::{ControllerArgs, NodeArgs};
 use crate::controller::Controller;
 use crate::controller::lookup::ApiFileSystems;
@@ -221,7 +222,10 @@ async fn register(base: &Base, kubelet_dir: &Path, endpoint: &Path, drain: Durat
     let (service, refused) = RegistrationService::new(endpoint, registered);
     let socket = PrivateSocket::bind(&registration::socket_path(kubelet_dir))?;
     let routes = Routes::new(RegistrationServer::new(service));
-    let served = serve(socket, routes, base.rpcs.clone(), base.shutdown.clone(), drain);
+    let path = socket.path().to_path_buf();
+    let incoming = socket.incoming().map_ok(LocalAuthority::new);
+    let (rpcs, shutdown) = (base.rpcs.clone(), base.shutdown.clone());
+    let served = async { Ok(server::serve_on(path, incoming, routes, rpcs, shutdown, drain).await?) };
     unless_refused(served, refused, &base.shutdown).await
 }
 
