@@ -5,7 +5,7 @@ mod steps;
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use workspacefs_e2e::{Cluster, ClusterConfig, product};
 
 use crate::images;
@@ -26,6 +26,8 @@ struct Step {
 
 /// Starts what is missing, then runs every step. Without the product there is nothing to see: a failure to install ends it.
 pub fn run(args: Args) -> Result<()> {
+    println!("Building the images and starting the cluster, as far as they are not there yet.");
+    images::build()?;
     let cluster = Cluster::up(&ClusterConfig::from_environment(&args.name)?)?;
     let install = Step {
         does: "helm upgrade --install workspacefs charts/workspacefs --namespace workspacefs-system",
@@ -49,7 +51,10 @@ pub fn run(args: Args) -> Result<()> {
         next_commands(&args.name);
     }
     println!("demo: {passed} passed, {failed} failed");
-    ensure!(failed == 0, "{failed} of the demo's checks failed");
+    if failed > 0 {
+        // Not by an error, whose words would come after the count.
+        std::process::exit(1);
+    }
     Ok(())
 }
 

@@ -144,10 +144,7 @@ fn bytes_across_nodes(cluster: &Cluster) -> Result<String> {
         )?;
         let file = format!("/export/shared/{folder}/shared/{name}");
         let stored = cluster.machine("nfs")?.run(&["cat", &file])?;
-        ensure!(
-            stored == sent,
-            "the server's {file} has other bytes"
-        );
+        ensure!(stored == sent, "the server's {file} has other bytes");
         exec(cluster, &writer, &format!("rm /var/shared/{name}"), "")?;
         seen.push(format!(
             "{from} -> {to}: {} bytes are equal, on the server too, in {folder}/shared",
