@@ -30,10 +30,6 @@ const IMAGES: [Image; 2] = [
     },
 ];
 
-/// The packages with static programs, always built together: another set would be another set of features of what they
-/// stand on, and so be built from scratch.
-const PACKAGES: [&str; 3] = ["csi-driver", "operator", "workspacefs-bench"];
-
 /// How long an image that nobody asked for is kept: another checkout's cluster may be about to load it.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
 
