@@ -4,18 +4,24 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Node;
 use kube::core::PartialObjectMeta;
+use kube::runtime::watcher;
 use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use thiserror::Error;
 use tokio::sync::watch;
 use workspacefs_runtime::CancellationToken;
 
 use crate::share::record;
+use crate::status::chain;
+
+/// Between two attempts to watch. Our own, because kube's starts over with each attempt's first event.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 type Labels = BTreeMap<String, String>;
 
@@ -102,14 +108,27 @@ impl NodeLabels {
     /// known.
     pub async fn follow(&self, client: Client, name: &str, file: PathBuf, shutdown: CancellationToken) {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let events = watcher(Api::<PartialObjectMeta<Node>>::all(client), config).default_backoff();
+        let events = watcher(Api::<PartialObjectMeta<Node>>::all(client), config);
         let mut events = std::pin::pin!(events);
+        let mut pause = PAUSE_MIN;
         while let Some(event) = shutdown.run_until_cancelled(events.try_next()).await {
             match event {
-                Ok(Some(Event::Apply(node) | Event::InitApply(node))) => self.learn(node, &file),
+                Ok(Some(Event::Apply(node) | Event::InitApply(node))) => {
+                    pause = PAUSE_MIN;
+                    self.learn(node, &file);
+                }
                 Ok(Some(Event::Delete(_) | Event::Init | Event::InitDone)) => {}
                 Ok(None) => break,
-                Err(error) => tracing::warn!(%error, "cannot watch this process's Node; trying again"),
+                Err(error) => {
+                    let cause = chain(&error);
+                    tracing::warn!(
+                        cause,
+                        again_in_s = pause.as_secs(),
+                        "cannot watch this process's Node"
+                    );
+                    shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
             }
         }
     }

@@ -27,10 +27,10 @@ impl ShareSpec {
     /// The share that a volume lies on. `options` come from [`workspacefs_api::mount_options::parse`]; a FileSystem with
     /// `localCache` has `fsc` among them.
     pub fn new(attributes: &VolumeAttributes, options: &[MountOption]) -> Self {
-        // `hard` is what we mount with anyway: whether it was said must not make a second mount.
+        // What holds anyway must not make a second mount when it is said. The kernel does not even know `nosoftreval`.
         let options = options
             .iter()
-            .filter(|option| option.key != "hard")
+            .filter(|option| !["hard", "nosoftreval"].contains(&option.key.as_str()))
             .map(|option| (option.key.clone(), option.value.clone()))
             .collect();
         Self {
