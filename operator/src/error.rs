@@ -65,7 +65,7 @@ impl PassError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Api { source, .. } => match source.as_ref() {
-                // 404 and 422 come from acting on a cached object that is gone or has changed.
+                // 404 comes from acting on a cached object that is gone.
                 kube::Error::Api(status) if matches!(status.code, 404 | 409) => ErrorKind::Conflict,
                 kube::Error::Api(status) if status.code == 429 || status.code >= 500 => ErrorKind::Away,
                 kube::Error::Api(_) => ErrorKind::Refused,
@@ -78,17 +78,59 @@ impl PassError {
 }
 
 /// An error and its causes on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let refusal = refusal(error);
+        let part = refusal.clone().unwrap_or_else(|| error.to_string());
         // Some errors repeat their source in their own text.
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
+        if !text.contains(&part) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&part);
         }
-        cause = error.source();
+        next = error.source().filter(|_| refusal.is_none());
     }
     text
+}
+
+/// The client's own text of a refusal has a whole `Status` object in it, and so has its source's. Message and code do.
+fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let boxed = error.downcast_ref::<Box<kube::Error>>().map(Box::as_ref);
+    match error.downcast_ref::<kube::Error>().or(boxed) {
+        Some(kube::Error::Api(status)) => Some(format!("{} ({})", status.message, status.code)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn refused(code: u16) -> PassError {
+        let status = Status::failure("no", "Reason").with_code(code);
+        PassError::api("do it")(kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_one_sentence() {
+        assert_eq!(chain(&refused(403)), "cannot do it: no (403)");
+    }
+
+    #[test]
+    fn the_code_decides_how_soon_to_try_again() {
+        for (code, kind) in [
+            (404, ErrorKind::Conflict),
+            (409, ErrorKind::Conflict),
+            (403, ErrorKind::Refused),
+            (422, ErrorKind::Refused),
+            (429, ErrorKind::Away),
+            (500, ErrorKind::Away),
+            (503, ErrorKind::Away),
+        ] {
+            assert_eq!(refused(code).kind(), kind, "{code}");
+        }
+    }
 }

@@ -150,22 +150,34 @@ impl Election {
         }
     }
 
-    /// Gives the lease back, so that the next replica need not wait.
+    /// Gives the lease back if it is ours, so that the next replica need not wait.
     pub async fn release(mut self) {
         let deadline = self.times.deadline;
-        let release = async {
-            let Some(lease) = self.read().await? else {
-                return Ok(());
-            };
-            if lease.spec.as_ref().and_then(|s| s.holder_identity.as_deref()) == Some(&self.identity) {
-                self.write(lease, |spec| spec.holder_identity = None).await?;
-            }
-            Ok::<_, RoundError>(())
-        };
-        match timeout(deadline, release).await {
-            Ok(Ok(())) => tracing::info!("lease released"),
+        match timeout(deadline, self.try_release()).await {
+            Ok(Ok(true)) => tracing::info!("lease released"),
+            Ok(Ok(false)) => {}
             Ok(Err(error)) => tracing::warn!(error = crate::error::chain(&error), "cannot release the lease"),
             Err(_) => tracing::warn!("cannot release the lease in time"),
+        }
+    }
+
+    async fn try_release(&mut self) -> Result<bool, RoundError> {
+        loop {
+            let Some(lease) = self.read().await? else {
+                return Ok(false);
+            };
+            let holder = lease
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.holder_identity.as_deref());
+            if holder != Some(&self.identity) {
+                return Ok(false);
+            }
+            match self.write(lease, |spec| spec.holder_identity = None).await {
+                // A renewal of ours that was cut off has come after all.
+                Err(RoundError::Api(kube::Error::Api(status))) if status.is_conflict() => {}
+                written => return written.map(|()| true),
+            }
         }
     }
 

@@ -76,7 +76,11 @@ pub async fn run(
     let mut election = Election::new(client.clone(), &namespace, identity.clone(), times);
     tokio::select! {
         () = election.acquire(|| ready.open()) => {}
-        () = shutdown.cancelled() => return Ok(()),
+        () = shutdown.cancelled() => {
+            // The request that was cut off may have got it.
+            election.release().await;
+            return Ok(());
+        }
     }
     metrics.leader.set(1);
     let controllers = work(client, &config, &identity, &metrics, &shutdown);

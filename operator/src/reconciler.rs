@@ -13,6 +13,7 @@ use kube::runtime::reflector::Store;
 use kube::runtime::{applier, watcher};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
+use tokio::sync::RwLock;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 use workspacefs_runtime::CancellationToken;
@@ -68,11 +69,11 @@ pub async fn run<R: Reconciler>(
         reconciler,
         metrics,
         failures: Mutex::default(),
+        running: RwLock::default(),
     });
     let passes = context.clone();
-    let queue = queue.take_until(shutdown.cancelled_owned());
     let config = kube::runtime::Config::default().debounce(DEBOUNCE);
-    applier(
+    let work = applier(
         |object, context: Arc<Passes<R>>| Box::pin(async move { context.pass(object).await }),
         |object, error, context| context.try_again(&object, error),
         context,
@@ -89,8 +90,13 @@ pub async fn run<R: Reconciler>(
             Err(error) => tracing::warn!(kind = R::KIND, error = chain(&error), "watch interrupted"),
         }
         std::future::ready(())
-    })
-    .await;
+    });
+    // The queue's own end would do, were it not that a cache which is not filled yet then never is.
+    let stopped = async {
+        shutdown.cancelled().await;
+        drop(passes.running.write().await);
+    };
+    tokio::select! { () = work => {}, () = stopped => {} }
 }
 
 struct Passes<R> {
@@ -98,14 +104,19 @@ struct Passes<R> {
     metrics: Metrics,
     /// Failures in a row, by namespace and name; only of objects whose last pass failed.
     failures: Mutex<HashMap<(Option<String>, String), u32>>,
+    /// Every pass shares it. Whoever asks for it alone waits for those that run, and no further one begins.
+    running: RwLock<()>,
 }
 
 impl<R: Reconciler> Passes<R> {
     async fn pass(&self, object: Arc<R::Object>) -> Result<Action, PassError> {
-        let namespace = object.namespace().unwrap_or_default();
-        let name = object.name_any();
-        let span = tracing::info_span!("pass", kind = R::KIND, namespace, name);
+        let which = match object.namespace() {
+            Some(namespace) => format!("{namespace}/{}", object.name_any()),
+            None => object.name_any(),
+        };
+        let span = tracing::info_span!("pass", kind = R::KIND, object = which);
         async {
+            let _running = self.running.read().await;
             let mut timer = Timer::start(&self.metrics, R::KIND);
             let result = timeout(PASS_DEADLINE, self.step(&object))
                 .await

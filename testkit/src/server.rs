@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::faults::{Fault, Moment, Outage, Trap, Verdict};
 use crate::requests::{Request, Verb};
@@ -72,6 +72,11 @@ impl FakeApi {
             }
         });
         Self { shared, url, serving }
+    }
+
+    /// Where it listens, for a kubeconfig.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// A client; its requests are recorded under `name`.
@@ -188,11 +193,10 @@ impl FakeApi {
         deleted
     }
 
-    /// Forgets the history: watches that begin at an older version get 410 and list anew.
+    /// Forgets the history: watches that begin at an older version get 410 and list anew. Those that run go on.
     pub fn compact(&self) {
         let mut state = self.shared.state();
         state.compacted = state.version;
-        state.history.clear();
     }
 
     /// Every request so far, oldest first.
@@ -255,15 +259,25 @@ impl FakeApi {
         }
     }
 
-    /// Waits until nothing was changed for `quiet`.
+    /// Waits until nothing but leases was changed for `quiet`.
     pub async fn settled(&self, quiet: Duration) {
+        let latest = || {
+            let state = self.shared.state();
+            state
+                .history
+                .iter()
+                .rev()
+                .find(|change| change.resource != "leases")
+                .map(|change| change.version)
+        };
         let mut versions = self.shared.versions();
-        loop {
-            versions.borrow_and_update();
-            let end = Instant::now() + quiet;
-            tokio::select! {
-                () = sleep_until(end) => return,
-                changed = versions.changed() => if changed.is_err() { return },
+        let (mut last, mut since) = (latest(), Instant::now());
+        while since.elapsed() < quiet {
+            // Ends early at any change; the loop looks whether it counts.
+            drop(timeout(quiet.saturating_sub(since.elapsed()), versions.changed()).await);
+            let now = latest();
+            if now != last {
+                (last, since) = (now, Instant::now());
             }
         }
     }

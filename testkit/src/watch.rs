@@ -19,6 +19,9 @@ use crate::status::Refusal;
 /// As the API server, which ends every watch some time.
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// Far more often than the API server's minute, so that tests meet some.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(1);
+
 struct Watch {
     shared: Arc<Shared>,
     target: Target,
@@ -26,6 +29,7 @@ struct Watch {
     metadata_only: bool,
     bookmarks: bool,
     after: u64,
+    bookmarked: Instant,
     end: Instant,
 }
 
@@ -40,6 +44,7 @@ pub fn body(shared: Arc<Shared>, target: Target, query: &Query, metadata_only: b
     let watch = Watch {
         selector: query.selector(),
         bookmarks: query.bookmarks(),
+        bookmarked: Instant::now(),
         end: Instant::now() + seconds.min(LONGEST),
         shared,
         target,
@@ -90,7 +95,8 @@ impl Watch {
             }
         }
         self.after = state.version;
-        if self.bookmarks && lines.is_empty() {
+        if self.bookmarks && lines.is_empty() && self.bookmarked.elapsed() >= BOOKMARK_INTERVAL {
+            self.bookmarked = Instant::now();
             let resource = self.target.resource;
             let bookmark = json!({"type": "BOOKMARK", "object": {
                 "apiVersion": resource.api_version(), "kind": resource.kind,

@@ -54,7 +54,10 @@ pub fn ready(
         ),
         (_, Child::Leaving) => not(
             "VolumeTerminating",
-            format!("volume {volume_name} is being deleted; it is made again when it is gone. Files stay"),
+            format!(
+                "volume {volume_name} was deleted and goes when claim {name} does: delete that too, and both are made \
+                 again. Files stay"
+            ),
         ),
         (Child::Ours(claim), Child::Ours(_)) => match claim_phase(claim) {
             "Bound" => Finding::new(

@@ -71,13 +71,12 @@ impl Plan {
 }
 
 fn wanted(fs: &FileSystem) -> Result<Wanted, String> {
-    let text = |error: &dyn std::error::Error| crate::error::chain(error);
-    let attributes = VolumeAttributes::of_file_system(fs).map_err(|error| text(&error))?;
+    let attributes = VolumeAttributes::of_file_system(fs).map_err(|error| crate::error::chain(&error))?;
     let mut options = fs.spec.mount_options.clone().unwrap_or_default();
     if fs.spec.local_cache && !options.iter().any(|option| option == "fsc") {
         options.push("fsc".into());
     }
-    mount_options::parse(&options).map_err(|error| text(&error))?;
+    mount_options::parse(&options).map_err(|error| crate::error::chain(&error))?;
     let capacity = fs.spec.capacity.clone();
     if let Some(size) = &capacity
         && quantity::milli(&size.0).is_none_or(|size| size <= 0)

@@ -1,0 +1,13 @@
+//! The whole operator, controllers and lease, against testkit's API server. Each test states a rule.
+
+#![allow(clippy::unwrap_used)]
+
+mod claims_of_others;
+mod conditions;
+mod crash;
+mod deletion;
+mod leader;
+mod outage;
+mod volumes;
+mod workspaces;
+mod world;
