@@ -12,10 +12,18 @@ pub fn root() -> PathBuf {
     xtask.parent().map_or_else(|| xtask.clone(), Path::to_path_buf)
 }
 
-/// The cargo that started us, working in the checkout.
+/// The cargo that started us, working in the checkout. What it told us about our own package is taken away: build scripts
+/// (ring's, for one) watch those variables, and would run again whenever a person's cargo and ours take turns.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_MANIFEST_")
+            || name.to_string_lossy().starts_with("CARGO_PKG_")
+        {
+            cargo.env_remove(name);
+        }
+    }
     cargo
 }
 
