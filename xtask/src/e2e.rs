@@ -1,7 +1,7 @@
 //! `cargo xtask e2e SUITE`: one suite of end-to-end cases on the test cluster, with the present build of the product.
 //! Starts the cluster where it does not run. The last line counts the cases.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use workspacefs_e2e::suites::{self, Options, Suite};
 use workspacefs_e2e::{Cluster, ClusterConfig, product};
 
@@ -30,7 +30,7 @@ pub struct Args {
     list: bool,
 }
 
-/// Runs the suite; an error if a case failed.
+/// Runs the suite; ends this process with 1 if a case failed.
 pub fn run(args: Args) -> Result<()> {
     let suite = suites::named(&args.suite).with_context(|| format!("there is no suite {:?}", args.suite))?;
     if args.list {
@@ -59,14 +59,11 @@ pub fn run(args: Args) -> Result<()> {
         summary.passed,
         summary.failed.len()
     );
-    ensure!(
-        summary.failed.is_empty(),
-        "{} cases of the suite {} failed",
-        summary.failed.len(),
-        args.suite
-    );
     // A run of nothing proves nothing.
-    ensure!(summary.passed > 0, "no case has such a name");
+    if !summary.failed.is_empty() || summary.passed == 0 {
+        // Not by an error, whose words would come after the count.
+        std::process::exit(1);
+    }
     Ok(())
 }
 
