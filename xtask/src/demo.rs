@@ -15,6 +15,9 @@ pub struct Args {
     /// Which cluster
     #[arg(long, env = "WSFS_CLUSTER", default_value = "dev")]
     name: String,
+    /// Take the product as it is on the cluster
+    #[arg(long)]
+    as_installed: bool,
 }
 
 /// One step: what is done, what should be seen, and the function that does it and returns what it saw.
@@ -27,26 +30,25 @@ struct Step {
 /// Starts what is missing, then runs every step. Without the product there is nothing to see: a failure to install ends it.
 pub fn run(args: Args) -> Result<()> {
     println!("Building the images and starting the cluster, as far as they are not there yet.");
-    images::build()?;
+    let images = if args.as_installed { None } else { Some(images::build()?) };
     let cluster = Cluster::up(&ClusterConfig::from_environment(&args.name)?)?;
-    let install = Step {
-        does: "helm upgrade --install workspacefs charts/workspacefs --namespace workspacefs-system",
-        expects: "every pod of the chart is ready",
-        run: |cluster| {
-            product::install(cluster, &images::build()?, &product::values())?;
-            steps::what_is_installed(cluster)
+    let installed = show(
+        "helm upgrade --install workspacefs charts/workspacefs --namespace workspacefs-system",
+        "every pod of the chart is ready",
+        || {
+            if let Some(images) = &images {
+                product::install(&cluster, images, &product::values())?;
+            }
+            steps::what_is_installed(&cluster)
         },
-    };
-    let (mut passed, mut failed) = (0, 0);
-    for step in std::iter::once(&install).chain(&steps::STEPS) {
-        match step.show(&cluster) {
-            true => passed += 1,
-            false => failed += 1,
-        }
-        if passed == 0 {
-            break;
-        }
+    );
+    let mut outcomes = vec![installed];
+    if installed {
+        let step = |step: &Step| show(step.does, step.expects, || (step.run)(&cluster));
+        outcomes.extend(steps::STEPS.iter().map(step));
     }
+    let passed = outcomes.iter().filter(|passed| **passed).count();
+    let failed = outcomes.len() - passed;
     if failed == 0 {
         next_commands(&args.name);
     }
@@ -58,29 +60,24 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-impl Step {
-    fn show(&self, cluster: &Cluster) -> bool {
-        println!("\n$ {}", self.does);
-        let started = Instant::now();
-        let result = (self.run)(cluster);
-        let took = started.elapsed().as_secs_f32();
-        match &result {
-            Ok(seen) => {
-                println!("  ✓ {} ({took:.1} s)", self.expects);
-                seen.lines().for_each(|line| println!("    {line}"));
-            }
-            Err(error) => println!("  ✗ {} ({took:.1} s): {error:#}", self.expects),
+/// Says what is done, does it, and says what was seen. Returns whether it was what `expects` says.
+fn show(does: &str, expects: &str, run: impl FnOnce() -> Result<String>) -> bool {
+    println!("\n$ {does}");
+    let started = Instant::now();
+    let result = run();
+    let took = started.elapsed().as_secs_f32();
+    match &result {
+        Ok(seen) => {
+            println!("  ✓ {expects} ({took:.1} s)");
+            seen.lines().for_each(|line| println!("    {line}"));
         }
-        result.is_ok()
+        Err(error) => println!("  ✗ {expects} ({took:.1} s): {error:#}"),
     }
+    result.is_ok()
 }
 
 fn next_commands(name: &str) {
-    let cluster = if name == "dev" {
-        String::new()
-    } else {
-        format!(" --name {name}")
-    };
+    let cluster = if name == "dev" { String::new() } else { format!(" --name {name}") };
     let kubectl = format!("cargo xtask cluster{cluster} kubectl --");
     println!("\nThe cluster keeps running. Try:");
     println!("  {kubectl} get filesystems --all-namespaces");

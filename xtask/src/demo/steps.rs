@@ -68,11 +68,7 @@ pub(super) const STEPS: [Step; 12] = [
         expects: "the running pods kept their mounts and missed no write",
         run: rollout,
     },
-    Step {
-        does: "kubectl get filesystems",
-        expects: "all of them are Ready and Reachable",
-        run: all_ready,
-    },
+    Step { does: "kubectl get filesystems", expects: "all of them are Ready and Reachable", run: all_ready },
 ];
 
 pub(super) fn what_is_installed(cluster: &Cluster) -> Result<String> {
@@ -97,23 +93,12 @@ fn file_system(cluster: &Cluster) -> Result<String> {
 
 fn endpoint(cluster: &Cluster) -> Result<String> {
     apply_example(cluster, "endpoint.yaml")?;
-    kubectl(
-        cluster,
-        &["rollout", "status", "deployment/endpoint", "--timeout=110s"],
-    )?;
+    kubectl(cluster, &["rollout", "status", "deployment/endpoint", "--timeout=110s"])?;
     let mut seen = Vec::new();
     for node in ["n1", "n2"] {
         let pod = endpoint_on(cluster, node)?;
-        let mounts = exec(
-            cluster,
-            &pod,
-            "grep -E ' /(site|var/shared|data) ' /proc/mounts",
-            "",
-        )?;
-        let count = mounts
-            .lines()
-            .filter(|line| line.split(' ').nth(2) == Some("nfs4"))
-            .count();
+        let mounts = exec(cluster, &pod, "grep -E ' /(site|var/shared|data) ' /proc/mounts", "")?;
+        let count = mounts.lines().filter(|line| line.split(' ').nth(2) == Some("nfs4")).count();
         ensure!(count == 3, "{pod} has {count} NFS mounts instead of 3:\n{mounts}");
         seen.push(format!("{node}: {pod}"));
         seen.extend(mounts.lines().map(|mount| format!("  {}", cut(mount, 100))));
@@ -135,12 +120,7 @@ fn bytes_across_nodes(cluster: &Cluster) -> Result<String> {
         );
         let folder = kubectl(
             cluster,
-            &[
-                "get",
-                "filesystem",
-                "default",
-                "--output=jsonpath={.spec.backend.nfs.folder}",
-            ],
+            &["get", "filesystem", "default", "--output=jsonpath={.spec.backend.nfs.folder}"],
         )?;
         let file = format!("/export/shared/{folder}/shared/{name}");
         let stored = cluster.machine("nfs")?.run(&["cat", &file])?;
@@ -163,30 +143,11 @@ fn read_only(cluster: &Cluster) -> Result<String> {
 
 fn dev_pod(cluster: &Cluster) -> Result<String> {
     apply_example(cluster, "devpod.yaml")?;
-    kubectl(
-        cluster,
-        &["rollout", "status", "statefulset/devpod", "--timeout=110s"],
-    )?;
-    let service = kubectl(
-        cluster,
-        &[
-            "get",
-            "service",
-            "endpoint",
-            "--output=jsonpath={.spec.clusterIP}",
-        ],
-    )?;
-    let served = exec(
-        cluster,
-        "devpod-0",
-        &format!("wget -q -T 10 -O - http://{service}/index.html"),
-        "",
-    )?;
+    kubectl(cluster, &["rollout", "status", "statefulset/devpod", "--timeout=110s"])?;
+    let service = kubectl(cluster, &["get", "service", "endpoint", "--output=jsonpath={.spec.clusterIP}"])?;
+    let served = exec(cluster, "devpod-0", &format!("wget -q -T 10 -O - http://{service}/index.html"), "")?;
     let stored = exec(cluster, &endpoint_on(cluster, "n1")?, "cat /site/index.html", "")?;
-    ensure!(
-        !stored.is_empty() && served == stored,
-        "served {served:?}, stored {stored:?}"
-    );
+    ensure!(!stored.is_empty() && served == stored, "served {served:?}, stored {stored:?}");
     Ok(format!("http://{service}/index.html: {}", served.trim()))
 }
 
@@ -196,14 +157,8 @@ fn home_survives(cluster: &Cluster) -> Result<String> {
     let uid = ["get", "pod", "devpod-0", "--output=jsonpath={.metadata.uid}"];
     let old = kubectl(cluster, &uid)?;
     kubectl(cluster, &["delete", "pod", "devpod-0", "--timeout=60s"])?;
-    kubectl(
-        cluster,
-        &["wait", "--for=create", "pod/devpod-0", "--timeout=60s"],
-    )?;
-    kubectl(
-        cluster,
-        &["wait", "--for=condition=Ready", "pod/devpod-0", "--timeout=90s"],
-    )?;
+    kubectl(cluster, &["wait", "--for=create", "pod/devpod-0", "--timeout=60s"])?;
+    kubectl(cluster, &["wait", "--for=condition=Ready", "pod/devpod-0", "--timeout=90s"])?;
     ensure!(kubectl(cluster, &uid)? != old, "it is still the old pod");
     let read = exec(cluster, "devpod-0", "cat /home/dev/notes", "")?;
     ensure!(read == text, "the note reads {read:?}");
@@ -215,27 +170,12 @@ fn job(cluster: &Cluster) -> Result<String> {
     let endpoint = endpoint_on(cluster, if ran_on == "n1" { "n2" } else { "n1" })?;
     let expected = exec(cluster, &endpoint, "sha256sum < /site/index.html", "")?;
     let report = exec(cluster, &endpoint, "cat /data/report", "")?;
-    ensure!(
-        !report.is_empty() && report == expected,
-        "the report says {report:?}, expected is {expected:?}"
-    );
-    Ok(format!(
-        "ran on {ran_on}; read on the other node: {}",
-        report.trim()
-    ))
+    ensure!(!report.is_empty() && report == expected, "the report says {report:?}, expected is {expected:?}");
+    Ok(format!("ran on {ran_on}; read on the other node: {}", report.trim()))
 }
 
 fn dedicated(cluster: &Cluster) -> Result<String> {
-    cluster.kubectl(
-        "admin",
-        &[
-            "label",
-            "node",
-            "n2",
-            "workspacefs.io/node-group=gpu",
-            "--overwrite",
-        ],
-    )?;
+    cluster.kubectl("admin", &["label", "node", "n2", "workspacefs.io/node-group=gpu", "--overwrite"])?;
     let ran_on = run_job(cluster, "dedicated-filesystem.yaml", "train")?;
     ensure!(ran_on == "n2", "it ran on {ran_on}");
     let seen = ready(cluster, "scratch")?;
@@ -250,20 +190,14 @@ fn outside_the_group(cluster: &Cluster) -> Result<String> {
             "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}],
         "volumes": [{"name": "scratch", "persistentVolumeClaim": {"claimName": "scratch"}}],
     }});
-    kubectl(
-        cluster,
-        &["delete", "pod", "outsider", "--ignore-not-found", "--timeout=60s"],
-    )?;
+    kubectl(cluster, &["delete", "pod", "outsider", "--ignore-not-found", "--timeout=60s"])?;
     apply(cluster, &pod)?;
     let scheduled = r#"--for=jsonpath={.status.conditions[?(@.type=="PodScheduled")].reason}=Unschedulable"#;
     kubectl(cluster, &["wait", scheduled, "pod/outsider", "--timeout=60s"])?;
     let message = r#"--output=jsonpath={.status.conditions[?(@.type=="PodScheduled")].message}"#;
     let said = kubectl(cluster, &["get", "pod", "outsider", message])?;
     kubectl(cluster, &["delete", "pod", "outsider", "--timeout=60s"])?;
-    ensure!(
-        said.to_lowercase().contains("node affinity"),
-        "the scheduler said: {said}"
-    );
+    ensure!(said.to_lowercase().contains("node affinity"), "the scheduler said: {said}");
     Ok(said)
 }
 
@@ -275,12 +209,7 @@ fn rollout(cluster: &Cluster) -> Result<String> {
         "cd /var/shared; i=0; while [ $i -lt 600 ]; do i=$((i+1)); echo $i >> {name} && fsync {name} || exit 1; \
          [ -f {name}.stop ] && break; sleep 0.1; done; echo $i > {name}.done"
     );
-    exec(
-        cluster,
-        &pod,
-        &format!("nohup sh -c '{writer}' > /dev/null 2>&1 &"),
-        "",
-    )?;
+    exec(cluster, &pod, &format!("nohup sh -c '{writer}' > /dev/null 2>&1 &"), "")?;
     let daemon_set = ["--namespace", product::NAMESPACE, "rollout"];
     let admin = |verb: &[&str]| cluster.kubectl("admin", &[&daemon_set[..], verb].concat());
     admin(&["restart", "daemonset/workspacefs-node"])?;
@@ -290,10 +219,7 @@ fn rollout(cluster: &Cluster) -> Result<String> {
          cat {name}.done; wc -l < {name}; rm {name} {name}.stop {name}.done"
     );
     let counts = exec(cluster, &pod, &stop, "")?;
-    let counts: Vec<u32> = counts
-        .split_whitespace()
-        .filter_map(|count| count.parse().ok())
-        .collect();
+    let counts: Vec<u32> = counts.split_whitespace().filter_map(|count| count.parse().ok()).collect();
     match counts[..] {
         [wished, written] if wished == written && written > 1 => {
             Ok(format!("{written} synced writes, none failed"))
@@ -305,38 +231,18 @@ fn rollout(cluster: &Cluster) -> Result<String> {
 fn all_ready(cluster: &Cluster) -> Result<String> {
     for name in ["default", "datasets", "scratch"] {
         let object = format!("filesystem/{name}");
-        kubectl(
-            cluster,
-            &["wait", "--for=condition=Reachable", &object, "--timeout=60s"],
-        )?;
-        kubectl(
-            cluster,
-            &["wait", "--for=condition=Ready", &object, "--timeout=60s"],
-        )?;
+        kubectl(cluster, &["wait", "--for=condition=Reachable", &object, "--timeout=60s"])?;
+        kubectl(cluster, &["wait", "--for=condition=Ready", &object, "--timeout=60s"])?;
     }
     kubectl(cluster, &["get", "filesystems"])
 }
 
 /// Waits until a FileSystem is Ready and its claim Bound.
 fn ready(cluster: &Cluster, name: &str) -> Result<String> {
-    let (file_system, claim) = (
-        format!("filesystem/{name}"),
-        format!("persistentvolumeclaim/{name}"),
-    );
+    let (file_system, claim) = (format!("filesystem/{name}"), format!("persistentvolumeclaim/{name}"));
     kubectl(cluster, &["wait", "--for=create", &file_system, "--timeout=60s"])?;
-    kubectl(
-        cluster,
-        &["wait", "--for=condition=Ready", &file_system, "--timeout=60s"],
-    )?;
-    kubectl(
-        cluster,
-        &[
-            "wait",
-            "--for=jsonpath={.status.phase}=Bound",
-            &claim,
-            "--timeout=60s",
-        ],
-    )?;
+    kubectl(cluster, &["wait", "--for=condition=Ready", &file_system, "--timeout=60s"])?;
+    kubectl(cluster, &["wait", "--for=jsonpath={.status.phase}=Bound", &claim, "--timeout=60s"])?;
     kubectl(cluster, &["get", &file_system])
 }
 
@@ -345,52 +251,25 @@ fn run_job(cluster: &Cluster, example: &str, name: &str) -> Result<String> {
     let job = format!("job/{name}");
     kubectl(cluster, &["delete", &job, "--ignore-not-found", "--timeout=60s"])?;
     apply_example(cluster, example)?;
-    kubectl(
-        cluster,
-        &["wait", "--for=condition=Complete", &job, "--timeout=110s"],
-    )?;
+    kubectl(cluster, &["wait", "--for=condition=Complete", &job, "--timeout=110s"])?;
     let selector = format!("app={name}");
-    kubectl(
-        cluster,
-        &[
-            "get",
-            "pods",
-            "--selector",
-            &selector,
-            "--output=jsonpath={.items[0].spec.nodeName}",
-        ],
-    )
+    kubectl(cluster, &["get", "pods", "--selector", &selector, "--output=jsonpath={.items[0].spec.nodeName}"])
 }
 
 /// The Endpoint's replica on a node.
 fn endpoint_on(cluster: &Cluster, node: &str) -> Result<String> {
-    let listed = kubectl(
-        cluster,
-        &["get", "pods", "--selector=app=endpoint", "--output=json"],
-    )?;
+    let listed = kubectl(cluster, &["get", "pods", "--selector=app=endpoint", "--output=json"])?;
     let list: Value = serde_json::from_str(&listed).context("kubectl wrote no JSON")?;
     let pods = list["items"].as_array().map_or(&[][..], Vec::as_slice);
     let pod = pods
         .iter()
         .find(|pod| pod["spec"]["nodeName"] == node && pod["metadata"]["deletionTimestamp"].is_null());
     let name = pod.and_then(|pod| pod["metadata"]["name"].as_str());
-    Ok(name
-        .with_context(|| format!("no replica of the Endpoint runs on {node}"))?
-        .to_owned())
+    Ok(name.with_context(|| format!("no replica of the Endpoint runs on {node}"))?.to_owned())
 }
 
 fn exec(cluster: &Cluster, pod: &str, script: &str, input: &str) -> Result<String> {
-    let arguments = [
-        "--namespace",
-        WORKSPACE,
-        "exec",
-        "--stdin",
-        pod,
-        "--",
-        "sh",
-        "-c",
-        script,
-    ];
+    let arguments = ["--namespace", WORKSPACE, "exec", "--stdin", pod, "--", "sh", "-c", script];
     Ok(cluster.kubectl_with("admin", &arguments, input.as_bytes())?)
 }
 
