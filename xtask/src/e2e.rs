@@ -44,21 +44,12 @@ pub fn run(args: Args) -> Result<()> {
         values["logLevel"] = "info,csi_driver=debug,operator=debug".into();
         product::install(&cluster, &images::build()?, &values)?;
     }
-    let options = Options {
-        only: args.only,
-        parallel: args.parallel,
-        keep: args.keep,
-    };
+    let options = Options { only: args.only, parallel: args.parallel, keep: args.keep };
     let summary = suites::run(&cluster, suite, &options)?;
     for name in &summary.failed {
         println!("failed: {name}");
     }
-    println!(
-        "e2e {}: {} passed, {} failed",
-        args.suite,
-        summary.passed,
-        summary.failed.len()
-    );
+    println!("e2e {}: {} passed, {} failed", args.suite, summary.passed, summary.failed.len());
     // A run of nothing proves nothing.
     if !summary.failed.is_empty() || summary.passed == 0 {
         // Not by an error, whose words would come after the count.

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::context::Context;
 
 /// Time for a case unless it says otherwise.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(400);
 
 type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
@@ -44,12 +44,7 @@ impl Case {
         R: Future<Output = Result<()>> + Send + 'static,
     {
         let name = name.rsplit("::").next().unwrap_or(name).trim();
-        Case {
-            name,
-            limit: LIMIT,
-            alone: false,
-            body: Box::new(move |context| Box::pin(body(context))),
-        }
+        Case { name, limit: LIMIT, alone: false, body: Box::new(move |context| Box::pin(body(context))) }
     }
 
     /// Nothing else runs meanwhile.

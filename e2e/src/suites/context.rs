@@ -45,15 +45,8 @@ pub struct Ran {
 impl Context {
     /// For the namespace, which the caller makes and removes.
     pub(super) fn new(cluster: &Cluster, client: Client, namespace: String) -> Context {
-        let inner = Inner {
-            cluster: cluster.clone(),
-            client,
-            namespace,
-            notes: Mutex::default(),
-        };
-        Context {
-            inner: Arc::new(inner),
-        }
+        let inner = Inner { cluster: cluster.clone(), client, namespace, notes: Mutex::default() };
+        Context { inner: Arc::new(inner) }
     }
 
     /// The cluster.
@@ -78,19 +71,11 @@ impl Context {
 
     /// Says something that the reader should see beside the outcome, such as a figure.
     pub fn note(&self, text: String) {
-        self.inner
-            .notes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(text);
+        self.inner.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
     pub(super) fn notes(&self) -> Vec<String> {
-        self.inner
-            .notes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.inner.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Something that waits, away from the threads that must not.
@@ -119,17 +104,14 @@ impl Context {
     /// Runs a line of shell on the storage host, in the case's folder of the shared export; it must succeed.
     pub async fn on_server(&self, line: &str) -> Result<String> {
         let folder = format!("/export/shared/e2e/{}", self.namespace());
-        self.on("nfs", &format!("mkdir -p {folder} && cd {folder} && {line}"))
-            .await
+        self.on("nfs", &format!("mkdir -p {folder} && cd {folder} && {line}")).await
     }
 
     /// Makes the case's namespace a workspace.
     pub async fn become_workspace(&self) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.client());
         let label = json!({ "metadata": { "labels": { "workspacefs.io/workspace": "true" } } });
-        namespaces
-            .patch(self.namespace(), &PatchParams::default(), &Patch::Merge(label))
-            .await?;
+        namespaces.patch(self.namespace(), &PatchParams::default(), &Patch::Merge(label)).await?;
         Ok(())
     }
 
@@ -148,11 +130,7 @@ impl Context {
     /// `kubectl apply`, which must be accepted.
     pub async fn apply(&self, yaml: &str) -> Result<()> {
         let ended = self.kubectl(&["apply", "-f", "-"], yaml).await?;
-        ensure!(
-            ended.status.success(),
-            "kubectl apply: {}",
-            String::from_utf8_lossy(&ended.stderr)
-        );
+        ensure!(ended.status.success(), "kubectl apply: {}", String::from_utf8_lossy(&ended.stderr));
         Ok(())
     }
 
@@ -160,10 +138,7 @@ impl Context {
     pub async fn refused(&self, yaml: &str) -> Result<String> {
         let ended = self.kubectl(&["apply", "-f", "-"], yaml).await?;
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        ensure!(
-            !ended.status.success(),
-            "accepted, though it should not be:\n{yaml}"
-        );
+        ensure!(!ended.status.success(), "accepted, though it should not be:\n{yaml}");
         Ok(said)
     }
 
@@ -178,19 +153,13 @@ impl Context {
     pub async fn try_exec(&self, pod: &str, line: &str) -> Result<Ran> {
         let run = self.exec_unlimited(pod, line);
         let limited = tokio::time::timeout(COMMAND_TIME_MAX, run).await;
-        limited.with_context(|| {
-            format!(
-                "`{line}` in {pod} took more than {} s",
-                COMMAND_TIME_MAX.as_secs()
-            )
-        })?
+        limited
+            .with_context(|| format!("`{line}` in {pod} took more than {} s", COMMAND_TIME_MAX.as_secs()))?
     }
 
     async fn exec_unlimited(&self, pod: &str, line: &str) -> Result<Ran> {
         let pods: Api<Pod> = Api::namespaced(self.client(), self.namespace());
-        let mut process = pods
-            .exec(pod, ["sh", "-c", line], &AttachParams::default())
-            .await?;
+        let mut process = pods.exec(pod, ["sh", "-c", line], &AttachParams::default()).await?;
         let (Some(mut stdout), Some(mut stderr), Some(status)) =
             (process.stdout(), process.stderr(), process.take_status())
         else {
@@ -200,14 +169,9 @@ impl Context {
         let (out, err) = tokio::join!(stdout.read_to_end(&mut text), stderr.read_to_end(&mut errors));
         out?;
         err?;
-        let status = status
-            .await
-            .with_context(|| format!("`{line}` in {pod} ended without a status"))?;
+        let status = status.await.with_context(|| format!("`{line}` in {pod} ended without a status"))?;
         text.extend(errors);
         let text = String::from_utf8_lossy(&text).into_owned();
-        Ok(Ran {
-            success: status.status.as_deref() == Some("Success"),
-            text,
-        })
+        Ok(Ran { success: status.status.as_deref() == Some("Success"), text })
     }
 }

@@ -17,17 +17,13 @@ type Repair = Box<dyn FnOnce() -> Result<()> + Send>;
 
 impl Fault {
     fn new(repair: impl FnOnce() -> Result<()> + Send + 'static) -> Fault {
-        Fault {
-            repair: Some(Box::new(repair)),
-        }
+        Fault { repair: Some(Box::new(repair)) }
     }
 
     /// Repairs it now and says whether that worked.
     pub async fn end(mut self) -> Result<()> {
         match self.repair.take() {
-            Some(repair) => tokio::task::spawn_blocking(repair)
-                .await
-                .context("the repair panicked")?,
+            Some(repair) => tokio::task::spawn_blocking(repair).await.context("the repair panicked")?,
             None => Ok(()),
         }
     }

@@ -18,8 +18,5 @@ pub use runner::{Options, Summary, run};
 
 /// The suite of that name.
 pub fn named(name: &str) -> Option<Suite> {
-    [shared::suite]
-        .into_iter()
-        .map(|suite| suite())
-        .find(|suite| suite.name == name)
+    [shared::suite].into_iter().map(|suite| suite()).find(|suite| suite.name == name)
 }

@@ -90,12 +90,8 @@ impl Context {
 
     /// Whatever the driver keeps on a machine for volumes in use: mounts, records, helper processes. One line each.
     pub async fn traces(&self, machine: &str) -> Result<Vec<String>> {
-        let mut traces: Vec<String> = self
-            .mounts(machine)
-            .await?
-            .iter()
-            .map(|mount| format!("mount {}", mount.at))
-            .collect();
+        let mut traces: Vec<String> =
+            self.mounts(machine).await?.iter().map(|mount| format!("mount {}", mount.at)).collect();
         let look = "find /run/workspacefs/targets /run/workspacefs/shares -type f -printf 'record %p\\n'; \
                     ps ax -o args= | grep '[s]hare-helper' | sed 's/^/process /'; \
                     find /var/lib/kubelet/plugins/csi.workspacefs.io/shares -mindepth 1 -printf 'folder %p\\n'";
@@ -110,12 +106,7 @@ impl Context {
             ensure!(traces.is_empty(), "{}", traces.join("\n"));
             Ok(())
         };
-        until(
-            &format!("{machine} has no trace of any volume"),
-            seconds(60),
-            look,
-        )
-        .await
+        until(&format!("{machine} has no trace of any volume"), seconds(60), look).await
     }
 
     /// The product's pods.
@@ -129,10 +120,7 @@ impl Context {
             let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
             let list = self.product().list(&on_node).await?;
             let is_driver = |pod: &Pod| {
-                pod.metadata
-                    .name
-                    .as_deref()
-                    .is_some_and(|name| name.starts_with("workspacefs-node"))
+                pod.metadata.name.as_deref().is_some_and(|name| name.starts_with("workspacefs-node"))
                     && pod.metadata.deletion_timestamp.is_none()
             };
             let pod = list.into_iter().find(is_driver).context("there is none")?;
@@ -149,17 +137,11 @@ impl Context {
         let line = format!(
             "socat TCP-LISTEN:{port},bind={address},reuseaddr,fork UNIX-CONNECT:{SOCKET} </dev/null >/dev/null 2>&1 & echo $!"
         );
-        let relay = Relay {
-            pid: self.on(node, &line).await?.trim().to_owned(),
-            machine,
-        };
+        let relay = Relay { pid: self.on(node, &line).await?.trim().to_owned(), machine };
         let endpoint = Endpoint::from_shared(format!("http://{address}:{port}"))?;
         let connect = || async { Ok(endpoint.connect().await?) };
         let channel = until("the driver's socket is reached", seconds(15), connect).await?;
-        Ok(Csi {
-            client: NodeClient::new(channel),
-            _relay: relay,
-        })
+        Ok(Csi { client: NodeClient::new(channel), _relay: relay })
     }
 }
 
@@ -185,10 +167,7 @@ impl Drop for Relay {
 
 /// The node a pod runs on.
 pub fn node_of(pod: &Pod) -> Result<&str> {
-    pod.spec
-        .as_ref()
-        .and_then(|spec| spec.node_name.as_deref())
-        .context("the pod has no node")
+    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).context("the pod has no node")
 }
 
 #[cfg(test)]
@@ -199,10 +178,7 @@ mod tests {
     fn a_line_of_mountinfo_is_understood_with_and_without_optional_fields() {
         let line = "36 35 0:40 /data /mnt ro,nosuid shared:1 master:2 - nfs4 10.99.0.21:/e rw,vers=4.2,hard";
         let mount = Mount::parse(line).unwrap();
-        assert_eq!(
-            (mount.id, mount.root.as_str(), mount.at.as_str()),
-            (36, "/data", "/mnt")
-        );
+        assert_eq!((mount.id, mount.root.as_str(), mount.at.as_str()), (36, "/data", "/mnt"));
         assert!(mount.is_read_only() && mount.has("vers=4.2") && !mount.has("vers=4"));
         assert!(Mount::parse("36 35 0:40 / /mnt rw - tmpfs tmpfs rw").is_some());
         assert!(Mount::parse("nonsense").is_none());

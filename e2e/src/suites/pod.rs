@@ -30,16 +30,15 @@ impl PodSpec {
             "containers": [container],
             "volumes": [],
             "terminationGracePeriodSeconds": 1,
+            // No network of its own: setting one up is half of what a pod's start costs here.
+            "hostNetwork": true,
+            "dnsPolicy": "Default",
             "automountServiceAccountToken": false,
             "restartPolicy": "Never",
             // A short visit to NotReady must not evict what a case watches.
             "tolerations": [{ "operator": "Exists" }],
         });
-        PodSpec {
-            name: name.to_owned(),
-            metadata: json!({ "name": name }),
-            spec,
-        }
+        PodSpec { name: name.to_owned(), metadata: json!({ "name": name }), spec }
     }
 
     /// Its name.
@@ -69,7 +68,7 @@ impl PodSpec {
     }
 
     /// All containers run as this user and group.
-    pub fn as_user(self, uid: u32) -> PodSpec {
+    pub fn with_user(self, uid: u32) -> PodSpec {
         self.with("securityContext", json!({ "runAsUser": uid, "runAsGroup": uid }))
     }
 
@@ -91,8 +90,7 @@ impl PodSpec {
 
     /// Mounts a claim, with further fields of the volumeMount.
     pub fn claim_with(self, claim: &str, at: &str, mount: Value) -> PodSpec {
-        self.volume(claim, json!({ "persistentVolumeClaim": { "claimName": claim } }))
-            .mount(claim, at, mount)
+        self.volume(claim, json!({ "persistentVolumeClaim": { "claimName": claim } })).mount(claim, at, mount)
     }
 
     /// Mounts an inline volume: the folder `from` of a FileSystem, or its root if empty.
@@ -109,8 +107,7 @@ impl PodSpec {
         let name = format!("inline{}", at.replace('/', "-"));
         let source =
             json!({ "driver": "csi.workspacefs.io", "readOnly": read_only, "volumeAttributes": attributes });
-        self.volume(&name, json!({ "csi": source }))
-            .mount(&name, at, json!({}))
+        self.volume(&name, json!({ "csi": source })).mount(&name, at, json!({}))
     }
 
     /// Adds a volume unless one of that name is there.
@@ -148,17 +145,9 @@ mod tests {
 
     #[test]
     fn one_claim_mounted_twice_is_one_volume() {
-        let pod = PodSpec::new("p")
-            .claim("data", "/a")
-            .sub_path("data", "x", "/b")
-            .inline("data", "", "/c");
+        let pod = PodSpec::new("p").claim("data", "/a").sub_path("data", "x", "/b").inline("data", "", "/c");
         let spec = pod.build().unwrap().spec.unwrap();
-        let names: Vec<_> = spec
-            .volumes
-            .unwrap()
-            .into_iter()
-            .map(|volume| volume.name)
-            .collect();
+        let names: Vec<_> = spec.volumes.unwrap().into_iter().map(|volume| volume.name).collect();
         assert_eq!(names, ["data", "inline-c"]);
         assert_eq!(spec.containers[0].volume_mounts.as_ref().unwrap().len(), 3);
     }

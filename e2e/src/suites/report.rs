@@ -42,9 +42,7 @@ impl Finished {
             println!("                  {note}");
         }
         let Err(error) = &self.outcome else { return };
-        for line in format!("{error:#}")
-            .lines()
-            .chain(self.surroundings.iter().flat_map(|text| text.lines()))
+        for line in format!("{error:#}").lines().chain(self.surroundings.iter().flat_map(|text| text.lines()))
         {
             println!("    {line}");
         }
@@ -81,20 +79,10 @@ async fn pods(context: &Context) -> Result<Vec<String>> {
     let list = context.pods().list(&ListParams::default()).await?;
     let line = |pod: Pod| {
         let status = pod.status.unwrap_or_default();
-        let node = pod
-            .spec
-            .and_then(|spec| spec.node_name)
-            .unwrap_or_else(|| "no node".into());
-        let going = if pod.metadata.deletion_timestamp.is_some() {
-            ", being deleted"
-        } else {
-            ""
-        };
+        let node = pod.spec.and_then(|spec| spec.node_name).unwrap_or_else(|| "no node".into());
+        let going = if pod.metadata.deletion_timestamp.is_some() { ", being deleted" } else { "" };
         let name = pod.metadata.name.unwrap_or_default();
-        format!(
-            "pod {name}: {} on {node}{going}",
-            status.phase.unwrap_or_default()
-        )
+        format!("pod {name}: {} on {node}{going}", status.phase.unwrap_or_default())
     };
     Ok(list.into_iter().map(line).collect())
 }
@@ -110,10 +98,7 @@ async fn events(context: &Context) -> Result<Vec<String>> {
             continue;
         }
         let (kind, name) = (about.kind.unwrap_or_default(), about.name.unwrap_or_default());
-        lines.push(format!(
-            "Event {kind} {name}: {reason}: {}",
-            event.message.unwrap_or_default()
-        ));
+        lines.push(format!("Event {kind} {name}: {reason}: {}", event.message.unwrap_or_default()));
     }
     Ok(lines.split_off(lines.len().saturating_sub(EVENTS_MAX)))
 }
@@ -139,10 +124,7 @@ async fn logs(context: &Context, since: Duration) -> Result<Vec<String>> {
 
 /// Why a namespace does not go away, in the API server's words.
 pub fn remains(namespace: &Namespace) -> String {
-    let conditions = namespace
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
+    let conditions = namespace.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let texts: Vec<_> = conditions
         .filter(|condition| condition.status == "True")
         .filter_map(|condition| condition.message.clone())

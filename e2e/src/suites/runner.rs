@@ -61,12 +61,7 @@ pub fn run(cluster: &Cluster, suite: Suite, options: &Options) -> Result<Summary
                 let client = client(&cluster.kubeconfig("admin")).await?;
                 remove_leftovers(&client, suite.name).await?;
                 (suite.prepare)(cluster).context("preparing the machines")?;
-                let runner = Runner {
-                    cluster,
-                    client,
-                    suite: suite.name,
-                    keep: options.keep,
-                };
+                let runner = Runner { cluster, client, suite: suite.name, keep: options.keep };
                 let cases = suite.cases.into_iter().filter(chosen).collect();
                 let summary = runner.run_all(cases, options.parallel.max(1)).await;
                 (suite.tidy_up)(cluster).context("tidying up the machines")?;
@@ -76,9 +71,7 @@ pub fn run(cluster: &Cluster, suite: Suite, options: &Options) -> Result<Summary
             runtime.shutdown_background();
             summary
         });
-        worker
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -127,10 +120,7 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     async fn run_all(&self, cases: Vec<Case>, parallel: usize) -> Result<Summary> {
-        let mut summary = Summary {
-            passed: 0,
-            failed: Vec::new(),
-        };
+        let mut summary = Summary { passed: 0, failed: Vec::new() };
         let mut under_way = JoinSet::new();
         let permits = Arc::new(Semaphore::new(parallel));
         for case in cases {
@@ -198,13 +188,7 @@ impl Job {
                 outcome = removed;
             }
         }
-        let finished = Finished {
-            name: self.case.name,
-            took,
-            outcome,
-            notes: context.notes(),
-            surroundings,
-        };
+        let finished = Finished { name: self.case.name, took, outcome, notes: context.notes(), surroundings };
         finished.print();
         finished
     }
@@ -214,8 +198,7 @@ impl Job {
             "metadata": { "name": context.namespace(), "labels": { LABEL: self.suite } },
         });
         let api: Api<Namespace> = Api::all(self.client.clone());
-        api.create(&PostParams::default(), &serde_json::from_value(namespace)?)
-            .await?;
+        api.create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
         // A task of its own, whose panic is the case's failure and not the runner's end.
         let mut task = JoinSet::new();
         task.spawn(self.case.start(context.clone()));

@@ -17,9 +17,7 @@ where
     let started = Instant::now();
     loop {
         // A look that hangs must not outlive the limit.
-        let left = limit
-            .saturating_sub(started.elapsed())
-            .max(Duration::from_secs(5));
+        let left = limit.saturating_sub(started.elapsed()).max(Duration::from_secs(5));
         let error = match tokio::time::timeout(left, probe()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => error,
@@ -56,11 +54,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_names_the_wish_and_the_last_reason() {
-        let error = until("rain", Duration::ZERO, || async {
-            Err::<(), _>(anyhow!("blue sky"))
-        })
-        .await
-        .unwrap_err();
+        let error =
+            until("rain", Duration::ZERO, || async { Err::<(), _>(anyhow!("blue sky")) }).await.unwrap_err();
         let text = format!("{error:#}");
         assert!(text.contains("rain") && text.contains("blue sky"), "{text}");
     }

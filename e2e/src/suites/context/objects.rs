@@ -15,13 +15,13 @@ use crate::suites::pod::PodSpec;
 use crate::suites::wait::{seconds, until};
 
 /// Time for the operator.
-const READY_TIME_MAX: Duration = seconds(60);
+const READY_TIME_MAX: Duration = seconds(90);
 
-/// Time for a pod whose volumes are well.
-const START_TIME_MAX: Duration = seconds(90);
+/// Time for a pod whose volumes are well. No rule: two cores carry the whole cluster.
+const START_TIME_MAX: Duration = seconds(180);
 
 /// Time for a pod to go when nothing holds it up.
-const STOP_TIME_MAX: Duration = seconds(90);
+const STOP_TIME_MAX: Duration = seconds(120);
 
 impl Context {
     /// The namespace's pods.
@@ -63,16 +63,12 @@ impl Context {
             "spec": spec,
         });
         let object: FileSystem = serde_json::from_value(object)?;
-        Ok(self
-            .file_systems()
-            .create(&PostParams::default(), &object)
-            .await?)
+        Ok(self.file_systems().create(&PostParams::default(), &object).await?)
     }
 
     /// Makes a FileSystem on the shared export, in the case's folder of the same name, and waits until it is ready.
     pub async fn file_system(&self, name: &str) -> Result<FileSystem> {
-        self.file_system_with(name, json!({ "backend": self.shared(name) }))
-            .await
+        self.file_system_with(name, json!({ "backend": self.shared(name) })).await
     }
 
     /// Makes a FileSystem and waits until it is ready and its claim bound.
@@ -129,20 +125,33 @@ impl Context {
         for pod in &pods {
             self.create(pod).await?;
         }
-        let running = try_join_all(pods.iter().map(|pod| self.running(pod.name(), START_TIME_MAX))).await?;
-        running
-            .try_into()
-            .map_err(|_| anyhow::anyhow!("as many pods as were asked for"))
+        let running = try_join_all(pods.iter().map(|pod| self.running(pod.name()))).await?;
+        running.try_into().map_err(|_| anyhow::anyhow!("as many pods as were asked for"))
     }
 
     /// Waits until a pod is Ready.
-    pub async fn running(&self, pod: &str, limit: Duration) -> Result<Pod> {
+    pub async fn running(&self, pod: &str) -> Result<Pod> {
         let look = || async {
             let object = self.pods().get(pod).await?;
             ensure!(is_ready(&object), "it is {}", phase(&object));
             Ok(object)
         };
-        until(&format!("pod {pod} runs"), limit, look).await
+        until(&format!("pod {pod} runs"), START_TIME_MAX, look).await
+    }
+
+    /// Waits until a pod is Ready, or an Event says that it cannot start; gives whether it is Ready.
+    pub async fn runs(&self, pod: &str) -> Result<bool> {
+        let look = || async {
+            let events = self.events(pod).await?;
+            let failed = |event: &String| event.starts_with("Failed:") || event.starts_with("FailedMount:");
+            if events.iter().any(failed) {
+                return Ok(false);
+            }
+            let object = self.pods().get(pod).await?;
+            ensure!(is_ready(&object), "it is {}", phase(&object));
+            Ok(true)
+        };
+        until(&format!("pod {pod} runs or fails"), START_TIME_MAX, look).await
     }
 
     /// Waits until a pod has done its work; it must have succeeded.
@@ -200,11 +209,7 @@ impl Context {
         let of_object = ListParams::default().fields(&format!("involvedObject.name={object}"));
         let list = events.list(&of_object).await?;
         let line = |event: Event| {
-            format!(
-                "{}: {}",
-                event.reason.unwrap_or_default(),
-                event.message.unwrap_or_default()
-            )
+            format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default())
         };
         Ok(list.into_iter().map(line).collect())
     }
@@ -212,18 +217,10 @@ impl Context {
 
 /// Whether all containers of a pod are Ready.
 pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    conditions
-        .into_iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn phase(pod: &Pod) -> String {
-    pod.status
-        .as_ref()
-        .and_then(|status| status.phase.clone())
-        .unwrap_or_else(|| "without a phase".into())
+    pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_else(|| "without a phase".into())
 }

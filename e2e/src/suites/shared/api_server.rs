@@ -20,14 +20,8 @@ async fn while_the_api_server_hangs_pods_go_on_and_containers_restart(context: C
     make_room(&context, "data").await?;
     context.file_system("data").await?;
     let starts = "echo started >> /data/starts; trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done";
-    let restarting = PodSpec::new("restarting")
-        .on("n1")
-        .restarting()
-        .claim("data", "/data")
-        .runs(starts);
-    let [_, restarting] = context
-        .start([writer("writer", "data").on("n1"), restarting])
-        .await?;
+    let restarting = PodSpec::new("restarting").on("n1").restarting().claim("data", "/data").runs(starts);
+    let [_, restarting] = context.start([writer("writer", "data").on("n1"), restarting]).await?;
     let count = async || -> Result<usize> { Ok(context.on_server("cat data/starts").await?.lines().count()) };
     ensure!(count().await? == 1, "the container did not start once");
 
@@ -45,21 +39,12 @@ async fn while_the_api_server_hangs_pods_go_on_and_containers_restart(context: C
     // The operators lost their lease meanwhile; the driver never needed the API server.
     context.beats_again("writer", seconds(60)).await?;
     let story = context.story("writer").await?;
-    ensure!(
-        story.longest_stop < seconds(10),
-        "the writer stood still for {:?}",
-        story.longest_stop
-    );
+    ensure!(story.longest_stop < seconds(10), "the writer stood still for {:?}", story.longest_stop);
     context.file_system("later").await?;
     context
-        .start([PodSpec::new("later")
-            .on("n1")
-            .claim("later", "/data")
-            .inline("data", "", "/more")])
+        .start([PodSpec::new("later").on("n1").claim("later", "/data").inline("data", "", "/more")])
         .await?;
-    context
-        .exec("later", "echo x > /data/x && cat /more/starts")
-        .await?;
+    context.exec("later", "echo x > /data/x && cat /more/starts").await?;
     for pod in ["writer", "restarting", "later"] {
         context.stop(pod).await?;
     }

@@ -54,22 +54,14 @@ async fn a_rollout_of_the_driver_changes_nothing_for_running_pods(context: Conte
     let now = format!("{:?}", std::time::SystemTime::now());
     let annotation = json!({ "metadata": { "annotations": { "workspacefs.io/restarted": now } } });
     let patch = json!({ "spec": { "template": annotation } });
-    let patched = sets
-        .patch("workspacefs-node", &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
+    let patched = sets.patch("workspacefs-node", &PatchParams::default(), &Patch::Merge(patch)).await?;
     let generation = patched.metadata.generation;
     let look = || async {
         let status = sets.get("workspacefs-node").await?.status.context("no status")?;
         ensure!(status.observed_generation >= generation, "not yet seen");
-        let (wanted, new) = (
-            status.desired_number_scheduled,
-            status.updated_number_scheduled.unwrap_or(0),
-        );
+        let (wanted, new) = (status.desired_number_scheduled, status.updated_number_scheduled.unwrap_or(0));
         let ready = status.number_available.unwrap_or(0);
-        ensure!(
-            new == wanted && ready == wanted,
-            "{new} of {wanted} are new, {ready} are available"
-        );
+        ensure!(new == wanted && ready == wanted, "{new} of {wanted} are new, {ready} are available");
         Ok(())
     };
     until("the rollout is done", seconds(150), look).await?;
@@ -79,19 +71,14 @@ async fn a_rollout_of_the_driver_changes_nothing_for_running_pods(context: Conte
 async fn a_driver_killed_in_the_middle_of_publishing_finishes_later_and_doubles_nothing(
     context: Context,
 ) -> Result<()> {
-    context
-        .on_server("mkdir -p data/sub && chmod -R 0777 data")
-        .await?;
+    context.on_server("mkdir -p data/sub && chmod -R 0777 data").await?;
     context.file_system("data").await?;
     let mut names = Vec::new();
     for round in 0..3 {
         let driver = context.driver("n1").await?;
         for number in 0..2 {
             let name = format!("pod-{round}-{number}");
-            let pod = PodSpec::new(&name)
-                .on("n1")
-                .claim("data", "/claim")
-                .inline("data", "/sub", "/inline");
+            let pod = PodSpec::new(&name).on("n1").claim("data", "/claim").inline("data", "/sub", "/inline");
             context.create(&pod).await?;
             names.push(name);
         }
@@ -100,15 +87,10 @@ async fn a_driver_killed_in_the_middle_of_publishing_finishes_later_and_doubles_
         replace(&context, &driver).await?;
     }
     for name in &names {
-        let pod = context.running(name, seconds(120)).await?;
+        let pod = context.running(name).await?;
         let mounts = context.mounts_of(&pod).await?;
-        ensure!(
-            mounts.len() == 2,
-            "{name} has two volumes and the mounts {mounts:#?}"
-        );
-        context
-            .exec(name, "echo x > /claim/x && echo y > /inline/y")
-            .await?;
+        ensure!(mounts.len() == 2, "{name} has two volumes and the mounts {mounts:#?}");
+        context.exec(name, "echo x > /claim/x && echo y > /inline/y").await?;
     }
     for name in &names {
         context.delete(name).await?;
@@ -134,10 +116,7 @@ impl Running {
         let [pod] = context.start([writer(WRITER, "data").on("n1")]).await?;
         context.beats_again(WRITER, seconds(30)).await?;
         let mounts = context.mounts_of(&pod).await?;
-        ensure!(
-            mounts.len() >= 2,
-            "a claim and an inline volume, and the mounts {mounts:?}"
-        );
+        ensure!(mounts.len() >= 2, "a claim and an inline volume, and the mounts {mounts:?}");
         Ok(Running { pod, mounts })
     }
 
@@ -145,11 +124,7 @@ impl Running {
     async fn unchanged(self, context: &Context) -> Result<()> {
         context.beats_again(WRITER, seconds(20)).await?;
         let now = context.mounts_of(&self.pod).await?;
-        ensure!(
-            now == self.mounts,
-            "the mounts changed from\n{:#?}\nto\n{now:#?}",
-            self.mounts
-        );
+        ensure!(now == self.mounts, "the mounts changed from\n{:#?}\nto\n{now:#?}", self.mounts);
         let story = context.story(WRITER).await?;
         ensure!(
             story.longest_stop < STOP_MAX,
@@ -163,23 +138,13 @@ impl Running {
         ));
 
         let new =
-            PodSpec::new("new")
-                .on("n1")
-                .claim("data", "/claim")
-                .inline("data", "/by-inline", "/inline");
+            PodSpec::new("new").on("n1").claim("data", "/claim").inline("data", "/by-inline", "/inline");
         context.start([new]).await?;
-        context
-            .exec(
-                "new",
-                "cat /claim/beats /inline/beats > /dev/null && echo x > /claim/x",
-            )
-            .await?;
+        context.exec("new", "cat /claim/beats /inline/beats > /dev/null && echo x > /claim/x").await?;
         context.stop(WRITER).await?;
         let left = context.mounts_of(&self.pod).await?;
         ensure!(left.is_empty(), "mounts from before are left: {left:#?}");
-        context
-            .exec("new", "echo y > /claim/y && cat /inline/beats > /dev/null")
-            .await?;
+        context.exec("new", "echo y > /claim/y && cat /inline/beats > /dev/null").await?;
         context.stop("new").await?;
         context.traceless("n1").await
     }
@@ -192,20 +157,14 @@ fn container(pod: &Pod) -> Result<String> {
         .as_ref()
         .and_then(|status| status.container_statuses.as_ref()?.first())
         .context("no container")?;
-    let id = status
-        .container_id
-        .as_deref()
-        .context("the container has no id")?;
+    let id = status.container_id.as_deref().context("the container has no id")?;
     Ok(id.trim_start_matches("containerd://").to_owned())
 }
 
 /// Ends a container's first process with SIGKILL, and so all of its processes.
 pub async fn kill(context: &Context, pod: &Pod) -> Result<()> {
     let node = crate::suites::node::node_of(pod)?;
-    let line = format!(
-        "ctr --namespace k8s.io tasks kill --signal SIGKILL {}",
-        container(pod)?
-    );
+    let line = format!("ctr --namespace k8s.io tasks kill --signal SIGKILL {}", container(pod)?);
     context.on(node, &line).await.map(drop)
 }
 
@@ -237,10 +196,7 @@ async fn replace(context: &Context, before: &Pod) -> Result<()> {
     context.product().delete(name, &DeleteParams::default()).await?;
     let look = || async {
         let now = context.driver("n1").await?;
-        ensure!(
-            now.metadata.uid != before.metadata.uid,
-            "it is still the deleted pod"
-        );
+        ensure!(now.metadata.uid != before.metadata.uid, "it is still the deleted pod");
         Ok(())
     };
     until("another driver's pod runs", seconds(120), look).await

@@ -31,59 +31,33 @@ async fn endpoint_dev_pod_and_job_share_one_file_system_across_nodes(context: Co
     }
     context.usable("datasets").await?;
     context.usable("default").await?;
-    context.running("devpod-0", seconds(120)).await?;
+    context.running("devpod-0").await?;
     let endpoints = endpoints(&context).await?;
     let nodes = [node_of(&endpoints[0])?, node_of(&endpoints[1])?];
     ensure!(nodes[0] != nodes[1], "both replicas run on {}", nodes[0]);
 
     // Each replica reads what the other wrote on the other node.
-    let names = endpoints
-        .iter()
-        .filter_map(|pod| pod.metadata.name.clone())
-        .collect::<Vec<_>>();
-    for (reader, (writer, node)) in [
-        (&names[0], (&names[1], nodes[1])),
-        (&names[1], (&names[0], nodes[0])),
-    ] {
-        let read = context
-            .exec(reader, &format!("cat /site/served-by-{writer}"))
-            .await?;
-        ensure!(
-            read == node,
-            "{reader} reads {read:?} where {writer} wrote {node:?}"
-        );
+    let names = endpoints.iter().filter_map(|pod| pod.metadata.name.clone()).collect::<Vec<_>>();
+    for (reader, (writer, node)) in [(&names[0], (&names[1], nodes[1])), (&names[1], (&names[0], nodes[0]))] {
+        let read = context.exec(reader, &format!("cat /site/served-by-{writer}")).await?;
+        ensure!(read == node, "{reader} reads {read:?} where {writer} wrote {node:?}");
     }
 
     // The Dev Pod sees the Endpoint through its Service and leaves a file in the second file system.
     let service: Api<Service> = Api::namespaced(context.client(), context.namespace());
-    let address = service
-        .get("endpoint")
-        .await?
-        .spec
-        .and_then(|spec| spec.cluster_ip)
-        .context("no cluster IP")?;
-    let page = context
-        .exec("devpod-0", &format!("wget -qO- http://{address}/index.html"))
-        .await?;
+    let address =
+        service.get("endpoint").await?.spec.and_then(|spec| spec.cluster_ip).context("no cluster IP")?;
+    let page = context.exec("devpod-0", &format!("wget -qO- http://{address}/index.html")).await?;
     ensure!(page == "hello from workspacefs", "the Endpoint serves {page:?}");
-    context
-        .exec("devpod-0", "test -s started && echo noted > /data/from-devpod")
-        .await?;
+    context.exec("devpod-0", "test -s started && echo noted > /data/from-devpod").await?;
     let seen = context.exec(&names[0], "cat /site/datasets/from-devpod").await?;
     ensure!(seen == "noted", "the Endpoint sees {seen:?}");
 
     // The Job read the Endpoint's page by an inline volume and left its hash for everybody.
     let report = job_log(&context, "report").await?;
-    let expected = context
-        .exec(
-            "devpod-0",
-            &format!("wget -qO- http://{address}/index.html | sha256sum"),
-        )
-        .await?;
-    ensure!(
-        report.trim() == expected,
-        "the Job reports {report:?}, the page's hash is {expected:?}"
-    );
+    let expected =
+        context.exec("devpod-0", &format!("wget -qO- http://{address}/index.html | sha256sum")).await?;
+    ensure!(report.trim() == expected, "the Job reports {report:?}, the page's hash is {expected:?}");
     let kept = context.exec("devpod-0", "cat /data/report").await?;
     ensure!(kept == expected, "the Dev Pod reads {kept:?} in the Job's report");
     Ok(())
@@ -92,26 +66,12 @@ async fn endpoint_dev_pod_and_job_share_one_file_system_across_nodes(context: Co
 async fn the_dedicated_example_runs_in_its_node_group(context: Context) -> Result<()> {
     context.apply(DEDICATED).await?;
     let file_system = context.usable("scratch").await?;
-    ensure!(
-        file_system.spec.node_group.as_deref() == Some(NODE_GROUP),
-        "the example's group is another one"
-    );
+    ensure!(file_system.spec.node_group.as_deref() == Some(NODE_GROUP), "the example's group is another one");
     let log = job_log(&context, "train").await?;
-    ensure!(
-        log.trim() == "trained on n1",
-        "n1 alone is in the group, the Job says {log:?}"
-    );
+    ensure!(log.trim() == "trained on n1", "n1 alone is in the group, the Job says {log:?}");
     let volume = format!("wsfs-{}", file_system.metadata.uid.context("no uid")?);
-    let affinity = context
-        .volumes()
-        .get(&volume)
-        .await?
-        .spec
-        .and_then(|spec| spec.node_affinity);
-    ensure!(
-        affinity.is_some(),
-        "the PersistentVolume has no node affinity: it was luck"
-    );
+    let affinity = context.volumes().get(&volume).await?.spec.and_then(|spec| spec.node_affinity);
+    ensure!(affinity.is_some(), "the PersistentVolume has no node affinity: it was luck");
     Ok(())
 }
 
@@ -127,7 +87,7 @@ async fn endpoints(context: &Context) -> Result<[Pod; 2]> {
     let mut ready = Vec::new();
     for pod in list {
         let name = pod.metadata.name.context("a pod without a name")?;
-        ready.push(context.running(&name, seconds(120)).await?);
+        ready.push(context.running(&name).await?);
     }
     ready.try_into().map_err(|_| anyhow::anyhow!("two replicas"))
 }
@@ -137,15 +97,8 @@ async fn job_log(context: &Context, job: &str) -> Result<String> {
     let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
     let look = || async {
         let pods = context.pods().list(&of_job).await?;
-        let done = |pod: &Pod| {
-            pod.status
-                .as_ref()
-                .is_some_and(|s| s.phase.as_deref() == Some("Succeeded"))
-        };
-        let pod = pods
-            .into_iter()
-            .find(done)
-            .context("none of its pods has succeeded")?;
+        let done = |pod: &Pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Succeeded"));
+        let pod = pods.into_iter().find(done).context("none of its pods has succeeded")?;
         pod.metadata.name.context("a pod without a name")
     };
     let pod = until(&format!("Job {job} succeeds"), seconds(150), look).await?;

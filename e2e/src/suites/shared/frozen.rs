@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
+use tonic::Code;
 use workspacefs_csi_proto::csi::v1::volume_capability::{
     AccessMode, AccessType, MountVolume, access_mode::Mode,
 };
@@ -20,10 +21,16 @@ use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::node::Csi;
 use crate::suites::pod::PodSpec;
-use crate::suites::wait::seconds;
+use crate::suites::wait::{seconds, until};
 
 /// The driver's own deadline is 20 s; what a busy test machine adds.
 const PUBLISH_TIME_MAX: Duration = seconds(25);
+
+/// What another server's volume may take meanwhile: no wait of the hanging one's is in it.
+const OTHER_PUBLISH_TIME_MAX: Duration = seconds(10);
+
+/// The uid of no pod: kubelet does not look after what is published there.
+const NOBODY: &str = "00000000-0000-0000-0000-0000000000e2";
 
 /// Statistics never wait for a server.
 const STATS_TIME_MAX: Duration = seconds(1);
@@ -47,107 +54,73 @@ async fn while_a_server_hangs_other_volumes_mount_and_every_call_ends(context: C
     context.file_system_with("fresh", fresh).await?;
     let second =
         json!({ "server": SECOND_SERVER, "export": SECOND_EXPORT, "folder": context.folder("alive") });
-    context
-        .file_system_with("alive", json!({ "backend": { "nfs": second } }))
-        .await?;
+    context.file_system_with("alive", json!({ "backend": { "nfs": second } })).await?;
     let [pod] = context.start([writer("writer", "data").on("n1")]).await?;
     let restarts = restarts(&context.driver("n1").await?);
     let csi = context.csi("n1").await?;
-    let volume = Volume::of(&context, &pod, "data").await?;
-    volume
-        .stats(&csi, STATS_TIME_MAX)
-        .await?
-        .context("no statistics though the server is well")?;
+    let uid = pod.metadata.uid.as_deref().context("no uid")?;
+    let volume = Volume::of(&context, "data", uid).await?;
+    let other = Volume::of(&context, "alive", NOBODY).await?;
+    let known = || async { volume.stats(&csi, STATS_TIME_MAX).await?.context("no figures") };
+    until("there are statistics while the server is well", seconds(30), known).await?;
     context.beats_again("writer", seconds(30)).await?;
 
     let hang = context.freeze("nfs")?;
+    context.create(&PodSpec::new("stuck").on("n1").claim("fresh", "/data")).await?;
     context
-        .create(&PodSpec::new("stuck").on("n1").claim("fresh", "/data"))
+        .create(&PodSpec::new("lucky").on("n1").claim("alive", "/claim").inline("alive", "", "/inline"))
         .await?;
-    context
-        .create(
-            &PodSpec::new("lucky")
-                .on("n1")
-                .claim("alive", "/claim")
-                .inline("alive", "", "/inline"),
-        )
-        .await?;
-    let (lucky, published, stats, told) = tokio::join!(
-        context.running("lucky", seconds(40)),
-        volume.publish_again(&context, &csi),
+    let (lucky, published, other_published, stats, told) = tokio::join!(
+        context.running("lucky"),
+        volume.publish_again(&context, &csi, PUBLISH_TIME_MAX),
+        other.publish_again(&context, &csi, OTHER_PUBLISH_TIME_MAX),
         volume.keeps_answering(&csi, seconds(35)),
         context.event("stuck", &["FailedMount", "10.99.0.21"], seconds(30)),
     );
-    lucky.context("another server's volume")?;
-    published.context("NodePublishVolume of a share that is mounted")?;
+    lucky.context("a pod with another server's volumes")?;
+    let (code, took) = published.context("NodePublishVolume of the hanging share")?;
+    context
+        .note(format!("NodePublishVolume: {code:?} after {:.1} s on the hanging share", took.as_secs_f32()));
+    let (code, took) = other_published.context("NodePublishVolume of another server's share")?;
+    ensure!(code == Code::Ok, "NodePublishVolume of another server's share: {code:?}");
+    context.note(format!("NodePublishVolume: Ok after {:.1} s on the other one", took.as_secs_f32()));
     stats.context("NodeGetVolumeStats")?;
     let message = told.context("a share that was never mounted")?;
-    ensure!(
-        message.contains("did not answer") || message.contains("unreachable"),
-        "no cause in: {message}"
-    );
-    context
-        .exec("lucky", "echo x > /claim/x && cat /inline/x")
-        .await?;
-    context
-        .stop("lucky")
-        .await
-        .context("a pod of the other server is deleted")?;
+    ensure!(message.contains("did not answer") || message.contains("unreachable"), "no cause in: {message}");
+    context.exec("lucky", "echo x > /claim/x && cat /inline/x").await?;
+    other.unpublish_again(&csi).await?;
+    context.stop("lucky").await.context("a pod of the other server is deleted")?;
 
     hang.end().await?;
     context.beats_again("writer", seconds(90)).await?;
     let story = context.story("writer").await?;
-    ensure!(
-        story.longest_stop > seconds(20),
-        "the writer never stood still: the server was not frozen"
-    );
-    context
-        .running("stuck", seconds(150))
-        .await
-        .context("a pod that waited for the server")?;
+    ensure!(story.longest_stop > seconds(20), "the writer never stood still: the server was not frozen");
+    context.running("stuck").await.context("a pod that waited for the server")?;
     let after = self::restarts(&context.driver("n1").await?);
-    ensure!(
-        after == restarts,
-        "the driver was restarted: {restarts} restarts before, {after} after"
-    );
+    ensure!(after == restarts, "the driver was restarted: {restarts} restarts before, {after} after");
     volume.unpublish_again(&csi).await?;
     for name in ["writer", "stuck"] {
         context.stop(name).await?;
     }
-    context
-        .on(
-            "n2",
-            &format!("rm -rf {SECOND_EXPORT}/e2e/{}", context.namespace()),
-        )
-        .await?;
+    context.on("n2", &format!("rm -rf {SECOND_EXPORT}/e2e/{}", context.namespace())).await?;
     context.traceless("n1").await
 }
 
 async fn pods_of_a_hanging_server_are_deleted_and_nothing_is_stuck_afterwards(
     context: Context,
 ) -> Result<()> {
-    context
-        .on_server("mkdir -p data/sub && chmod -R 0777 data")
-        .await?;
+    context.on_server("mkdir -p data/sub && chmod -R 0777 data").await?;
     context.file_system("data").await?;
-    let busy =
-        "trap 'exit 0' TERM; while :; do echo x >> /data/$HOSTNAME; sync -d /data/$HOSTNAME; sleep 0.1; done";
+    let busy = |file: &str| {
+        let path = format!("/data/{file}");
+        format!("trap 'exit 0' TERM; while :; do echo x >> {path}; sync -d {path}; sleep 0.1; done")
+    };
     let pods = [
-        PodSpec::new("idle-inline")
-            .on("n1")
-            .inline("data", "/sub", "/data"),
+        PodSpec::new("idle-inline").on("n1").inline("data", "/sub", "/data"),
         PodSpec::new("idle-claim").on("n1").claim("data", "/data"),
-        PodSpec::new("busy-inline")
-            .on("n1")
-            .inline("data", "/sub", "/data")
-            .runs(busy),
-        PodSpec::new("busy-claim")
-            .on("n1")
-            .claim("data", "/data")
-            .runs(busy),
-        PodSpec::new("idle-sub-path")
-            .on("n1")
-            .sub_path("data", "sub", "/data"),
+        PodSpec::new("busy-inline").on("n1").inline("data", "/sub", "/data").runs(&busy("inline")),
+        PodSpec::new("busy-claim").on("n1").claim("data", "/data").runs(&busy("claim")),
+        PodSpec::new("idle-sub-path").on("n1").sub_path("data", "sub", "/data"),
     ];
     context.start(pods).await?;
     tokio::time::sleep(seconds(2)).await;
@@ -164,49 +137,31 @@ async fn pods_of_a_hanging_server_are_deleted_and_nothing_is_stuck_afterwards(
     for name in must {
         let left = DELETION_TIME_MAX.saturating_sub(deleted.elapsed());
         match context.gone(name, left).await {
-            Ok(()) => context.note(format!(
-                "{name}: gone within {:.0} s",
-                deleted.elapsed().as_secs_f32()
-            )),
+            Ok(()) => context.note(format!("{name}: gone within {:.0} s", deleted.elapsed().as_secs_f32())),
             Err(error) => late.push(format!("{error:#}")),
         }
     }
     // kubelet itself looks at a subPath before it unmounts it; we can only say what happens.
     let left = DELETION_TIME_MAX.saturating_sub(deleted.elapsed());
     context.note(match context.gone("idle-sub-path", left).await {
-        Ok(()) => format!(
-            "idle-sub-path: gone within {:.0} s",
-            deleted.elapsed().as_secs_f32()
-        ),
+        Ok(()) => format!("idle-sub-path: gone within {:.0} s", deleted.elapsed().as_secs_f32()),
         Err(_) => "idle-sub-path: stayed as long as the server hung (kubelet waits for it)".into(),
     });
     hang.end().await?;
     for name in must.into_iter().chain(["idle-sub-path"]) {
-        context
-            .gone(name, seconds(90))
-            .await
-            .context("after the server came back")?;
+        context.gone(name, seconds(90)).await.context("after the server came back")?;
     }
     ensure!(late.is_empty(), "while the server hung:\n{}", late.join("\n"));
     context.traceless("n1").await?;
     // The same file system works again at once.
     context
-        .start([PodSpec::new("after")
-            .on("n1")
-            .claim("data", "/data")
-            .inline("data", "/sub", "/sub")])
+        .start([PodSpec::new("after").on("n1").claim("data", "/data").inline("data", "/sub", "/sub")])
         .await?;
-    context
-        .exec("after", "cat /data/busy-claim > /dev/null && echo x > /sub/x")
-        .await
-        .map(drop)
+    context.exec("after", "cat /data/claim > /dev/null && echo x > /sub/x").await.map(drop)
 }
 
 fn restarts(pod: &Pod) -> i32 {
-    let statuses = pod
-        .status
-        .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten());
+    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
     statuses.map(|status| status.restart_count).sum()
 }
 
@@ -219,27 +174,16 @@ struct Volume {
 }
 
 impl Volume {
-    async fn of(context: &Context, pod: &Pod, claim: &str) -> Result<Volume> {
-        let name = context
-            .bound(claim)
-            .await?
-            .spec
-            .and_then(|spec| spec.volume_name)
-            .context("no volume")?;
-        let source = context
-            .volumes()
-            .get(&name)
-            .await?
-            .spec
-            .and_then(|spec| spec.csi)
-            .context("no CSI volume")?;
-        let uid = pod.metadata.uid.as_deref().context("no uid")?;
+    /// The volume of a claim, which the pod of that uid uses.
+    async fn of(context: &Context, claim: &str, uid: &str) -> Result<Volume> {
+        let name = context.bound(claim).await?.spec.and_then(|spec| spec.volume_name).context("no volume")?;
+        let source =
+            context.volumes().get(&name).await?.spec.and_then(|spec| spec.csi).context("no CSI volume")?;
         let path = |uid: &str| format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~csi/{name}/mount");
         Ok(Volume {
             id: source.volume_handle,
             path: path(uid),
-            // No pod's: kubelet does not know of it.
-            second_path: path("00000000-0000-0000-0000-0000000000e2"),
+            second_path: path(NOBODY),
             attributes: source.volume_attributes.unwrap_or_default().into_iter().collect(),
         })
     }
@@ -254,9 +198,7 @@ impl Volume {
         let mut client = csi.client.clone();
         let answer = tokio::time::timeout(limit, client.node_get_volume_stats(request)).await;
         let answer = answer.with_context(|| format!("no answer within {} s", limit.as_secs()))?;
-        Ok(answer
-            .ok()
-            .and_then(|answer| answer.into_inner().usage.first().map(|usage| usage.total)))
+        Ok(answer.ok().and_then(|answer| answer.into_inner().usage.first().map(|usage| usage.total)))
     }
 
     /// Asks for statistics all the time.
@@ -271,14 +213,12 @@ impl Volume {
         Ok(())
     }
 
-    /// Publishes the volume at a second place; what matters is that the call ends.
-    async fn publish_again(&self, context: &Context, csi: &Csi) -> Result<()> {
+    /// Publishes the volume at a second place, which must end within `limit`; gives the code, in gRPC's words, and the time.
+    async fn publish_again(&self, context: &Context, csi: &Csi, limit: Duration) -> Result<(Code, Duration)> {
         let parent = self.second_path.trim_end_matches("/mount");
         context.on("n1", &format!("mkdir -p {parent}")).await?;
         let capability = VolumeCapability {
-            access_mode: Some(AccessMode {
-                mode: Mode::MultiNodeMultiWriter.into(),
-            }),
+            access_mode: Some(AccessMode { mode: Mode::MultiNodeMultiWriter.into() }),
             access_type: Some(AccessType::Mount(MountVolume::default())),
         };
         let request = NodePublishVolumeRequest {
@@ -290,22 +230,15 @@ impl Volume {
         };
         let mut client = csi.client.clone();
         let started = Instant::now();
-        let answer = tokio::time::timeout(PUBLISH_TIME_MAX, client.node_publish_volume(request)).await;
-        let answer = answer.with_context(|| format!("no answer within {} s", PUBLISH_TIME_MAX.as_secs()))?;
-        let word = answer.map_or_else(|status| format!("{:?}", status.code()), |_| "Ok".into());
-        context.note(format!(
-            "NodePublishVolume on the frozen share: {word} after {:.1} s",
-            started.elapsed().as_secs_f32()
-        ));
-        Ok(())
+        let answer = tokio::time::timeout(limit, client.node_publish_volume(request)).await;
+        let answer = answer.with_context(|| format!("no answer within {} s", limit.as_secs()))?;
+        Ok((answer.map_or_else(|status| status.code(), |_| Code::Ok), started.elapsed()))
     }
 
     /// Undoes it.
     async fn unpublish_again(&self, csi: &Csi) -> Result<()> {
-        let request = NodeUnpublishVolumeRequest {
-            volume_id: self.id.clone(),
-            target_path: self.second_path.clone(),
-        };
+        let request =
+            NodeUnpublishVolumeRequest { volume_id: self.id.clone(), target_path: self.second_path.clone() };
         csi.client.clone().node_unpublish_volume(request).await?;
         Ok(())
     }

@@ -28,9 +28,7 @@ pub fn cases() -> Vec<Case> {
 async fn no_secret_reaches_logs_events_or_figures(context: Context) -> Result<()> {
     let secrets: Api<Secret> = Api::namespaced(context.client(), context.namespace());
     let secret = json!({ "metadata": { "name": "canary" }, "stringData": { "password": CANARY } });
-    secrets
-        .create(&PostParams::default(), &serde_json::from_value(secret)?)
-        .await?;
+    secrets.create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
     context.file_system("data").await?;
     let volume = |attributes| {
         json!({ "csi": {
@@ -42,31 +40,19 @@ async fn no_secret_reaches_logs_events_or_figures(context: Context) -> Result<()
     // One that works and one that fails: errors tell more than successes.
     let good = volume(json!({ "fileSystem": "data" }));
     let bad = volume(json!({ "fileSystem": "data", "mountFrom": "/missing" }));
-    let pod = |name: &str, source| {
-        PodSpec::new(name)
-            .on("n1")
-            .volume("v", source)
-            .mount("v", "/data", json!({}))
-    };
+    let pod =
+        |name: &str, source| PodSpec::new(name).on("n1").volume("v", source).mount("v", "/data", json!({}));
     context.create(&pod("bad", bad)).await?;
     context.start([pod("good", good)]).await?;
-    context
-        .event("bad", &["NotFound", "missing"], seconds(30))
-        .await?;
+    context.event("bad", &["NotFound", "missing"], seconds(30)).await?;
     logs_are_clean(&context).await?;
     let events: Api<Event> = Api::all(context.client());
-    let told = events
-        .list(&ListParams::default())
-        .await?
-        .into_iter()
-        .filter_map(|event| event.message);
+    let told = events.list(&ListParams::default()).await?.into_iter().filter_map(|event| event.message);
     let told: Vec<String> = told.filter(|message| message.contains(CANARY)).collect();
     ensure!(told.is_empty(), "the secret stands in Events: {told:?}");
     let figures = figures(&context, "n1").await?;
     ensure!(!figures.contains(CANARY), "the secret stands in the metrics");
-    let recorded = context
-        .on("n1", &format!("grep -rlF {CANARY} /run/workspacefs || true"))
-        .await?;
+    let recorded = context.on("n1", &format!("grep -rlF {CANARY} /run/workspacefs || true")).await?;
     ensure!(recorded.is_empty(), "the secret stands in the records {recorded}");
     Ok(())
 }
@@ -83,10 +69,7 @@ pub async fn logs_are_clean(context: &Context) -> Result<()> {
              grep -rFf /run/e2e-words workspacefs-system_* | cut -c1-400; rm -f /run/e2e-words"
         );
         let found = context.on(node, &line).await?;
-        ensure!(
-            found.is_empty(),
-            "on {node} a log holds what it must not:\n{found}"
-        );
+        ensure!(found.is_empty(), "on {node} a log holds what it must not:\n{found}");
     }
     Ok(())
 }
@@ -98,10 +81,7 @@ async fn figures_are_served_and_name_no_object(context: Context) -> Result<()> {
             figures.lines().any(|line| line.starts_with("workspacefs_")),
             "no figure of ours on {node}:\n{figures}"
         );
-        ensure!(
-            figures.contains("NodePublishVolume"),
-            "no figure of the calls on {node}:\n{figures}"
-        );
+        ensure!(figures.contains("NodePublishVolume"), "no figure of the calls on {node}:\n{figures}");
         ensure!(
             !figures.contains("e2e-"),
             "a namespace or pod stands in the figures of {node}: they grow without end"
@@ -111,9 +91,7 @@ async fn figures_are_served_and_name_no_object(context: Context) -> Result<()> {
 }
 
 async fn figures(context: &Context, node: &str) -> Result<String> {
-    context
-        .on(node, "busybox wget -qO- http://127.0.0.1:9809/metrics")
-        .await
+    context.on(node, "busybox wget -qO- http://127.0.0.1:9809/metrics").await
 }
 
 async fn nothing_is_left_when_no_pod_uses_a_volume(context: Context) -> Result<()> {
@@ -123,30 +101,16 @@ async fn nothing_is_left_when_no_pod_uses_a_volume(context: Context) -> Result<(
     let look = || async {
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=workspacefs");
         let volumes = context.volumes().list(&ours).await?;
-        let of_cases = volumes
-            .into_iter()
-            .filter_map(|volume| volume.spec?.claim_ref?.namespace);
-        let of_cases: Vec<String> = of_cases
-            .filter(|namespace| namespace.starts_with("e2e-"))
-            .collect();
+        let of_cases = volumes.into_iter().filter_map(|volume| volume.spec?.claim_ref?.namespace);
+        let of_cases: Vec<String> = of_cases.filter(|namespace| namespace.starts_with("e2e-")).collect();
         ensure!(of_cases.is_empty(), "PersistentVolumes of {of_cases:?}");
         Ok(())
     };
-    until(
-        "no PersistentVolume of a removed namespace is left",
-        seconds(60),
-        look,
-    )
-    .await?;
+    until("no PersistentVolume of a removed namespace is left", seconds(60), look).await?;
     // Whatever the driver started on the nodes is the driver's own process again.
     for node in NODES {
-        let waiting = context
-            .on(node, "ps ax -o stat=,args= | grep '^D.*[c]si-driver' || true")
-            .await?;
-        ensure!(
-            waiting.is_empty(),
-            "a process of the driver on {node} waits for ever: {waiting}"
-        );
+        let waiting = context.on(node, "ps ax -o stat=,args= | grep '^D.*[c]si-driver' || true").await?;
+        ensure!(waiting.is_empty(), "a process of the driver on {node} waits for ever: {waiting}");
     }
     logs_are_clean(&context).await
 }

@@ -50,21 +50,13 @@ fn table() -> [(&'static str, Value, &'static [&'static str]); 10] {
             from("/file"),
             &["FailedPrecondition", "file", "is not a directory"],
         ),
-        (
-            "a_link_that_leads_out_is_not_followed",
-            from("/out"),
-            &["FailedMount", "out", "leads out"],
-        ),
+        ("a_link_that_leads_out_is_not_followed", from("/out"), &["FailedMount", "out", "leads out"]),
         (
             "an_absolute_link_is_not_followed_out",
             from("/absolute"),
             &["FailedMount", "absolute", "leads out"],
         ),
-        (
-            "a_path_that_climbs_is_refused",
-            from("/real/../../x"),
-            &["InvalidArgument", ".."],
-        ),
+        ("a_path_that_climbs_is_refused", from("/real/../../x"), &["InvalidArgument", ".."]),
         (
             "an_inline_volume_without_a_file_system_is_refused",
             json!({ "mountFrom": "/real" }),
@@ -75,29 +67,15 @@ fn table() -> [(&'static str, Value, &'static [&'static str]); 10] {
             json!({ "fileSystem": "data", "server": "10.99.0.21" }),
             &["InvalidArgument", "server"],
         ),
-        (
-            "our_own_folder_cannot_be_mounted_from",
-            from("/.workspacefs"),
-            &["FailedMount", ".workspacefs"],
-        ),
-        (
-            "a_name_that_is_a_path_is_refused",
-            json!({ "fileSystem": "../data" }),
-            &["FailedMount", "../data"],
-        ),
+        ("our_own_folder_cannot_be_mounted_from", from("/.workspacefs"), &["FailedMount", ".workspacefs"]),
+        ("a_name_that_is_a_path_is_refused", json!({ "fileSystem": "../data" }), &["FailedMount", "../data"]),
     ]
 }
 
 async fn refused(context: Context, attributes: Value, words: &[&str]) -> Result<()> {
     context.on_server(CONTENT).await?;
     context.file_system("data").await?;
-    context
-        .create(
-            &PodSpec::new("user")
-                .on("n1")
-                .inline_with(attributes, "/data", false),
-        )
-        .await?;
+    context.create(&PodSpec::new("user").on("n1").inline_with(attributes, "/data", false)).await?;
     context.event("user", words, EVENT_TIME_MAX).await?;
     context.stop("user").await
 }
@@ -131,23 +109,11 @@ async fn an_inline_volume_finds_no_file_system_of_another_namespace(context: Con
     namespaces.create(&PostParams::default(), &object).await?;
     let stranger = context.in_namespace(&name);
     let outcome = async {
-        stranger
-            .create(&PodSpec::new("user").inline("private", "", "/data"))
-            .await?;
-        stranger
-            .event("user", &["NotFound", "private", &name], EVENT_TIME_MAX)
-            .await?;
+        stranger.create(&PodSpec::new("user").inline("private", "", "/data")).await?;
+        stranger.event("user", &["NotFound", "private", &name], EVENT_TIME_MAX).await?;
         // The claim is out of reach as well.
-        stranger
-            .create(&PodSpec::new("claimer").claim("private", "/data"))
-            .await?;
-        stranger
-            .event(
-                "claimer",
-                &["FailedScheduling", "private", "not found"],
-                EVENT_TIME_MAX,
-            )
-            .await
+        stranger.create(&PodSpec::new("claimer").claim("private", "/data")).await?;
+        stranger.event("claimer", &["FailedScheduling", "private", "not found"], EVENT_TIME_MAX).await
     };
     let outcome = outcome.await;
     namespaces.delete(&name, &DeleteParams::default()).await?;

@@ -27,10 +27,7 @@ async fn a_pulled_cable_makes_io_wait_and_nothing_fail(context: Context) -> Resu
     pulled.end().await?;
     context.beats_again("writer", seconds(120)).await?;
     let story = context.story("writer").await?;
-    ensure!(
-        story.longest_stop > seconds(10),
-        "the writer never stood still: the cable was not pulled"
-    );
+    ensure!(story.longest_stop > seconds(10), "the writer never stood still: the cable was not pulled");
     context.note(format!("longest stop {:.1} s", story.longest_stop.as_secs_f32()));
     context.stop("writer").await
 }
@@ -50,9 +47,7 @@ async fn a_server_that_loses_its_power_is_waited_for_and_keeps_what_was_synced(
     let story = context.story("writer").await?;
     context.note(format!("longest stop {:.1} s", story.longest_stop.as_secs_f32()));
     // It is the same share: a pod that starts now sees the same files.
-    context
-        .start([PodSpec::new("new").on("n1").claim("data", "/data")])
-        .await?;
+    context.start([PodSpec::new("new").on("n1").claim("data", "/data")]).await?;
     context.exec("new", "test -s /data/beats").await?;
     for pod in ["writer", "new"] {
         context.stop(pod).await?;
@@ -61,9 +56,7 @@ async fn a_server_that_loses_its_power_is_waited_for_and_keeps_what_was_synced(
 }
 
 async fn a_node_that_loses_its_power_brings_its_pods_back_with_their_volumes(context: Context) -> Result<()> {
-    context
-        .on_server("mkdir -p data/sub && chmod -R 0777 data")
-        .await?;
+    context.on_server("mkdir -p data/sub && chmod -R 0777 data").await?;
     context.file_system("data").await?;
     let script = "trap 'exit 0' TERM; echo started >> /claim/starts; echo started >> /inline/starts; sync; \
                   while :; do sleep 3600 & wait $!; done";
@@ -98,19 +91,10 @@ async fn a_node_that_loses_its_power_brings_its_pods_back_with_their_volumes(con
     let mounts = context.mounts_of(&after).await?;
     ensure!(mounts.len() >= 2, "its mounts are {mounts:?}");
     let starts = context
-        .exec(
-            "user",
-            "wc -l < /claim/starts && wc -l < /inline/starts && wc -l < /sub-path/starts",
-        )
+        .exec("user", "wc -l < /claim/starts && wc -l < /inline/starts && wc -l < /sub-path/starts")
         .await?;
-    let counts: Vec<usize> = starts
-        .lines()
-        .map(|line| line.trim().parse().unwrap_or(0))
-        .collect();
-    ensure!(
-        counts.len() == 3 && counts.iter().all(|count| *count >= 2),
-        "the files show {counts:?} starts"
-    );
+    let counts: Vec<usize> = starts.lines().map(|line| line.trim().parse().unwrap_or(0)).collect();
+    ensure!(counts.len() == 3 && counts.iter().all(|count| *count >= 2), "the files show {counts:?} starts");
     context.stop("user").await?;
     context.driver("n1").await?;
     context.traceless("n1").await

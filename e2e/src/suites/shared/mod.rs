@@ -43,12 +43,7 @@ pub fn suite() -> Suite {
         hygiene::cases(),
     ];
     let cases = parts.into_iter().flatten().collect();
-    Suite {
-        name: "shared",
-        cases,
-        prepare: set_up::prepare,
-        tidy_up: set_up::tidy_up,
-    }
+    Suite { name: "shared", cases, prepare: set_up::prepare, tidy_up: set_up::tidy_up }
 }
 
 #[cfg(test)]
@@ -58,10 +53,8 @@ mod tests {
     #[test]
     fn every_case_has_a_namespace_of_its_own() {
         let cases = super::suite().cases;
-        let names: HashSet<_> = cases
-            .iter()
-            .map(|case| super::super::runner::namespace_name(case.name))
-            .collect();
+        let names: HashSet<_> =
+            cases.iter().map(|case| super::super::runner::namespace_name(case.name)).collect();
         assert_eq!(names.len(), cases.len());
     }
 }

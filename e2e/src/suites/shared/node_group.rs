@@ -20,16 +20,10 @@ pub fn cases() -> Vec<Case> {
 async fn a_pod_outside_the_node_group_is_not_scheduled_and_says_why(context: Context) -> Result<()> {
     let spec = json!({ "backend": context.shared("data"), "nodeGroup": NODE_GROUP });
     context.file_system_with("data", spec).await?;
-    context
-        .create(&PodSpec::new("outside").on("n2").claim("data", "/data"))
-        .await?;
-    context
-        .create(&PodSpec::new("inside").on("n1").claim("data", "/data"))
-        .await?;
-    context
-        .event("outside", &["FailedScheduling", "node affinity"], seconds(30))
-        .await?;
-    context.running("inside", seconds(60)).await?;
+    context.create(&PodSpec::new("outside").on("n2").claim("data", "/data")).await?;
+    context.create(&PodSpec::new("inside").on("n1").claim("data", "/data")).await?;
+    context.event("outside", &["FailedScheduling", "node affinity"], seconds(30)).await?;
+    context.running("inside").await?;
     Ok(())
 }
 
@@ -39,21 +33,11 @@ async fn an_inline_volume_outside_the_node_group_is_refused_and_names_the_select
     let spec = json!({ "backend": context.shared("data"), "nodeGroup": NODE_GROUP });
     context.file_system_with("data", spec).await?;
     // The scheduler does not know what an inline volume names.
-    context
-        .create(&PodSpec::new("outside").on("n2").inline("data", "", "/data"))
-        .await?;
-    context
-        .create(&PodSpec::new("inside").on("n1").inline("data", "", "/data"))
-        .await?;
-    let words = [
-        "FailedPrecondition",
-        "n2",
-        "nodeSelector",
-        "workspacefs.io/node-group",
-        NODE_GROUP,
-    ];
+    context.create(&PodSpec::new("outside").on("n2").inline("data", "", "/data")).await?;
+    context.create(&PodSpec::new("inside").on("n1").inline("data", "", "/data")).await?;
+    let words = ["FailedPrecondition", "nodeSelector", "workspacefs.io/node-group", NODE_GROUP];
     context.event("outside", &words, seconds(30)).await?;
-    context.running("inside", seconds(60)).await?;
+    context.running("inside").await?;
     context.stop("outside").await
 }
 
@@ -61,27 +45,19 @@ async fn a_node_that_joins_the_group_may_mount_at_once(context: Context) -> Resu
     // A group of its own: n2 stays outside the other cases' one.
     let spec = json!({ "backend": context.shared("data"), "nodeGroup": "late" });
     context.file_system_with("data", spec).await?;
-    context
-        .create(&PodSpec::new("claimer").claim("data", "/data"))
-        .await?;
-    context
-        .create(&PodSpec::new("inliner").on("n2").inline("data", "", "/data"))
-        .await?;
-    context
-        .event("claimer", &["FailedScheduling", "node affinity"], seconds(30))
-        .await?;
-    context
-        .event("inliner", &["FailedPrecondition", "late"], seconds(30))
-        .await?;
+    context.create(&PodSpec::new("claimer").claim("data", "/data")).await?;
+    context.create(&PodSpec::new("inliner").on("n2").inline("data", "", "/data")).await?;
+    context.event("claimer", &["FailedScheduling", "node affinity"], seconds(30)).await?;
+    context.event("inliner", &["FailedPrecondition", "late"], seconds(30)).await?;
     let label = |value: &'static str| {
         context
             .blocking(move |cluster| cluster.kubectl("admin", &["label", "--overwrite", "node", "n2", value]))
     };
     label("workspacefs.io/node-group=late").await?;
     let ran = async {
-        context.running("claimer", seconds(60)).await?;
+        context.running("claimer").await?;
         // kubelet asks again after a pause that doubles each time.
-        context.running("inliner", seconds(90)).await
+        context.running("inliner").await
     };
     let ran = ran.await;
     label("workspacefs.io/node-group-").await?;

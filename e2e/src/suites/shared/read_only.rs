@@ -33,58 +33,34 @@ async fn nothing_is_written_through_a_read_only_volume(context: Context) -> Resu
     let [reader, _] = context.start([reader, writer]).await?;
     for at in ["/claim", "/sub-path", "/ro-mount", "/inline"] {
         context.exec("reader", &format!("cat {at}/x")).await?;
-        for change in [
-            "echo new > AT/new",
-            "echo more >> AT/x",
-            "rm AT/x",
-            "chmod 0 AT/x",
-            "mkdir AT/d",
-        ] {
+        for change in ["echo new > AT/new", "echo more >> AT/x", "rm AT/x", "chmod 0 AT/x", "mkdir AT/d"] {
             let change = change.replace("AT", at);
             let ran = context.try_exec("reader", &change).await?;
-            ensure!(
-                !ran.success && ran.text.contains("Read-only file system"),
-                "`{change}`: {}",
-                ran.text
-            );
+            ensure!(!ran.success && ran.text.contains("Read-only file system"), "`{change}`: {}", ran.text);
         }
     }
     // The driver's own mounts are read-only: it does not rely on the container runtime.
     let mounts = context.mounts_of(&reader).await?;
-    let read_only: Vec<_> = mounts
-        .iter()
-        .map(|mount| (mount.is_read_only(), mount.at.as_str()))
-        .collect();
+    let read_only: Vec<_> = mounts.iter().map(|mount| (mount.is_read_only(), mount.at.as_str())).collect();
     for (part, expected) in [("ro-claim", true), ("inline-inline", true)] {
         // The claim's folder is called after its PersistentVolume, so the two kinds are told apart by it.
         let inline = part.starts_with("inline");
-        let found = read_only
-            .iter()
-            .any(|(ro, at)| *ro == expected && at.contains("inline-inline") == inline);
+        let found =
+            read_only.iter().any(|(ro, at)| *ro == expected && at.contains("inline-inline") == inline);
         ensure!(found, "no read-only mount for {part} among {read_only:?}");
     }
     context.exec("reader", "echo new > /rw-mount/by-reader").await?;
-    context
-        .exec("writer", "cat /data/by-reader && echo more > /data/x")
-        .await?;
+    context.exec("writer", "cat /data/by-reader && echo more > /data/x").await?;
     Ok(())
 }
 
 async fn a_file_system_that_must_be_created_can_be_mounted_read_only_first(context: Context) -> Result<()> {
     context.file_system("data").await?;
     let inline = json!({ "fileSystem": "data" });
-    context
-        .start([PodSpec::new("reader").inline_with(inline, "/data", true)])
-        .await?;
+    context.start([PodSpec::new("reader").inline_with(inline, "/data", true)]).await?;
     let ran = context.try_exec("reader", "ls /data && echo x > /data/x").await?;
-    ensure!(
-        !ran.success && ran.text.contains("Read-only file system"),
-        "{}",
-        ran.text
-    );
-    context
-        .start([PodSpec::new("writer").claim("data", "/data")])
-        .await?;
+    ensure!(!ran.success && ran.text.contains("Read-only file system"), "{}", ran.text);
+    context.start([PodSpec::new("writer").claim("data", "/data")]).await?;
     context.exec("writer", "echo x > /data/x").await?;
     Ok(())
 }

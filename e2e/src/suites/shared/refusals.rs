@@ -12,11 +12,7 @@ const REFUSED: [(&str, &str, &str); 15] = [
         "{backend: {nfs: {server: nfs, export: /e}, persistentVolumeClaim: {claimName: c}}}",
         "backend takes exactly one of: nfs, persistentVolumeClaim",
     ),
-    (
-        "no_backend_is_refused",
-        "{backend: {}}",
-        "backend takes exactly one of: nfs, persistentVolumeClaim",
-    ),
+    ("no_backend_is_refused", "{backend: {}}", "backend takes exactly one of: nfs, persistentVolumeClaim"),
     (
         "a_relative_export_is_refused",
         "{backend: {nfs: {server: nfs, export: export}}}",
@@ -104,10 +100,7 @@ fn manifest(spec: &str) -> String {
 
 async fn refused(context: Context, spec: &str, words: &str) -> Result<()> {
     let said = context.refused(&manifest(spec)).await?;
-    ensure!(
-        said.contains(words),
-        "refused without the words {words:?}: {said}"
-    );
+    ensure!(said.contains(words), "refused without the words {words:?}: {said}");
     let left = context.file_systems().get_opt("data").await?;
     ensure!(left.is_none(), "refused, and made all the same");
     Ok(())
@@ -116,9 +109,7 @@ async fn refused(context: Context, spec: &str, words: &str) -> Result<()> {
 async fn what_a_volume_is_made_of_cannot_change_later(context: Context) -> Result<()> {
     let spec = |server: &str, uid: u32, group: &str| {
         let backend = format!("{{nfs: {{server: {server}, export: /e, folder: a}}}}");
-        manifest(&format!(
-            "{{backend: {backend}, owner: {{uid: {uid}}}, nodeGroup: {group}}}"
-        ))
+        manifest(&format!("{{backend: {backend}, owner: {{uid: {uid}}}, nodeGroup: {group}}}"))
     };
     context.apply(&spec("10.99.0.1", 1, "none")).await?;
     let changes = [
@@ -128,10 +119,7 @@ async fn what_a_volume_is_made_of_cannot_change_later(context: Context) -> Resul
     ];
     for (change, words) in changes {
         let said = context.refused(&change).await?;
-        ensure!(
-            said.contains(words),
-            "refused without the words {words:?}: {said}"
-        );
+        ensure!(said.contains(words), "refused without the words {words:?}: {said}");
     }
     Ok(())
 }
@@ -147,16 +135,11 @@ async fn nobody_but_administrators_writes_file_systems(context: Context) -> Resu
     context.apply(&binding).await?;
     let account = format!("system:serviceaccount:{}:editor", context.namespace());
     let may = async |verb: &str, what: &str| -> Result<bool> {
-        let ended = context
-            .kubectl(&["auth", "can-i", verb, what, "--as", &account], "")
-            .await?;
+        let ended = context.kubectl(&["auth", "can-i", verb, what, "--as", &account], "").await?;
         Ok(ended.status.success())
     };
     ensure!(may("create", "pods").await?, "the editor cannot even make pods");
-    ensure!(
-        may("get", "filesystems.workspacefs.io").await?,
-        "an editor should see FileSystems"
-    );
+    ensure!(may("get", "filesystems.workspacefs.io").await?, "an editor should see FileSystems");
     for verb in ["create", "update", "patch", "delete"] {
         ensure!(
             !may(verb, "filesystems.workspacefs.io").await?,

@@ -46,11 +46,7 @@ fn table() -> [(&'static str, Value, &'static [&'static str]); 7] {
         (
             "a_missing_export_is_named",
             nfs("10.99.0.21", "/export/missing"),
-            &[
-                "FailedMount",
-                "/export/missing",
-                "does not exist on the server, or is not exported",
-            ],
+            &["FailedMount", "/export/missing", "does not exist on the server, or is not exported"],
         ),
         (
             // NFSv4 does not tell a client from which an export is hidden that it exists.
@@ -77,12 +73,8 @@ fn table() -> [(&'static str, Value, &'static [&'static str]); 7] {
 }
 
 async fn told(context: Context, nfs: Value, words: &[&str]) -> Result<()> {
-    context
-        .create_file_system("bad", json!({ "backend": { "nfs": nfs } }))
-        .await?;
-    context
-        .create(&PodSpec::new("user").on("n1").inline("bad", "", "/data"))
-        .await?;
+    context.create_file_system("bad", json!({ "backend": { "nfs": nfs } })).await?;
+    context.create(&PodSpec::new("user").on("n1").inline("bad", "", "/data")).await?;
     context.event("user", words, EVENT_TIME_MAX).await?;
     // A pod that never had its volume goes without a fuss, and leaves nothing.
     context.stop("user").await
@@ -92,39 +84,19 @@ async fn volumes_of_other_servers_mount_while_one_server_swallows_packets(contex
     context.file_system("good").await?;
     let dead = json!({ "backend": { "nfs": { "server": BLACK_HOLE, "export": "/export/shared" } } });
     context.create_file_system("dead", dead).await?;
+    context.create(&PodSpec::new("stuck").on("n1").inline("dead", "", "/data")).await?;
     context
-        .create(&PodSpec::new("stuck").on("n1").inline("dead", "", "/data"))
-        .await?;
-    context.event("stuck", &["Scheduled"], seconds(20)).await?;
-    // Within the time in which the driver still waits for the dead server.
-    context
-        .create(
-            &PodSpec::new("lucky")
-                .on("n1")
-                .claim("good", "/data")
-                .inline("good", "", "/more"),
-        )
+        .create(&PodSpec::new("lucky").on("n1").claim("good", "/data").inline("good", "", "/more"))
         .await?;
     let (lucky, told) = tokio::join!(
-        context.running("lucky", seconds(25)),
-        context.event(
-            "stuck",
-            &["FailedMount", BLACK_HOLE, "NFS server"],
-            EVENT_TIME_MAX
-        ),
+        context.running("lucky"),
+        context.event("stuck", &["FailedMount", BLACK_HOLE, "NFS server"], EVENT_TIME_MAX),
     );
     lucky?;
     let message = told?;
-    ensure!(
-        message.contains("unreachable") || message.contains("did not answer"),
-        "no cause in: {message}"
-    );
-    context
-        .exec("lucky", "echo alive > /data/x && cat /more/x")
-        .await?;
-    context
-        .condition("dead", "Reachable", "False", seconds(60))
-        .await?;
+    ensure!(message.contains("unreachable") || message.contains("did not answer"), "no cause in: {message}");
+    context.exec("lucky", "echo alive > /data/x && cat /more/x").await?;
+    context.condition("dead", "Reachable", "False", seconds(60)).await?;
     context.stop("stuck").await
 }
 
@@ -132,29 +104,15 @@ async fn a_squashed_roots_user_is_told_both_remedies_and_the_second_works(contex
     let folder = context.folder("team");
     let backend =
         json!({ "nfs": { "server": "10.99.0.21", "export": "/export/squashed", "folder": folder } });
-    context
-        .create_file_system("squashed", json!({ "backend": backend }))
-        .await?;
-    context
-        .create(
-            &PodSpec::new("user")
-                .on("n1")
-                .as_user(1000)
-                .inline("squashed", "", "/data"),
-        )
-        .await?;
-    let words = [
-        "FailedMount",
-        "root_squash",
-        "no_root_squash",
-        "create the folder on the server by hand",
-    ];
+    context.create_file_system("squashed", json!({ "backend": backend })).await?;
+    context.create(&PodSpec::new("user").on("n1").with_user(1000).inline("squashed", "", "/data")).await?;
+    let words = ["FailedMount", "root_squash", "no_root_squash", "create the folder on the server by hand"];
     context.event("user", &words, EVENT_TIME_MAX).await?;
     let by_hand = format!(
         "cd /export/squashed && mkdir -p {folder} && chown 1000:1000 {folder} && chmod 0700 {folder}"
     );
     context.on("nfs", &by_hand).await?;
-    context.running("user", seconds(90)).await?;
+    context.running("user").await?;
     context.exec("user", "echo mine > /data/x").await?;
     Ok(())
 }
@@ -168,22 +126,16 @@ async fn a_server_that_comes_back_needs_no_help_from_the_user(context: Context) 
             json!({ "backend": { "nfs": { "server": SECOND_SERVER, "export": export } } }),
         )
         .await?;
-    context
-        .create(&PodSpec::new("user").on("n1").inline("late", "", "/data"))
-        .await?;
-    context
-        .event("user", &["FailedMount", &export], EVENT_TIME_MAX)
-        .await?;
+    context.create(&PodSpec::new("user").on("n1").inline("late", "", "/data")).await?;
+    context.event("user", &["FailedMount", &export], EVENT_TIME_MAX).await?;
     let open = format!("mkdir -p {export} && exportfs -o rw,no_root_squash,no_subtree_check '*:{export}'");
     context.on("n2", &open).await?;
-    let started = context.running("user", seconds(90)).await;
+    let started = context.running("user").await;
     let written = match started {
         Ok(_) => context.exec("user", "echo here > /data/x").await.map(drop),
         Err(error) => Err(error),
     };
     let stopped = context.stop("user").await;
-    context
-        .on("n2", &format!("exportfs -u '*:{export}'; rm -rf {export}"))
-        .await?;
+    context.on("n2", &format!("exportfs -u '*:{export}'; rm -rf {export}")).await?;
     written.and(stopped)
 }

@@ -36,10 +36,7 @@ const STORAGE_FOLDERS: &str = "mkdir -p /export/shared/e2e && chmod 0755 /export
 
 /// Makes it; again if need be.
 pub fn prepare(cluster: &Cluster) -> Result<()> {
-    cluster
-        .machine("n2")?
-        .shell(START_SECOND_SERVER)
-        .context("the second NFS server on n2")?;
+    cluster.machine("n2")?.shell(START_SECOND_SERVER).context("the second NFS server on n2")?;
     for node in ["n1", "n2"] {
         cluster.machine(node)?.shell(START_BLACK_HOLE)?;
     }
@@ -54,14 +51,9 @@ pub fn prepare(cluster: &Cluster) -> Result<()> {
 pub fn tidy_up(cluster: &Cluster) -> Result<()> {
     for node in ["n1", "n2"] {
         cluster.kubectl("admin", &["label", "node", node, "workspacefs.io/node-group-"])?;
-        cluster
-            .machine(node)?
-            .shell("ip neigh del 10.99.0.77 dev vec0 || true")?;
+        cluster.machine(node)?.shell("ip neigh del 10.99.0.77 dev vec0 || true")?;
     }
     let stop = "rpc.nfsd 0; pkill -x rpc.mountd; exportfs -u '*:/export/second'; rm -rf /export/second";
-    cluster
-        .machine("n2")?
-        .shell(stop)
-        .context("the second NFS server on n2")?;
+    cluster.machine("n2")?.shell(stop).context("the second NFS server on n2")?;
     Ok(())
 }

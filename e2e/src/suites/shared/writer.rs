@@ -79,17 +79,12 @@ impl Context {
 
 fn read(text: &str) -> Result<Story> {
     let parse = |line: &str| {
-        line.trim()
-            .parse::<f64>()
-            .with_context(|| format!("a line that no writer wrote: {line:?}"))
+        line.trim().parse::<f64>().with_context(|| format!("a line that no writer wrote: {line:?}"))
     };
     let times = text.lines().map(parse).collect::<Result<Vec<_>>>()?;
     ensure!(times.len() >= 2, "only {} rounds", times.len());
     let longest = times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
-    Ok(Story {
-        beats: times.len(),
-        longest_stop: Duration::try_from_secs_f64(longest)?,
-    })
+    Ok(Story { beats: times.len(), longest_stop: Duration::try_from_secs_f64(longest)? })
 }
 
 #[cfg(test)]
