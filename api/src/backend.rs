@@ -91,10 +91,7 @@ impl NfsVersion {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClaimBackend {
     /// Name of the PersistentVolumeClaim. It must be ReadWriteMany.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub claim_name: String,
 }
 
@@ -109,9 +106,7 @@ pub fn is_valid_server(server: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     edge(server.chars().next())
         && edge(server.chars().last())
-        && server
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
+        && server.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
 }
 
 /// Whether `export` is an absolute path without `..` and control characters, as the schema demands.
@@ -131,20 +126,8 @@ mod tests {
         for good in ["nfs", "nfs.example.com", "10.99.0.21", "fd00::1", "a-b"] {
             assert!(is_valid_server(good), "{good}");
         }
-        for bad in [
-            "",
-            "-a",
-            "a-",
-            "a,b",
-            "a b",
-            "a/b",
-            "a:/b",
-            "fe80::1%eth0",
-            "a\n",
-            "a=b",
-            "..",
-            "[::1]",
-        ] {
+        for bad in ["", "-a", "a-", "a,b", "a b", "a/b", "a:/b", "fe80::1%eth0", "a\n", "a=b", "..", "[::1]"]
+        {
             assert!(!is_valid_server(bad), "{bad:?}");
         }
     }

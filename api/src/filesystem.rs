@@ -50,10 +50,7 @@ pub struct FileSystemSpec {
     pub owner: Option<Owner>,
     /// Only nodes of this node group may mount the file system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"))]
     pub node_group: Option<String>,
     /// Size shown on the claim. An `nfs` backend cannot enforce it: condition QuotaEnforced says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,11 +89,7 @@ pub struct Owner {
 impl Default for Owner {
     /// 0:0 and 0777, like an emptyDir.
     fn default() -> Self {
-        Self {
-            uid: 0,
-            gid: 0,
-            mode: default_mode(),
-        }
+        Self { uid: 0, gid: 0, mode: default_mode() }
     }
 }
 

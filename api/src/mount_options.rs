@@ -41,19 +41,11 @@ struct Allowed {
 }
 
 const fn flag(key: &'static str, group: &'static str) -> Allowed {
-    Allowed {
-        key,
-        value: Value::None,
-        group,
-    }
+    Allowed { key, value: Value::None, group }
 }
 
 const fn number(key: &'static str, digits: usize) -> Allowed {
-    Allowed {
-        key,
-        value: Value::Digits(digits),
-        group: key,
-    }
+    Allowed { key, value: Value::Digits(digits), group: key }
 }
 
 const ALLOWED: &[Allowed] = &[
@@ -81,11 +73,7 @@ const ALLOWED: &[Allowed] = &[
     flag("resvport", "resvport"),
     flag("noresvport", "resvport"),
     flag("fsc", "fsc"),
-    Allowed {
-        key: "lookupcache",
-        value: Value::OneOf(&["all", "none", "positive"]),
-        group: "lookupcache",
-    },
+    Allowed { key: "lookupcache", value: Value::OneOf(&["all", "none", "positive"]), group: "lookupcache" },
 ];
 
 /// Reads options as they stand in `spec.mountOptions`, a PersistentVolume's `mountOptions` or CSI `mount_flags`. The
@@ -125,15 +113,7 @@ fn find(text: &str) -> Option<(&'static Allowed, MountOption)> {
         (Value::OneOf(words), Some(v)) => words.contains(&v),
         (Value::None, Some(_)) | (Value::Digits(_) | Value::OneOf(_), None) => false,
     };
-    fits.then(|| {
-        (
-            allowed,
-            MountOption {
-                key: key.into(),
-                value: value.map(Into::into),
-            },
-        )
-    })
+    fits.then(|| (allowed, MountOption { key: key.into(), value: value.map(Into::into) }))
 }
 
 /// The CEL rule of `spec.mountOptions`, made from the same list.
@@ -191,24 +171,14 @@ mod tests {
             "=",
             "nconnect=4,addr=x",
         ] {
-            assert_eq!(
-                parse(&[bad]),
-                Err(MountOptionError::NotAllowed(bad.into())),
-                "{bad:?}"
-            );
+            assert_eq!(parse(&[bad]), Err(MountOptionError::NotAllowed(bad.into())), "{bad:?}");
         }
     }
 
     #[test]
     fn contradictions_are_refused_and_repetitions_are_not() {
-        assert!(matches!(
-            parse(&["hard", "soft"]),
-            Err(MountOptionError::Contradiction(..))
-        ));
-        assert!(matches!(
-            parse(&["timeo=5", "timeo=6"]),
-            Err(MountOptionError::Contradiction(..))
-        ));
+        assert!(matches!(parse(&["hard", "soft"]), Err(MountOptionError::Contradiction(..))));
+        assert!(matches!(parse(&["timeo=5", "timeo=6"]), Err(MountOptionError::Contradiction(..))));
         assert_eq!(parse(&["hard", "hard"]).map(|o| o.len()), Ok(1));
     }
 

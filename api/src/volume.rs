@@ -43,17 +43,12 @@ impl VolumeId {
     /// [`VolumeIdError`] for everything else. The text is not echoed: it may be hostile and long.
     pub fn parse(text: &str) -> Result<Self, VolumeIdError> {
         if let Some(uid) = text.strip_prefix("v1.fs.") {
-            return is_uid(uid)
-                .then(|| Self::FileSystem { uid: uid.into() })
-                .ok_or(VolumeIdError);
+            return is_uid(uid).then(|| Self::FileSystem { uid: uid.into() }).ok_or(VolumeIdError);
         }
         let rest = text.strip_prefix("v1.vol.").ok_or(VolumeIdError)?;
         let (uid, folder) = rest.split_once('.').ok_or(VolumeIdError)?;
         (is_uid(uid) && is_folder_name(folder))
-            .then(|| Self::Volume {
-                uid: uid.into(),
-                folder: folder.into(),
-            })
+            .then(|| Self::Volume { uid: uid.into(), folder: folder.into() })
             .ok_or(VolumeIdError)
     }
 
@@ -87,9 +82,7 @@ pub fn is_uid(text: &str) -> bool {
 pub fn is_folder_name(text: &str) -> bool {
     !text.starts_with('.')
         && (1..=MAX_FOLDER_BYTES).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 /// Everything the node needs to publish a volume without asking the API server. Mount options are not here: they travel
@@ -224,10 +217,7 @@ impl VolumeAttributes {
             fields.insert(name, value);
         }
         let text = |name: &'static str| {
-            fields
-                .get(name)
-                .map(|v| (*v).to_string())
-                .ok_or(AttributesError::Missing(name))
+            fields.get(name).map(|v| (*v).to_string()).ok_or(AttributesError::Missing(name))
         };
         let folder = match (fields.get(key::FOLDER), fields.get(key::VOLUME)) {
             (Some(path), None) => Folder::Own(RelativePath::parse(path).map_err(AttributesError::Path)?),
@@ -283,10 +273,7 @@ fn optional<T>(
     name: &'static str,
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<Option<T>, AttributesError> {
-    fields
-        .get(name)
-        .map(|v| read(v).ok_or(AttributesError::Invalid(name)))
-        .transpose()
+    fields.get(name).map(|v| read(v).ok_or(AttributesError::Invalid(name))).transpose()
 }
 
 fn number(fields: &BTreeMap<&str, &str>, name: &'static str) -> Result<u32, AttributesError> {
@@ -340,30 +327,18 @@ mod tests {
             folder: Folder::Own(RelativePath::parse("team-a").unwrap()),
             version: Some(NfsVersion::V4_1),
             port: Some(2050),
-            owner: Owner {
-                uid: 1000,
-                gid: 1000,
-                mode: "0770".into(),
-            },
+            owner: Owner { uid: 1000, gid: 1000, mode: "0770".into() },
             node_group: Some("gpu".into()),
         }
     }
 
     #[test]
     fn attributes_survive_the_way_through_a_persistent_volume() {
-        let mut plain = VolumeAttributes {
-            version: None,
-            port: None,
-            node_group: None,
-            ..attributes()
-        };
+        let mut plain = VolumeAttributes { version: None, port: None, node_group: None, ..attributes() };
         assert_eq!(VolumeAttributes::from_map(&plain.to_map()), Ok(plain.clone()));
         plain.folder = Folder::Volume("pvc-1".into());
         assert_eq!(VolumeAttributes::from_map(&plain.to_map()), Ok(plain));
-        assert_eq!(
-            VolumeAttributes::from_map(&attributes().to_map()),
-            Ok(attributes())
-        );
+        assert_eq!(VolumeAttributes::from_map(&attributes().to_map()), Ok(attributes()));
     }
 
     #[test]
@@ -373,10 +348,7 @@ mod tests {
         map.insert("storage.kubernetes.io/csiProvisionerIdentity".into(), "x".into());
         assert!(VolumeAttributes::from_map(&map).is_ok());
         map.insert("mountOptions".into(), "exec".into());
-        assert_eq!(
-            VolumeAttributes::from_map(&map),
-            Err(AttributesError::Unknown("mountOptions".into()))
-        );
+        assert_eq!(VolumeAttributes::from_map(&map), Err(AttributesError::Unknown("mountOptions".into())));
     }
 
     #[test]
@@ -402,16 +374,10 @@ mod tests {
         }
         let mut map = attributes().to_map();
         map.insert("folder".into(), "a/../../b".into());
-        assert!(matches!(
-            VolumeAttributes::from_map(&map),
-            Err(AttributesError::Path(PathError::Parent(_)))
-        ));
+        assert!(matches!(VolumeAttributes::from_map(&map), Err(AttributesError::Path(PathError::Parent(_)))));
         map.remove("folder");
         map.insert("volume".into(), "../x".into());
-        assert_eq!(
-            VolumeAttributes::from_map(&map),
-            Err(AttributesError::Invalid("volume"))
-        );
+        assert_eq!(VolumeAttributes::from_map(&map), Err(AttributesError::Invalid("volume")));
     }
 
     #[test]

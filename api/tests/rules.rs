@@ -8,7 +8,7 @@ fn file_system(spec: &str) -> FileSystem {
     let yaml = format!(
         "apiVersion: workspacefs.io/v1alpha1\nkind: FileSystem\nmetadata: {{name: data, namespace: team-a}}\nspec: {spec}"
     );
-    serde_saphyr::from_str(&yaml).unwrap()
+    serde_saphyr::from_str(&yaml).expect(spec)
 }
 
 fn refusal(spec: &str) -> String {
@@ -16,9 +16,7 @@ fn refusal(spec: &str) -> String {
 }
 
 fn change_refusal(old: &str, new: &str) -> String {
-    validate_cel_update(&file_system(new), &file_system(old))
-        .expect_err(new)
-        .to_string()
+    validate_cel_update(&file_system(new), &file_system(old)).expect_err(new).to_string()
 }
 
 #[test]
@@ -51,35 +49,17 @@ fn an_export_is_absolute_and_does_not_climb() {
 
 #[test]
 fn a_folder_stays_beneath_its_export_and_out_of_ours() {
-    for folder in [
-        "/a",
-        "a/../b",
-        "..",
-        "a/",
-        "a//b",
-        "./a",
-        ".workspacefs",
-        ".workspacefs/trash",
-        "\"a\\nb\"",
-    ] {
+    for folder in
+        ["/a", "a/../b", "..", "a/", "a//b", "./a", ".workspacefs", ".workspacefs/trash", "\"a\\nb\""]
+    {
         let spec = format!("{{backend: {{nfs: {{server: nfs, export: /e, folder: {folder}}}}}}}");
-        assert!(
-            refusal(&spec).contains("folder is a path relative to the export"),
-            "{folder}"
-        );
+        assert!(refusal(&spec).contains("folder is a path relative to the export"), "{folder}");
     }
 }
 
 #[test]
 fn mount_options_come_from_the_allow_list() {
-    for option in [
-        "sec=none",
-        "addr=10.0.0.9",
-        "'hard,addr=10.0.0.9'",
-        "exec",
-        "timeo=x",
-        "vers=3",
-    ] {
+    for option in ["sec=none", "addr=10.0.0.9", "'hard,addr=10.0.0.9'", "exec", "timeo=x", "vers=3"] {
         let spec = format!("{{backend: {{nfs: {{server: nfs, export: /e}}}}, mountOptions: [{option}]}}");
         assert!(refusal(&spec).contains("mountOptions takes only"), "{option}");
     }
@@ -90,10 +70,7 @@ fn a_capacity_is_a_quantity_above_zero() {
     let spec =
         |capacity: &str| format!("{{backend: {{nfs: {{server: nfs, export: /e}}}}, capacity: {capacity}}}");
     for capacity in ["banana", "0", "-1Gi", "''", "0Gi"] {
-        assert!(
-            refusal(&spec(capacity)).contains("capacity is a quantity above zero"),
-            "{capacity}"
-        );
+        assert!(refusal(&spec(capacity)).contains("capacity is a quantity above zero"), "{capacity}");
     }
     validate_cel(&file_system(&spec("1.5Ti"))).expect("1.5Ti");
 }
@@ -110,22 +87,13 @@ fn what_a_persistent_volume_fixes_cannot_change_later() {
             "{backend: {nfs: {server: nfs, export: /e, folder: b}}, owner: {uid: 1}, nodeGroup: gpu}",
             "backend is immutable",
         ),
-        (
-            "{backend: {persistentVolumeClaim: {claimName: c}}}",
-            "backend is immutable",
-        ),
+        ("{backend: {persistentVolumeClaim: {claimName: c}}}", "backend is immutable"),
         (
             "{backend: {nfs: {server: nfs, export: /e, folder: a}}, owner: {uid: 2}, nodeGroup: gpu}",
             "owner is immutable",
         ),
-        (
-            "{backend: {nfs: {server: nfs, export: /e, folder: a}}, nodeGroup: gpu}",
-            "owner is immutable",
-        ),
-        (
-            "{backend: {nfs: {server: nfs, export: /e, folder: a}}, owner: {uid: 1}}",
-            "nodeGroup is immutable",
-        ),
+        ("{backend: {nfs: {server: nfs, export: /e, folder: a}}, nodeGroup: gpu}", "owner is immutable"),
+        ("{backend: {nfs: {server: nfs, export: /e, folder: a}}, owner: {uid: 1}}", "nodeGroup is immutable"),
         (
             "{backend: {nfs: {server: nfs, export: /e, folder: a}}, owner: {uid: 1}, nodeGroup: cpu}",
             "nodeGroup is immutable",
@@ -139,18 +107,11 @@ fn what_a_persistent_volume_fixes_cannot_change_later() {
 
 #[test]
 fn a_claim_backend_refuses_what_only_our_own_mounts_can_do() {
-    for extra in [
-        "owner: {uid: 1}",
-        "nodeGroup: gpu",
-        "mountOptions: [soft]",
-        "localCache: true",
-        "capacity: 1Gi",
-    ] {
+    for extra in
+        ["owner: {uid: 1}", "nodeGroup: gpu", "mountOptions: [soft]", "localCache: true", "capacity: 1Gi"]
+    {
         let spec = format!("{{backend: {{persistentVolumeClaim: {{claimName: c}}}}, {extra}}}");
-        assert!(
-            refusal(&spec).contains("used as its own driver mounts it"),
-            "{extra}"
-        );
+        assert!(refusal(&spec).contains("used as its own driver mounts it"), "{extra}");
     }
 }
 

@@ -23,11 +23,7 @@ impl Summary {
             let at = (durations.len() * percent).div_ceil(100).max(1) - 1;
             durations.get(at).map(|duration| duration.as_secs_f64() * 1e6)
         };
-        Some(Self {
-            count: durations.len(),
-            p50_us: rank(50)?,
-            p99_us: rank(99)?,
-        })
+        Some(Self { count: durations.len(), p50_us: rank(50)?, p99_us: rank(99)? })
     }
 }
 
@@ -39,10 +35,7 @@ mod tests {
     fn percentiles_are_durations_that_were_measured() {
         let hundred = (1..=100).rev().map(Duration::from_micros).collect();
         let summary = Summary::of(hundred).unwrap();
-        assert_eq!(
-            (summary.count, summary.p50_us.round(), summary.p99_us.round()),
-            (100, 50.0, 99.0)
-        );
+        assert_eq!((summary.count, summary.p50_us.round(), summary.p99_us.round()), (100, 50.0, 99.0));
         let one = Summary::of(vec![Duration::from_micros(7)]).unwrap();
         assert_eq!((one.p50_us.round(), one.p99_us.round()), (7.0, 7.0));
         assert_eq!(Summary::of(vec![]), None);

@@ -36,10 +36,7 @@ pub struct LocalAuthority<S> {
 impl<S> LocalAuthority<S> {
     /// Of a connection from which nothing was read yet.
     pub fn new(stream: S) -> Self {
-        Self {
-            stream,
-            rewriter: Rewriter::default(),
-        }
+        Self { stream, rewriter: Rewriter::default() }
     }
 }
 
@@ -278,12 +275,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_passes_as_it_is() {
-        for bad in [
-            &[0x41, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff][..],
-            &[0x41, 5, b'a'],
-            &[0x40],
-            &[0xff],
-        ] {
+        for bad in [&[0x41, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff][..], &[0x41, 5, b'a'], &[0x40], &[0xff]] {
             let bytes = [PREFACE, &frame(HEADERS, END_HEADERS, bad)].concat();
             let mut rewriter = Rewriter::default();
             rewriter.push(&bytes);
@@ -303,11 +295,7 @@ mod tests {
         let (mut client, server) = tokio::io::duplex(65_536);
         let stream = wrap(server);
         let incoming = futures::stream::once(async { Ok::<_, io::Error>(stream) }).boxed();
-        tokio::spawn(
-            Server::builder()
-                .add_routes(Routes::default())
-                .serve_with_incoming(incoming),
-        );
+        tokio::spawn(Server::builder().add_routes(Routes::default()).serve_with_incoming(incoming));
         client.write_all(&request(SOCKET)).await.unwrap();
         loop {
             let mut header = [0; FRAME_HEADER_BYTES];
@@ -323,11 +311,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_names_the_sockets_path_is_answered_and_without_us_it_is_reset() {
         const RST_STREAM: u8 = 0x3;
-        assert_eq!(
-            answer(|stream| stream).await,
-            RST_STREAM,
-            "h2 takes it by itself: this module can go"
-        );
+        assert_eq!(answer(|stream| stream).await, RST_STREAM, "h2 takes it by itself: this module can go");
         assert_eq!(answer(LocalAuthority::new).await, HEADERS);
     }
 }

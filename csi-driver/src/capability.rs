@@ -92,12 +92,7 @@ mod tests {
         for mode in 1..=7 {
             let capability = Capability::parse(&asked(MountVolume::default(), mode)).unwrap();
             assert_eq!(capability.mode as i32, mode);
-            assert_eq!(
-                capability.is_read_only(),
-                mode == 2 || mode == 3,
-                "{:?}",
-                capability.mode
-            );
+            assert_eq!(capability.is_read_only(), mode == 2 || mode == 3, "{:?}", capability.mode);
         }
     }
 
@@ -108,14 +103,8 @@ mod tests {
             change(&mut mount);
             Capability::parse(&asked(mount, 5)).unwrap_err()
         };
-        assert_eq!(
-            with(|m| m.fs_type = "ext4".into()),
-            CapabilityError::FsType("ext4".into())
-        );
-        assert_eq!(
-            with(|m| m.volume_mount_group = "100".into()),
-            CapabilityError::MountGroup
-        );
+        assert_eq!(with(|m| m.fs_type = "ext4".into()), CapabilityError::FsType("ext4".into()));
+        assert_eq!(with(|m| m.volume_mount_group = "100".into()), CapabilityError::MountGroup);
         assert!(matches!(
             with(|m| m.mount_flags = vec!["addr=1.2.3.4".into()]),
             CapabilityError::MountOption(_)
@@ -124,17 +113,10 @@ mod tests {
         let mount = Some(AccessType::Mount(MountVolume::default()));
         let parse = |access_type, mode: Option<i32>| {
             let access_mode = mode.map(|mode| AccessMode { mode });
-            Capability::parse(&VolumeCapability {
-                access_type,
-                access_mode,
-            })
-            .unwrap_err()
+            Capability::parse(&VolumeCapability { access_type, access_mode }).unwrap_err()
         };
         assert_eq!(parse(None, Some(5)), CapabilityError::NoAccessType);
-        assert_eq!(
-            parse(Some(AccessType::Block(BlockVolume {})), Some(5)),
-            CapabilityError::Block
-        );
+        assert_eq!(parse(Some(AccessType::Block(BlockVolume {})), Some(5)), CapabilityError::Block);
         assert_eq!(parse(mount.clone(), None), CapabilityError::NoAccessMode);
         assert_eq!(parse(mount.clone(), Some(0)), CapabilityError::NoAccessMode);
         assert_eq!(parse(mount, Some(8)), CapabilityError::AccessMode(8));

@@ -97,9 +97,7 @@ mod tests {
     fn every_flag_can_come_from_the_environment() {
         Cli::command().debug_assert();
         for command in Cli::command().get_subcommands() {
-            for arg in command
-                .get_arguments()
-                .filter(|arg| arg.get_long().is_some_and(|long| long != "help"))
+            for arg in command.get_arguments().filter(|arg| arg.get_long().is_some_and(|long| long != "help"))
             {
                 let wanted = format!("WSFS_{}", arg.get_id().as_str().to_uppercase());
                 let found = arg.get_env().map(|name| name.to_string_lossy().into_owned());

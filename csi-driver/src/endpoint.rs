@@ -58,36 +58,19 @@ mod tests {
     #[test]
     fn a_unix_address_with_an_absolute_path_is_an_endpoint() {
         for text in ["unix:///csi/csi.sock", "unix:/csi/csi.sock", "/csi/csi.sock"] {
-            assert_eq!(
-                text.parse::<Endpoint>().unwrap().path(),
-                Path::new("/csi/csi.sock"),
-                "{text}"
-            );
+            assert_eq!(text.parse::<Endpoint>().unwrap().path(), Path::new("/csi/csi.sock"), "{text}");
         }
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for text in [
-            "",
-            "csi.sock",
-            "tcp://0.0.0.0:1",
-            "unix://csi.sock",
-            "unix://csi/csi.sock",
-            "unix:///",
-            "unix:",
-        ] {
-            assert_eq!(
-                text.parse::<Endpoint>(),
-                Err(EndpointError::NotUnix(text.into())),
-                "{text}"
-            );
+        for text in
+            ["", "csi.sock", "tcp://0.0.0.0:1", "unix://csi.sock", "unix://csi/csi.sock", "unix:///", "unix:"]
+        {
+            assert_eq!(text.parse::<Endpoint>(), Err(EndpointError::NotUnix(text.into())), "{text}");
         }
         let long = format!("/{}", "a".repeat(SOCKET_PATH_BYTES_MAX));
-        assert_eq!(
-            long.parse::<Endpoint>(),
-            Err(EndpointError::TooLong(long.clone()))
-        );
+        assert_eq!(long.parse::<Endpoint>(), Err(EndpointError::TooLong(long.clone())));
         assert!(long[..SOCKET_PATH_BYTES_MAX].parse::<Endpoint>().is_ok());
     }
 }

@@ -34,13 +34,9 @@ impl Identity for IdentityService {
         // The plugin as a whole has a controller, whichever of its processes is asked. No topology: a share is reached
         // from everywhere, and node groups are the PersistentVolume's affinity.
         let capability = PluginCapability {
-            r#type: Some(Type::Service(Service {
-                r#type: ServiceType::ControllerService.into(),
-            })),
+            r#type: Some(Type::Service(Service { r#type: ServiceType::ControllerService.into() })),
         };
-        Ok(Response::new(GetPluginCapabilitiesResponse {
-            capabilities: vec![capability],
-        }))
+        Ok(Response::new(GetPluginCapabilitiesResponse { capabilities: vec![capability] }))
     }
 
     async fn probe(&self, _: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {

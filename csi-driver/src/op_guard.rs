@@ -25,10 +25,7 @@ impl OpGuards {
         if !held.insert(key.to_owned()) {
             return Err(Busy);
         }
-        Ok(OpGuard {
-            guards: self.clone(),
-            key: key.to_owned(),
-        })
+        Ok(OpGuard { guards: self.clone(), key: key.to_owned() })
     }
 }
 
@@ -42,11 +39,7 @@ pub struct OpGuard {
 
 impl Drop for OpGuard {
     fn drop(&mut self) {
-        self.guards
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.key);
+        self.guards.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 

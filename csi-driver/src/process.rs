@@ -51,10 +51,7 @@ const NODE_IDLE: Duration = Duration::from_secs(10);
 /// The process's own, or that there is no logging or runtime.
 pub fn run(process: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     logging::init()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let result = runtime.block_on(process);
     if let Err(error) = &result {
         tracing::error!(cause = format!("{error:#}"), "ending");
@@ -76,18 +73,9 @@ impl Base {
     fn new() -> anyhow::Result<Self> {
         let shutdown = shutdown::signal().context("cannot listen for signals")?;
         let mut registry = Registry::with_prefix("workspacefs");
-        registry.register(
-            "build",
-            "What runs here",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
+        registry.register("build", "What runs here", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let rpcs = RpcLayer::new(&mut registry);
-        Ok(Self {
-            shutdown,
-            readiness: Readiness::new(),
-            registry: Arc::new(registry),
-            rpcs,
-        })
+        Ok(Self { shutdown, readiness: Readiness::new(), registry: Arc::new(registry), rpcs })
     }
 
     async fn serve_http(&self, addr: SocketAddr) -> anyhow::Result<()> {
@@ -112,9 +100,7 @@ async fn serve(
 /// No way to the API server, or a socket or port that cannot be listened on.
 pub async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
     let base = Base::new()?;
-    let client = kube::Client::try_default()
-        .await
-        .context("no configuration for the API server")?;
+    let client = kube::Client::try_default().await.context("no configuration for the API server")?;
     let shares = Shares::new(SharesConfig {
         helper: HelperProgram::default(),
         keep: Keep::Detached,
@@ -154,11 +140,7 @@ pub async fn node(args: NodeArgs) -> anyhow::Result<()> {
     let drain = Duration::from_secs(args.rpc_deadline_seconds) + DRAIN_MARGIN;
     let client = match args.no_kubernetes {
         true => None,
-        false => Some(
-            kube::Client::try_default()
-                .await
-                .context("no configuration for the API server")?,
-        ),
+        false => Some(kube::Client::try_default().await.context("no configuration for the API server")?),
     };
     let node = node_service(&args, client.clone())?;
     let endpoint = match &args.endpoint {
@@ -196,10 +178,7 @@ fn labels_file(args: &NodeArgs) -> PathBuf {
 fn node_service(args: &NodeArgs, client: Option<kube::Client>) -> anyhow::Result<Node> {
     let shares = Shares::new(SharesConfig {
         helper: HelperProgram::default(),
-        keep: Keep::Attached {
-            mounts: plugin_folder(args).join("shares"),
-            state: args.state_dir.clone(),
-        },
+        keep: Keep::Attached { mounts: plugin_folder(args).join("shares"), state: args.state_dir.clone() },
         api: MountApi::detect(args.legacy_mounts)?,
         idle: NODE_IDLE,
     })?;

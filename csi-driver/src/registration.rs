@@ -5,8 +5,10 @@
 //! that appears again, under the same name too, is registered anew. When it disappears the driver is forgotten, and mounts
 //! and unmounts wait until it is back.
 //!
-//! A failed registration ends the process: kubelet retries the same socket ever more slowly, a restarted container
-//! comes with a fresh one, and CrashLoopBackOff shows the trouble to people.
+//! A failed registration ends the process: CrashLoopBackOff shows the trouble to people, and a restart reads everything
+//! anew. It does not make kubelet hurry: its back-off (up to two minutes) is kept per path of the socket. The path stays
+//! the same all the same, because kubelet does the forgetting and the registering of one path one after the other; with
+//! a path per process the forgetting of the old one could undo the registration of the new one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -28,9 +30,7 @@ const CSI_VERSION: &str = "1.0.0";
 
 /// Where the registration socket belongs.
 pub fn socket_path(kubelet_dir: &Path) -> PathBuf {
-    kubelet_dir
-        .join("plugins_registry")
-        .join(format!("{DRIVER}-reg.sock"))
+    kubelet_dir.join("plugins_registry").join(format!("{DRIVER}-reg.sock"))
 }
 
 /// Kubelet refused the driver.
@@ -52,14 +52,7 @@ impl RegistrationService {
     pub fn new(driver_socket: &Path, registered: Gate) -> (Self, oneshot::Receiver<Refused>) {
         let (sender, receiver) = oneshot::channel();
         let driver_socket = driver_socket.to_string_lossy().into_owned();
-        (
-            Self {
-                driver_socket,
-                registered,
-                refused: Mutex::new(Some(sender)),
-            },
-            receiver,
-        )
+        (Self { driver_socket, registered, refused: Mutex::new(Some(sender)) }, receiver)
     }
 }
 

@@ -38,13 +38,8 @@ pub fn note(volume_id: &str, target_path: Option<&str>) {
 
 /// The RPCs that change something: worth a line in the log each time, while the questions that kubelet repeats all day
 /// are not.
-const CHANGES: [&str; 5] = [
-    "CreateVolume",
-    "DeleteVolume",
-    "NodePublishVolume",
-    "NodeUnpublishVolume",
-    "NotifyRegistrationStatus",
-];
+const CHANGES: [&str; 5] =
+    ["CreateVolume", "DeleteVolume", "NodePublishVolume", "NodeUnpublishVolume", "NotifyRegistrationStatus"];
 
 /// Every other RPC we answer. Names a caller invents do not become labels.
 const QUESTIONS: [&str; 10] = [
@@ -63,12 +58,7 @@ const QUESTIONS: [&str; 10] = [
 /// The last part of a gRPC path (`/csi.v1.Node/NodeGetInfo`) if we know it, else `unknown`.
 fn rpc_name(path: &str) -> &'static str {
     let name = path.rsplit('/').next().unwrap_or_default();
-    CHANGES
-        .iter()
-        .chain(&QUESTIONS)
-        .find(|known| **known == name)
-        .copied()
-        .unwrap_or("unknown")
+    CHANGES.iter().chain(&QUESTIONS).find(|known| **known == name).copied().unwrap_or("unknown")
 }
 
 /// The name that gRPC gives a code.
@@ -101,9 +91,7 @@ struct Labels {
 }
 
 /// From a bare bind mount (0.1 ms) to kubelet's own patience (two minutes), in seconds.
-const BUCKETS: [f64; 12] = [
-    0.0002, 0.0005, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0, 20.0, 120.0,
-];
+const BUCKETS: [f64; 12] = [0.0002, 0.0005, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0, 20.0, 120.0];
 
 /// Wraps a server's services; clones share metrics and the list of RPCs under way.
 #[derive(Clone, Debug)]
@@ -129,11 +117,7 @@ impl RpcLayer {
             "RPCs being answered; a number that stays up is a hang",
             in_flight.clone(),
         );
-        Self {
-            seconds,
-            in_flight,
-            tasks: TaskTracker::new(),
-        }
+        Self { seconds, in_flight, tasks: TaskTracker::new() }
     }
 
     /// Waits until no RPC is under way, those included whose callers have gone. Call it when none can come any more.
@@ -158,10 +142,7 @@ impl RpcLayer {
         let took = started.elapsed();
         // A failed unary call carries its status in the headers; a good one in the trailers, after the message.
         let status = Status::from_header_map(response.headers()).unwrap_or_else(|| Status::ok(""));
-        let labels = Labels {
-            rpc,
-            code: code_name(status.code()),
-        };
+        let labels = Labels { rpc, code: code_name(status.code()) };
         self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
         self.in_flight.dec();
         log(rpc, &status, took);
@@ -184,10 +165,7 @@ impl<S> Layer<S> for RpcLayer {
     type Service = Observed<S>;
 
     fn layer(&self, inner: S) -> Observed<S> {
-        Observed {
-            inner,
-            layer: self.clone(),
-        }
+        Observed { inner, layer: self.clone() }
     }
 }
 
@@ -214,17 +192,11 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let rpc = rpc_name(request.uri().path());
         let span = tracing::info_span!("rpc", rpc, volume_id = Empty, target_path = Empty);
-        let answer = self
-            .layer
-            .clone()
-            .observe(rpc, self.inner.call(request))
-            .instrument(span);
+        let answer = self.layer.clone().observe(rpc, self.inner.call(request)).instrument(span);
         // A task of its own: dropping the connection drops only the waiting.
         let task = self.layer.tasks.spawn(answer);
         async move {
-            Ok(task
-                .await
-                .unwrap_or_else(|_| Status::internal("the driver is shutting down").into_http()))
+            Ok(task.await.unwrap_or_else(|_| Status::internal("the driver is shutting down").into_http()))
         }
         .boxed()
     }

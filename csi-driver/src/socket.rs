@@ -72,11 +72,7 @@ impl PrivateSocket {
         let listener = listen(&hidden).map_err(failed("listen on"))?;
         let identity = identity(&hidden).map_err(failed("stat"))?;
         std::fs::rename(&hidden, path).map_err(failed("rename into place"))?;
-        Ok(Self {
-            listener,
-            path: path.into(),
-            identity,
-        })
+        Ok(Self { listener, path: path.into(), identity })
     }
 
     fn is_in_place(&self) -> bool {
@@ -120,10 +116,9 @@ impl PrivateSocket {
                 tracing::warn!(socket = ?self.path, "the socket's file was removed: made again");
                 *self = socket;
             }
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the socket's file was removed"
-            ),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the socket's file was removed")
+            }
         }
     }
 }
@@ -177,10 +172,8 @@ mod tests {
         let socket = PrivateSocket::bind(&path).unwrap();
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(path.parent().unwrap()), 0o700);
-        let names: Vec<_> = std::fs::read_dir(path.parent().unwrap())
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
+        let names: Vec<_> =
+            std::fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["csi.sock"], "no hidden file is left");
         drop(socket);
         assert!(!path.exists(), "removed when it is closed");
@@ -191,10 +184,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("csi.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert!(
-            std::os::unix::net::UnixStream::connect(&path).is_err(),
-            "a stale file"
-        );
+        assert!(std::os::unix::net::UnixStream::connect(&path).is_err(), "a stale file");
         let _socket = PrivateSocket::bind(&path).unwrap();
         assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
     }

@@ -26,10 +26,7 @@ pub fn chain(error: &dyn Error) -> String {
         next = source.source();
     }
     if text.len() > MESSAGE_BYTES_MAX {
-        let end = (0..=MESSAGE_BYTES_MAX)
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
+        let end = (0..=MESSAGE_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }
@@ -49,23 +46,14 @@ mod tests {
     }
 
     fn layer(text: &str, source: Option<Layer>) -> Layer {
-        Layer {
-            text: text.into(),
-            source: source.map(Box::new),
-        }
+        Layer { text: text.into(), source: source.map(Box::new) }
     }
 
     #[test]
     fn the_message_holds_every_cause_once() {
-        let error = layer(
-            "mount failed",
-            Some(layer("server gone", Some(layer("gone", None)))),
-        );
+        let error = layer("mount failed", Some(layer("server gone", Some(layer("gone", None)))));
         assert_eq!(chain(&error), "mount failed: server gone");
-        assert_eq!(
-            status(Code::Internal, &error).message(),
-            "mount failed: server gone"
-        );
+        assert_eq!(status(Code::Internal, &error).message(), "mount failed: server gone");
     }
 
     #[test]

@@ -54,10 +54,7 @@ struct State {
 
 impl World {
     fn with(file_systems: Vec<FileSystem>) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            file_systems,
-            ..State::default()
-        })))
+        Self(Arc::new(Mutex::new(State { file_systems, ..State::default() })))
     }
 
     fn set(&self, change: impl FnOnce(&mut State)) {
@@ -75,18 +72,13 @@ impl World {
     fn share(&self) -> Result<(), ShareError> {
         match self.0.lock().unwrap().trouble {
             Trouble::None => Ok(()),
-            Trouble::Unreachable => Err(ShareError::Unreachable {
-                server: "nfs".into(),
-                reason: "timed out".into(),
-            }),
-            Trouble::Full => Err(ShareError::NoSpace {
-                path: "nfs:/export".into(),
-                reason: "ENOSPC".into(),
-            }),
-            Trouble::Denied => Err(ShareError::Denied {
-                path: "nfs:/export".into(),
-                reason: "EACCES".into(),
-            }),
+            Trouble::Unreachable => {
+                Err(ShareError::Unreachable { server: "nfs".into(), reason: "timed out".into() })
+            }
+            Trouble::Full => Err(ShareError::NoSpace { path: "nfs:/export".into(), reason: "ENOSPC".into() }),
+            Trouble::Denied => {
+                Err(ShareError::Denied { path: "nfs:/export".into(), reason: "EACCES".into() })
+            }
         }
     }
 }
@@ -139,32 +131,15 @@ impl Volumes for World {
 }
 
 fn file_system(name: &str, uid: &str, backend: Backend) -> FileSystem {
-    let mut fs = FileSystem::new(
-        name,
-        FileSystemSpec {
-            backend,
-            ..Default::default()
-        },
-    );
+    let mut fs = FileSystem::new(name, FileSystemSpec { backend, ..Default::default() });
     fs.metadata.namespace = Some("team-a".into());
     fs.metadata.uid = Some(uid.into());
     fs
 }
 
 fn nfs(name: &str, uid: &str) -> FileSystem {
-    let nfs = NfsBackend {
-        server: "nfs".into(),
-        export: "/export".into(),
-        ..Default::default()
-    };
-    file_system(
-        name,
-        uid,
-        Backend {
-            nfs: Some(nfs),
-            ..Default::default()
-        },
-    )
+    let nfs = NfsBackend { server: "nfs".into(), export: "/export".into(), ..Default::default() };
+    file_system(name, uid, Backend { nfs: Some(nfs), ..Default::default() })
 }
 
 struct Setup {
@@ -178,11 +153,7 @@ async fn setup(file_systems: Vec<FileSystem>) -> Setup {
     let service = ControllerServer::new(Controller::new(world.clone(), world.clone()));
     let server = TestServer::start(Routes::new(service), Duration::from_secs(10));
     let client = ControllerClient::new(server.connect().await);
-    Setup {
-        world,
-        server,
-        client,
-    }
+    Setup { world, server, client }
 }
 
 async fn default_setup() -> Setup {
@@ -190,13 +161,8 @@ async fn default_setup() -> Setup {
 }
 
 fn capability(access_type: AccessType) -> VolumeCapability {
-    let mode = Some(AccessMode {
-        mode: Mode::MultiNodeMultiWriter.into(),
-    });
-    VolumeCapability {
-        access_type: Some(access_type),
-        access_mode: mode,
-    }
+    let mode = Some(AccessMode { mode: Mode::MultiNodeMultiWriter.into() });
+    VolumeCapability { access_type: Some(access_type), access_mode: mode }
 }
 
 fn mount() -> VolumeCapability {
@@ -204,18 +170,13 @@ fn mount() -> VolumeCapability {
 }
 
 fn parameters(namespace: &str, name: &str) -> std::collections::HashMap<String, String> {
-    [("namespace", namespace), ("fileSystem", name)]
-        .map(|(k, v)| (k.into(), v.into()))
-        .into()
+    [("namespace", namespace), ("fileSystem", name)].map(|(k, v)| (k.into(), v.into())).into()
 }
 
 fn wish(name: &str) -> CreateVolumeRequest {
     CreateVolumeRequest {
         name: name.into(),
-        capacity_range: Some(CapacityRange {
-            required_bytes: 10,
-            limit_bytes: 10,
-        }),
+        capacity_range: Some(CapacityRange { required_bytes: 10, limit_bytes: 10 }),
         volume_capabilities: vec![mount()],
         parameters: parameters("team-a", "default"),
         ..Default::default()
@@ -225,21 +186,12 @@ fn wish(name: &str) -> CreateVolumeRequest {
 impl Setup {
     async fn create(&mut self, request: CreateVolumeRequest) -> Result<Volume, Code> {
         let answer = self.client.create_volume(request).await;
-        answer
-            .map(|answer| answer.into_inner().volume.unwrap())
-            .map_err(|status| status.code())
+        answer.map(|answer| answer.into_inner().volume.unwrap()).map_err(|status| status.code())
     }
 
     async fn delete(&mut self, id: &str) -> Result<(), Code> {
-        let request = DeleteVolumeRequest {
-            volume_id: id.into(),
-            ..Default::default()
-        };
-        self.client
-            .delete_volume(request)
-            .await
-            .map(|_| ())
-            .map_err(|status| status.code())
+        let request = DeleteVolumeRequest { volume_id: id.into(), ..Default::default() };
+        self.client.delete_volume(request).await.map(|_| ()).map_err(|status| status.code())
     }
 
     async fn validate(
@@ -254,9 +206,7 @@ impl Setup {
         };
         change(&mut request);
         let answer = self.client.validate_volume_capabilities(request).await;
-        answer
-            .map(|answer| answer.into_inner())
-            .map_err(|status| status.code())
+        answer.map(|answer| answer.into_inner()).map_err(|status| status.code())
     }
 }
 
@@ -265,16 +215,10 @@ async fn a_created_volume_says_where_it_is_and_claims_no_size() {
     let mut setup = default_setup().await;
     let volume = setup.create(wish("pvc-1")).await.unwrap();
     assert_eq!(volume.volume_id, format!("v1.vol.{UID}.pvc-1"));
-    assert_eq!(
-        volume.capacity_bytes, 0,
-        "nothing is enforced, so nothing is claimed"
-    );
+    assert_eq!(volume.capacity_bytes, 0, "nothing is enforced, so nothing is claimed");
     let attributes = VolumeAttributes::from_map(&volume.volume_context).unwrap();
     assert_eq!(attributes.folder, Folder::Volume("pvc-1".into()));
-    assert_eq!(
-        (attributes.server.as_str(), attributes.file_system_uid.as_str()),
-        ("nfs", UID)
-    );
+    assert_eq!((attributes.server.as_str(), attributes.file_system_uid.as_str()), ("nfs", UID));
     setup.server.stop().await;
 }
 
@@ -283,14 +227,8 @@ async fn creating_again_gives_the_same_volume_and_another_size_is_refused() {
     let mut setup = default_setup().await;
     let first = setup.create(wish("pvc-1")).await.unwrap();
     assert_eq!(setup.create(wish("pvc-1")).await.unwrap(), first);
-    let bigger = CapacityRange {
-        required_bytes: 20,
-        limit_bytes: 20,
-    };
-    let other = CreateVolumeRequest {
-        capacity_range: Some(bigger),
-        ..wish("pvc-1")
-    };
+    let bigger = CapacityRange { required_bytes: 20, limit_bytes: 20 };
+    let other = CreateVolumeRequest { capacity_range: Some(bigger), ..wish("pvc-1") };
     assert_eq!(setup.create(other).await, Err(Code::AlreadyExists));
     assert_eq!(setup.world.0.lock().unwrap().volumes.len(), 1);
     setup.server.stop().await;
@@ -299,18 +237,10 @@ async fn creating_again_gives_the_same_volume_and_another_size_is_refused() {
 #[tokio::test]
 async fn names_of_any_form_make_volumes_that_can_be_deleted_again() {
     let mut setup = default_setup().await;
-    for name in [
-        "a".repeat(128),
-        "../../etc".into(),
-        "with space/and slash".into(),
-        "Ünïcode".into(),
-    ] {
+    for name in ["a".repeat(128), "../../etc".into(), "with space/and slash".into(), "Ünïcode".into()] {
         let volume = setup.create(wish(&name)).await.unwrap();
         assert!(volume.volume_id.len() <= 128, "{}", volume.volume_id);
-        assert_eq!(
-            setup.create(wish(&name)).await.unwrap().volume_id,
-            volume.volume_id
-        );
+        assert_eq!(setup.create(wish(&name)).await.unwrap().volume_id, volume.volume_id);
         setup.delete(&volume.volume_id).await.unwrap();
     }
     assert!(setup.world.0.lock().unwrap().volumes.is_empty());
@@ -332,52 +262,24 @@ async fn a_bad_wish_is_an_invalid_argument_and_makes_nothing() {
         ("no name", with(|r| r.name.clear())),
         ("long name", with(|r| r.name = "a".repeat(129))),
         ("no capabilities", with(|r| r.volume_capabilities.clear())),
-        (
-            "block",
-            with(|r| {
-                r.volume_capabilities
-                    .push(capability(AccessType::Block(BlockVolume {})))
-            }),
-        ),
-        (
-            "no access mode",
-            with(|r| r.volume_capabilities[0].access_mode = None),
-        ),
+        ("block", with(|r| r.volume_capabilities.push(capability(AccessType::Block(BlockVolume {}))))),
+        ("no access mode", with(|r| r.volume_capabilities[0].access_mode = None)),
         ("snapshot", with(snapshot)),
-        (
-            "mutable parameters",
-            with(|r| r.mutable_parameters = parameters("a", "b")),
-        ),
+        ("mutable parameters", with(|r| r.mutable_parameters = parameters("a", "b"))),
         ("no parameters", with(|r| r.parameters.clear())),
-        (
-            "unknown parameter",
-            with(|r| drop(r.parameters.insert("server".into(), "evil".into()))),
-        ),
+        ("unknown parameter", with(|r| drop(r.parameters.insert("server".into(), "evil".into())))),
         (
             "a claim of another namespace",
-            with(|r| {
-                drop(
-                    r.parameters
-                        .insert("csi.storage.k8s.io/pvc/namespace".into(), "b".into()),
-                )
-            }),
+            with(|r| drop(r.parameters.insert("csi.storage.k8s.io/pvc/namespace".into(), "b".into()))),
         ),
         (
             "contradicting sizes",
-            with(|r| {
-                r.capacity_range = Some(CapacityRange {
-                    required_bytes: 2,
-                    limit_bytes: 1,
-                })
-            }),
+            with(|r| r.capacity_range = Some(CapacityRange { required_bytes: 2, limit_bytes: 1 })),
         ),
         (
             "forbidden mount option",
             with(|r| {
-                let mount = MountVolume {
-                    mount_flags: vec!["addr=10.0.0.1".into()],
-                    ..Default::default()
-                };
+                let mount = MountVolume { mount_flags: vec!["addr=10.0.0.1".into()], ..Default::default() };
                 r.volume_capabilities = vec![capability(AccessType::Mount(mount))];
             }),
         ),
@@ -391,27 +293,18 @@ async fn a_bad_wish_is_an_invalid_argument_and_makes_nothing() {
 #[tokio::test]
 async fn a_file_system_that_cannot_be_used_is_named() {
     let claim = Backend {
-        persistent_volume_claim: Some(ClaimBackend {
-            claim_name: "c".into(),
-        }),
+        persistent_volume_claim: Some(ClaimBackend { claim_name: "c".into() }),
         ..Default::default()
     };
     let mut going = nfs("going", OTHER_UID);
     going.metadata.deletion_timestamp = Some(Time(Default::default()));
     let mut setup = setup(vec![file_system("claim", UID, claim), going]).await;
     for (name, code, words) in [
-        (
-            "missing",
-            Code::NotFound,
-            "no FileSystem \"missing\" in namespace \"team-a\"",
-        ),
+        ("missing", Code::NotFound, "no FileSystem \"missing\" in namespace \"team-a\""),
         ("claim", Code::FailedPrecondition, "backend is not nfs"),
         ("going", Code::FailedPrecondition, "team-a/going is being deleted"),
     ] {
-        let request = CreateVolumeRequest {
-            parameters: parameters("team-a", name),
-            ..wish("pvc-1")
-        };
+        let request = CreateVolumeRequest { parameters: parameters("team-a", name), ..wish("pvc-1") };
         let status = setup.client.create_volume(request).await.unwrap_err();
         assert_eq!(status.code(), code, "{name}");
         assert!(status.message().contains(words), "{}", status.message());
@@ -453,18 +346,13 @@ async fn while_one_call_works_on_a_volume_a_second_is_aborted_and_others_go_on()
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), refused)
-        .await
-        .expect("never aborted");
+    tokio::time::timeout(Duration::from_secs(5), refused).await.expect("never aborted");
     assert_eq!(setup.create(wish("pvc-1")).await, Err(Code::Aborted));
     assert_eq!(setup.delete(&format!("v1.vol.{UID}.pvc-2")).await, Ok(()));
     hold.notify_one();
     assert!(first.await.unwrap().is_ok());
     setup.world.set(|state| state.hold = None);
-    assert!(
-        setup.create(wish("pvc-1")).await.is_ok(),
-        "the guard went with its call"
-    );
+    assert!(setup.create(wish("pvc-1")).await.is_ok(), "the guard went with its call");
     setup.server.stop().await;
 }
 
@@ -494,11 +382,7 @@ async fn an_id_that_is_not_ours_deletes_nothing_and_succeeds() {
         &format!("v1.vol.{}.pvc-1", UID.to_uppercase()),
         &format!("v2.vol.{UID}.pvc-1"),
     ] {
-        assert_eq!(
-            setup.delete(id).await,
-            Ok(()),
-            "{id}: not even the API server is asked"
-        );
+        assert_eq!(setup.delete(id).await, Ok(()), "{id}: not even the API server is asked");
     }
     assert_eq!(setup.delete("").await, Err(Code::InvalidArgument));
     setup.world.set(|state| assert_eq!((state.volumes.len(), state.trash.len()), (1, 0)));
@@ -518,27 +402,17 @@ async fn what_cannot_be_deleted_is_not_said_to_be() {
     assert_eq!(setup.delete(&id).await, Err(Code::Unavailable));
     setup.world.set(|state| state.api_away = true);
     assert_eq!(setup.delete(&id).await, Err(Code::Unavailable));
-    setup.world.set(|state| {
-        *state = State {
-            volumes: std::mem::take(&mut state.volumes),
-            ..State::default()
-        }
-    });
+    setup
+        .world
+        .set(|state| *state = State { volumes: std::mem::take(&mut state.volumes), ..State::default() });
     let status = setup
         .client
-        .delete_volume(DeleteVolumeRequest {
-            volume_id: id,
-            ..Default::default()
-        })
+        .delete_volume(DeleteVolumeRequest { volume_id: id, ..Default::default() })
         .await
         .unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     let place = format!(".workspacefs/volumes/{UID}/pvc-1");
-    assert!(
-        status.message().contains(&place),
-        "the message says where the files are: {}",
-        status.message()
-    );
+    assert!(status.message().contains(&place), "the message says where the files are: {}", status.message());
     assert_eq!(setup.world.0.lock().unwrap().volumes.len(), 1);
     setup.server.stop().await;
 }
@@ -557,36 +431,17 @@ async fn capabilities_are_confirmed_for_volumes_that_exist() {
         .unwrap();
     let confirmed = full.confirmed.unwrap();
     assert_eq!(confirmed.volume_capabilities, [mount()]);
-    assert_eq!(
-        (confirmed.volume_context, confirmed.parameters),
-        (context, parameters("team-a", "default"))
-    );
-    assert!(
-        setup
-            .validate(&format!("v1.fs.{UID}"), |_| ())
-            .await
-            .unwrap()
-            .confirmed
-            .is_some()
-    );
+    assert_eq!((confirmed.volume_context, confirmed.parameters), (context, parameters("team-a", "default")));
+    assert!(setup.validate(&format!("v1.fs.{UID}"), |_| ()).await.unwrap().confirmed.is_some());
 
-    for id in [
-        "fake-vol-id",
-        &format!("v1.vol.{UID}.pvc-2"),
-        &format!("v1.vol.{OTHER_UID}.pvc-1"),
-    ] {
+    for id in ["fake-vol-id", &format!("v1.vol.{UID}.pvc-2"), &format!("v1.vol.{OTHER_UID}.pvc-1")] {
         assert_eq!(setup.validate(id, |_| ()).await, Err(Code::NotFound), "{id}");
     }
     assert_eq!(setup.validate("", |_| ()).await, Err(Code::InvalidArgument));
-    let none = setup
-        .validate(&volume.volume_id, |r| r.volume_capabilities.clear())
-        .await;
+    let none = setup.validate(&volume.volume_id, |r| r.volume_capabilities.clear()).await;
     assert_eq!(none, Err(Code::InvalidArgument));
     setup.world.set(|state| state.trouble = Trouble::Unreachable);
-    assert_eq!(
-        setup.validate(&volume.volume_id, |_| ()).await,
-        Err(Code::Unavailable)
-    );
+    assert_eq!(setup.validate(&volume.volume_id, |_| ()).await, Err(Code::Unavailable));
     setup.server.stop().await;
 }
 
@@ -597,30 +452,14 @@ async fn what_a_volume_cannot_do_is_not_confirmed_and_the_message_says_why() {
     let other = setup.create(wish("pvc-2")).await.unwrap();
     type Change = Box<dyn FnOnce(&mut ValidateVolumeCapabilitiesRequest)>;
     let cases: [(&str, Change); 4] = [
-        (
-            "block",
-            Box::new(|r| {
-                r.volume_capabilities
-                    .push(capability(AccessType::Block(BlockVolume {})))
-            }),
-        ),
+        ("block", Box::new(|r| r.volume_capabilities.push(capability(AccessType::Block(BlockVolume {}))))),
         ("context", Box::new(|r| r.volume_context = other.volume_context)),
-        (
-            "belongs to FileSystem team-a/default",
-            Box::new(|r| r.parameters = parameters("team-a", "else")),
-        ),
-        (
-            "mutable",
-            Box::new(|r| r.mutable_parameters = parameters("a", "b")),
-        ),
+        ("belongs to FileSystem team-a/default", Box::new(|r| r.parameters = parameters("team-a", "else"))),
+        ("mutable", Box::new(|r| r.mutable_parameters = parameters("a", "b"))),
     ];
     for (words, change) in cases {
         let answer = setup.validate(&volume.volume_id, change).await.unwrap();
-        assert!(
-            answer.confirmed.is_none() && answer.message.contains(words),
-            "{words}: {}",
-            answer.message
-        );
+        assert!(answer.confirmed.is_none() && answer.message.contains(words), "{words}: {}", answer.message);
     }
     setup.server.stop().await;
 }
@@ -629,11 +468,7 @@ async fn what_a_volume_cannot_do_is_not_confirmed_and_the_message_says_why() {
 async fn the_controller_says_what_it_can() {
     use controller_service_capability::rpc::Type;
     let mut setup = default_setup().await;
-    let answer = setup
-        .client
-        .controller_get_capabilities(ControllerGetCapabilitiesRequest {})
-        .await
-        .unwrap();
+    let answer = setup.client.controller_get_capabilities(ControllerGetCapabilitiesRequest {}).await.unwrap();
     let found: Vec<i32> = answer
         .into_inner()
         .capabilities
@@ -643,12 +478,6 @@ async fn the_controller_says_what_it_can() {
             None => panic!("an empty capability"),
         })
         .collect();
-    assert_eq!(
-        found,
-        [
-            Type::CreateDeleteVolume as i32,
-            Type::SingleNodeMultiWriter as i32
-        ]
-    );
+    assert_eq!(found, [Type::CreateDeleteVolume as i32, Type::SingleNodeMultiWriter as i32]);
     setup.server.stop().await;
 }

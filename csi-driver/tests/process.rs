@@ -33,10 +33,7 @@ struct Running {
 impl Place {
     fn new() -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            http: free.local_addr().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap(), http: free.local_addr().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -68,11 +65,7 @@ impl Place {
     fn start_with(&self, change: impl FnOnce(&mut Command)) -> Running {
         let mut command = Command::new("unshare");
         let log = self.path("log");
-        let file = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .unwrap();
+        let file = std::fs::File::options().create(true).append(true).open(&log).unwrap();
         command
             .args([
                 "--mount",
@@ -131,11 +124,7 @@ impl Running {
             if let Ok(channel) = Endpoint::from_shared(address.clone()).unwrap().connect().await {
                 return channel;
             }
-            assert!(
-                self.child.try_wait().unwrap().is_none(),
-                "it ended: {}",
-                self.log()
-            );
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended: {}", self.log());
             assert!(asked.elapsed() < PATIENCE, "it does not listen: {}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -154,26 +143,13 @@ async fn the_node_plugin_serves_until_sigterm_and_then_ends_well() {
     let place = Place::new();
     let mut plugin = place.start();
     let channel = plugin.connect(&place.socket()).await;
-    IdentityClient::new(channel.clone())
-        .probe(ProbeRequest {})
-        .await
-        .unwrap();
-    let info = NodeClient::new(channel)
-        .node_get_info(NodeGetInfoRequest {})
-        .await
-        .unwrap()
-        .into_inner();
+    IdentityClient::new(channel.clone()).probe(ProbeRequest {}).await.unwrap();
+    let info = NodeClient::new(channel).node_get_info(NodeGetInfoRequest {}).await.unwrap().into_inner();
     assert_eq!(info.node_id, "n");
     assert!(place.get("/healthz").starts_with("HTTP/1.1 200"));
-    assert!(
-        place.get("/readyz").starts_with("HTTP/1.1 200"),
-        "without Kubernetes nothing is waited for"
-    );
+    assert!(place.get("/readyz").starts_with("HTTP/1.1 200"), "without Kubernetes nothing is waited for");
     let metrics = place.get("/metrics");
-    assert!(
-        metrics.contains(r#"workspacefs_rpc_seconds_count{rpc="NodeGetInfo",code="OK"} 1"#),
-        "{metrics}"
-    );
+    assert!(metrics.contains(r#"workspacefs_rpc_seconds_count{rpc="NodeGetInfo",code="OK"} 1"#), "{metrics}");
 
     plugin.signal(Signal::TERM);
     assert!(plugin.end().await.success(), "{}", plugin.log());
@@ -199,12 +175,7 @@ async fn kubelet_finds_the_driver_and_the_plugin_is_ready_when_it_is_registered(
     let place = Place::new();
     let mut plugin = place.start_with_kubernetes();
     let mut kubelet = RegistrationClient::new(plugin.connect(&place.registration()).await);
-    let endpoint = kubelet
-        .get_info(InfoRequest {})
-        .await
-        .unwrap()
-        .into_inner()
-        .endpoint;
+    let endpoint = kubelet.get_info(InfoRequest {}).await.unwrap().into_inner().endpoint;
     assert_eq!(Path::new(&endpoint), place.socket());
     let channel = plugin.connect(Path::new(&endpoint)).await;
     NodeClient::new(channel)
@@ -212,19 +183,13 @@ async fn kubelet_finds_the_driver_and_the_plugin_is_ready_when_it_is_registered(
         .await
         .expect("the API server is away, and the driver can be registered all the same");
     assert!(place.get("/readyz").starts_with("HTTP/1.1 503"));
-    let status = RegistrationStatus {
-        plugin_registered: true,
-        error: String::new(),
-    };
+    let status = RegistrationStatus { plugin_registered: true, error: String::new() };
     kubelet.notify_registration_status(status).await.unwrap();
     assert!(place.get("/readyz").starts_with("HTTP/1.1 200"));
 
     plugin.signal(Signal::TERM);
     assert!(plugin.end().await.success(), "{}", plugin.log());
-    assert!(
-        !place.registration().exists(),
-        "kubelet forgets a driver whose socket is gone"
-    );
+    assert!(!place.registration().exists(), "kubelet forgets a driver whose socket is gone");
 }
 
 #[tokio::test]
@@ -232,16 +197,11 @@ async fn a_plugin_that_kubelet_refuses_ends_with_kubelets_words() {
     let place = Place::new();
     let mut plugin = place.start_with_kubernetes();
     let mut kubelet = RegistrationClient::new(plugin.connect(&place.registration()).await);
-    let status = RegistrationStatus {
-        plugin_registered: false,
-        error: "a label differs".into(),
-    };
+    let status = RegistrationStatus { plugin_registered: false, error: "a label differs".into() };
     kubelet.notify_registration_status(status).await.unwrap();
     assert_eq!(plugin.end().await.code(), Some(1));
     assert!(
-        plugin
-            .log()
-            .contains("kubelet did not register the driver: a label differs"),
+        plugin.log().contains("kubelet did not register the driver: a label differs"),
         "{}",
         plugin.log()
     );
@@ -253,11 +213,7 @@ async fn a_taken_port_ends_the_plugin_and_is_named() {
     let _taken = TcpListener::bind(place.http).unwrap();
     let mut plugin = place.start();
     assert_eq!(plugin.end().await.code(), Some(1));
-    assert!(
-        plugin.log().contains(&format!("cannot listen on {}", place.http)),
-        "{}",
-        plugin.log()
-    );
+    assert!(plugin.log().contains(&format!("cannot listen on {}", place.http)), "{}", plugin.log());
 }
 
 fn controller(arguments: &[&str]) -> Output {
@@ -274,10 +230,7 @@ fn a_wrong_endpoint_is_named() {
     let output = controller(&["--endpoint=tcp://0.0.0.0:1"]);
     assert!(!output.status.success());
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        text.contains("\"tcp://0.0.0.0:1\" is not unix:///absolute/path"),
-        "{text}"
-    );
+    assert!(text.contains("\"tcp://0.0.0.0:1\" is not unix:///absolute/path"), "{text}");
 }
 
 #[test]

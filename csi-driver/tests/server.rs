@@ -65,11 +65,7 @@ fn slow(drain: Duration) -> SlowServer {
     let (started_sender, started) = mpsc::unbounded_channel();
     let (finished_sender, finished) = mpsc::unbounded_channel();
     let go_on = Arc::new(Notify::new());
-    let service = Slow {
-        started: started_sender,
-        go_on: go_on.clone(),
-        finished: finished_sender,
-    };
+    let service = Slow { started: started_sender, go_on: go_on.clone(), finished: finished_sender };
     SlowServer {
         server: TestServer::start(Routes::new(IdentityServer::new(service)), drain),
         started,
@@ -82,29 +78,16 @@ fn slow(drain: Duration) -> SlowServer {
 async fn the_driver_says_who_it_is() {
     let server = TestServer::start(Routes::new(IdentityServer::new(IdentityService)), DRAIN);
     let mut client = IdentityClient::new(server.connect().await);
-    let info = client
-        .get_plugin_info(GetPluginInfoRequest {})
-        .await
-        .unwrap()
-        .into_inner();
+    let info = client.get_plugin_info(GetPluginInfoRequest {}).await.unwrap().into_inner();
     assert_eq!(info.name, "csi.workspacefs.io");
     assert!(!info.vendor_version.is_empty());
-    let capabilities = client
-        .get_plugin_capabilities(GetPluginCapabilitiesRequest {})
-        .await
-        .unwrap()
-        .into_inner();
-    let service = plugin_capability::Service {
-        r#type: plugin_capability::service::Type::ControllerService.into(),
-    };
-    let wanted = PluginCapability {
-        r#type: Some(plugin_capability::Type::Service(service)),
-    };
+    let capabilities =
+        client.get_plugin_capabilities(GetPluginCapabilitiesRequest {}).await.unwrap().into_inner();
+    let service =
+        plugin_capability::Service { r#type: plugin_capability::service::Type::ControllerService.into() };
+    let wanted = PluginCapability { r#type: Some(plugin_capability::Type::Service(service)) };
     assert_eq!(capabilities.capabilities, [wanted]);
-    assert_eq!(
-        client.probe(ProbeRequest {}).await.unwrap().into_inner().ready,
-        Some(true)
-    );
+    assert_eq!(client.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true));
     server.stop().await;
 }
 
@@ -112,10 +95,7 @@ async fn the_driver_says_who_it_is() {
 async fn an_rpc_nobody_implements_is_unimplemented() {
     let server = TestServer::start(Routes::new(IdentityServer::new(IdentityService)), DRAIN);
     let mut client = ControllerClient::new(server.connect().await);
-    let answer = client
-        .create_volume(CreateVolumeRequest::default())
-        .await
-        .unwrap_err();
+    let answer = client.create_volume(CreateVolumeRequest::default()).await.unwrap_err();
     assert_eq!(answer.code(), Code::Unimplemented);
     server.stop().await;
 }
@@ -182,10 +162,7 @@ async fn every_rpc_is_counted_and_timed_by_name_and_code() {
     let mut client = IdentityClient::new(server.connect().await);
     go_on.notify_one();
     client.probe(ProbeRequest {}).await.unwrap();
-    client
-        .get_plugin_capabilities(GetPluginCapabilitiesRequest {})
-        .await
-        .unwrap_err();
+    client.get_plugin_capabilities(GetPluginCapabilitiesRequest {}).await.unwrap_err();
     client.get_plugin_info(GetPluginInfoRequest {}).await.unwrap_err();
     let metrics = server.metrics();
     for wanted in [
@@ -208,31 +185,19 @@ async fn kubelet_learns_where_the_driver_is_and_readiness_waits_for_its_word() {
     let mut kubelet = RegistrationClient::new(server.connect().await);
 
     let info = kubelet.get_info(InfoRequest {}).await.unwrap().into_inner();
-    assert_eq!(
-        (info.r#type.as_str(), info.name.as_str()),
-        ("CSIPlugin", "csi.workspacefs.io")
-    );
+    assert_eq!((info.r#type.as_str(), info.name.as_str()), ("CSIPlugin", "csi.workspacefs.io"));
     assert_eq!(info.endpoint, "/plugins/csi.sock");
     assert_eq!(info.supported_versions, ["1.0.0"]);
 
     assert_eq!(readiness.closed(), ["kubelet"]);
-    let good = RegistrationStatus {
-        plugin_registered: true,
-        error: String::new(),
-    };
+    let good = RegistrationStatus { plugin_registered: true, error: String::new() };
     kubelet.notify_registration_status(good.clone()).await.unwrap();
     assert!(readiness.closed().is_empty());
     assert!(refused.try_recv().is_err());
 
-    let bad = RegistrationStatus {
-        plugin_registered: false,
-        error: "topology differs".into(),
-    };
+    let bad = RegistrationStatus { plugin_registered: false, error: "topology differs".into() };
     kubelet.notify_registration_status(bad.clone()).await.unwrap();
-    kubelet
-        .notify_registration_status(bad)
-        .await
-        .expect("a second refusal while ending is answered too");
+    kubelet.notify_registration_status(bad).await.expect("a second refusal while ending is answered too");
     assert_eq!(refused.await, Ok(Refused("topology differs".into())));
     assert_eq!(readiness.closed(), ["kubelet"]);
     server.stop().await;

@@ -68,17 +68,10 @@ pub struct NoSuchProgram(String);
 impl Cluster {
     /// The cluster that an earlier `up` started. Does not look whether it is well: see [`Cluster::status`].
     pub fn attach(config: &ClusterConfig) -> Result<Cluster, AttachError> {
-        let not_up = |source| AttachError::NotUp {
-            name: config.name().to_owned(),
-            source,
-        };
+        let not_up = |source| AttachError::NotUp { name: config.name().to_owned(), source };
         let text = fs::read(config.layout().state()).map_err(not_up)?;
         let state = serde_json::from_slice(&text).map_err(|error| not_up(error.into()))?;
-        Ok(Cluster {
-            config: config.clone(),
-            namespace: Namespace::of_cluster(config.name()),
-            state,
-        })
+        Ok(Cluster { config: config.clone(), namespace: Namespace::of_cluster(config.name()), state })
     }
 
     /// Its name.
@@ -94,8 +87,7 @@ impl Cluster {
     /// One of its machines: n1, n2 or nfs.
     pub fn machine(&self, name: &str) -> Result<Machine, NoSuchMachine> {
         let plan = MACHINES.iter().find(|plan| plan.name == name);
-        plan.map(|plan| self.machine_of(plan))
-            .ok_or_else(|| NoSuchMachine(name.to_owned()))
+        plan.map(|plan| self.machine_of(plan)).ok_or_else(|| NoSuchMachine(name.to_owned()))
     }
 
     /// All machines.
@@ -104,20 +96,12 @@ impl Cluster {
     }
 
     fn machine_of(&self, plan: &Plan) -> Machine {
-        Machine::new(
-            *plan,
-            self.layout(),
-            self.namespace.clone(),
-            self.state.image.clone(),
-        )
+        Machine::new(*plan, self.layout(), self.namespace.clone(), self.state.image.clone())
     }
 
     /// The path of a program that was built for the cluster: `kubectl`, `helm`, `csi-sanity`, `etcd` ...
     pub fn program(&self, name: &str) -> Result<PathBuf, NoSuchProgram> {
-        self.state
-            .programs
-            .path(name)
-            .ok_or_else(|| NoSuchProgram(name.to_owned()))
+        self.state.programs.path(name).ok_or_else(|| NoSuchProgram(name.to_owned()))
     }
 
     /// The kubeconfig of a user: `admin`, `nobody`, or a component's.
@@ -138,9 +122,7 @@ impl Cluster {
 
     /// Copies a file into the folder that every machine sees as `/host` and gives its path there.
     pub fn share(&self, file: &Path) -> Result<String, io::Error> {
-        let name = file
-            .file_name()
-            .ok_or_else(|| io::Error::other("a path without a file name"))?;
+        let name = file.file_name().ok_or_else(|| io::Error::other("a path without a file name"))?;
         let folder = self.layout().host();
         fs::create_dir_all(&folder)?;
         // Under another name first: a machine that still runs the old file keeps it.

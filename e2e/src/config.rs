@@ -28,11 +28,8 @@ impl ClusterConfig {
     /// A cluster of that name under the cache folder of the environment: `$WSFS_CACHE`, else
     /// `$XDG_CACHE_HOME/workspacefs`, else `~/.cache/workspacefs`.
     pub fn from_environment(name: &str) -> Result<ClusterConfig, ConfigError> {
-        let variable = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let variable =
+            |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let cache = variable("WSFS_CACHE")
             .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("workspacefs")))
             .or_else(|| variable("HOME").map(|folder| folder.join(".cache/workspacefs")))
@@ -51,11 +48,7 @@ impl ClusterConfig {
             return Err(ConfigError::Path(cache.to_owned()));
         }
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
-        Ok(ClusterConfig {
-            name: name.to_owned(),
-            cache: cache.to_owned(),
-            source,
-        })
+        Ok(ClusterConfig { name: name.to_owned(), cache: cache.to_owned(), source })
     }
 
     /// The cluster's name.
@@ -75,9 +68,7 @@ impl ClusterConfig {
 
     /// The cluster's own files.
     pub fn layout(&self) -> Layout {
-        Layout {
-            root: self.cache.join("clusters").join(&self.name),
-        }
+        Layout { root: self.cache.join("clusters").join(&self.name) }
     }
 }
 

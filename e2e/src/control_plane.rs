@@ -21,12 +21,7 @@ pub enum Part {
 }
 
 /// All of them, in the order in which they start.
-pub const PARTS: [Part; 4] = [
-    Part::Etcd,
-    Part::ApiServer,
-    Part::ControllerManager,
-    Part::Scheduler,
-];
+pub const PARTS: [Part; 4] = [Part::Etcd, Part::ApiServer, Part::ControllerManager, Part::Scheduler];
 
 impl Part {
     /// The program's name; also that of its log and its record.
@@ -85,10 +80,7 @@ fn api_server(layout: &Layout) -> Vec<String> {
         "--kubelet-preferred-address-types=InternalIP".into(),
         "--service-account-issuer=https://kubernetes.default.svc".into(),
         format!("--service-account-key-file={}", file("service-accounts.pub")),
-        format!(
-            "--service-account-signing-key-file={}",
-            file("service-accounts.key")
-        ),
+        format!("--service-account-signing-key-file={}", file("service-accounts.key")),
         "--profiling=false".into(),
     ]
 }
@@ -99,10 +91,7 @@ fn controller_manager(layout: &Layout) -> Vec<String> {
     vec![
         format!("--kubeconfig={}", kubeconfig.display()),
         format!("--root-ca-file={}", file("ca.crt")),
-        format!(
-            "--service-account-private-key-file={}",
-            file("service-accounts.key")
-        ),
+        format!("--service-account-private-key-file={}", file("service-accounts.key")),
         "--use-service-account-credentials=true".into(),
         format!("--cluster-cidr={PODS}"),
         "--bind-address=127.0.0.1".into(),

@@ -42,11 +42,7 @@ fn users() -> Vec<(String, String, &'static str)> {
         user("kube-proxy", "system:kube-proxy", ""),
     ];
     for plan in workers() {
-        users.push(user(
-            plan.name,
-            &format!("system:node:{}", plan.name),
-            "system:nodes",
-        ));
+        users.push(user(plan.name, &format!("system:node:{}", plan.name), "system:nodes"));
     }
     users
 }
@@ -60,9 +56,7 @@ pub struct Credentials {
 impl Credentials {
     /// The files in the cluster's folder.
     pub fn of(layout: &Layout) -> Credentials {
-        Credentials {
-            folder: layout.credentials(),
-        }
+        Credentials { folder: layout.credentials() }
     }
 
     /// A file by its name, see [`create`].
@@ -93,46 +87,23 @@ pub fn create(layout: &Layout) -> Result<Credentials, CredentialsError> {
         "kubernetes.default.svc".to_owned(),
         "kubernetes.default.svc.cluster.local".to_owned(),
     ];
-    let server = issue(
-        &authority,
-        "kube-apiserver",
-        None,
-        &server_names,
-        ExtendedKeyUsagePurpose::ServerAuth,
-    )?;
+    let server =
+        issue(&authority, "kube-apiserver", None, &server_names, ExtendedKeyUsagePurpose::ServerAuth)?;
     write(&credentials.file("apiserver.crt"), &server.0)?;
     write(&credentials.file("apiserver.key"), &server.1)?;
     let client = ExtendedKeyUsagePurpose::ClientAuth;
-    let kubelet = issue(
-        &authority,
-        "kube-apiserver-kubelet-client",
-        Some("system:masters"),
-        &[],
-        client,
-    )?;
+    let kubelet = issue(&authority, "kube-apiserver-kubelet-client", Some("system:masters"), &[], client)?;
     write(&credentials.file("kubelet-client.crt"), &kubelet.0)?;
     write(&credentials.file("kubelet-client.key"), &kubelet.1)?;
     for plan in workers() {
         let names = [plan.address().to_string(), plan.name.to_owned()];
-        let kubelet = issue(
-            &authority,
-            plan.name,
-            None,
-            &names,
-            ExtendedKeyUsagePurpose::ServerAuth,
-        )?;
+        let kubelet = issue(&authority, plan.name, None, &names, ExtendedKeyUsagePurpose::ServerAuth)?;
         write(&credentials.file(&format!("{}.crt", plan.name)), &kubelet.0)?;
         write(&credentials.file(&format!("{}.key", plan.name)), &kubelet.1)?;
     }
     let accounts = KeyPair::generate()?;
-    write(
-        &credentials.file("service-accounts.key"),
-        &accounts.serialize_pem(),
-    )?;
-    write(
-        &credentials.file("service-accounts.pub"),
-        &accounts.public_key_pem(),
-    )?;
+    write(&credentials.file("service-accounts.key"), &accounts.serialize_pem())?;
+    write(&credentials.file("service-accounts.pub"), &accounts.public_key_pem())?;
     let mut tokens = String::new();
     for (name, user, groups) in users() {
         let token = random_token()?;
@@ -148,9 +119,7 @@ fn authority() -> Result<(Issuer<'static, KeyPair>, String), rcgen::Error> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "workspacefs test cluster");
+    params.distinguished_name.push(DnType::CommonName, "workspacefs test cluster");
     let certificate = params.self_signed(&key)?.pem();
     Ok((Issuer::new(params, key), certificate))
 }
@@ -194,17 +163,11 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let group = chunk
-            .iter()
-            .fold(0u32, |group, byte| group << 8 | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
+        let group =
+            chunk.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for digit in 0..4 {
             let index = (group >> (18 - 6 * digit)) & 63;
-            text.push(if digit <= chunk.len() {
-                char::from(DIGITS[index as usize])
-            } else {
-                '='
-            });
+            text.push(if digit <= chunk.len() { char::from(DIGITS[index as usize]) } else { '=' });
         }
     }
     text
@@ -224,18 +187,10 @@ fn write(path: &Path, content: &str) -> Result<(), CredentialsError> {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        let mut file = fs::File::options()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(path)?;
+        let mut file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?;
         io::Write::write_all(&mut file, content.as_bytes())
     };
-    write().map_err(|source| CredentialsError::File {
-        path: path.to_owned(),
-        source,
-    })
+    write().map_err(|source| CredentialsError::File { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -244,13 +199,7 @@ mod tests {
 
     #[test]
     fn base64_agrees_with_the_standards_examples() {
-        let examples = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ];
+        let examples = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
         for (bytes, text) in examples {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
@@ -267,9 +216,7 @@ mod tests {
             let config: serde_json::Value = serde_json::from_str(&text).unwrap();
             let token = config["users"][0]["user"]["token"].as_str().unwrap();
             assert!(
-                tokens
-                    .lines()
-                    .any(|line| line.starts_with(&format!("{token},{user},{user},"))),
+                tokens.lines().any(|line| line.starts_with(&format!("{token},{user},{user},"))),
                 "{user}"
             );
         }

@@ -52,10 +52,7 @@ pub fn install(cluster: &Cluster, images: &[PathBuf], values: &Value) -> Result<
     for image in images {
         cluster
             .import_image(image)
-            .map_err(|source| InstallError::Import {
-                image: image.clone(),
-                source,
-            })?;
+            .map_err(|source| InstallError::Import { image: image.clone(), source })?;
     }
     let mut values = values.clone();
     // The tag stays the same whatever the image holds; a changed annotation is what makes new pods.
@@ -63,34 +60,15 @@ pub fn install(cluster: &Cluster, images: &[PathBuf], values: &Value) -> Result<
     values["podAnnotations"]["workspacefs.io/images"] = json!(digest(&contents));
     let chart = chart();
     let chart = chart.to_string_lossy();
-    let arguments = [
-        "upgrade",
-        "--install",
-        RELEASE,
-        &chart,
-        "--create-namespace",
-        "--values",
-        "-",
-    ];
+    let arguments = ["upgrade", "--install", RELEASE, &chart, "--create-namespace", "--values", "-"];
     let wait = ["--wait", "--timeout", READY_TIME_MAX];
-    helm(
-        cluster,
-        &[&arguments[..], &wait[..]].concat(),
-        values.to_string().as_bytes(),
-    )
-    .map_err(|source| InstallError::Helm {
-        pods: pods(cluster),
-        source,
-    })
+    helm(cluster, &[&arguments[..], &wait[..]].concat(), values.to_string().as_bytes())
+        .map_err(|source| InstallError::Helm { pods: pods(cluster), source })
 }
 
 /// Uninstalls the release, if there is one. The kinds and their objects stay.
 pub fn uninstall(cluster: &Cluster) -> Result<(), KubectlError> {
-    helm(
-        cluster,
-        &["uninstall", RELEASE, "--ignore-not-found", "--wait"],
-        b"",
-    )
+    helm(cluster, &["uninstall", RELEASE, "--ignore-not-found", "--wait"], b"")
 }
 
 /// The chart in the checkout.
@@ -102,11 +80,9 @@ fn helm(cluster: &Cluster, arguments: &[&str], input: &[u8]) -> Result<(), Kubec
     let mut helm = cluster.command("helm", "admin")?;
     helm.args(arguments).args(["--namespace", NAMESPACE]);
     // Helm's own files, away from the user's.
-    for (variable, folder) in [
-        ("HELM_CACHE_HOME", "cache"),
-        ("HELM_CONFIG_HOME", "config"),
-        ("HELM_DATA_HOME", "data"),
-    ] {
+    for (variable, folder) in
+        [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
+    {
         helm.env(variable, cluster.layout().root().join("helm").join(folder));
     }
     cluster.run(&mut helm, input, HELM_TIME_MAX).map(drop)
@@ -122,25 +98,10 @@ fn pods(cluster: &Cluster) -> String {
         Ok(text) => text,
         Err(error) => error.to_string(),
     };
-    let events = [
-        "get",
-        "events",
-        "--namespace",
-        NAMESPACE,
-        "--field-selector",
-        "type=Warning",
-    ];
+    let events = ["get", "events", "--namespace", NAMESPACE, "--field-selector", "type=Warning"];
     let logs = |component: &str| {
         let selector = format!("app.kubernetes.io/component={component}");
-        ask(&[
-            "logs",
-            "--namespace",
-            NAMESPACE,
-            "--prefix",
-            "--tail=20",
-            "--selector",
-            &selector,
-        ])
+        ask(&["logs", "--namespace", NAMESPACE, "--prefix", "--tail=20", "--selector", &selector])
     };
     [
         ask(&["get", "pods", "--namespace", NAMESPACE, "--output=wide"]),

@@ -15,9 +15,7 @@ pub struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        Progress {
-            started: Instant::now(),
-        }
+        Progress { started: Instant::now() }
     }
 }
 
@@ -37,10 +35,7 @@ impl Progress {
                 progress.say(&format!("{text} ..."));
             }
         });
-        LongStep {
-            stop: Some(stop),
-            beat: Some(beat),
-        }
+        LongStep { stop: Some(stop), beat: Some(beat) }
     }
 }
 

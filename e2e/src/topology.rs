@@ -46,24 +46,9 @@ pub struct Plan {
 
 /// The machines of a cluster.
 pub const MACHINES: [Plan; 3] = [
-    Plan {
-        name: "n1",
-        number: 11,
-        role: Role::Worker { pods: 1 },
-        memory_mib: 2048,
-    },
-    Plan {
-        name: "n2",
-        number: 12,
-        role: Role::Worker { pods: 2 },
-        memory_mib: 2048,
-    },
-    Plan {
-        name: "nfs",
-        number: 21,
-        role: Role::Storage,
-        memory_mib: 1024,
-    },
+    Plan { name: "n1", number: 11, role: Role::Worker { pods: 1 }, memory_mib: 2048 },
+    Plan { name: "n2", number: 12, role: Role::Worker { pods: 2 }, memory_mib: 2048 },
+    Plan { name: "nfs", number: 21, role: Role::Storage, memory_mib: 1024 },
 ];
 
 impl Plan {
@@ -103,7 +88,5 @@ impl Plan {
 
 /// The worker machines' names.
 pub fn workers() -> impl Iterator<Item = &'static Plan> {
-    MACHINES
-        .iter()
-        .filter(|plan| matches!(plan.role, Role::Worker { .. }))
+    MACHINES.iter().filter(|plan| matches!(plan.role, Role::Worker { .. }))
 }

@@ -62,10 +62,7 @@ fn names() -> (String, String) {
 fn down_removes_half_a_cluster_and_leaves_another_one_alone() {
     let cache = tempfile::tempdir().unwrap();
     let (name, other) = names();
-    let (half, other) = (
-        Half::start(&name, cache.path()),
-        Half::start(&other, cache.path()),
-    );
+    let (half, other) = (Half::start(&name, cache.path()), Half::start(&other, cache.path()));
     let unrecorded = start(&half.config, "unrecorded", false);
     assert!(half.recorded.runs() && unrecorded.runs());
 
@@ -76,12 +73,7 @@ fn down_removes_half_a_cluster_and_leaves_another_one_alone() {
 
     // The other one: same addresses and interface names, a network of its own.
     assert!(other.recorded.runs());
-    assert!(
-        other
-            .namespace()
-            .processes()
-            .contains(&other.recorded.pid().cast_unsigned())
-    );
+    assert!(other.namespace().processes().contains(&other.recorded.pid().cast_unsigned()));
 }
 
 #[test]
@@ -111,9 +103,5 @@ fn the_network_has_no_way_out() {
         Ok::<_, NamespaceError>(output.unwrap())
     });
     let routes = routes.unwrap();
-    assert!(
-        !routes.status.success(),
-        "{}",
-        String::from_utf8_lossy(&routes.stdout)
-    );
+    assert!(!routes.status.success(), "{}", String::from_utf8_lossy(&routes.stdout));
 }

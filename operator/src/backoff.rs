@@ -38,10 +38,7 @@ mod tests {
             let mut last = Duration::ZERO;
             for failures in 1..100 {
                 let wait = delay(kind, failures, 1.0);
-                assert!(
-                    wait >= last && wait <= Duration::from_secs(300),
-                    "{kind:?} {failures} {wait:?}"
-                );
+                assert!(wait >= last && wait <= Duration::from_secs(300), "{kind:?} {failures} {wait:?}");
                 last = wait;
             }
         }
@@ -55,9 +52,6 @@ mod tests {
         assert_eq!(spread(Duration::from_secs(2), 1.0), Duration::from_secs(2));
         let drawn: Vec<f64> = (0..100).map(|_| chance()).collect();
         assert!(drawn.iter().all(|c| (0.0..1.0).contains(c)));
-        assert!(
-            drawn.iter().any(|c| *c < 0.5) && drawn.iter().any(|c| *c > 0.5),
-            "{drawn:?}"
-        );
+        assert!(drawn.iter().any(|c| *c < 0.5) && drawn.iter().any(|c| *c > 0.5), "{drawn:?}");
     }
 }

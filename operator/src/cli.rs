@@ -29,9 +29,7 @@ impl Args {
         let given = self.identity.clone().or_else(|| std::env::var("POD_NAME").ok());
         match given {
             Some(name) => Ok(name),
-            None => Ok(std::fs::read_to_string("/proc/sys/kernel/hostname")?
-                .trim()
-                .to_string()),
+            None => Ok(std::fs::read_to_string("/proc/sys/kernel/hostname")?.trim().to_string()),
         }
     }
 }

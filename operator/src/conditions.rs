@@ -19,22 +19,12 @@ pub struct Finding {
 impl Finding {
     /// `kind` holds, or does not.
     pub fn new(kind: &'static str, holds: bool, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            status: if holds { "True" } else { "False" },
-            reason,
-            message: message.into(),
-        }
+        Self { kind, status: if holds { "True" } else { "False" }, reason, message: message.into() }
     }
 
     /// Nobody knows about `kind` yet.
     pub fn unknown(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            status: "Unknown",
-            reason,
-            message: message.into(),
-        }
+        Self { kind, status: "Unknown", reason, message: message.into() }
     }
 }
 
@@ -50,9 +40,7 @@ pub fn update(
         .iter()
         .map(|finding| {
             let before = old.iter().find(|c| c.type_ == finding.kind);
-            let since = before
-                .filter(|c| c.status == finding.status)
-                .map(|c| c.last_transition_time.clone());
+            let since = before.filter(|c| c.status == finding.status).map(|c| c.last_transition_time.clone());
             Condition {
                 type_: finding.kind.into(),
                 status: finding.status.into(),
@@ -72,39 +60,16 @@ mod tests {
     #[test]
     fn the_time_changes_with_the_status_only() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let first = update(
-            &[],
-            &[Finding::new("Ready", false, "Binding", "a")],
-            Some(1),
-            at(1),
-        );
-        let same_status = update(
-            &first,
-            &[Finding::new("Ready", false, "NameTaken", "b")],
-            Some(2),
-            at(2),
-        );
+        let first = update(&[], &[Finding::new("Ready", false, "Binding", "a")], Some(1), at(1));
+        let same_status = update(&first, &[Finding::new("Ready", false, "NameTaken", "b")], Some(2), at(2));
         assert_eq!(same_status[0].last_transition_time, Time(at(1)));
         assert_eq!(
             (same_status[0].reason.as_str(), same_status[0].observed_generation),
             ("NameTaken", Some(2))
         );
-        let changed = update(
-            &same_status,
-            &[Finding::new("Ready", true, "Bound", "c")],
-            Some(2),
-            at(3),
-        );
+        let changed = update(&same_status, &[Finding::new("Ready", true, "Bound", "c")], Some(2), at(3));
         assert_eq!(changed[0].last_transition_time, Time(at(3)));
-        assert_eq!(
-            update(
-                &changed,
-                &[Finding::new("Ready", true, "Bound", "c")],
-                Some(2),
-                at(4)
-            ),
-            changed
-        );
+        assert_eq!(update(&changed, &[Finding::new("Ready", true, "Bound", "c")], Some(2), at(4)), changed);
     }
 
     #[test]

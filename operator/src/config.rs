@@ -98,10 +98,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the field.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.into(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.into(), source })?;
         Self::parse(&text)
     }
 
@@ -119,11 +117,8 @@ impl Config {
         if !is_label_key(&file.node_group_label) {
             return Err(ConfigError::NodeGroupLabel(file.node_group_label));
         }
-        let template = file
-            .default_file_system
-            .map(Template::parse)
-            .transpose()
-            .map_err(ConfigError::Template)?;
+        let template =
+            file.default_file_system.map(Template::parse).transpose().map_err(ConfigError::Template)?;
         Ok(Self {
             workspace_selector: file.workspace_selector,
             node_group_label: file.node_group_label,
@@ -156,10 +151,7 @@ mod tests {
         assert_eq!(config.workspace_selector, "workspacefs.io/workspace=true");
         assert_eq!(config.node_group_label, "workspacefs.io/node-group");
         assert!(config.default_file_system.is_none());
-        assert_eq!(
-            (config.probe_interval.as_secs(), config.probe_timeout.as_secs()),
-            (30, 5)
-        );
+        assert_eq!((config.probe_interval.as_secs(), config.probe_timeout.as_secs()), (30, 5));
     }
 
     #[test]
@@ -172,10 +164,7 @@ mod tests {
             ("probeIntervalSeconds: 0", "probeIntervalSeconds"),
             ("probeTimeoutSeconds: 99", "from 1 to 60"),
             ("defaultFileSystem: {backend: {}}", "exactly one"),
-            (
-                "defaultFileSystem: {backend: {nfs: {server: a, export: /e, foldr: x}}}",
-                "foldr",
-            ),
+            ("defaultFileSystem: {backend: {nfs: {server: a, export: /e, foldr: x}}}", "foldr"),
         ] {
             let refusal = refusal(text);
             assert!(refusal.contains(named), "{text}: {refusal}");

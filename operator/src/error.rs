@@ -50,10 +50,7 @@ pub enum ErrorKind {
 impl PassError {
     /// For `map_err`: names the step that failed.
     pub fn api(step: &'static str) -> impl Fn(kube::Error) -> Self {
-        move |source| Self::Api {
-            step,
-            source: Box::new(source),
-        }
+        move |source| Self::Api { step, source: Box::new(source) }
     }
 
     /// For `map_err`: names the object that cannot be read or written.

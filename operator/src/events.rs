@@ -29,23 +29,13 @@ impl Events {
     /// `instance` names this replica.
     pub fn new(client: Client, instance: &str) -> Self {
         let instance = Some(cut(instance, 128).to_string());
-        Self(Recorder::new(
-            client,
-            Reporter {
-                controller: "workspacefs.io/operator".into(),
-                instance,
-            },
-        ))
+        Self(Recorder::new(client, Reporter { controller: "workspacefs.io/operator".into(), instance }))
     }
 
     /// Writes one about `object`.
     pub async fn publish(&self, object: &ObjectReference, happened: &Happened) {
         let event = Event {
-            type_: if happened.warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
+            type_: if happened.warning { EventType::Warning } else { EventType::Normal },
             reason: happened.reason.into(),
             note: Some(cut(&happened.note, NOTE_BYTES_MAX).into()),
             action: "Reconcile".into(),
@@ -57,11 +47,9 @@ impl Events {
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
                 tracing::debug!(reason = happened.reason, "no Event: {}", status.message);
             }
-            Err(error) => tracing::warn!(
-                reason = happened.reason,
-                error = chain(&error),
-                "cannot write an Event"
-            ),
+            Err(error) => {
+                tracing::warn!(reason = happened.reason, error = chain(&error), "cannot write an Event")
+            }
         }
     }
 }

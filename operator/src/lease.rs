@@ -79,11 +79,7 @@ pub fn evaluate(seen: &Seen, identity: &str, now: Instant) -> Decision {
     }
     let seconds = u64::try_from(seen.spec.lease_duration_seconds.unwrap_or(0)).unwrap_or(0);
     let expired = now.duration_since(seen.since) >= Duration::from_secs(seconds);
-    if holder.is_empty() || expired {
-        Decision::Take
-    } else {
-        Decision::Respect(holder.into())
-    }
+    if holder.is_empty() || expired { Decision::Take } else { Decision::Respect(holder.into()) }
 }
 
 /// One replica's view of the Lease.
@@ -99,13 +95,7 @@ impl Election {
     /// `identity` must differ between replicas.
     pub fn new(client: Client, namespace: &str, identity: String, times: LeaseTimes) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self {
-            api,
-            identity,
-            times,
-            seen: None,
-            renewed: Instant::now(),
-        }
+        Self { api, identity, times, seen: None, renewed: Instant::now() }
     }
 
     /// Waits until we hold the lease. `answered` is called after every round in which the API server answered.
@@ -166,10 +156,7 @@ impl Election {
             let Some(lease) = self.read().await? else {
                 return Ok(false);
             };
-            let holder = lease
-                .spec
-                .as_ref()
-                .and_then(|spec| spec.holder_identity.as_deref());
+            let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
             if holder != Some(&self.identity) {
                 return Ok(false);
             }
@@ -183,14 +170,8 @@ impl Election {
 
     /// A round that ends early enough for the deadline to be noticed.
     async fn round_in_time(&mut self) -> Result<Option<String>, RoundError> {
-        let limit = self
-            .times
-            .deadline
-            .saturating_sub(self.renewed.elapsed())
-            .max(self.times.retry);
-        timeout(limit, self.round())
-            .await
-            .unwrap_or(Err(RoundError::Silent(limit)))
+        let limit = self.times.deadline.saturating_sub(self.renewed.elapsed()).max(self.times.retry);
+        timeout(limit, self.round()).await.unwrap_or(Err(RoundError::Silent(limit)))
     }
 
     /// Looks, and renews or takes. None: it is ours; otherwise who holds it.
@@ -199,10 +180,7 @@ impl Election {
             self.create().await?;
             return Ok(None);
         };
-        let seen = Seen {
-            spec: lease.spec.clone().unwrap_or_default(),
-            since: Instant::now(),
-        };
+        let seen = Seen { spec: lease.spec.clone().unwrap_or_default(), since: Instant::now() };
         let seen = match self.seen.take() {
             Some(known) if known.spec == seen.spec => known,
             _ => seen,
@@ -243,14 +221,8 @@ impl Election {
             ..LeaseSpec::default()
         };
         renew(&mut spec, self.times);
-        let metadata = ObjectMeta {
-            name: Some(LEASE_NAME.into()),
-            ..ObjectMeta::default()
-        };
-        let lease = Lease {
-            metadata,
-            spec: Some(spec),
-        };
+        let metadata = ObjectMeta { name: Some(LEASE_NAME.into()), ..ObjectMeta::default() };
+        let lease = Lease { metadata, spec: Some(spec) };
         self.api.create(&by_us(), &lease).await.map_err(RoundError::Api)?;
         self.renewed = now;
         Ok(())
@@ -263,10 +235,7 @@ impl Election {
         change: impl FnOnce(&mut LeaseSpec),
     ) -> Result<(), RoundError> {
         change(lease.spec.get_or_insert_default());
-        self.api
-            .replace(LEASE_NAME, &by_us(), &lease)
-            .await
-            .map_err(RoundError::Api)?;
+        self.api.replace(LEASE_NAME, &by_us(), &lease).await.map_err(RoundError::Api)?;
         Ok(())
     }
 }
@@ -286,10 +255,7 @@ fn renew(spec: &mut LeaseSpec, times: LeaseTimes) {
 }
 
 fn by_us() -> PostParams {
-    PostParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PostParams::default()
-    }
+    PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
 }
 
 #[cfg(test)]
@@ -302,24 +268,15 @@ mod tests {
             lease_duration_seconds: Some(15),
             ..LeaseSpec::default()
         };
-        Seen {
-            spec,
-            since: Instant::now(),
-        }
+        Seen { spec, since: Instant::now() }
     }
 
     #[test]
     fn a_lease_is_taken_only_when_it_is_free_or_did_not_change_for_its_duration() {
         let at = |seen: &Seen, seconds| seen.since + Duration::from_secs(seconds);
         let other = seen(Some("b"));
-        assert_eq!(
-            evaluate(&other, "a", at(&other, 0)),
-            Decision::Respect("b".into())
-        );
-        assert_eq!(
-            evaluate(&other, "a", at(&other, 14)),
-            Decision::Respect("b".into())
-        );
+        assert_eq!(evaluate(&other, "a", at(&other, 0)), Decision::Respect("b".into()));
+        assert_eq!(evaluate(&other, "a", at(&other, 14)), Decision::Respect("b".into()));
         assert_eq!(evaluate(&other, "a", at(&other, 15)), Decision::Take);
         for free in [seen(None), seen(Some(""))] {
             assert_eq!(evaluate(&free, "a", free.since), Decision::Take);

@@ -68,11 +68,7 @@ pub async fn run(
     ready: Gate,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let Replica {
-        identity,
-        namespace,
-        times,
-    } = replica;
+    let Replica { identity, namespace, times } = replica;
     let mut election = Election::new(client.clone(), &namespace, identity.clone(), times);
     tokio::select! {
         () = election.acquire(|| ready.open()) => {}

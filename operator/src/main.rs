@@ -14,21 +14,12 @@ async fn main() -> anyhow::Result<()> {
     logging::init()?;
     let config = Config::load(&args.config)?;
     let identity = args.identity().context("this replica has no name")?;
-    let client = kube::Client::try_default()
-        .await
-        .context("cannot find the API server")?;
+    let client = kube::Client::try_default().await.context("cannot find the API server")?;
     let namespace = client.default_namespace().to_string();
-    let replica = Replica {
-        identity,
-        namespace,
-        times: LeaseTimes::default(),
-    };
+    let replica = Replica { identity, namespace, times: LeaseTimes::default() };
 
-    let (mut registry, readiness, stop) = (
-        Registry::with_prefix("workspacefs"),
-        Readiness::new(),
-        shutdown::signal()?,
-    );
+    let (mut registry, readiness, stop) =
+        (Registry::with_prefix("workspacefs"), Readiness::new(), shutdown::signal()?);
     let metrics = Metrics::register(&mut registry);
     let ready = readiness.gate("the API server's first answer");
     // Served until the very end: a shutdown can be watched.

@@ -61,11 +61,7 @@ impl Metrics {
              Alert when refused or away keep growing",
             metrics.reconciles.clone(),
         );
-        registry.register(
-            "reconcile_duration_seconds",
-            "Time that passes took",
-            metrics.duration.clone(),
-        );
+        registry.register("reconcile_duration_seconds", "Time that passes took", metrics.duration.clone());
         registry.register(
             "probes",
             "NFS servers asked, by answer; all but Answered mean that workloads cannot reach theirs",

@@ -2,9 +2,7 @@
 
 /// The value in thousandths, or None where the text is no quantity (or does not fit).
 pub fn milli(text: &str) -> Option<i128> {
-    let digits_end = text
-        .find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-'))
-        .unwrap_or(text.len());
+    let digits_end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-')).unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits_end);
     let (numerator, denominator): (i128, i128) = match suffix {
         "n" | "u" => return None,
@@ -16,25 +14,14 @@ pub fn milli(text: &str) -> Option<i128> {
         return None;
     }
     let negative = whole.starts_with('-');
-    let whole: i128 = if matches!(whole, "" | "+" | "-") {
-        0
-    } else {
-        whole.parse().ok()?
-    };
+    let whole: i128 = if matches!(whole, "" | "+" | "-") { 0 } else { whole.parse().ok()? };
     if number.trim_start_matches(['+', '-']).trim_matches('.').is_empty() {
         return None;
     }
     let power = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
-    let part: i128 = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse().ok()?
-    };
+    let part: i128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let part = if negative { -part } else { part };
-    let scaled = whole
-        .checked_mul(power)?
-        .checked_add(part)?
-        .checked_mul(numerator)?;
+    let scaled = whole.checked_mul(power)?.checked_add(part)?.checked_mul(numerator)?;
     Some(scaled / power / denominator)
 }
 

@@ -65,12 +65,8 @@ pub async fn run<R: Reconciler>(
     metrics: Metrics,
     shutdown: CancellationToken,
 ) {
-    let context = Arc::new(Passes {
-        reconciler,
-        metrics,
-        failures: Mutex::default(),
-        running: RwLock::default(),
-    });
+    let context =
+        Arc::new(Passes { reconciler, metrics, failures: Mutex::default(), running: RwLock::default() });
     let passes = context.clone();
     let config = kube::runtime::Config::default().debounce(DEBOUNCE);
     let work = applier(
@@ -150,12 +146,7 @@ impl<R: Reconciler> Passes<R> {
             (true, false) => self.reconciler.apply(object).await,
             // Nothing may be made before the finalizer is there. Its own change brings the next pass.
             (false, false) => {
-                let with = object
-                    .finalizers()
-                    .iter()
-                    .cloned()
-                    .chain([name.to_string()])
-                    .collect();
+                let with = object.finalizers().iter().cloned().chain([name.to_string()]).collect();
                 set_finalizers(&api, object.meta(), with)
                     .await
                     .map_err(PassError::api("add the finalizer"))?;
@@ -164,12 +155,7 @@ impl<R: Reconciler> Passes<R> {
             (true, true) => {
                 let next = self.reconciler.cleanup(object).await?;
                 if let Next::Done(_) = next {
-                    let without = object
-                        .finalizers()
-                        .iter()
-                        .filter(|f| *f != name)
-                        .cloned()
-                        .collect();
+                    let without = object.finalizers().iter().filter(|f| *f != name).cloned().collect();
                     let set = set_finalizers(&api, object.meta(), without).await;
                     set.map_err(PassError::api("remove the finalizer"))?;
                 }
@@ -181,9 +167,7 @@ impl<R: Reconciler> Passes<R> {
 
     fn try_again(&self, object: &R::Object, error: &PassError) -> Action {
         let mut failures = self.failures();
-        let count = failures
-            .entry((object.namespace(), object.name_any()))
-            .or_insert(0);
+        let count = failures.entry((object.namespace(), object.name_any())).or_insert(0);
         *count = count.saturating_add(1);
         Action::requeue(backoff::delay(error.kind(), *count, backoff::chance()))
     }
@@ -208,10 +192,7 @@ where
 {
     let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": finalizers}});
     let name = meta.name.as_deref().unwrap_or_default();
-    let by_us = PatchParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PatchParams::default()
-    };
+    let by_us = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     api.patch(name, &by_us, &Patch::Merge(&patch)).await.map(drop)
 }
 
@@ -237,25 +218,14 @@ struct Timer<'a> {
 
 impl<'a> Timer<'a> {
     fn start(metrics: &'a Metrics, kind: &'static str) -> Self {
-        Self {
-            metrics,
-            kind,
-            outcome: "abandoned",
-            start: Instant::now(),
-        }
+        Self { metrics, kind, outcome: "abandoned", start: Instant::now() }
     }
 }
 
 impl Drop for Timer<'_> {
     fn drop(&mut self) {
         let (kind, outcome) = (self.kind, self.outcome);
-        self.metrics
-            .reconciles
-            .get_or_create(&PassLabels { kind, outcome })
-            .inc();
-        self.metrics
-            .duration
-            .get_or_create(&KindLabels { kind })
-            .observe(self.start.elapsed().as_secs_f64());
+        self.metrics.reconciles.get_or_create(&PassLabels { kind, outcome }).inc();
+        self.metrics.duration.get_or_create(&KindLabels { kind }).observe(self.start.elapsed().as_secs_f64());
     }
 }

@@ -48,13 +48,8 @@ impl Drop for Operator {
 impl Operator {
     fn start(config: &Path, kubeconfig: &Path, http: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
-        command
-            .args(["--identity=test", "--http", http, "--config"])
-            .arg(config);
-        command
-            .env("KUBECONFIG", kubeconfig)
-            .env_remove("POD_NAME")
-            .stderr(Stdio::piped());
+        command.args(["--identity=test", "--http", http, "--config"]).arg(config);
+        command.env("KUBECONFIG", kubeconfig).env_remove("POD_NAME").stderr(Stdio::piped());
         Self(command.spawn().unwrap())
     }
 
@@ -73,10 +68,7 @@ impl Operator {
     }
 
     fn terminate(&self) {
-        let status = Command::new("kill")
-            .args(["-TERM", &self.0.id().to_string()])
-            .status()
-            .unwrap();
+        let status = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 }
@@ -92,11 +84,7 @@ fn get(address: &str, path: &str) -> String {
     let start = Instant::now();
     loop {
         if let Ok(mut stream) = TcpStream::connect(address) {
-            write!(
-                stream,
-                "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-            )
-            .unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
             return answer;
@@ -107,11 +95,7 @@ fn get(address: &str, path: &str) -> String {
 }
 
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 #[test]
@@ -119,10 +103,7 @@ fn a_bad_configuration_ends_it_at_once_and_names_the_field() {
     let folder = Folder::new("bad");
     let kubeconfig = folder.file("kubeconfig", &kubeconfig("http://127.0.0.1:1"));
     for (text, named) in [
-        (
-            "defaultFileSystem: {backend: {nfs: {server: a, export: relative}}}",
-            "export",
-        ),
+        ("defaultFileSystem: {backend: {nfs: {server: a, export: relative}}}", "export"),
         ("probeIntervalSeconds: 0", "probeIntervalSeconds"),
     ] {
         let config = folder.file("config.yaml", text);
@@ -142,13 +123,8 @@ async fn it_is_ready_when_the_api_server_answers_counts_what_it_does_and_ends_we
     let kubeconfig = folder.file("kubeconfig", &kubeconfig(api.url()));
     let http = free_address();
     let operator = Operator::start(&config, &kubeconfig, &http);
-    api.put(&builders::file_system(
-        "team-a",
-        "data",
-        builders::nfs("127.0.0.1", 1),
-    ));
-    api.until("the claim", |api| !api.all("PersistentVolumeClaim").is_empty())
-        .await;
+    api.put(&builders::file_system("team-a", "data", builders::nfs("127.0.0.1", 1)));
+    api.until("the claim", |api| !api.all("PersistentVolumeClaim").is_empty()).await;
 
     assert!(get(&http, "/healthz").starts_with("HTTP/1.1 200"));
     assert!(get(&http, "/readyz").starts_with("HTTP/1.1 200"));
@@ -160,10 +136,7 @@ async fn it_is_ready_when_the_api_server_answers_counts_what_it_does_and_ends_we
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
-    assert!(
-        !metrics.contains("team-a") && !metrics.contains("data"),
-        "names in labels: {metrics}"
-    );
+    assert!(!metrics.contains("team-a") && !metrics.contains("data"), "names in labels: {metrics}");
 
     operator.terminate();
     let (status, log) = tokio::task::spawn_blocking(|| operator.end()).await.unwrap();

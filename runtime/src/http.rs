@@ -43,9 +43,7 @@ pub async fn serve(
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), HttpError> {
-    let listener = TcpListener::bind(addr)
-        .await
-        .map_err(|source| HttpError::Bind { addr, source })?;
+    let listener = TcpListener::bind(addr).await.map_err(|source| HttpError::Bind { addr, source })?;
     serve_on(listener, registry, readiness, shutdown).await
 }
 
@@ -69,11 +67,9 @@ pub async fn serve_on(
 async fn ready(State(readiness): State<Readiness>) -> Response {
     match readiness.closed() {
         closed if closed.is_empty() => "ok\n".into_response(),
-        closed => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("waiting for: {}\n", closed.join(", ")),
-        )
-            .into_response(),
+        closed => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for: {}\n", closed.join(", "))).into_response()
+        }
     }
 }
 
@@ -113,42 +109,27 @@ mod tests {
         let shutdown = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let server = tokio::spawn(serve_on(
-            listener,
-            Arc::new(registry),
-            readiness,
-            shutdown.clone(),
-        ));
+        let server = tokio::spawn(serve_on(listener, Arc::new(registry), readiness, shutdown.clone()));
 
         assert!(fetch(addr, "/healthz").await.starts_with("HTTP/1.1 200"));
         let waiting = fetch(addr, "/readyz").await;
-        assert!(
-            waiting.starts_with("HTTP/1.1 503") && waiting.contains("waiting for: kubelet"),
-            "{waiting}"
-        );
+        assert!(waiting.starts_with("HTTP/1.1 503") && waiting.contains("waiting for: kubelet"), "{waiting}");
         gate.open();
         assert!(fetch(addr, "/readyz").await.starts_with("HTTP/1.1 200"));
         let metrics = fetch(addr, "/metrics").await;
-        assert!(
-            metrics.contains(OPENMETRICS) && metrics.contains("workspacefs_things_total 1"),
-            "{metrics}"
-        );
+        assert!(metrics.contains(OPENMETRICS) && metrics.contains("workspacefs_things_total 1"), "{metrics}");
 
         shutdown.cancel();
         server.await.unwrap().unwrap();
-        assert!(
-            TcpStream::connect(addr).await.is_err(),
-            "nothing listens after shutdown"
-        );
+        assert!(TcpStream::connect(addr).await.is_err(), "nothing listens after shutdown");
     }
 
     #[tokio::test]
     async fn a_taken_address_is_an_error_that_names_it() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = taken.local_addr().unwrap();
-        let error = serve(addr, Arc::default(), Readiness::new(), CancellationToken::new())
-            .await
-            .unwrap_err();
+        let error =
+            serve(addr, Arc::default(), Readiness::new(), CancellationToken::new()).await.unwrap_err();
         assert!(error.to_string().contains(&addr.to_string()), "{error}");
     }
 }

@@ -33,15 +33,11 @@ pub fn init() -> Result<(), LoggingError> {
     use tracing_subscriber::util::SubscriberInitExt;
 
     let filter = std::env::var("WSFS_LOG").unwrap_or_else(|_| "info".into());
-    let filter = EnvFilter::try_new(&filter).map_err(|source| LoggingError::Filter {
-        value: filter,
-        source,
-    })?;
+    let filter =
+        EnvFilter::try_new(&filter).map_err(|source| LoggingError::Filter { value: filter, source })?;
     let format = std::env::var("WSFS_LOG_FORMAT").unwrap_or_else(|_| "json".into());
 
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format.as_str() {
         "json" => builder
             .json()
@@ -50,11 +46,9 @@ pub fn init() -> Result<(), LoggingError> {
             .finish()
             .try_init()
             .map_err(LoggingError::Init),
-        "text" => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .finish()
-            .try_init()
-            .map_err(LoggingError::Init),
+        "text" => {
+            builder.with_ansi(std::io::stderr().is_terminal()).finish().try_init().map_err(LoggingError::Init)
+        }
         _ => Err(LoggingError::Format(format)),
     }
 }

@@ -19,29 +19,20 @@ impl Readiness {
     /// Adds a gate, closed until its owner opens it. `name` says what is waited for.
     pub fn gate(&self, name: &'static str) -> Gate {
         let open = Arc::new(AtomicBool::new(false));
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((name, open.clone()));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, open.clone()));
         Gate(open)
     }
 
     /// The names of the gates still closed; empty means ready.
     pub fn closed(&self) -> Vec<&'static str> {
         let gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        gates
-            .iter()
-            .filter(|(_, open)| !open.load(Ordering::Acquire))
-            .map(|(name, _)| *name)
-            .collect()
+        gates.iter().filter(|(_, open)| !open.load(Ordering::Acquire)).map(|(name, _)| *name).collect()
     }
 }
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Readiness")
-            .field("closed", &self.closed())
-            .finish()
+        f.debug_struct("Readiness").field("closed", &self.closed()).finish()
     }
 }
 

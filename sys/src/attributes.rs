@@ -39,10 +39,7 @@ pub fn seal(tree: BorrowedFd<'_>, read_only: bool) -> Result<(), Errno> {
 /// # Errors
 /// As [`seal`].
 pub fn make_private(tree: BorrowedFd<'_>) -> Result<(), Errno> {
-    let attr = MountAttr {
-        propagation: libc::MS_PRIVATE,
-        ..MountAttr::default()
-    };
+    let attr = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
     mount_setattr(tree, &attr)
 }
 

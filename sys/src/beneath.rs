@@ -60,14 +60,7 @@ pub fn open(
 /// # Errors
 /// `NOSYS` before Linux 5.6; `PERM` behind a filter that does not know it.
 pub fn probe() -> Result<(), Errno> {
-    open(
-        rustix::fs::CWD,
-        "",
-        OFlags::PATH | OFlags::DIRECTORY,
-        Mode::empty(),
-        Links::Beneath,
-    )
-    .map(drop)
+    open(rustix::fs::CWD, "", OFlags::PATH | OFlags::DIRECTORY, Mode::empty(), Links::Beneath).map(drop)
 }
 
 #[cfg(test)]
@@ -95,11 +88,7 @@ mod tests {
             assert!(directory(root.as_fd(), good, Links::Beneath).is_ok(), "{good:?}");
         }
         for bad in ["..", "a/../..", "/etc", "up", "out", "out/ssl", "inside/../../.."] {
-            assert_eq!(
-                directory(root.as_fd(), bad, Links::Beneath).err(),
-                Some(Errno::XDEV),
-                "{bad:?}"
-            );
+            assert_eq!(directory(root.as_fd(), bad, Links::Beneath).err(), Some(Errno::XDEV), "{bad:?}");
         }
     }
 

@@ -30,12 +30,7 @@ pub struct Message {
 /// # Errors
 /// Out of descriptors, or called outside a tokio runtime.
 pub fn pair() -> io::Result<(AsyncChannel, OwnedFd)> {
-    let (ours, theirs) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     rustix::io::ioctl_fionbio(&ours, true)?;
     Ok((AsyncChannel(register(ours)?), theirs))
 }
@@ -56,9 +51,7 @@ impl AsyncChannel {
     /// # Errors
     /// `BrokenPipe` or `ConnectionReset` when the other process is gone; `InvalidInput` for a message that is too long.
     pub async fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        self.0
-            .async_io(Interest::WRITABLE, |fd| send(fd.as_fd(), bytes, descriptors))
-            .await
+        self.0.async_io(Interest::WRITABLE, |fd| send(fd.as_fd(), bytes, descriptors)).await
     }
 
     /// Waits for one message.
@@ -66,9 +59,7 @@ impl AsyncChannel {
     /// # Errors
     /// `UnexpectedEof` when the other process is gone.
     pub async fn receive(&self) -> io::Result<Message> {
-        self.0
-            .async_io(Interest::READABLE, |fd| receive(fd.as_fd()))
-            .await
+        self.0.async_io(Interest::READABLE, |fd| receive(fd.as_fd())).await
     }
 }
 
@@ -119,14 +110,8 @@ fn receive(socket: BorrowedFd<'_>) -> io::Result<Message> {
     let mut bytes = vec![0u8; MESSAGE_BYTES_MAX];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let answer = retry(|| {
-        recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut bytes)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        )
-    })?;
+    let answer =
+        retry(|| recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC))?;
     let mut descriptors = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(fds) = message {
@@ -184,27 +169,15 @@ mod tests {
     async fn the_end_of_the_other_process_is_the_end_of_the_channel() {
         let (ours, theirs) = pair().unwrap();
         drop(theirs);
-        assert_eq!(
-            ours.receive().await.unwrap_err().kind(),
-            io::ErrorKind::UnexpectedEof
-        );
-        assert_eq!(
-            ours.send(b"x", &[]).await.unwrap_err().kind(),
-            io::ErrorKind::BrokenPipe
-        );
+        assert_eq!(ours.receive().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(ours.send(b"x", &[]).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[tokio::test]
     async fn messages_that_could_be_cut_are_refused() {
         let (ours, _theirs) = pair().unwrap();
         let long = vec![0u8; MESSAGE_BYTES_MAX + 1];
-        assert_eq!(
-            ours.send(&long, &[]).await.unwrap_err().kind(),
-            io::ErrorKind::InvalidInput
-        );
-        assert_eq!(
-            ours.send(b"", &[]).await.unwrap_err().kind(),
-            io::ErrorKind::InvalidInput
-        );
+        assert_eq!(ours.send(&long, &[]).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(ours.send(b"", &[]).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -19,11 +19,7 @@ pub struct SysError {
 impl SysError {
     /// For `map_err`: names the step.
     pub fn at(step: &'static str) -> impl Fn(Errno) -> Self {
-        move |errno| Self {
-            step,
-            kernel: String::new(),
-            errno,
-        }
+        move |errno| Self { step, kernel: String::new(), errno }
     }
 
     /// The same for calls that report through std.
@@ -37,11 +33,7 @@ impl SysError {
 
     /// The same for calls through `nix`.
     pub(crate) fn nix(step: &'static str) -> impl Fn(nix::errno::Errno) -> Self {
-        move |errno| Self {
-            step,
-            kernel: String::new(),
-            errno: Errno::from_raw_os_error(errno as i32),
-        }
+        move |errno| Self { step, kernel: String::new(), errno: Errno::from_raw_os_error(errno as i32) }
     }
 }
 

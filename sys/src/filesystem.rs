@@ -67,11 +67,7 @@ impl Context {
     }
 
     fn refused(&self, step: &'static str, errno: Errno) -> SysError {
-        SysError {
-            step,
-            kernel: self.messages(),
-            errno,
-        }
+        SysError { step, kernel: self.messages(), errno }
     }
 
     /// Reads the context's log until it is empty: lines like `e NFS: ...`, of which the letter (e, w or i) is left out.

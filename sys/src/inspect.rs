@@ -42,20 +42,12 @@ pub fn identity(fd: BorrowedFd<'_>) -> Result<Identity, Errno> {
 /// # Errors
 /// `NOENT` where nothing is.
 pub fn identity_at(path: &Path) -> Result<Identity, Errno> {
-    let fd = rustix::fs::open(
-        path,
-        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
+    let fd = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     identity(fd.as_fd())
 }
 
 fn look(dir: BorrowedFd<'_>, path: &Path) -> Result<Statx, Errno> {
-    let empty = if path.as_os_str().is_empty() {
-        AtFlags::EMPTY_PATH
-    } else {
-        AtFlags::empty()
-    };
+    let empty = if path.as_os_str().is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | empty;
     statx(dir.as_fd(), path, flags, StatxFlags::INO | StatxFlags::TYPE)
 }
@@ -64,9 +56,7 @@ fn look(dir: BorrowedFd<'_>, path: &Path) -> Result<Statx, Errno> {
 fn mount_id(fd: BorrowedFd<'_>) -> Result<u64, Errno> {
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
-        .ok_or(Errno::OPNOTSUPP)
+    text.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok()).ok_or(Errno::OPNOTSUPP)
 }
 
 #[cfg(test)]

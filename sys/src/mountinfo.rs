@@ -47,10 +47,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let _device = next()?;
     let root = PathBuf::from(unescape(next()?));
     let mount_point = PathBuf::from(unescape(next()?));
-    let options = String::from_utf8_lossy(next()?)
-        .split(',')
-        .map(Into::into)
-        .collect();
+    let options = String::from_utf8_lossy(next()?).split(',').map(Into::into).collect();
     let mut shared = None;
     // Optional fields, of which there may be none, up to a lone hyphen.
     loop {
@@ -65,16 +62,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     }
     let kind = String::from_utf8_lossy(next()?).into_owned();
     let source = unescape(next()?);
-    Some(MountEntry {
-        id,
-        parent,
-        root,
-        mount_point,
-        options,
-        shared,
-        kind,
-        source,
-    })
+    Some(MountEntry { id, parent, root, mount_point, options, shared, kind, source })
 }
 
 fn number(field: &[u8]) -> Option<u64> {
@@ -119,10 +107,7 @@ mod tests {
     fn escapes_options_and_peer_groups_are_read() {
         let entries = parse(LINES);
         assert_eq!(entries.len(), 3);
-        assert_eq!(
-            (entries[0].id, entries[0].parent, entries[0].shared),
-            (29, 1, Some(1))
-        );
+        assert_eq!((entries[0].id, entries[0].parent, entries[0].shared), (29, 1, Some(1)));
         assert_eq!(entries[1].root, PathBuf::from("/a b"));
         assert_eq!(entries[1].mount_point, PathBuf::from("/mnt/with space\\\nend"));
         assert_eq!(entries[1].options, ["ro", "nosuid", "nodev"]);
@@ -135,10 +120,7 @@ mod tests {
     fn this_process_has_a_root_and_proc() {
         let mounts = read().unwrap();
         for path in ["/", "/proc"].map(PathBuf::from) {
-            assert!(
-                mounts.iter().any(|m| m.mount_point == path),
-                "{path:?}"
-            );
+            assert!(mounts.iter().any(|m| m.mount_point == path), "{path:?}");
         }
     }
 }

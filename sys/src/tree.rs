@@ -183,12 +183,16 @@ impl StagingPlace {
     }
 
     fn occupy(&self) -> Result<Staged<'_>, SysError> {
-        std::fs::create_dir(&self.0).map_err(SysError::io("create the staging place"))?;
-        Ok(Staged {
-            fd: self.open()?,
-            place: self,
-            kept: false,
-        })
+        let made = std::fs::create_dir(&self.0).or_else(|error| match error.kind() {
+            // Left by a process that was killed while it made this very view.
+            std::io::ErrorKind::AlreadyExists => {
+                self.remove();
+                std::fs::create_dir(&self.0)
+            }
+            _ => Err(error),
+        });
+        made.map_err(SysError::io("create the staging place"))?;
+        Ok(Staged { fd: self.open()?, place: self, kept: false })
     }
 
     fn open(&self) -> Result<OwnedFd, SysError> {
@@ -270,16 +274,10 @@ fn seal_by_remount(folder: BorrowedFd<'_>, root: BorrowedFd<'_>, read_only: bool
     if inspect::identity(folder).map_err(SysError::at(step))?
         != inspect::identity(root).map_err(SysError::at(step))?
     {
-        return Err(SysError::at("the bound folder is not the one that was resolved")(
-            Errno::STALE,
-        ));
+        return Err(SysError::at("the bound folder is not the one that was resolved")(Errno::STALE));
     }
     change(root, MsFlags::MS_PRIVATE, "make the view private")?;
-    let read_only = if read_only {
-        MsFlags::MS_RDONLY
-    } else {
-        MsFlags::empty()
-    };
+    let read_only = if read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | read_only;
     change(root, flags, "set the view's attributes")
 }

@@ -35,12 +35,7 @@ pub fn settle(state: &mut State) {
 }
 
 fn keys(state: &State, resource: &str) -> Vec<Key> {
-    state
-        .objects
-        .keys()
-        .filter(|key| key.0 == resource)
-        .cloned()
-        .collect()
+    state.objects.keys().filter(|key| key.0 == resource).cloned().collect()
 }
 
 /// Commits `new` if it differs.
@@ -56,27 +51,18 @@ fn deleting(object: &Value) -> bool {
 
 fn with_finalizer(object: &Value, name: &str, wanted: bool) -> Value {
     let mut new = object.clone();
-    let mut list = object["metadata"]["finalizers"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let mut list = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
     list.retain(|item| item != name);
     if wanted {
         list.push(json!(name));
     }
-    let list = if list.is_empty() {
-        Value::Null
-    } else {
-        Value::Array(list)
-    };
+    let list = if list.is_empty() { Value::Null } else { Value::Array(list) };
     put(&mut new["metadata"], "finalizers", list);
     new
 }
 
 fn has_finalizer(object: &Value, name: &str) -> bool {
-    object["metadata"]["finalizers"]
-        .as_array()
-        .is_some_and(|list| list.iter().any(|item| item == name))
+    object["metadata"]["finalizers"].as_array().is_some_and(|list| list.iter().any(|item| item == name))
 }
 
 /// A claim that a live, scheduled pod uses does not vanish.
@@ -94,18 +80,12 @@ fn protect_claim(state: &mut State, key: &Key) {
 }
 
 fn is_used(state: &State, claim: &Key) -> bool {
-    state
-        .objects
-        .iter()
-        .filter(|(key, _)| key.0 == "pods" && key.1 == claim.1)
-        .any(|(_, pod)| {
-            let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-            let volumes = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
-            let names_it = volumes
-                .iter()
-                .any(|v| v["persistentVolumeClaim"]["claimName"] == claim.2.as_str());
-            names_it && !ended && pod["spec"]["nodeName"].is_string()
-        })
+    state.objects.iter().filter(|(key, _)| key.0 == "pods" && key.1 == claim.1).any(|(_, pod)| {
+        let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+        let volumes = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+        let names_it = volumes.iter().any(|v| v["persistentVolumeClaim"]["claimName"] == claim.2.as_str());
+        names_it && !ended && pod["spec"]["nodeName"].is_string()
+    })
 }
 
 /// Binds a claim that names its volume, as the binder does with a volume that names its claim.
@@ -176,11 +156,7 @@ fn watch_volume(state: &mut State, key: &Key) {
 
 /// An object whose owners are all gone goes too.
 fn collect_garbage(state: &mut State) {
-    let uids: Vec<Value> = state
-        .objects
-        .values()
-        .map(|object| object["metadata"]["uid"].clone())
-        .collect();
+    let uids: Vec<Value> = state.objects.values().map(|object| object["metadata"]["uid"].clone()).collect();
     let orphans: Vec<Key> = state
         .objects
         .iter()
@@ -204,12 +180,7 @@ fn end_namespaces(state: &mut State) {
         .map(|(k, _)| k.clone())
         .collect();
     for namespace in ending {
-        let inside: Vec<Key> = state
-            .objects
-            .keys()
-            .filter(|key| key.1 == namespace.2)
-            .cloned()
-            .collect();
+        let inside: Vec<Key> = state.objects.keys().filter(|key| key.1 == namespace.2).cloned().collect();
         if inside.is_empty() {
             state.commit(&namespace, None);
         }

@@ -72,10 +72,7 @@ pub(crate) enum Verdict {
 /// Waits until the server answers again; says whether requests are to be refused now.
 pub(crate) async fn outage_refuses(mut outage: watch::Receiver<Outage>) -> bool {
     // An error means that the server is gone, and the request with it.
-    let state = outage
-        .wait_for(|state| *state != Outage::Silent)
-        .await
-        .map(|state| *state);
+    let state = outage.wait_for(|state| *state != Outage::Silent).await.map(|state| *state);
     !matches!(state, Ok(Outage::None))
 }
 

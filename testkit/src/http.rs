@@ -35,9 +35,7 @@ impl Query {
     }
 
     pub fn resource_version(&self) -> u64 {
-        self.get("resourceVersion")
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(0)
+        self.get("resourceVersion").and_then(|v| v.parse().ok()).unwrap_or(0)
     }
 
     pub fn timeout_seconds(&self) -> Option<u64> {
@@ -99,11 +97,7 @@ fn verb(method: &Method, target: &Target, query: &Query) -> Option<Verb> {
 
 fn describe(verb: Verb, target: &Target, headers: &HeaderMap, body: &Bytes) -> Request {
     let text = |part: &Option<String>| part.clone().unwrap_or_default();
-    let client = headers
-        .get(CLIENT_HEADER)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or("")
-        .to_string();
+    let client = headers.get(CLIENT_HEADER).and_then(|v| v.to_str().ok()).unwrap_or("").to_string();
     let mut name = text(&target.name);
     if verb == Verb::Create {
         let object: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -127,19 +121,13 @@ fn answer(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Response {
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or("");
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
     let metadata_only = accept.contains("as=PartialObjectMetadata");
     if verb == Verb::Watch {
         let body = watch::body(shared.clone(), target, query, metadata_only);
         return ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     }
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or("");
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let result = carry_out(shared, verb, &target, query, content_type, body);
     match result {
         Ok(Value::Object(list)) if verb == Verb::List => {
@@ -180,10 +168,7 @@ fn carry_out(
         Verb::Delete => {
             let options: Value = serde_json::from_slice(body).unwrap_or_default();
             let text = |field: &str| options["preconditions"][field].as_str().map(String::from);
-            let preconditions = Preconditions {
-                uid: text("uid"),
-                resource_version: text("resourceVersion"),
-            };
+            let preconditions = Preconditions { uid: text("uid"), resource_version: text("resourceVersion") };
             state.delete(&key, &preconditions)
         }
     };
@@ -211,9 +196,8 @@ fn patch(
         }
         "application/json-patch+json" => merge::json_patch(&live?, patch)?,
         "application/apply-patch+yaml" => {
-            let manager = query
-                .get("fieldManager")
-                .ok_or_else(|| Refusal::bad_request("fieldManager is required"))?;
+            let manager =
+                query.get("fieldManager").ok_or_else(|| Refusal::bad_request("fieldManager is required"))?;
             if patch["kind"] != target.resource.kind || patch["apiVersion"] != target.resource.api_version() {
                 return Err(Refusal::bad_request("apply needs apiVersion and kind"));
             }

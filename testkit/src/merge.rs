@@ -76,9 +76,7 @@ pub fn json_patch(live: &Value, patch: Value) -> Result<Value, Refusal> {
     let kept: Vec<Value> = steps
         .into_iter()
         .filter(|step| {
-            let absent = step["path"]
-                .as_str()
-                .is_some_and(|path| live.pointer(path).is_none());
+            let absent = step["path"].as_str().is_some_and(|path| live.pointer(path).is_none());
             !(step["op"] == "test" && step["value"].is_null() && absent)
         })
         .collect();
@@ -99,20 +97,14 @@ mod tests {
         let live = json!({"a": 1, "m": {"ours": 1, "theirs": 2}, "gone": {"x": 1}});
         let before = json!({"m": {"ours": 1}, "gone": {"x": 1}});
         let now = json!({"m": {"new": 3}});
-        assert_eq!(
-            apply(&live, &before, &now),
-            json!({"a": 1, "m": {"theirs": 2, "new": 3}})
-        );
+        assert_eq!(apply(&live, &before, &now), json!({"a": 1, "m": {"theirs": 2, "new": 3}}));
     }
 
     #[test]
     fn finalizers_of_others_stay() {
         let live = json!({"metadata": {"finalizers": ["theirs"]}});
         let now = json!({"metadata": {"finalizers": ["ours"]}});
-        assert_eq!(
-            apply(&live, &Value::Null, &now),
-            json!({"metadata": {"finalizers": ["theirs", "ours"]}})
-        );
+        assert_eq!(apply(&live, &Value::Null, &now), json!({"metadata": {"finalizers": ["theirs", "ours"]}}));
     }
 
     #[test]

@@ -30,12 +30,7 @@ impl Target {
         };
         let resource = Resource::find(group, version, rest.first()?)?;
         let part = |i: usize| rest.get(i).map(|s| (*s).to_string());
-        Some(Self {
-            resource,
-            namespace,
-            name: part(1),
-            subresource: part(2),
-        })
+        Some(Self { resource, namespace, name: part(1), subresource: part(2) })
     }
 }
 
@@ -48,18 +43,9 @@ mod tests {
         let target =
             |path| Target::parse(path).map(|t| (t.resource.plural, t.namespace, t.name, t.subresource));
         let s = |text: &str| Some(text.to_string());
-        assert_eq!(
-            target("/api/v1/namespaces"),
-            Some(("namespaces", None, None, None))
-        );
-        assert_eq!(
-            target("/api/v1/namespaces/a/status"),
-            Some(("namespaces", None, s("a"), s("status")))
-        );
-        assert_eq!(
-            target("/api/v1/namespaces/a/pods"),
-            Some(("pods", s("a"), None, None))
-        );
+        assert_eq!(target("/api/v1/namespaces"), Some(("namespaces", None, None, None)));
+        assert_eq!(target("/api/v1/namespaces/a/status"), Some(("namespaces", None, s("a"), s("status"))));
+        assert_eq!(target("/api/v1/namespaces/a/pods"), Some(("pods", s("a"), None, None)));
         assert_eq!(
             target("/apis/workspacefs.io/v1alpha1/namespaces/a/filesystems/x/status"),
             Some(("filesystems", s("a"), s("x"), s("status")))

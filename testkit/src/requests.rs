@@ -39,9 +39,6 @@ pub struct Request {
 impl Request {
     /// Whether it changes something.
     pub fn is_write(&self) -> bool {
-        matches!(
-            self.verb,
-            Verb::Create | Verb::Update | Verb::Patch | Verb::Delete
-        )
+        matches!(self.verb, Verb::Create | Verb::Update | Verb::Patch | Verb::Delete)
     }
 }

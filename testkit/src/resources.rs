@@ -13,54 +13,33 @@ pub struct Resource {
 }
 
 const fn resource(group: &'static str, plural: &'static str, kind: &'static str) -> Resource {
-    Resource {
-        group,
-        version: "v1",
-        plural,
-        kind,
-        namespaced: true,
-        has_status: false,
-    }
+    Resource { group, version: "v1", plural, kind, namespaced: true, has_status: false }
 }
 
 const fn with_status(resource: Resource) -> Resource {
-    Resource {
-        has_status: true,
-        ..resource
-    }
+    Resource { has_status: true, ..resource }
 }
 
 const fn cluster_scoped(resource: Resource) -> Resource {
-    Resource {
-        namespaced: false,
-        ..resource
-    }
+    Resource { namespaced: false, ..resource }
 }
 
 const ALL: &[Resource] = &[
     with_status(cluster_scoped(resource("", "namespaces", "Namespace"))),
     with_status(cluster_scoped(resource("", "nodes", "Node"))),
-    with_status(cluster_scoped(resource(
-        "",
-        "persistentvolumes",
-        "PersistentVolume",
-    ))),
+    with_status(cluster_scoped(resource("", "persistentvolumes", "PersistentVolume"))),
     with_status(resource("", "persistentvolumeclaims", "PersistentVolumeClaim")),
     with_status(resource("", "pods", "Pod")),
     cluster_scoped(resource("storage.k8s.io", "storageclasses", "StorageClass")),
     resource("coordination.k8s.io", "leases", "Lease"),
     resource("events.k8s.io", "events", "Event"),
-    Resource {
-        version: "v1alpha1",
-        ..with_status(resource("workspacefs.io", "filesystems", "FileSystem"))
-    },
+    Resource { version: "v1alpha1", ..with_status(resource("workspacefs.io", "filesystems", "FileSystem")) },
 ];
 
 impl Resource {
     /// The resource that a path names.
     pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Self> {
-        ALL.iter()
-            .find(|r| r.group == group && r.version == version && r.plural == plural)
+        ALL.iter().find(|r| r.group == group && r.version == version && r.plural == plural)
     }
 
     /// The resource of a kind; the fake has no two of one name.
@@ -70,10 +49,6 @@ impl Resource {
 
     /// `v1` or `group/v1`.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.into()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
+        if self.group.is_empty() { self.version.into() } else { format!("{}/{}", self.group, self.version) }
     }
 }

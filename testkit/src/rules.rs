@@ -32,7 +32,5 @@ fn same(kind: &str, field: &str, old: &Value, new: &Value) -> Result<(), Refusal
     if old == new {
         return Ok(());
     }
-    Err(Refusal::invalid(format!(
-        "{kind}: {field} is immutable after creation: was {old}, is {new}"
-    )))
+    Err(Refusal::invalid(format!("{kind}: {field} is immutable after creation: was {old}, is {new}")))
 }

@@ -21,10 +21,7 @@ enum Term {
 impl Selector {
     /// From the query parameters `labelSelector` and `fieldSelector`.
     pub fn parse(labels: Option<&str>, fields: Option<&str>) -> Self {
-        Self {
-            labels: terms(labels.unwrap_or("")),
-            fields: terms(fields.unwrap_or("")),
-        }
+        Self { labels: terms(labels.unwrap_or("")), fields: terms(fields.unwrap_or("")) }
     }
 
     /// Whether an object is selected.
@@ -32,13 +29,7 @@ impl Selector {
         let label = |key: &str| object["metadata"]["labels"][key].as_str().map(String::from);
         let field = |path: &str| {
             let pointer = format!("/{}", path.replace('.', "/"));
-            Some(
-                object
-                    .pointer(&pointer)
-                    .and_then(Value::as_str)
-                    .unwrap_or("")
-                    .to_string(),
-            )
+            Some(object.pointer(&pointer).and_then(Value::as_str).unwrap_or("").to_string())
         };
         self.labels.iter().all(|t| t.holds(label)) && self.fields.iter().all(|t| t.holds(field))
     }
@@ -72,12 +63,7 @@ fn terms(text: &str) -> Vec<Term> {
             last.push(c);
         }
     }
-    parts
-        .iter()
-        .map(|p| p.trim())
-        .filter(|p| !p.is_empty())
-        .map(term)
-        .collect()
+    parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()).map(term).collect()
 }
 
 fn term(text: &str) -> Term {

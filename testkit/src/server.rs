@@ -56,16 +56,13 @@ impl FakeApi {
             version: watch::Sender::new(0),
             outage: watch::Sender::new(Outage::None),
         });
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap_or_else(|e| panic!("no loopback port: {e}"));
+        let listener =
+            TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|e| panic!("no loopback port: {e}"));
         let url = match listener.local_addr() {
             Ok(address) => format!("http://{address}"),
             Err(error) => panic!("no loopback port: {error}"),
         };
-        let router = Router::new()
-            .fallback(crate::http::handle)
-            .with_state(shared.clone());
+        let router = Router::new().fallback(crate::http::handle).with_state(shared.clone());
         let serving = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 panic!("the fake API server ended: {error}");
@@ -84,16 +81,12 @@ impl FakeApi {
     /// # Panics
     /// When `name` is no header value.
     pub fn client_as(&self, name: &str) -> Client {
-        let Ok(url) = self.url.parse() else {
-            panic!("{} is no URL", self.url)
-        };
+        let Ok(url) = self.url.parse() else { panic!("{} is no URL", self.url) };
         let mut config = Config::new(url);
         // Retries are the business of the program under test, and would be counted twice.
         config.default_retry = false;
         let value = HeaderValue::from_str(name).unwrap_or_else(|e| panic!("client name {name:?}: {e}"));
-        config
-            .headers
-            .push((HeaderName::from_static(CLIENT_HEADER), value));
+        config.headers.push((HeaderName::from_static(CLIENT_HEADER), value));
         Client::try_from(config).unwrap_or_else(|e| panic!("no client: {e}"))
     }
 
@@ -104,9 +97,7 @@ impl FakeApi {
     pub fn put<T: Serialize + DeserializeOwned>(&self, object: &T) -> T {
         let mut value = serde_json::to_value(object).unwrap_or_else(|e| panic!("no JSON: {e}"));
         let kind = value["kind"].as_str().unwrap_or_default().to_string();
-        let Some(resource) = Resource::of_kind(&kind) else {
-            panic!("the fake knows no kind {kind:?}")
-        };
+        let Some(resource) = Resource::of_kind(&kind) else { panic!("the fake knows no kind {kind:?}") };
         let text = |field: &str| value["metadata"][field].as_str().unwrap_or("").to_string();
         let (namespace, name) = (text("namespace"), text("name"));
         let key = key(resource, &namespace, &name);
@@ -118,9 +109,7 @@ impl FakeApi {
             if let Some(meta) = value["metadata"].as_object_mut() {
                 meta.remove("resourceVersion");
             }
-            state
-                .replace(resource, &key, value, false)
-                .unwrap_or_else(refused);
+            state.replace(resource, &key, value, false).unwrap_or_else(refused);
         } else {
             state.create(resource, &namespace, value).unwrap_or_else(refused);
         }
@@ -151,12 +140,7 @@ impl FakeApi {
     pub fn all(&self, kind: &str) -> Vec<Value> {
         let plural = own_key(kind, "", "").0;
         let state = self.shared.state();
-        state
-            .objects
-            .iter()
-            .filter(|(key, _)| key.0 == plural)
-            .map(|(_, object)| object.clone())
-            .collect()
+        state.objects.iter().filter(|(key, _)| key.0 == plural).map(|(_, object)| object.clone()).collect()
     }
 
     /// Changes an object by hand; nothing is checked. False when there is none.
@@ -184,9 +168,7 @@ impl FakeApi {
     /// When the kind is unknown.
     pub fn delete(&self, kind: &str, namespace: &str, name: &str) -> bool {
         let mut state = self.shared.state();
-        let deleted = state
-            .delete(&own_key(kind, namespace, name), &Preconditions::default())
-            .is_ok();
+        let deleted = state.delete(&own_key(kind, namespace, name), &Preconditions::default()).is_ok();
         let version = state.version;
         drop(state);
         self.shared.announce(version);
@@ -206,10 +188,7 @@ impl FakeApi {
 
     /// How many requests there were of that verb and resource.
     pub fn count(&self, verb: Verb, resource: &str) -> usize {
-        lock(&self.shared.requests)
-            .iter()
-            .filter(|r| r.verb == verb && r.resource == resource)
-            .count()
+        lock(&self.shared.requests).iter().filter(|r| r.verb == verb && r.resource == resource).count()
     }
 
     /// Sets a fault for the `nth` write (from 0) that `matches`. The receiver tells when it struck.
@@ -221,13 +200,7 @@ impl FakeApi {
         matches: impl Fn(&Request) -> bool + Send + 'static,
     ) -> oneshot::Receiver<Request> {
         let (sender, receiver) = oneshot::channel();
-        let trap = Trap {
-            skip: nth,
-            moment,
-            fault,
-            matches: Box::new(matches),
-            sprung: Some(sender),
-        };
+        let trap = Trap { skip: nth, moment, fault, matches: Box::new(matches), sprung: Some(sender) };
         lock(&self.shared.traps).push(trap);
         receiver
     }
@@ -263,12 +236,7 @@ impl FakeApi {
     pub async fn settled(&self, quiet: Duration) {
         let latest = || {
             let state = self.shared.state();
-            state
-                .history
-                .iter()
-                .rev()
-                .find(|change| change.resource != "leases")
-                .map(|change| change.version)
+            state.history.iter().rev().find(|change| change.resource != "leases").map(|change| change.version)
         };
         let mut versions = self.shared.versions();
         let (mut last, mut since) = (latest(), Instant::now());
@@ -285,16 +253,8 @@ impl FakeApi {
     /// Everything there is, as text, for messages.
     pub fn dump(&self) -> String {
         let state = self.shared.state();
-        let objects: Vec<String> = state
-            .objects
-            .values()
-            .map(|object| format!("{object:#}"))
-            .collect();
-        format!(
-            "{}\nrequests: {:#?}",
-            objects.join("\n"),
-            lock(&self.shared.requests)
-        )
+        let objects: Vec<String> = state.objects.values().map(|object| format!("{object:#}")).collect();
+        format!("{}\nrequests: {:#?}", objects.join("\n"), lock(&self.shared.requests))
     }
 }
 
@@ -331,9 +291,7 @@ impl Shared {
 }
 
 fn own_key(kind: &str, namespace: &str, name: &str) -> Key {
-    let Some(resource) = Resource::of_kind(kind) else {
-        panic!("the fake knows no kind {kind:?}")
-    };
+    let Some(resource) = Resource::of_kind(kind) else { panic!("the fake knows no kind {kind:?}") };
     key(resource, namespace, name)
 }
 

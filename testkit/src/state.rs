@@ -50,10 +50,7 @@ pub fn key(resource: &'static Resource, namespace: &str, name: &str) -> Key {
 
 impl State {
     pub fn get(&self, key: &Key) -> Result<Value, Refusal> {
-        self.objects
-            .get(key)
-            .cloned()
-            .ok_or_else(|| Refusal::not_found(&describe(key)))
+        self.objects.get(key).cloned().ok_or_else(|| Refusal::not_found(&describe(key)))
     }
 
     /// A new object, as POST makes it.
@@ -68,9 +65,7 @@ impl State {
         let uid = format!("00000000-0000-4000-8000-{:012x}", self.uids);
         let meta = &mut object["metadata"];
         if meta["name"].is_null() {
-            let prefix = meta["generateName"]
-                .as_str()
-                .ok_or_else(|| Refusal::invalid("name is required"))?;
+            let prefix = meta["generateName"].as_str().ok_or_else(|| Refusal::invalid("name is required"))?;
             meta["name"] = json!(format!("{prefix}{:x}", self.uids));
         }
         let name = meta["name"].as_str().unwrap_or_default().to_string();
@@ -128,14 +123,9 @@ impl State {
             }
             rules::check_change(resource.kind, &old, &new)?;
         }
-        for field in [
-            "uid",
-            "creationTimestamp",
-            "deletionTimestamp",
-            "resourceVersion",
-            "generation",
-            "namespace",
-        ] {
+        for field in
+            ["uid", "creationTimestamp", "deletionTimestamp", "resourceVersion", "generation", "namespace"]
+        {
             put(&mut new["metadata"], field, old["metadata"][field].clone());
         }
         if new["spec"] != old["spec"] {
@@ -198,22 +188,14 @@ impl State {
             self.applied.retain(|(k, _, _), _| k != key);
         }
         let (resource, namespace) = (key.0, key.1.clone());
-        self.history.push(Change {
-            version: self.version,
-            resource,
-            namespace,
-            old,
-            new,
-        });
+        self.history.push(Change { version: self.version, resource, namespace, old, new });
     }
 
     fn check_namespace(&self, resource: &'static Resource, namespace: &str) -> Result<(), Refusal> {
         if !resource.namespaced {
             return Ok(());
         }
-        let found = self
-            .objects
-            .get(&("namespaces", String::new(), namespace.to_string()));
+        let found = self.objects.get(&("namespaces", String::new(), namespace.to_string()));
         match found.map(|ns| ns["metadata"]["deletionTimestamp"].is_string()) {
             None => Err(Refusal::not_found(&format!("namespaces {namespace:?}"))),
             Some(true) => Err(Refusal::namespace_terminating(namespace)),

@@ -14,12 +14,7 @@ pub struct Refusal {
 
 impl Refusal {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            cause: None,
-        }
+        Self { code, reason, message: message.into(), cause: None }
     }
 
     pub fn not_found(what: &str) -> Self {
@@ -38,10 +33,7 @@ impl Refusal {
     pub fn namespace_terminating(namespace: &str) -> Self {
         let message =
             format!("unable to create new content in namespace {namespace} because it is being terminated");
-        Self {
-            cause: Some("NamespaceTerminating"),
-            ..Self::new(403, "Forbidden", message)
-        }
+        Self { cause: Some("NamespaceTerminating"), ..Self::new(403, "Forbidden", message) }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -58,11 +50,7 @@ impl Refusal {
 
     /// As it goes over the wire.
     pub fn to_json(&self) -> Value {
-        let causes: Vec<Value> = self
-            .cause
-            .iter()
-            .map(|reason| json!({"reason": reason}))
-            .collect();
+        let causes: Vec<Value> = self.cause.iter().map(|reason| json!({"reason": reason})).collect();
         json!({
             "details": {"causes": causes},
             "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",

@@ -110,26 +110,16 @@ impl Watch {
     /// The change as this watch sees it: an object that begins or ceases to be selected comes or goes.
     fn event(&self, change: &Change) -> Option<Value> {
         let here = change.resource == self.target.resource.plural
-            && self
-                .target
-                .namespace
-                .as_ref()
-                .is_none_or(|ns| *ns == change.namespace);
+            && self.target.namespace.as_ref().is_none_or(|ns| *ns == change.namespace);
         let selected = |object: &&Value| here && self.selector.matches(object);
-        let (kind, object) = match (
-            change.old.as_ref().filter(selected),
-            change.new.as_ref().filter(selected),
-        ) {
-            (None, Some(new)) => ("ADDED", new),
-            (Some(_), Some(new)) => ("MODIFIED", new),
-            (Some(old), None) => ("DELETED", change.new.as_ref().unwrap_or(old)),
-            (None, None) => return None,
-        };
-        let mut object = if self.metadata_only {
-            crate::http::metadata_of(object)
-        } else {
-            object.clone()
-        };
+        let (kind, object) =
+            match (change.old.as_ref().filter(selected), change.new.as_ref().filter(selected)) {
+                (None, Some(new)) => ("ADDED", new),
+                (Some(_), Some(new)) => ("MODIFIED", new),
+                (Some(old), None) => ("DELETED", change.new.as_ref().unwrap_or(old)),
+                (None, None) => return None,
+            };
+        let mut object = if self.metadata_only { crate::http::metadata_of(object) } else { object.clone() };
         object["metadata"]["resourceVersion"] = json!(change.version.to_string());
         Some(json!({"type": kind, "object": object}))
     }

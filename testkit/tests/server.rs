@@ -36,47 +36,27 @@ fn code<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> u16 {
 #[tokio::test]
 async fn creation_gives_a_uid_and_happens_once() {
     let (_api, file_systems) = server().await;
-    let made = file_systems
-        .create(&PostParams::default(), &data())
-        .await
-        .unwrap();
+    let made = file_systems.create(&PostParams::default(), &data()).await.unwrap();
     assert!(workspacefs_api::volume::is_uid(&made.uid().unwrap()));
-    assert_eq!(
-        code(file_systems.create(&PostParams::default(), &data()).await),
-        409
-    );
+    assert_eq!(code(file_systems.create(&PostParams::default(), &data()).await), 409);
     assert_eq!(code(file_systems.get("other").await), 404);
 }
 
 #[tokio::test]
 async fn a_write_over_an_old_version_is_a_conflict() {
     let (_api, file_systems) = server().await;
-    let old = file_systems
-        .create(&PostParams::default(), &data())
-        .await
-        .unwrap();
+    let old = file_systems.create(&PostParams::default(), &data()).await.unwrap();
     let mut newer = old.clone();
     newer.spec.node_group = Some("x".into());
-    let newer = file_systems
-        .replace("data", &PostParams::default(), &newer)
-        .await
-        .unwrap();
-    assert_eq!(
-        (old.metadata.generation, newer.metadata.generation),
-        (Some(1), Some(2))
-    );
-    assert_eq!(
-        code(file_systems.replace("data", &PostParams::default(), &old).await),
-        409
-    );
+    let newer = file_systems.replace("data", &PostParams::default(), &newer).await.unwrap();
+    assert_eq!((old.metadata.generation, newer.metadata.generation), (Some(1), Some(2)));
+    assert_eq!(code(file_systems.replace("data", &PostParams::default(), &old).await), 409);
     let apply = |version: Option<String>| {
         json!({"apiVersion": "workspacefs.io/v1alpha1", "kind": "FileSystem",
                "metadata": {"resourceVersion": version}, "status": {"claimName": "c"}})
     };
     let by_us = PatchParams::apply("t").force();
-    let stale = file_systems
-        .patch_status("data", &by_us, &Patch::Apply(apply(old.resource_version())))
-        .await;
+    let stale = file_systems.patch_status("data", &by_us, &Patch::Apply(apply(old.resource_version()))).await;
     assert_eq!(code(stale), 409);
     let fresh = Patch::Apply(apply(newer.resource_version()));
     let written = file_systems.patch_status("data", &by_us, &fresh).await.unwrap();
@@ -87,15 +67,9 @@ async fn a_write_over_an_old_version_is_a_conflict() {
 #[tokio::test]
 async fn a_write_that_changes_nothing_makes_no_version() {
     let (_api, file_systems) = server().await;
-    let made = file_systems
-        .create(&PostParams::default(), &data())
-        .await
-        .unwrap();
+    let made = file_systems.create(&PostParams::default(), &data()).await.unwrap();
     let patch = json!({"spec": {"backend": {"nfs": {"server": "s"}}}});
-    let same = file_systems
-        .patch("data", &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .unwrap();
+    let same = file_systems.patch("data", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     assert_eq!(same.resource_version(), made.resource_version());
 }
 
@@ -105,33 +79,13 @@ async fn finalizers_hold_a_deleted_object_and_preconditions_protect_another() {
     let mut held = data();
     held.metadata.finalizers = Some(vec!["x/y".into()]);
     file_systems.create(&PostParams::default(), &held).await.unwrap();
-    let another = Preconditions {
-        uid: Some("no".into()),
-        resource_version: None,
-    };
-    let wrong = DeleteParams {
-        preconditions: Some(another),
-        ..DeleteParams::default()
-    };
+    let another = Preconditions { uid: Some("no".into()), resource_version: None };
+    let wrong = DeleteParams { preconditions: Some(another), ..DeleteParams::default() };
     assert_eq!(code(file_systems.delete("data", &wrong).await), 409);
-    file_systems
-        .delete("data", &DeleteParams::default())
-        .await
-        .unwrap();
-    assert!(
-        file_systems
-            .get("data")
-            .await
-            .unwrap()
-            .metadata
-            .deletion_timestamp
-            .is_some()
-    );
+    file_systems.delete("data", &DeleteParams::default()).await.unwrap();
+    assert!(file_systems.get("data").await.unwrap().metadata.deletion_timestamp.is_some());
     let patch = json!({"metadata": {"finalizers": []}});
-    file_systems
-        .patch("data", &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .unwrap();
+    file_systems.patch("data", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     assert_eq!(code(file_systems.get("data").await), 404);
     assert_eq!(api.count(Verb::Delete, "filesystems"), 2);
 }
@@ -142,23 +96,15 @@ async fn a_watch_replays_what_it_missed_and_tells_when_an_object_ceases_to_match
     let list = file_systems.list(&ListParams::default()).await.unwrap();
     let mut labelled = data();
     labelled.labels_mut().insert("l".into(), "1".into());
-    file_systems
-        .create(&PostParams::default(), &labelled)
-        .await
-        .unwrap();
+    file_systems.create(&PostParams::default(), &labelled).await.unwrap();
     api.put(&builders::file_system("a", "unlabelled", builders::nfs("s", 1)));
     let params = WatchParams::default().labels("l=1").timeout(20);
     let version = list.metadata.resource_version.unwrap();
     let stream = file_systems.watch(&params, &version).await.unwrap();
-    let mut events = stream
-        .try_filter(|e| std::future::ready(!matches!(e, WatchEvent::Bookmark(_))))
-        .boxed();
+    let mut events = stream.try_filter(|e| std::future::ready(!matches!(e, WatchEvent::Bookmark(_)))).boxed();
     assert!(matches!(events.next().await, Some(Ok(WatchEvent::Added(fs))) if fs.name_any() == "data"));
     let patch = json!({"metadata": {"labels": {"l": null}}});
-    file_systems
-        .patch("data", &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .unwrap();
+    file_systems.patch("data", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     assert!(matches!(events.next().await, Some(Ok(WatchEvent::Deleted(fs))) if fs.name_any() == "data"));
 
     api.compact();
@@ -186,46 +132,25 @@ async fn claims_and_volumes_are_bound_released_and_bound_again_as_kubernetes_doe
     api.delete("PersistentVolumeClaim", "a", "c");
     assert_eq!(phases(), pair("Released", ""));
     api.put(&claim);
-    assert_eq!(
-        phases(),
-        pair("Released", "Pending"),
-        "the volume still remembers the first claim"
-    );
-    api.edit("PersistentVolume", "", "v", |v| {
-        v["spec"]["claimRef"]["uid"] = json!(null)
-    });
+    assert_eq!(phases(), pair("Released", "Pending"), "the volume still remembers the first claim");
+    api.edit("PersistentVolume", "", "v", |v| v["spec"]["claimRef"]["uid"] = json!(null));
     assert_eq!(phases(), pair("Bound", "Bound"));
     // A volume's source cannot change.
     let volumes: Api<PersistentVolume> = Api::all(api.client_as("t"));
     let patch = json!({"spec": {"csi": {"driver": "x", "volumeHandle": "y"}}});
-    assert_eq!(
-        code(
-            volumes
-                .patch("v", &PatchParams::default(), &Patch::Merge(&patch))
-                .await
-        ),
-        422
-    );
+    assert_eq!(code(volumes.patch("v", &PatchParams::default(), &Patch::Merge(&patch)).await), 422);
 }
 
 #[tokio::test]
 async fn faults_strike_the_chosen_write_before_or_after_it_was_carried_out() {
     let (api, file_systems) = server().await;
     let refused = api.trap(0, Moment::Before, Fault::Status(500), |r| r.verb == Verb::Create);
-    assert_eq!(
-        code(file_systems.create(&PostParams::default(), &data()).await),
-        500
-    );
+    assert_eq!(code(file_systems.create(&PostParams::default(), &data()).await), 500);
     assert_eq!(refused.await.unwrap().resource, "filesystems");
     assert!(api.all("FileSystem").is_empty());
 
     let _cut = api.trap(0, Moment::After, Fault::Cut, |r| r.verb == Verb::Create);
-    assert!(
-        file_systems
-            .create(&PostParams::default(), &data())
-            .await
-            .is_err()
-    );
+    assert!(file_systems.create(&PostParams::default(), &data()).await.is_err());
     assert_eq!(api.all("FileSystem").len(), 1);
 
     let held = api.trap(0, Moment::After, Fault::Hold, |r| r.verb == Verb::Delete);

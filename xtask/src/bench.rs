@@ -56,12 +56,7 @@ pub fn run(args: Args) -> Result<()> {
 
     product::install(&cluster, &images::build()?, &product::values())?;
     let (pods, memory) = pods::with_pods(&cluster, args.pods, || memory(&cluster))?;
-    let text = page::render(&Measured {
-        machine,
-        driver,
-        memory,
-        pods,
-    });
+    let text = page::render(&Measured { machine, driver, memory, pods });
     std::fs::write(shell::root().join(PAGE), text)?;
     println!("bench: {PAGE} is written");
     Ok(())
@@ -107,14 +102,8 @@ fn memory(cluster: &Cluster) -> Result<Memory> {
              done; true"
         );
         let found = node.shell(&line)?;
-        let first = found
-            .lines()
-            .next()
-            .with_context(|| format!("no process `{role}` runs on n1"))?;
+        let first = found.lines().next().with_context(|| format!("no process `{role}` runs on n1"))?;
         Ok(first.trim().parse()?)
     };
-    Ok(Memory {
-        node_plugin: resident("node")?,
-        helper: resident("share-helper")?,
-    })
+    Ok(Memory { node_plugin: resident("node")?, helper: resident("share-helper")? })
 }

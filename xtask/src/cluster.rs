@@ -114,22 +114,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             end_like(cluster.run_attached(kubectl.args(arguments))?)
         }
         Verb::Exec { command } => exec(&Cluster::attach(&config)?, &command),
-        Verb::Node {
-            machine,
-            limit,
-            command,
-        } => node(&machine_of(&config, &machine)?, limit, &command),
+        Verb::Node { machine, limit, command } => node(&machine_of(&config, &machine)?, limit, &command),
         Verb::Import { archive } => Ok(Cluster::attach(&config)?.import_image(&archive)?),
         Verb::Freeze { machine } => Ok(machine_of(&config, &machine)?.freeze()?),
         Verb::Thaw { machine } => Ok(machine_of(&config, &machine)?.thaw()?),
-        Verb::Cable {
-            machine,
-            state: Cable::Out,
-        } => Ok(machine_of(&config, &machine)?.pull_cable()?),
-        Verb::Cable {
-            machine,
-            state: Cable::In,
-        } => Ok(machine_of(&config, &machine)?.plug_cable()?),
+        Verb::Cable { machine, state: Cable::Out } => Ok(machine_of(&config, &machine)?.pull_cable()?),
+        Verb::Cable { machine, state: Cable::In } => Ok(machine_of(&config, &machine)?.plug_cable()?),
         Verb::Latency { machine, delay, loss } => {
             let machine = machine_of(&config, &machine)?;
             match (delay, loss) {
@@ -148,14 +138,8 @@ fn machine_of(config: &ClusterConfig, name: &str) -> anyhow::Result<Machine> {
 
 fn up(config: &ClusterConfig) -> anyhow::Result<()> {
     let cluster = Cluster::up(config)?;
-    println!(
-        "Nodes:      cargo xtask cluster --name {} kubectl get nodes",
-        cluster.name()
-    );
-    println!(
-        "A machine:  cargo xtask cluster --name {} node nfs -- exportfs",
-        cluster.name()
-    );
+    println!("Nodes:      cargo xtask cluster --name {} kubectl get nodes", cluster.name());
+    println!("A machine:  cargo xtask cluster --name {} node nfs -- exportfs", cluster.name());
     println!("kubeconfig: {}", cluster.kubeconfig("admin").display());
     Ok(())
 }
@@ -175,20 +159,12 @@ fn exec(cluster: &Cluster, command: &[String]) -> anyhow::Result<()> {
     let (program, arguments) = command.split_first().context("no program named")?;
     let mut path = std::ffi::OsString::new();
     for tool in ["kubectl", "helm"] {
-        path.push(
-            cluster
-                .program(tool)?
-                .parent()
-                .context("a program without a folder")?,
-        );
+        path.push(cluster.program(tool)?.parent().context("a program without a folder")?);
         path.push(":");
     }
     path.push(std::env::var_os("PATH").unwrap_or_default());
     let mut child = std::process::Command::new(program);
-    child
-        .args(arguments)
-        .env("KUBECONFIG", cluster.kubeconfig("admin"))
-        .env("PATH", path);
+    child.args(arguments).env("KUBECONFIG", cluster.kubeconfig("admin")).env("PATH", path);
     end_like(cluster.run_attached(&mut child)?)
 }
 
@@ -196,17 +172,12 @@ fn node(machine: &Machine, limit: u64, command: &[String]) -> anyhow::Result<()>
     let argv: Vec<&str> = command.iter().map(String::as_str).collect();
     // A terminal never ends by itself; who wants to send input pipes it in.
     let stdin = std::io::stdin();
-    let input: Box<dyn Read + Send> = if stdin.is_terminal() {
-        Box::new(std::io::empty())
-    } else {
-        Box::new(stdin)
-    };
+    let input: Box<dyn Read + Send> =
+        if stdin.is_terminal() { Box::new(std::io::empty()) } else { Box::new(stdin) };
     let mut failed = None;
     let code = machine.stream(&argv, input, Duration::from_secs(limit), |stream, bytes| {
         let written = match stream {
-            Stream::Stdout => std::io::stdout()
-                .write_all(bytes)
-                .and_then(|()| std::io::stdout().flush()),
+            Stream::Stdout => std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush()),
             Stream::Stderr => std::io::stderr().write_all(bytes),
         };
         failed = failed.take().or(written.err());

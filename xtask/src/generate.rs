@@ -35,11 +35,7 @@ pub fn check() -> anyhow::Result<()> {
     let mut all = files()?;
     all.extend(rendered()?);
     let stale: Vec<String> = stale(all).iter().map(|file| file.path.to_string()).collect();
-    anyhow::ensure!(
-        stale.is_empty(),
-        "not as `cargo xtask generate` writes them: {}",
-        stale.join(", ")
-    );
+    anyhow::ensure!(stale.is_empty(), "not as `cargo xtask generate` writes them: {}", stale.join(", "));
     Ok(())
 }
 
@@ -70,10 +66,7 @@ fn write(files: &[File]) -> anyhow::Result<()> {
 /// What Helm makes of the chart.
 fn rendered() -> anyhow::Result<Vec<File>> {
     let text = Chart::open()?.kustomize_base()?;
-    Ok(vec![File {
-        path: "deploy/kustomize/workspacefs.yaml",
-        text,
-    }])
+    Ok(vec![File { path: "deploy/kustomize/workspacefs.yaml", text }])
 }
 
 /// What is made from the crate `api`.
@@ -83,14 +76,8 @@ fn files() -> anyhow::Result<Vec<File>> {
     let plain = yaml(&crd)?;
     let template = chart_template(crd)?;
     Ok(vec![
-        File {
-            path: "crds/filesystems.workspacefs.io.yaml",
-            text: plain,
-        },
-        File {
-            path: "charts/workspacefs/templates/crds/filesystems.yaml",
-            text: template,
-        },
+        File { path: "crds/filesystems.workspacefs.io.yaml", text: plain },
+        File { path: "charts/workspacefs/templates/crds/filesystems.yaml", text: template },
     ])
 }
 

@@ -19,16 +19,8 @@ struct Image {
     binary: &'static str,
 }
 
-const IMAGES: [Image; 2] = [
-    Image {
-        name: "node",
-        binary: "csi-driver",
-    },
-    Image {
-        name: "operator",
-        binary: "operator",
-    },
-];
+const IMAGES: [Image; 2] =
+    [Image { name: "node", binary: "csi-driver" }, Image { name: "operator", binary: "operator" }];
 
 /// How long an image that nobody asked for is kept: another checkout's cluster may be about to load it.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
@@ -48,10 +40,7 @@ pub fn run(_args: Args) -> Result<()> {
 pub fn build() -> Result<Vec<PathBuf>> {
     let binaries = static_binaries()?;
     let folder = ClusterConfig::from_environment("images")?.cache().join("images");
-    IMAGES
-        .iter()
-        .map(|image| image.archive(&binaries, &folder))
-        .collect()
+    IMAGES.iter().map(|image| image.archive(&binaries, &folder)).collect()
 }
 
 /// Every program that is built static. Always all of them in one call: cargo gives shared dependencies the features that
@@ -64,15 +53,7 @@ pub fn static_binaries() -> Result<PathBuf> {
     let mut cargo = shell::cargo();
     // A target has to be named: without one the flag would reach procedural macros, which cannot be static.
     cargo
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--locked",
-            "--bins",
-            "--target",
-            &target,
-        ])
+        .args(["build", "--quiet", "--release", "--locked", "--bins", "--target", &target])
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     for package in PROGRAMS {
         cargo.args(["--package", package]);
@@ -93,18 +74,15 @@ fn host_target() -> Result<String> {
 
 impl Image {
     fn archive(&self, binaries: &Path, folder: &Path) -> Result<PathBuf> {
-        let dockerfile = shell::root()
-            .join("deploy/docker")
-            .join(format!("{}.Dockerfile", self.name));
+        let dockerfile = shell::root().join("deploy/docker").join(format!("{}.Dockerfile", self.name));
         let mut key = Key::default();
         for input in [&dockerfile, &binaries.join(self.binary)] {
             key.add(&fs::read(input).with_context(|| format!("cannot read {}", input.display()))?);
         }
         let entry = folder.join(format!("container-{}-{}", self.name, key.finish()));
         let progress = Progress::default();
-        let entry = cache::entry(&entry, &progress, |unfinished| {
-            self.build(&dockerfile, binaries, unfinished)
-        })?;
+        let entry =
+            cache::entry(&entry, &progress, |unfinished| self.build(&dockerfile, binaries, unfinished))?;
         File::open(&entry)?.set_modified(SystemTime::now())?;
         cache::prune(&entry, |other| recently_used(&folder.join(other)))?;
         Ok(entry.join(format!("{}.tar", self.name)))
@@ -117,25 +95,12 @@ impl Image {
         let reference = format!("workspacefs.io/{}:dev", self.name);
         let buildah = || {
             let mut buildah = Command::new("buildah");
-            buildah
-                .arg("--root")
-                .arg(&storage)
-                .arg("--runroot")
-                .arg(storage.join("run"));
+            buildah.arg("--root").arg(&storage).arg("--runroot").arg(storage.join("run"));
             buildah.args(["--storage-driver", "vfs"]);
             buildah
         };
         let mut bud = buildah();
-        bud.args([
-            "bud",
-            "--isolation",
-            "chroot",
-            "--timestamp",
-            "0",
-            "--tag",
-            &reference,
-            "--file",
-        ]);
+        bud.args(["bud", "--isolation", "chroot", "--timestamp", "0", "--tag", &reference, "--file"]);
         shell::output(bud.arg(dockerfile).arg(context))?;
         let tar = folder.join(format!("{}.tar", self.name));
         let archive = format!("docker-archive:{}:{reference}", tar.display());

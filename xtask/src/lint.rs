@@ -22,16 +22,11 @@ type Check = (&'static str, fn() -> Result<()>);
 /// Runs every check.
 pub fn run(_args: Args) -> Result<()> {
     let checks: [Check; 6] = [
-        ("formatting", || {
-            shell::run(shell::cargo().args(["fmt", "--all", "--check"]))
-        }),
+        ("formatting", || shell::run(shell::cargo().args(["fmt", "--all", "--check"]))),
         ("tidy", || tidy::run(tidy::Args {})),
         ("clippy", clippy),
         ("generated files are up to date", generate::check),
-        (
-            "licences, bans and sources of dependencies (advisories need a network: not checked)",
-            deny,
-        ),
+        ("licences, bans and sources of dependencies (advisories need a network: not checked)", deny),
         ("chart: helm lint, schema, rules", || Chart::open()?.check()),
     ];
     let mut failed = 0;
@@ -67,30 +62,20 @@ fn clippy() -> Result<()> {
 
 fn deny() -> Result<()> {
     let mut deny = Command::new(cargo_deny()?);
-    deny.current_dir(shell::root())
-        .args(["--log-level", "error", "check", "bans", "licenses", "sources"]);
+    deny.current_dir(shell::root()).args(["--log-level", "error", "check", "bans", "licenses", "sources"]);
     shell::run(&mut deny)
 }
 
 /// cargo-deny of the pinned version, built once.
 fn cargo_deny() -> Result<PathBuf> {
-    let folder = ClusterConfig::from_environment("lint")?
-        .cache()
-        .join(format!("tools/cargo-deny-{CARGO_DENY}"));
+    let folder =
+        ClusterConfig::from_environment("lint")?.cache().join(format!("tools/cargo-deny-{CARGO_DENY}"));
     let program = folder.join("bin/cargo-deny");
     if !program.exists() {
         println!("building cargo-deny {CARGO_DENY}, once (minutes)");
         let mut cargo = shell::cargo();
         cargo
-            .args([
-                "install",
-                "--quiet",
-                "--locked",
-                "cargo-deny",
-                "--version",
-                CARGO_DENY,
-                "--root",
-            ])
+            .args(["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"])
             .arg(&folder);
         // Its own target folder: ours would keep its dependencies for ever.
         shell::run(cargo.env_remove("CARGO_TARGET_DIR"))?;

@@ -17,10 +17,7 @@ mod tidy;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Builds, generates, checks and tests workspacefs"
-)]
+#[command(name = "cargo xtask", about = "Builds, generates, checks and tests workspacefs")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -43,27 +43,17 @@ pub fn run(args: Args) -> Result<()> {
     let logs = if report.failed.is_empty() {
         String::new()
     } else {
-        format!(
-            "node:\n{}\ncontroller:\n{}",
-            driver.log("node", 40)?,
-            driver.log("controller", 40)?
-        )
+        format!("node:\n{}\ncontroller:\n{}", driver.log("node", 40)?, driver.log("controller", 40)?)
     };
     let left_over = driver.stop()?;
 
-    let mut complaints: Vec<String> = left_over
-        .into_iter()
-        .map(|what| format!("left over: {what}"))
-        .collect();
+    let mut complaints: Vec<String> =
+        left_over.into_iter().map(|what| format!("left over: {what}")).collect();
     if trashed == 0 {
         complaints.push("no volume reached the share's trash: was it the share at all?".into());
     }
-    complaints.extend(
-        report
-            .left_out
-            .difference(&documented)
-            .map(|spec| format!("not in {CONFORMANCE}: {spec}")),
-    );
+    complaints
+        .extend(report.left_out.difference(&documented).map(|spec| format!("not in {CONFORMANCE}: {spec}")));
     complaints.extend(
         documented
             .difference(&report.left_out)
@@ -74,15 +64,8 @@ pub fn run(args: Args) -> Result<()> {
     for complaint in &complaints {
         println!("{complaint}");
     }
-    println!(
-        "{} specs left out by csi-sanity itself, as {CONFORMANCE} lists them",
-        report.left_out.len()
-    );
-    println!(
-        "sanity: {} passed, {} failed",
-        report.passed.len(),
-        complaints.len()
-    );
+    println!("{} specs left out by csi-sanity itself, as {CONFORMANCE} lists them", report.left_out.len());
+    println!("sanity: {} passed, {} failed", report.passed.len(), complaints.len());
     // A run of nothing proves nothing.
     if !complaints.is_empty() || report.passed.is_empty() {
         // Not by an error, whose words would come after the count.
@@ -111,9 +94,7 @@ fn csi_sanity(driver: &Standalone) -> Result<Report> {
     ];
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     let code = node.stream(&argv, std::io::empty(), TIME_MAX, show)?;
-    let text = node
-        .run(&["cat", &format!("{run}/report.json")])
-        .context("csi-sanity wrote no report")?;
+    let text = node.run(&["cat", &format!("{run}/report.json")]).context("csi-sanity wrote no report")?;
     let report = read_report(&serde_json::from_str(&text)?)?;
     if code != 0 && report.failed.is_empty() {
         bail!("csi-sanity ended with code {code} and reports no failure");
@@ -133,11 +114,7 @@ fn show(stream: Stream, bytes: &[u8]) {
 fn read_report(json: &Value) -> Result<Report> {
     let suites = json.as_array().context("the report is no list of suites")?;
     let mut report = Report::default();
-    for spec in suites
-        .iter()
-        .filter_map(|suite| suite["SpecReports"].as_array())
-        .flatten()
-    {
+    for spec in suites.iter().filter_map(|suite| suite["SpecReports"].as_array()).flatten() {
         // Set-up and tear-down nodes of the suite are no specs, unless they fail.
         let state = spec["State"].as_str().unwrap_or("unknown");
         if spec["LeafNodeType"] != "It" && state == "passed" {
@@ -154,24 +131,15 @@ fn read_report(json: &Value) -> Result<Report> {
 }
 
 fn spec_name(spec: &Value) -> String {
-    let containers = spec["ContainerHierarchyTexts"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let parts = containers
-        .iter()
-        .chain([&spec["LeafNodeText"]])
-        .filter_map(Value::as_str);
+    let containers = spec["ContainerHierarchyTexts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let parts = containers.iter().chain([&spec["LeafNodeText"]]).filter_map(Value::as_str);
     parts.collect::<Vec<_>>().join(" ")
 }
 
 /// The specs that the documentation lists as left out: every list item that begins with a name in backquotes, in the
 /// section "Left out".
 fn documented(text: &str) -> BTreeSet<String> {
-    let section = text
-        .lines()
-        .skip_while(|line| !line.starts_with("## Left out"))
-        .skip(1);
+    let section = text.lines().skip_while(|line| !line.starts_with("## Left out")).skip(1);
     section
         .take_while(|line| !line.starts_with("## "))
         .filter_map(|line| line.strip_prefix("- `")?.split('`').next())

@@ -29,19 +29,15 @@ pub fn cargo() -> Command {
 
 /// Runs a program whose output is for the reader. Fails when the program does.
 pub fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {}", name(command)))?;
+    let status = command.status().with_context(|| format!("cannot start {}", name(command)))?;
     ensure!(status.success(), "{} ended with {status}", name(command));
     Ok(())
 }
 
 /// Runs a program quietly and returns what it wrote to stdout. A failure carries what it wrote to stderr.
 pub fn output(command: &mut Command) -> Result<String> {
-    let done = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {}", name(command)))?;
+    let done =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", name(command)))?;
     if !done.status.success() {
         let said = String::from_utf8_lossy(&done.stderr);
         bail!("{} ended with {}: {}", name(command), done.status, said.trim());

@@ -38,12 +38,7 @@ impl Standalone {
     pub fn start(cluster: Cluster, purpose: &'static str) -> Result<Self> {
         let binaries = images::static_binaries()?;
         let brought_crd = bring_crd(&cluster)?;
-        let mut this = Self {
-            cluster,
-            purpose,
-            brought_crd,
-            trash_before: Vec::new(),
-        };
+        let mut this = Self { cluster, purpose, brought_crd, trash_before: Vec::new() };
         // What an interrupted run left.
         this.kill("KILL")?;
         this.unmount_all()?;
@@ -53,17 +48,10 @@ impl Standalone {
         let driver = this.cluster.share(&binaries.join("csi-driver"))?;
         let node = this.node()?;
         let run = this.run_folder();
-        node.shell(&format!(
-            "rm -rf {run} && mkdir -p {run} {}/pods",
-            this.kubelet_folder()
-        ))?;
+        node.shell(&format!("rm -rf {run} && mkdir -p {run} {}/pods", this.kubelet_folder()))?;
         // A copy: the shared file changes with the next build, and the helpers are started from it.
         node.run(&["cp", &driver, &format!("{run}/csi-driver")])?;
-        node.copy(
-            &this.cluster.kubeconfig("admin"),
-            &format!("{run}/kubeconfig"),
-            0o600,
-        )?;
+        node.copy(&this.cluster.kubeconfig("admin"), &format!("{run}/kubeconfig"), 0o600)?;
         this.spawn(
             "controller",
             &format!("--endpoint={} --http=127.0.0.1:19810", this.controller_endpoint()),
@@ -127,16 +115,9 @@ impl Standalone {
         left.extend(self.unmount_all()?);
         left.extend(self.clean_share()?);
         let node = self.node()?;
-        node.shell(&format!(
-            "rm -rf {} && rm -rf {}",
-            self.run_folder(),
-            self.kubelet_folder()
-        ))?;
+        node.shell(&format!("rm -rf {} && rm -rf {}", self.run_folder(), self.kubelet_folder()))?;
         let namespace = self.namespace();
-        self.cluster.kubectl(
-            "admin",
-            &["delete", "namespace", &namespace, "--ignore-not-found"],
-        )?;
+        self.cluster.kubectl("admin", &["delete", "namespace", &namespace, "--ignore-not-found"])?;
         if std::mem::take(&mut self.brought_crd) {
             self.cluster.kubectl("admin", &["delete", "crd", CRD])?;
         }
@@ -154,8 +135,7 @@ impl Standalone {
                 "spec": {"backend": {"nfs": {"server": SERVER, "export": EXPORT, "folder": namespace}}},
             },
         ]});
-        self.cluster
-            .kubectl_with("admin", &["apply", "-f", "-"], objects.to_string().as_bytes())?;
+        self.cluster.kubectl_with("admin", &["apply", "-f", "-"], objects.to_string().as_bytes())?;
         Ok(())
     }
 
@@ -173,12 +153,7 @@ impl Standalone {
         let sockets =
             [self.node_endpoint(), self.controller_endpoint()].map(|e| e.replacen("unix://", "", 1));
         let test = format!("test -S {} && test -S {}", sockets[0], sockets[1]);
-        while self
-            .node()?
-            .run_within(&["sh", "-c", &test], b"", START_TIME_MAX)?
-            .code
-            != 0
-        {
+        while self.node()?.run_within(&["sh", "-c", &test], b"", START_TIME_MAX)?.code != 0 {
             if started.elapsed() > START_TIME_MAX {
                 bail!(
                     "the driver does not listen:\n{}\n{}",
@@ -222,14 +197,9 @@ impl Standalone {
     /// no left-over.
     fn unmount_all(&self) -> Result<Vec<String>> {
         let (kubelet, run) = (self.kubelet_folder(), self.run_folder());
-        let stays = [
-            format!("{kubelet}/plugins/{DRIVER}/shares/"),
-            format!("{run}/state/staging"),
-        ];
+        let stays = [format!("{kubelet}/plugins/{DRIVER}/shares/"), format!("{run}/state/staging")];
         let node = self.node()?;
-        let listed = node.shell(&format!(
-            "awk '$2 ~ \"^({kubelet}|{run})/\" {{print $2}}' /proc/mounts"
-        ))?;
+        let listed = node.shell(&format!("awk '$2 ~ \"^({kubelet}|{run})/\" {{print $2}}' /proc/mounts"))?;
         let mut left = Vec::new();
         // The last mounted goes first.
         for path in listed.lines().rev() {
@@ -248,24 +218,16 @@ impl Standalone {
         let uid = self.file_system_uid()?;
         let reserved = format!("{EXPORT}/{RESERVED_FOLDER}");
         let volumes = nfs.shell(&format!("ls -A {reserved}/volumes/{uid} 2>/dev/null || true"))?;
-        let left = volumes
-            .lines()
-            .map(|volume| format!("volume {volume} on the share"))
-            .collect();
+        let left = volumes.lines().map(|volume| format!("volume {volume} on the share")).collect();
         let mut remove = vec![
             format!("{EXPORT}/{}", self.namespace()),
             format!("{reserved}/volumes/{uid}"),
             format!("{reserved}/owners/{uid}.json"),
         ];
-        let new = self
-            .trash()?
-            .into_iter()
-            .filter(|name| !self.trash_before.contains(name));
+        let new = self.trash()?.into_iter().filter(|name| !self.trash_before.contains(name));
         remove.extend(new.map(|name| format!("{reserved}/trash/{name}")));
-        let argv: Vec<&str> = ["rm", "-rf", "--"]
-            .into_iter()
-            .chain(remove.iter().map(String::as_str))
-            .collect();
+        let argv: Vec<&str> =
+            ["rm", "-rf", "--"].into_iter().chain(remove.iter().map(String::as_str)).collect();
         nfs.run(&argv)?;
         Ok(left)
     }
@@ -273,27 +235,19 @@ impl Standalone {
     /// The uid of the FileSystem.
     pub fn file_system_uid(&self) -> Result<String> {
         let namespace = self.namespace();
-        let query = [
-            "get",
-            "filesystem",
-            "default",
-            "--namespace",
-            &namespace,
-            "--output=jsonpath={.metadata.uid}",
-        ];
+        let query =
+            ["get", "filesystem", "default", "--namespace", &namespace, "--output=jsonpath={.metadata.uid}"];
         let uid = self.cluster.kubectl("admin", &query)?;
-        ensure!(
-            workspacefs_api::volume::is_uid(&uid),
-            "the FileSystem has no uid: {uid:?}"
-        );
+        ensure!(workspacefs_api::volume::is_uid(&uid), "the FileSystem has no uid: {uid:?}");
         Ok(uid)
     }
 
     /// The names in the share's trash.
     pub fn trash(&self) -> Result<Vec<String>> {
-        let listed = self.cluster.machine("nfs")?.shell(&format!(
-            "ls -A {EXPORT}/{RESERVED_FOLDER}/trash 2>/dev/null || true"
-        ))?;
+        let listed = self
+            .cluster
+            .machine("nfs")?
+            .shell(&format!("ls -A {EXPORT}/{RESERVED_FOLDER}/trash 2>/dev/null || true"))?;
         Ok(listed.lines().map(str::to_owned).collect())
     }
 }
@@ -309,10 +263,7 @@ impl Drop for Standalone {
 
 /// Makes the FileSystem kind known where the chart has not. True if this did it, and has to undo it.
 fn bring_crd(cluster: &Cluster) -> Result<bool> {
-    let found = cluster.kubectl(
-        "admin",
-        &["get", "crd", CRD, "--ignore-not-found", "--output=name"],
-    )?;
+    let found = cluster.kubectl("admin", &["get", "crd", CRD, "--ignore-not-found", "--output=name"])?;
     if !found.trim().is_empty() {
         return Ok(false);
     }
@@ -320,15 +271,7 @@ fn bring_crd(cluster: &Cluster) -> Result<bool> {
     cluster.kubectl("admin", &["create", "-f", &file.to_string_lossy()])?;
     let established = format!("crd/{CRD}");
     cluster
-        .kubectl(
-            "admin",
-            &[
-                "wait",
-                "--for=condition=Established",
-                "--timeout=60s",
-                &established,
-            ],
-        )
+        .kubectl("admin", &["wait", "--for=condition=Established", "--timeout=60s", &established])
         .context("the API server does not take the kind")?;
     Ok(true)
 }

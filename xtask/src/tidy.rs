@@ -60,13 +60,9 @@ fn check(root: &Path) -> Result<Vec<Finding>> {
 /// What git tracks, and what it would if it were added: a finding should come before the commit.
 fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut git = Command::new("git");
-    git.current_dir(root)
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    git.current_dir(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     let listed = shell::output(&mut git)?;
-    let files = listed
-        .split('\0')
-        .filter(|name| !name.is_empty())
-        .map(PathBuf::from);
+    let files = listed.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from);
     Ok(files.filter(|file| root.join(file).is_file()).collect())
 }
 
@@ -76,11 +72,7 @@ mod tests {
 
     #[test]
     fn the_tree_is_tidy() {
-        let found: Vec<String> = check(&shell::root())
-            .unwrap()
-            .iter()
-            .map(Finding::to_string)
-            .collect();
+        let found: Vec<String> = check(&shell::root()).unwrap().iter().map(Finding::to_string).collect();
         assert!(found.is_empty(), "{}", found.join("\n"));
     }
 }

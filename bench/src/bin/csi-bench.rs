@@ -58,22 +58,13 @@ async fn main() -> Result<()> {
     let request = CreateVolumeRequest {
         name: "bench".into(),
         volume_capabilities: vec![capability()],
-        parameters: parameters
-            .map(|(key, value)| (key.to_string(), value.to_string()))
-            .into(),
+        parameters: parameters.map(|(key, value)| (key.to_string(), value.to_string())).into(),
         ..Default::default()
     };
-    let volume = controller
-        .create_volume(request)
-        .await?
-        .into_inner()
-        .volume
-        .context("no volume in the answer")?;
+    let volume =
+        controller.create_volume(request).await?.into_inner().volume.context("no volume in the answer")?;
     let report = measure(&args, &volume).await;
-    let request = DeleteVolumeRequest {
-        volume_id: volume.volume_id,
-        ..Default::default()
-    };
+    let request = DeleteVolumeRequest { volume_id: volume.volume_id, ..Default::default() };
     controller.delete_volume(request).await?;
     println!("{}", serde_json::to_string(&report?)?);
     Ok(())
@@ -81,11 +72,7 @@ async fn main() -> Result<()> {
 
 async fn measure(args: &Args, volume: &Volume) -> Result<DriverReport> {
     let channel = connect(&args.node).await?;
-    let mut driver = Driver {
-        client: NodeClient::new(channel.clone()),
-        volume,
-        folder: &args.targets,
-    };
+    let mut driver = Driver { client: NodeClient::new(channel.clone()), volume, folder: &args.targets };
     let mut identity = IdentityClient::new(channel);
     // The share is mounted and the paths are warm when the clock starts.
     let _keeps_the_share = driver.publish("warm").await?;
@@ -148,9 +135,7 @@ async fn connect(endpoint: &str) -> Result<Channel> {
 fn capability() -> VolumeCapability {
     VolumeCapability {
         access_type: Some(AccessType::Mount(MountVolume::default())),
-        access_mode: Some(AccessMode {
-            mode: Mode::MultiNodeMultiWriter.into(),
-        }),
+        access_mode: Some(AccessMode { mode: Mode::MultiNodeMultiWriter.into() }),
     }
 }
 

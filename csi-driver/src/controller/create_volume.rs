@@ -68,26 +68,16 @@ impl Controller {
         let home = self.find_home(&wish.parameters).await?;
         let uid = home.attributes.file_system_uid.clone();
         let folder = folder_name(&wish.name);
-        let id = VolumeId::Volume {
-            uid,
-            folder: folder.clone(),
-        }
-        .to_string();
+        let id = VolumeId::Volume { uid, folder: folder.clone() }.to_string();
         rpc::note(&id, None);
 
         let _guard = self.guards.try_acquire(&id).map_err(CreateVolumeError::Busy)?;
-        let found = self
-            .volumes
-            .create(&home, &folder, &wish.record)
-            .await
-            .map_err(CreateVolumeError::Share)?;
+        let found =
+            self.volumes.create(&home, &folder, &wish.record).await.map_err(CreateVolumeError::Share)?;
         if !satisfies(&found, &wish.record) {
             return Err(CreateVolumeError::Incompatible(wish.name));
         }
-        let attributes = VolumeAttributes {
-            folder: Folder::Volume(folder),
-            ..home.attributes
-        };
+        let attributes = VolumeAttributes { folder: Folder::Volume(folder), ..home.attributes };
         let volume = Volume {
             volume_id: id,
             capacity_bytes: 0,
@@ -100,20 +90,10 @@ impl Controller {
     }
 
     async fn find_home(&self, parameters: &Parameters) -> Result<Home, CreateVolumeError> {
-        let Parameters {
-            namespace,
-            file_system: name,
-        } = parameters;
-        let found = self
-            .file_systems
-            .by_name(namespace, name)
-            .await
-            .map_err(CreateVolumeError::Lookup)?;
+        let Parameters { namespace, file_system: name } = parameters;
+        let found = self.file_systems.by_name(namespace, name).await.map_err(CreateVolumeError::Lookup)?;
         let Some(fs) = found else {
-            return Err(CreateVolumeError::NoFileSystem {
-                namespace: namespace.clone(),
-                name: name.clone(),
-            });
+            return Err(CreateVolumeError::NoFileSystem { namespace: namespace.clone(), name: name.clone() });
         };
         if fs.metadata.deletion_timestamp.is_some() {
             return Err(CreateVolumeError::Deleting(format!("{namespace}/{name}")));
@@ -143,9 +123,5 @@ fn read(request: &CreateVolumeRequest) -> Result<Wish, CreateVolumeError> {
     }
     let record = record(request.capacity_range.as_ref()).map_err(CreateVolumeError::Range)?;
     let parameters = Parameters::parse(&request.parameters).map_err(CreateVolumeError::Parameters)?;
-    Ok(Wish {
-        name: request.name.clone(),
-        record,
-        parameters,
-    })
+    Ok(Wish { name: request.name.clone(), record, parameters })
 }

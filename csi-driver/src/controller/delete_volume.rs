@@ -53,19 +53,11 @@ impl Controller {
         };
         rpc::note(&id, None);
         let _guard = self.guards.try_acquire(&id).map_err(DeleteVolumeError::Busy)?;
-        let Some(fs) = self
-            .file_systems
-            .by_uid(&uid)
-            .await
-            .map_err(DeleteVolumeError::Lookup)?
-        else {
+        let Some(fs) = self.file_systems.by_uid(&uid).await.map_err(DeleteVolumeError::Lookup)? else {
             return Err(DeleteVolumeError::FileSystemGone { uid, folder });
         };
         let home = Home::of(&fs).map_err(DeleteVolumeError::Home)?;
-        self.volumes
-            .trash(&home, &folder)
-            .await
-            .map_err(DeleteVolumeError::Share)?;
+        self.volumes.trash(&home, &folder).await.map_err(DeleteVolumeError::Share)?;
         Ok(DeleteVolumeResponse {})
     }
 }

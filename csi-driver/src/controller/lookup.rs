@@ -32,11 +32,7 @@ impl ApiFileSystems {
             let page = api.list(&params).await?;
             let next = page.metadata.continue_.clone().filter(|token| !token.is_empty());
             // The API server selects by name and namespace only.
-            if let Some(found) = page
-                .items
-                .into_iter()
-                .find(|fs| fs.metadata.uid.as_deref() == Some(uid))
-            {
+            if let Some(found) = page.items.into_iter().find(|fs| fs.metadata.uid.as_deref() == Some(uid)) {
                 return Ok(Some(found));
             }
             match next {
@@ -66,18 +62,14 @@ impl FileSystems for ApiFileSystems {
 async fn within<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, LookupError> {
     match tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS_MAX), answer).await {
         Ok(answer) => answer.map_err(|error| LookupError(Box::new(error))),
-        Err(_) => Err(LookupError(
-            format!("no answer within {ANSWER_SECONDS_MAX} s").into(),
-        )),
+        Err(_) => Err(LookupError(format!("no answer within {ANSWER_SECONDS_MAX} s").into())),
     }
 }
 
 /// Whether `text` can name an object: lower-case letters, digits, dots and dashes.
 fn is_name(text: &str) -> bool {
     (1..=253).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
         && !text.starts_with(['.', '-'])
 }
 

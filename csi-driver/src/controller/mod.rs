@@ -32,11 +32,7 @@ pub struct Controller {
 impl Controller {
     /// A service on these FileSystems and shares.
     pub fn new(file_systems: impl FileSystems, volumes: impl Volumes) -> Self {
-        Self {
-            file_systems: Arc::new(file_systems),
-            volumes: Arc::new(volumes),
-            guards: OpGuards::new(),
-        }
+        Self { file_systems: Arc::new(file_systems), volumes: Arc::new(volumes), guards: OpGuards::new() }
     }
 }
 

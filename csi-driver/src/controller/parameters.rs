@@ -50,15 +50,9 @@ impl Parameters {
             return Err(ParametersError::Unknown(key.clone()));
         }
         let required = |key: &'static str| {
-            map.get(key)
-                .filter(|value| !value.is_empty())
-                .cloned()
-                .ok_or(ParametersError::Missing(key))
+            map.get(key).filter(|value| !value.is_empty()).cloned().ok_or(ParametersError::Missing(key))
         };
-        let parameters = Self {
-            namespace: required("namespace")?,
-            file_system: required("fileSystem")?,
-        };
+        let parameters = Self { namespace: required("namespace")?, file_system: required("fileSystem")? };
         match map.get(CLAIM_NAMESPACE) {
             Some(claim) if *claim != parameters.namespace => Err(ParametersError::ForeignNamespace {
                 claim: claim.clone(),
@@ -74,10 +68,7 @@ mod tests {
     use super::*;
 
     fn map(entries: &[(&str, &str)]) -> HashMap<String, String> {
-        entries
-            .iter()
-            .map(|(k, v)| (k.to_string(), v.to_string()))
-            .collect()
+        entries.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
     }
 
     #[test]
@@ -88,37 +79,22 @@ mod tests {
             ("csi.storage.k8s.io/pvc/name", "data"),
             (CLAIM_NAMESPACE, "team-a"),
         ]);
-        let wanted = Parameters {
-            namespace: "team-a".into(),
-            file_system: "default".into(),
-        };
+        let wanted = Parameters { namespace: "team-a".into(), file_system: "default".into() };
         assert_eq!(Parameters::parse(&asked), Ok(wanted));
     }
 
     #[test]
     fn missing_unknown_and_foreign_are_refused() {
         let both = [("namespace", "a"), ("fileSystem", "f")];
-        assert_eq!(
-            Parameters::parse(&map(&both[..1])),
-            Err(ParametersError::Missing("fileSystem"))
-        );
-        assert_eq!(
-            Parameters::parse(&map(&both[1..])),
-            Err(ParametersError::Missing("namespace"))
-        );
+        assert_eq!(Parameters::parse(&map(&both[..1])), Err(ParametersError::Missing("fileSystem")));
+        assert_eq!(Parameters::parse(&map(&both[1..])), Err(ParametersError::Missing("namespace")));
         assert_eq!(
             Parameters::parse(&map(&[("namespace", ""), ("fileSystem", "f")])),
             Err(ParametersError::Missing("namespace"))
         );
         let unknown = map(&[both[0], both[1], ("server", "evil"), ("zzz", "")]);
-        assert_eq!(
-            Parameters::parse(&unknown),
-            Err(ParametersError::Unknown("server".into()))
-        );
+        assert_eq!(Parameters::parse(&unknown), Err(ParametersError::Unknown("server".into())));
         let foreign = map(&[both[0], both[1], (CLAIM_NAMESPACE, "b")]);
-        assert!(matches!(
-            Parameters::parse(&foreign),
-            Err(ParametersError::ForeignNamespace { .. })
-        ));
+        assert!(matches!(Parameters::parse(&foreign), Err(ParametersError::ForeignNamespace { .. })));
     }
 }

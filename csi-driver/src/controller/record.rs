@@ -21,21 +21,12 @@ pub struct RangeError {
 /// # Errors
 /// A negative number, or a limit below what is required.
 pub fn record(range: Option<&CapacityRange>) -> Result<VolumeRecord, RangeError> {
-    let CapacityRange {
-        required_bytes,
-        limit_bytes,
-    } = range.copied().unwrap_or_default();
+    let CapacityRange { required_bytes, limit_bytes } = range.copied().unwrap_or_default();
     let contradicts = limit_bytes != 0 && limit_bytes < required_bytes;
     if required_bytes < 0 || limit_bytes < 0 || contradicts {
-        return Err(RangeError {
-            required_bytes,
-            limit_bytes,
-        });
+        return Err(RangeError { required_bytes, limit_bytes });
     }
-    Ok(VolumeRecord {
-        required_bytes,
-        limit_bytes,
-    })
+    Ok(VolumeRecord { required_bytes, limit_bytes })
 }
 
 /// Whether the volume that was made for `made` is what `asked` wants: its size lies within the range asked for.
@@ -60,10 +51,7 @@ mod tests {
     use super::*;
 
     fn sized(required_bytes: i64, limit_bytes: i64) -> Result<VolumeRecord, RangeError> {
-        record(Some(&CapacityRange {
-            required_bytes,
-            limit_bytes,
-        }))
+        record(Some(&CapacityRange { required_bytes, limit_bytes }))
     }
 
     #[test]
@@ -79,11 +67,7 @@ mod tests {
             (0, 9, false),
             (20, 20, false),
         ] {
-            assert_eq!(
-                satisfies(&made, &sized(required, limit).unwrap()),
-                wanted,
-                "{required}..{limit}"
-            );
+            assert_eq!(satisfies(&made, &sized(required, limit).unwrap()), wanted, "{required}..{limit}");
         }
     }
 
@@ -92,10 +76,7 @@ mod tests {
         for (required, limit) in [(-1, 0), (0, -1), (2, 1)] {
             assert_eq!(
                 sized(required, limit),
-                Err(RangeError {
-                    required_bytes: required,
-                    limit_bytes: limit
-                })
+                Err(RangeError { required_bytes: required, limit_bytes: limit })
             );
         }
         assert_eq!(record(None), sized(0, 0));
@@ -107,21 +88,9 @@ mod tests {
             folder_name("pvc-0f8fad5b-d9cb-469f-a165-70867728950e"),
             "pvc-0f8fad5b-d9cb-469f-a165-70867728950e"
         );
-        for name in [
-            "../x",
-            "a/b",
-            ".hidden",
-            "",
-            "hash-a",
-            &"a".repeat(85),
-            "ä",
-            "a\0",
-        ] {
+        for name in ["../x", "a/b", ".hidden", "", "hash-a", &"a".repeat(85), "ä", "a\0"] {
             let folder = folder_name(name);
-            assert!(
-                folder.starts_with(HASHED) && is_folder_name(&folder),
-                "{name:?} -> {folder}"
-            );
+            assert!(folder.starts_with(HASHED) && is_folder_name(&folder), "{name:?} -> {folder}");
         }
         let hashed = folder_name("a/b");
         assert_ne!(folder_name(&hashed), hashed, "nobody can name another's folder");

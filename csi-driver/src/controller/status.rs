@@ -140,119 +140,33 @@ mod tests {
         use ShareError as E;
         let text = || "x".to_string();
         vec![
-            (
-                E::NameUnresolved {
-                    server: text(),
-                    reason: text(),
-                },
-                Code::Unavailable,
-            ),
-            (
-                E::Unreachable {
-                    server: text(),
-                    reason: text(),
-                },
-                Code::Unavailable,
-            ),
-            (
-                E::TimedOut {
-                    share: text(),
-                    seconds: 1,
-                    doing: text(),
-                },
-                Code::Unavailable,
-            ),
-            (
-                E::Helper {
-                    share: text(),
-                    reason: text(),
-                },
-                Code::Unavailable,
-            ),
-            (
-                E::ExportMissing {
-                    share: text(),
-                    reason: text(),
-                },
-                Code::FailedPrecondition,
-            ),
-            (
-                E::MountDenied {
-                    share: text(),
-                    reason: text(),
-                },
-                Code::FailedPrecondition,
-            ),
-            (
-                E::VersionRefused {
-                    share: text(),
-                    versions: text(),
-                    reason: text(),
-                },
-                Code::FailedPrecondition,
-            ),
-            (
-                E::Squashed {
-                    action: text(),
-                    path: text(),
-                    reason: text(),
-                },
-                Code::FailedPrecondition,
-            ),
-            (
-                E::Denied {
-                    path: text(),
-                    reason: text(),
-                },
-                Code::FailedPrecondition,
-            ),
+            (E::NameUnresolved { server: text(), reason: text() }, Code::Unavailable),
+            (E::Unreachable { server: text(), reason: text() }, Code::Unavailable),
+            (E::TimedOut { share: text(), seconds: 1, doing: text() }, Code::Unavailable),
+            (E::Helper { share: text(), reason: text() }, Code::Unavailable),
+            (E::ExportMissing { share: text(), reason: text() }, Code::FailedPrecondition),
+            (E::MountDenied { share: text(), reason: text() }, Code::FailedPrecondition),
+            (E::VersionRefused { share: text(), versions: text(), reason: text() }, Code::FailedPrecondition),
+            (E::Squashed { action: text(), path: text(), reason: text() }, Code::FailedPrecondition),
+            (E::Denied { path: text(), reason: text() }, Code::FailedPrecondition),
             (E::NotADirectory { path: text() }, Code::FailedPrecondition),
             (E::Untrusted { path: text() }, Code::FailedPrecondition),
-            (
-                E::NoSpace {
-                    path: text(),
-                    reason: text(),
-                },
-                Code::ResourceExhausted,
-            ),
+            (E::NoSpace { path: text(), reason: text() }, Code::ResourceExhausted),
             (E::NotFound { path: text() }, Code::Internal),
             (E::LeadsOut { path: text() }, Code::Internal),
             (E::Reserved { path: text() }, Code::Internal),
             (E::Stale { path: text() }, Code::Internal),
             (E::NoClient { reason: text() }, Code::Internal),
-            (
-                E::MountFailed {
-                    share: text(),
-                    reason: text(),
-                },
-                Code::Internal,
-            ),
-            (
-                E::Io {
-                    action: text(),
-                    path: text(),
-                    reason: text(),
-                },
-                Code::Internal,
-            ),
-            (
-                E::Local {
-                    action: text(),
-                    reason: text(),
-                },
-                Code::Internal,
-            ),
+            (E::MountFailed { share: text(), reason: text() }, Code::Internal),
+            (E::Io { action: text(), path: text(), reason: text() }, Code::Internal),
+            (E::Local { action: text(), reason: text() }, Code::Internal),
         ]
     }
 
     #[test]
     fn create_volume_codes() {
         use CreateVolumeError as E;
-        let range = record(Some(&CapacityRange {
-            required_bytes: -1,
-            limit_bytes: 0,
-        }))
-        .unwrap_err();
+        let range = record(Some(&CapacityRange { required_bytes: -1, limit_bytes: 0 })).unwrap_err();
         let mut table = vec![
             (E::NoName, Code::InvalidArgument),
             (E::LongName, Code::InvalidArgument),
@@ -261,18 +175,9 @@ mod tests {
             (E::ContentSource, Code::InvalidArgument),
             (E::MutableParameters, Code::InvalidArgument),
             (E::Range(range), Code::InvalidArgument),
-            (
-                E::Parameters(ParametersError::Missing("namespace")),
-                Code::InvalidArgument,
-            ),
+            (E::Parameters(ParametersError::Missing("namespace")), Code::InvalidArgument),
             (E::Lookup(LookupError(cause())), Code::Internal),
-            (
-                E::NoFileSystem {
-                    namespace: "a".into(),
-                    name: "b".into(),
-                },
-                Code::NotFound,
-            ),
+            (E::NoFileSystem { namespace: "a".into(), name: "b".into() }, Code::NotFound),
             (E::Deleting("a/b".into()), Code::FailedPrecondition),
             (E::Home(home_error()), Code::FailedPrecondition),
             (E::Busy(busy()), Code::Aborted),
@@ -280,25 +185,12 @@ mod tests {
         ];
         // Unavailable would mean "still running".
         let terminal = |code| {
-            if code == Code::Unavailable {
-                Code::Internal
-            } else {
-                code
-            }
+            if code == Code::Unavailable { Code::Internal } else { code }
         };
-        table.extend(
-            share_errors()
-                .into_iter()
-                .map(|(error, code)| (E::Share(error), terminal(code))),
-        );
+        table.extend(share_errors().into_iter().map(|(error, code)| (E::Share(error), terminal(code))));
         for (error, code) in table {
             assert_eq!(create_code(&error), code, "{error}");
-            let still_running = [
-                Code::Unavailable,
-                Code::Aborted,
-                Code::Cancelled,
-                Code::DeadlineExceeded,
-            ];
+            let still_running = [Code::Unavailable, Code::Aborted, Code::Cancelled, Code::DeadlineExceeded];
             let busy = matches!(error, E::Busy(_));
             assert_eq!(
                 still_running.contains(&code),
@@ -316,20 +208,10 @@ mod tests {
             (E::FileSystemItself, Code::FailedPrecondition),
             (E::Busy(busy()), Code::Aborted),
             (E::Lookup(LookupError(cause())), Code::Unavailable),
-            (
-                E::FileSystemGone {
-                    uid: "u".into(),
-                    folder: "f".into(),
-                },
-                Code::FailedPrecondition,
-            ),
+            (E::FileSystemGone { uid: "u".into(), folder: "f".into() }, Code::FailedPrecondition),
             (E::Home(home_error()), Code::Internal),
         ];
-        table.extend(
-            share_errors()
-                .into_iter()
-                .map(|(error, code)| (E::Share(error), code)),
-        );
+        table.extend(share_errors().into_iter().map(|(error, code)| (E::Share(error), code)));
         for (error, code) in table {
             assert_eq!(delete_code(&error), code, "{error}");
         }
@@ -345,11 +227,7 @@ mod tests {
             (E::Lookup(LookupError(cause())), Code::Unavailable),
             (E::Home(home_error()), Code::Internal),
         ];
-        table.extend(
-            share_errors()
-                .into_iter()
-                .map(|(error, code)| (E::Share(error), code)),
-        );
+        table.extend(share_errors().into_iter().map(|(error, code)| (E::Share(error), code)));
         for (error, code) in table {
             assert_eq!(validate_code(&error), code, "{error}");
         }
@@ -357,10 +235,7 @@ mod tests {
 
     #[test]
     fn the_message_says_the_cause() {
-        let error = ShareError::Unreachable {
-            server: "nfs".into(),
-            reason: "no route".into(),
-        };
+        let error = ShareError::Unreachable { server: "nfs".into(), reason: "no route".into() };
         let status = Status::from(CreateVolumeError::Share(error));
         assert_eq!(
             status.message(),

@@ -23,10 +23,7 @@ impl ShareVolumes {
 }
 
 fn place(home: &Home, folder: &str) -> (ShareSpec, VolumeName) {
-    let name = VolumeName {
-        file_system: home.attributes.file_system_uid.clone(),
-        name: folder.into(),
-    };
+    let name = VolumeName { file_system: home.attributes.file_system_uid.clone(), name: folder.into() };
     (ShareSpec::new(&home.attributes, &home.mount_options), name)
 }
 
@@ -41,24 +38,16 @@ impl Volumes for ShareVolumes {
         let (spec, name) = place(home, folder);
         let owner = PosixOwner::from(&home.attributes.owner);
         let deadline = Instant::now() + self.patience;
-        self.shares
-            .create_volume(&spec, name, *record, owner, deadline)
-            .await
-            .map(|created| created.record)
+        self.shares.create_volume(&spec, name, *record, owner, deadline).await.map(|created| created.record)
     }
 
     async fn record(&self, home: &Home, folder: &str) -> Result<Option<VolumeRecord>, ShareError> {
         let (spec, name) = place(home, folder);
-        self.shares
-            .volume_record(&spec, name, Instant::now() + self.patience)
-            .await
+        self.shares.volume_record(&spec, name, Instant::now() + self.patience).await
     }
 
     async fn trash(&self, home: &Home, folder: &str) -> Result<(), ShareError> {
         let (spec, name) = place(home, folder);
-        self.shares
-            .trash_volume(&spec, name, Instant::now() + self.patience)
-            .await
-            .map(|_| ())
+        self.shares.trash_volume(&spec, name, Instant::now() + self.patience).await.map(|_| ())
     }
 }

@@ -43,18 +43,10 @@ impl Controller {
         }
         let id = VolumeId::parse(&request.volume_id).map_err(|_| ValidateError::NoVolume)?;
         rpc::note(&request.volume_id, None);
-        let found = self
-            .file_systems
-            .by_uid(id.file_system_uid())
-            .await
-            .map_err(ValidateError::Lookup)?;
+        let found = self.file_systems.by_uid(id.file_system_uid()).await.map_err(ValidateError::Lookup)?;
         let home = Home::of(&found.ok_or(ValidateError::NoVolume)?).map_err(ValidateError::Home)?;
         if let VolumeId::Volume { folder, .. } = &id {
-            let record = self
-                .volumes
-                .record(&home, folder)
-                .await
-                .map_err(ValidateError::Share)?;
+            let record = self.volumes.record(&home, folder).await.map_err(ValidateError::Share)?;
             record.ok_or(ValidateError::NoVolume)?;
         }
         Ok(verdict(id, home, request))
@@ -67,10 +59,7 @@ fn verdict(
     request: ValidateVolumeCapabilitiesRequest,
 ) -> ValidateVolumeCapabilitiesResponse {
     match objection(id, home, &request) {
-        Some(message) => ValidateVolumeCapabilitiesResponse {
-            confirmed: None,
-            message,
-        },
+        Some(message) => ValidateVolumeCapabilitiesResponse { confirmed: None, message },
         None => ValidateVolumeCapabilitiesResponse {
             confirmed: Some(Confirmed {
                 volume_context: request.volume_context,
@@ -86,11 +75,7 @@ fn verdict(
 /// What speaks against it; None if nothing does. Context and parameters need not be given, but must be this volume's if
 /// they are.
 fn objection(id: VolumeId, home: Home, request: &ValidateVolumeCapabilitiesRequest) -> Option<String> {
-    if let Some(error) = request
-        .volume_capabilities
-        .iter()
-        .find_map(|asked| Capability::parse(asked).err())
-    {
+    if let Some(error) = request.volume_capabilities.iter().find_map(|asked| Capability::parse(asked).err()) {
         return Some(chain(&error));
     }
     if !request.mutable_parameters.is_empty() {
@@ -102,20 +87,16 @@ fn objection(id: VolumeId, home: Home, request: &ValidateVolumeCapabilitiesReque
             Ok(named)
                 if format!("{}/{}", named.namespace, named.file_system) != home.attributes.file_system =>
             {
-                return Some(format!(
-                    "the volume belongs to FileSystem {}",
-                    home.attributes.file_system
-                ));
+                return Some(format!("the volume belongs to FileSystem {}", home.attributes.file_system));
             }
             Ok(_) => {}
         }
     }
     let attributes = match id {
         VolumeId::FileSystem { .. } => home.attributes,
-        VolumeId::Volume { folder, .. } => VolumeAttributes {
-            folder: Folder::Volume(folder),
-            ..home.attributes
-        },
+        VolumeId::Volume { folder, .. } => {
+            VolumeAttributes { folder: Folder::Volume(folder), ..home.attributes }
+        }
     };
     if !request.volume_context.is_empty() {
         match VolumeAttributes::from_map(&request.volume_context) {

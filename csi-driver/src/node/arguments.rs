@@ -55,10 +55,7 @@ impl Publish {
     pub fn parse(request: NodePublishVolumeRequest) -> Result<Self, ArgumentError> {
         let volume_id = volume_id(&request.volume_id)?;
         let target = target(&request.target_path)?;
-        let asked = request
-            .volume_capability
-            .as_ref()
-            .ok_or(ArgumentError::NoCapability)?;
+        let asked = request.volume_capability.as_ref().ok_or(ArgumentError::NoCapability)?;
         let capability = Capability::parse(asked)?;
         let fingerprint = fingerprint(&request, asked);
         Ok(Self {
@@ -144,15 +141,9 @@ mod tests {
     #[test]
     fn each_missing_or_bad_argument_is_named() {
         assert_eq!(error(|r| r.volume_id.clear()), ArgumentError::NoVolumeId);
-        assert_eq!(
-            error(|r| r.volume_id = "x".repeat(257)),
-            ArgumentError::LongVolumeId
-        );
+        assert_eq!(error(|r| r.volume_id = "x".repeat(257)), ArgumentError::LongVolumeId);
         assert_eq!(error(|r| r.target_path.clear()), ArgumentError::NoTarget);
-        assert_eq!(
-            error(|r| r.target_path = "a/../b".into()),
-            ArgumentError::BadTarget(BadTarget)
-        );
+        assert_eq!(error(|r| r.target_path = "a/../b".into()), ArgumentError::BadTarget(BadTarget));
         assert_eq!(error(|r| r.volume_capability = None), ArgumentError::NoCapability);
         let block = |r: &mut NodePublishVolumeRequest| {
             r.volume_capability.as_mut().unwrap().access_type = Some(AccessType::Block(BlockVolume {}));
@@ -162,20 +153,12 @@ mod tests {
 
     #[test]
     fn a_reader_only_mode_is_read_only_whatever_the_flag_says() {
-        for (mode, flag, expected) in [
-            (5, false, false),
-            (5, true, true),
-            (2, false, true),
-            (3, false, true),
-        ] {
+        for (mode, flag, expected) in [(5, false, false), (5, true, true), (2, false, true), (3, false, true)]
+        {
             let mut request = request();
             request.readonly = flag;
             request.volume_capability.as_mut().unwrap().access_mode = Some(AccessMode { mode });
-            assert_eq!(
-                Publish::parse(request).unwrap().read_only,
-                expected,
-                "mode {mode} readonly {flag}"
-            );
+            assert_eq!(Publish::parse(request).unwrap().read_only, expected, "mode {mode} readonly {flag}");
         }
     }
 

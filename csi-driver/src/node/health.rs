@@ -41,10 +41,7 @@ impl Failures {
     pub fn remember(&self, volume_id: &str, error: &dyn std::error::Error) {
         let mut failures = self.lock();
         if failures.len() >= FAILURES_MAX {
-            let oldest = failures
-                .iter()
-                .min_by_key(|(_, (at, _))| *at)
-                .map(|(id, _)| id.clone());
+            let oldest = failures.iter().min_by_key(|(_, (at, _))| *at).map(|(id, _)| id.clone());
             oldest.and_then(|id| failures.remove(&id));
         }
         failures.insert(volume_id.to_string(), (SystemTime::now(), chain(error)));
@@ -92,10 +89,7 @@ impl Node {
         };
         for record in &records {
             if let Some(silence) = self.0.shares.silence(&record.share.key()) {
-                add(
-                    "ServerNotAnswering",
-                    format!("since {}: {}", when(silence.since), silence.cause),
-                );
+                add("ServerNotAnswering", format!("since {}: {}", when(silence.since), silence.cause));
             }
             if let Some((reason, message)) = mount_fault(record) {
                 add(reason, message);
@@ -104,12 +98,7 @@ impl Node {
         if let Some((at, message)) = failure {
             add("PublishFailed", format!("at {}: {message}", when(at)));
         }
-        Ok(NodeGetVolumeHealthResponse {
-            volume_health: Some(VolumeHealth {
-                volume_id,
-                health_statuses,
-            }),
-        })
+        Ok(NodeGetVolumeHealthResponse { volume_health: Some(VolumeHealth { volume_id, health_statuses }) })
     }
 }
 
@@ -118,10 +107,9 @@ fn mount_fault(record: &Record) -> Option<(&'static str, String)> {
     match Target::parse(record.target.to_str()?).ok()?.state() {
         Ok(State::Mounted) => None,
         Ok(State::Free) => Some(("NotMounted", format!("nothing is mounted at {path}"))),
-        Ok(State::Stale) => Some((
-            "StaleHandle",
-            format!("the server has forgotten the folder mounted at {path}"),
-        )),
+        Ok(State::Stale) => {
+            Some(("StaleHandle", format!("the server has forgotten the folder mounted at {path}")))
+        }
         Err(error) => Some(("TargetUnreadable", chain(&error))),
     }
 }

@@ -66,9 +66,7 @@ impl NodeLabels {
 
     /// The labels that an earlier process kept in `file`, if it did.
     pub fn remembered(file: &Path) -> Self {
-        let labels = std::fs::read(file)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let labels = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Self::fixed(labels)
     }
 
@@ -121,11 +119,7 @@ impl NodeLabels {
                 Ok(None) => break,
                 Err(error) => {
                     let cause = chain(&error);
-                    tracing::warn!(
-                        cause,
-                        again_in_s = pause.as_secs(),
-                        "cannot watch this process's Node"
-                    );
+                    tracing::warn!(cause, again_in_s = pause.as_secs(), "cannot watch this process's Node");
                     shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
@@ -158,12 +152,7 @@ mod tests {
     const KEY: &str = "workspacefs.io/node-group";
 
     fn labels(group: Option<&str>) -> Option<Labels> {
-        Some(
-            group
-                .map(|g| (KEY.to_string(), g.to_string()))
-                .into_iter()
-                .collect(),
-        )
+        Some(group.map(|g| (KEY.to_string(), g.to_string())).into_iter().collect())
     }
 
     #[test]
@@ -174,12 +163,7 @@ mod tests {
             assert_eq!(check(labels(Some("gpu")), Some("gpu"), inline), Ok(()));
             for elsewhere in [None, Some("cpu")] {
                 let error = check(labels(elsewhere), Some("gpu"), inline).unwrap_err();
-                assert!(
-                    error
-                        .to_string()
-                        .contains("nodeSelector workspacefs.io/node-group: gpu"),
-                    "{error}"
-                );
+                assert!(error.to_string().contains("nodeSelector workspacefs.io/node-group: gpu"), "{error}");
             }
         }
     }
@@ -188,10 +172,7 @@ mod tests {
     fn unknown_labels_let_a_claim_pass_and_hold_an_inline_volume() {
         let unknown = NodeLabels::fixed(None);
         assert_eq!(unknown.check(KEY, Some("gpu"), "a/b", false), Ok(()));
-        assert!(matches!(
-            unknown.check(KEY, Some("gpu"), "a/b", true),
-            Err(NodeGroupError::Unknown { .. })
-        ));
+        assert!(matches!(unknown.check(KEY, Some("gpu"), "a/b", true), Err(NodeGroupError::Unknown { .. })));
         assert_eq!(unknown.check(KEY, None, "a/b", true), Ok(()));
     }
 
@@ -202,14 +183,7 @@ mod tests {
         let mut node = PartialObjectMeta::<Node>::default();
         node.metadata.labels = labels(Some("gpu"));
         NodeLabels::remembered(&file).learn(node, &file);
-        assert_eq!(
-            NodeLabels::remembered(&file).check(KEY, Some("gpu"), "a/b", true),
-            Ok(())
-        );
-        assert!(
-            NodeLabels::remembered(&file)
-                .check(KEY, Some("cpu"), "a/b", true)
-                .is_err()
-        );
+        assert_eq!(NodeLabels::remembered(&file).check(KEY, Some("gpu"), "a/b", true), Ok(()));
+        assert!(NodeLabels::remembered(&file).check(KEY, Some("cpu"), "a/b", true).is_err());
     }
 }

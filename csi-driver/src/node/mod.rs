@@ -107,10 +107,7 @@ impl Node {
     /// Follows the node's own labels until `shutdown`. `file` keeps them for a start without the API server.
     pub async fn follow_labels(&self, client: Client, file: PathBuf, shutdown: CancellationToken) {
         let config = &self.0.config;
-        config
-            .labels
-            .follow(client, &config.node_name, file, shutdown)
-            .await;
+        config.labels.follow(client, &config.node_name, file, shutdown).await;
     }
 
     /// Unmounts the shares that nobody uses now. What could not be unmounted stays for the next time.
@@ -179,17 +176,10 @@ impl v1::node_server::Node for Node {
         &self,
         _: Request<v1::NodeGetCapabilitiesRequest>,
     ) -> Result<Response<v1::NodeGetCapabilitiesResponse>, Status> {
-        let capability = |rpc: RpcType| v1::NodeServiceCapability {
-            r#type: Some(Type::Rpc(Rpc { r#type: rpc.into() })),
-        };
-        let rpcs = [
-            RpcType::GetVolumeStats,
-            RpcType::SingleNodeMultiWriter,
-            RpcType::GetVolumeHealth,
-        ];
-        Ok(Response::new(v1::NodeGetCapabilitiesResponse {
-            capabilities: rpcs.map(capability).to_vec(),
-        }))
+        let capability =
+            |rpc: RpcType| v1::NodeServiceCapability { r#type: Some(Type::Rpc(Rpc { r#type: rpc.into() })) };
+        let rpcs = [RpcType::GetVolumeStats, RpcType::SingleNodeMultiWriter, RpcType::GetVolumeHealth];
+        Ok(Response::new(v1::NodeGetCapabilitiesResponse { capabilities: rpcs.map(capability).to_vec() }))
     }
 
     async fn node_get_info(

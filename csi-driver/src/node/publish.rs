@@ -72,15 +72,9 @@ impl Node {
         if self.0.targets.begin(&asked.target, record)? == Begun::Done {
             return Ok(());
         }
-        let undo = Undo {
-            node: self.clone(),
-            target: Some(asked.target),
-        };
-        let view = ViewRequest {
-            folder,
-            mount_from: volume.mount_from.as_str().into(),
-            read_only: asked.read_only,
-        };
+        let undo = Undo { node: self.clone(), target: Some(asked.target) };
+        let view =
+            ViewRequest { folder, mount_from: volume.mount_from.as_str().into(), read_only: asked.read_only };
         self.mount(&undo, &share, view, deadline).await?;
         undo.keep();
         self.0.failures.forget(&asked.volume_id);

@@ -77,9 +77,7 @@ impl Node {
             }
         };
         let usage = figures(sample, Instant::now())?;
-        Ok(NodeGetVolumeStatsResponse {
-            usage: usage_lines(&usage),
-        })
+        Ok(NodeGetVolumeStatsResponse { usage: usage_lines(&usage) })
     }
 }
 
@@ -88,9 +86,7 @@ fn figures(sample: Option<Sample>, now: Instant) -> Result<Usage, StatsError> {
     match (sample.usage, sample.failure) {
         (Some((usage, at)), None) if now - at <= AGE_MAX => Ok(usage),
         (usage, Some(source)) => {
-            let last = usage
-                .map(|(usage, at)| in_words(&usage, now - at))
-                .unwrap_or_default();
+            let last = usage.map(|(usage, at)| in_words(&usage, now - at)).unwrap_or_default();
             Err(StatsError::Failed { last, source })
         }
         (_, None) => Err(StatsError::NotYet),
@@ -98,12 +94,7 @@ fn figures(sample: Option<Sample>, now: Instant) -> Result<Usage, StatsError> {
 }
 
 fn in_words(usage: &Usage, age: Duration) -> String {
-    format!(
-        " (it was {} of {} bytes {} s ago)",
-        usage.bytes_used,
-        usage.bytes_total,
-        age.as_secs()
-    )
+    format!(" (it was {} of {} bytes {} s ago)", usage.bytes_used, usage.bytes_total, age.as_secs())
 }
 
 /// Bytes, and inodes where the server counts them. CSI knows no number beyond i64, and none below 0.
@@ -114,19 +105,9 @@ fn usage_lines(usage: &Usage) -> Vec<VolumeUsage> {
         used: used.try_into().unwrap_or(i64::MAX),
         unit: unit.into(),
     };
-    let mut lines = vec![line(
-        Unit::Bytes,
-        usage.bytes_total,
-        usage.bytes_used,
-        usage.bytes_available,
-    )];
+    let mut lines = vec![line(Unit::Bytes, usage.bytes_total, usage.bytes_used, usage.bytes_available)];
     if usage.inodes_total > 0 {
-        lines.push(line(
-            Unit::Inodes,
-            usage.inodes_total,
-            usage.inodes_used,
-            usage.inodes_available,
-        ));
+        lines.push(line(Unit::Inodes, usage.inodes_total, usage.inodes_used, usage.inodes_available));
     }
     lines
 }
@@ -145,60 +126,34 @@ mod tests {
     };
 
     fn silent() -> ShareError {
-        ShareError::TimedOut {
-            share: "s:/e".into(),
-            seconds: 5,
-            doing: "ask".into(),
-        }
+        ShareError::TimedOut { share: "s:/e".into(), seconds: 5, doing: "ask".into() }
     }
 
     #[tokio::test(start_paused = true)]
     async fn old_figures_are_never_given_as_the_present() {
         let now = Instant::now();
-        let aged = |age| {
-            Some(Sample {
-                usage: Some((USAGE, now - age)),
-                failure: None,
-            })
-        };
+        let aged = |age| Some(Sample { usage: Some((USAGE, now - age)), failure: None });
         assert_eq!(figures(aged(Duration::ZERO), now).unwrap(), USAGE);
         assert_eq!(figures(aged(AGE_MAX), now).unwrap(), USAGE);
-        assert!(matches!(
-            figures(aged(AGE_MAX + Duration::from_secs(1)), now),
-            Err(StatsError::NotYet)
-        ));
+        assert!(matches!(figures(aged(AGE_MAX + Duration::from_secs(1)), now), Err(StatsError::NotYet)));
         assert!(matches!(figures(None, now), Err(StatsError::NotYet)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_server_is_said_with_the_last_figures_and_their_age() {
         let now = Instant::now();
-        let sample = Sample {
-            usage: Some((USAGE, now - Duration::from_secs(42))),
-            failure: Some(silent()),
-        };
+        let sample = Sample { usage: Some((USAGE, now - Duration::from_secs(42))), failure: Some(silent()) };
         let error = figures(Some(sample), now).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the volume's usage is not known (it was 4 of 10 bytes 42 s ago)"
-        );
+        assert_eq!(error.to_string(), "the volume's usage is not known (it was 4 of 10 bytes 42 s ago)");
         assert!(std::error::Error::source(&error).is_some());
     }
 
     #[test]
     fn inodes_that_the_server_does_not_count_are_left_out_and_nothing_is_negative() {
         assert_eq!(usage_lines(&USAGE).len(), 1);
-        let huge = Usage {
-            bytes_total: u64::MAX,
-            inodes_total: 1,
-            ..USAGE
-        };
+        let huge = Usage { bytes_total: u64::MAX, inodes_total: 1, ..USAGE };
         let lines = usage_lines(&huge);
         assert_eq!(lines.len(), 2);
-        assert!(
-            lines
-                .iter()
-                .all(|l| l.total >= 0 && l.used >= 0 && l.available >= 0)
-        );
+        assert!(lines.iter().all(|l| l.total >= 0 && l.used >= 0 && l.available >= 0));
     }
 }

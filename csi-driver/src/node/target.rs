@@ -68,11 +68,7 @@ impl Target {
             && !text.contains('\0')
             && !parts.is_empty()
             && !parts.contains(&"..");
-        if good {
-            Ok(Self(PathBuf::from(format!("/{}", parts.join("/")))))
-        } else {
-            Err(BadTarget)
-        }
+        if good { Ok(Self(PathBuf::from(format!("/{}", parts.join("/"))))) } else { Err(BadTarget) }
     }
 
     /// The path.
@@ -139,11 +135,7 @@ impl Target {
     }
 
     fn failed(&self, action: &'static str, errno: Errno) -> TargetError {
-        TargetError::Failed {
-            action,
-            path: self.0.clone(),
-            errno,
-        }
+        TargetError::Failed { action, path: self.0.clone(), errno }
     }
 }
 
@@ -184,14 +176,8 @@ mod tests {
         std::fs::write(dir.path().join("file"), "x").unwrap();
         std::os::unix::fs::symlink("/etc", dir.path().join("link")).unwrap();
         for name in ["file", "link"] {
-            assert!(
-                matches!(at(name).make(), Err(TargetError::NotAFolder(_))),
-                "{name}"
-            );
-            assert!(
-                matches!(at(name).remove(), Err(TargetError::NotAFolder(_))),
-                "{name}"
-            );
+            assert!(matches!(at(name).make(), Err(TargetError::NotAFolder(_))), "{name}");
+            assert!(matches!(at(name).remove(), Err(TargetError::NotAFolder(_))), "{name}");
             assert!(at(name).path().symlink_metadata().is_ok(), "{name}");
         }
         assert!(matches!(at("missing/mount").make(), Err(TargetError::Parent(..))));

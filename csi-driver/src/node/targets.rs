@@ -125,10 +125,8 @@ impl Targets {
             (Some(_), State::Free) | (None, _) => AtTarget::Nothing,
         };
         let asked = new.mode();
-        let others: Vec<&Record> = records
-            .values()
-            .filter(|r| r.volume_id == new.volume_id && r.target != new.target)
-            .collect();
+        let others: Vec<&Record> =
+            records.values().filter(|r| r.volume_id == new.volume_id && r.target != new.target).collect();
         let elsewhere: Vec<Mode> = others.iter().map(|r| r.mode()).collect();
         match decide(asked, at_target, &elsewhere) {
             Decision::Done => return Ok(Begun::Done),
@@ -165,11 +163,7 @@ impl Targets {
     /// Every record of a volume.
     pub fn of_volume(&self, volume_id: &str) -> Vec<Record> {
         let records = self.0.lock();
-        records
-            .values()
-            .filter(|r| r.volume_id == volume_id)
-            .cloned()
-            .collect()
+        records.values().filter(|r| r.volume_id == volume_id).cloned().collect()
     }
 
     /// Every record.

@@ -38,10 +38,7 @@ struct Inner {
 impl Usages {
     /// Nothing known yet.
     pub fn new(shares: Shares) -> Self {
-        Self(Arc::new(Inner {
-            shares,
-            samples: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { shares, samples: Mutex::default() }))
     }
 
     /// What is known of a folder.
@@ -77,19 +74,13 @@ impl Usages {
     async fn look(&self, targets: &Targets) {
         let mut by_share: HashMap<ShareKey, (ShareSpec, HashSet<FolderRequest>)> = HashMap::new();
         for record in targets.all() {
-            let entry = by_share
-                .entry(record.share.key())
-                .or_insert_with(|| (record.share, HashSet::new()));
+            let entry = by_share.entry(record.share.key()).or_insert_with(|| (record.share, HashSet::new()));
             entry.1.insert(record.folder);
         }
         self.0.lock().retain(|(key, folder), _| {
-            by_share
-                .get(key)
-                .is_some_and(|(_, folders)| folders.contains(folder))
+            by_share.get(key).is_some_and(|(_, folders)| folders.contains(folder))
         });
-        let rounds = by_share
-            .into_values()
-            .map(|(spec, folders)| self.look_at_share(spec, folders));
+        let rounds = by_share.into_values().map(|(spec, folders)| self.look_at_share(spec, folders));
         futures::future::join_all(rounds).await;
     }
 
@@ -117,12 +108,7 @@ impl Usages {
         let mut samples = self.0.lock();
         let sample = samples.entry((spec.key(), folder)).or_default();
         match result {
-            Ok(usage) => {
-                *sample = Sample {
-                    usage: Some((usage, Instant::now())),
-                    failure: None,
-                }
-            }
+            Ok(usage) => *sample = Sample { usage: Some((usage, Instant::now())), failure: None },
             Err(error) => sample.failure = Some(error),
         }
     }

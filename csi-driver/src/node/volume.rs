@@ -182,15 +182,8 @@ impl Inline {
             .unwrap_or_else(|elapsed| Err(LookupError(elapsed.into())));
         match answer {
             Ok(Some(fs)) => self.mountable(&fs),
-            Ok(None) => Err(VolumeError::Missing {
-                namespace: self.namespace,
-                name: self.name,
-            }),
-            Err(source) => Err(VolumeError::Lookup {
-                namespace: self.namespace,
-                name: self.name,
-                source,
-            }),
+            Ok(None) => Err(VolumeError::Missing { namespace: self.namespace, name: self.name }),
+            Err(source) => Err(VolumeError::Lookup { namespace: self.namespace, name: self.name, source }),
         }
     }
 
@@ -211,12 +204,7 @@ impl Inline {
         }
         let options =
             mount_options::parse(&asked).map_err(|error| VolumeError::UnusableOptions(name(), error))?;
-        Ok(Volume {
-            attributes,
-            options,
-            mount_from: self.mount_from,
-            is_inline: true,
-        })
+        Ok(Volume { attributes, options, mount_from: self.mount_from, is_inline: true })
     }
 }
 
@@ -239,10 +227,7 @@ mod tests {
             if self.1 {
                 std::future::pending::<()>().await;
             }
-            Ok(self
-                .0
-                .clone()
-                .filter(|_| (namespace, name) == ("team-a", "default")))
+            Ok(self.0.clone().filter(|_| (namespace, name) == ("team-a", "default")))
         }
         async fn by_uid(&self, _: &str) -> Result<Option<FileSystem>, LookupError> {
             panic!("the node never searches all namespaces")
@@ -257,10 +242,7 @@ mod tests {
             ..Default::default()
         };
         let spec = FileSystemSpec {
-            backend: Backend {
-                nfs: Some(nfs),
-                ..Default::default()
-            },
+            backend: Backend { nfs: Some(nfs), ..Default::default() },
             mount_options: Some(vec!["nconnect=4".into()]),
             local_cache: true,
             ..Default::default()
@@ -272,13 +254,10 @@ mod tests {
     }
 
     fn inline(more: &[(&str, &str)]) -> BTreeMap<String, String> {
-        let mut context: BTreeMap<String, String> = [
-            (EPHEMERAL, "true"),
-            (POD_NAMESPACE, "team-a"),
-            (FILE_SYSTEM, "default"),
-        ]
-        .map(|(k, v)| (k.into(), v.into()))
-        .into();
+        let mut context: BTreeMap<String, String> =
+            [(EPHEMERAL, "true"), (POD_NAMESPACE, "team-a"), (FILE_SYSTEM, "default")]
+                .map(|(k, v)| (k.into(), v.into()))
+                .into();
         context.extend(more.iter().map(|(k, v)| (k.to_string(), v.to_string())));
         context
     }
@@ -293,56 +272,33 @@ mod tests {
 
     #[tokio::test]
     async fn an_inline_volume_is_a_folder_of_a_file_system_in_the_pods_own_namespace() {
-        let volume = find_inline(&inline(&[(MOUNT_FROM, "/datasets/a")]), Some(file_system()))
-            .await
-            .unwrap();
+        let volume = find_inline(&inline(&[(MOUNT_FROM, "/datasets/a")]), Some(file_system())).await.unwrap();
         assert!(volume.is_inline);
         assert_eq!(volume.mount_from.as_str(), "datasets/a");
-        assert_eq!(
-            volume.attributes.folder,
-            Folder::Own(RelativePath::parse("team-a").unwrap())
-        );
-        assert_eq!(
-            volume.options,
-            mount_options::parse(&["nconnect=4", "fsc"]).unwrap()
-        );
+        assert_eq!(volume.attributes.folder, Folder::Own(RelativePath::parse("team-a").unwrap()));
+        assert_eq!(volume.options, mount_options::parse(&["nconnect=4", "fsc"]).unwrap());
     }
 
     #[tokio::test]
     async fn a_missing_file_system_is_not_looked_for_elsewhere_and_the_message_names_the_namespace() {
-        let error = find_inline(&inline(&[(POD_NAMESPACE, "team-b")]), Some(file_system()))
-            .await
-            .unwrap_err();
+        let error =
+            find_inline(&inline(&[(POD_NAMESPACE, "team-b")]), Some(file_system())).await.unwrap_err();
         assert!(matches!(error, VolumeError::Missing { .. }));
         assert!(error.to_string().contains("team-b"), "{error}");
     }
 
     #[tokio::test]
     async fn nothing_but_a_name_and_a_path_can_be_said_inline() {
-        for key in [
-            "server",
-            "export",
-            "folder",
-            "cache",
-            "mountOptions",
-            "nodeGroup",
-            "",
-        ] {
-            let error = find_inline(&inline(&[(key, "x")]), Some(file_system()))
-                .await
-                .unwrap_err();
+        for key in ["server", "export", "folder", "cache", "mountOptions", "nodeGroup", ""] {
+            let error = find_inline(&inline(&[(key, "x")]), Some(file_system())).await.unwrap_err();
             assert!(matches!(error, VolumeError::UnknownAttribute(k) if k == key));
         }
         let options = mount_options::parse(&["soft"]).unwrap();
         let api: Arc<dyn FileSystems> = Arc::new(Api(Some(file_system()), false));
-        let error = find("csi-0123", &inline(&[]), &options, Some(&api))
-            .await
-            .unwrap_err();
+        let error = find("csi-0123", &inline(&[]), &options, Some(&api)).await.unwrap_err();
         assert!(matches!(error, VolumeError::InlineOptions));
         for bad in ["../x", "a/../../b", ".workspacefs/trash", "a\nb"] {
-            let error = find_inline(&inline(&[(MOUNT_FROM, bad)]), Some(file_system()))
-                .await
-                .unwrap_err();
+            let error = find_inline(&inline(&[(MOUNT_FROM, bad)]), Some(file_system())).await.unwrap_err();
             assert!(matches!(error, VolumeError::MountFrom(_)), "{bad:?}");
         }
     }
@@ -350,9 +306,7 @@ mod tests {
     #[tokio::test]
     async fn inline_attributes_that_pose_as_a_claims_are_refused_for_their_id() {
         let attributes = VolumeAttributes::of_file_system(&file_system()).unwrap();
-        let error = find("csi-0123", &attributes.to_map(), &[], None)
-            .await
-            .unwrap_err();
+        let error = find("csi-0123", &attributes.to_map(), &[], None).await.unwrap_err();
         assert!(matches!(error, VolumeError::NotOurs(_)));
     }
 
@@ -361,31 +315,17 @@ mod tests {
         let context = inline(&[]);
         let mut deleting = file_system();
         deleting.metadata.deletion_timestamp = Some(Time(Default::default()));
-        assert!(matches!(
-            find_inline(&context, Some(deleting)).await,
-            Err(VolumeError::Deleting(_))
-        ));
+        assert!(matches!(find_inline(&context, Some(deleting)).await, Err(VolumeError::Deleting(_))));
         let mut other = file_system();
         other.spec.backend = Backend {
-            persistent_volume_claim: Some(ClaimBackend {
-                claim_name: "c".into(),
-            }),
+            persistent_volume_claim: Some(ClaimBackend { claim_name: "c".into() }),
             ..Default::default()
         };
-        assert!(matches!(
-            find_inline(&context, Some(other)).await,
-            Err(VolumeError::OtherDriver(_))
-        ));
+        assert!(matches!(find_inline(&context, Some(other)).await, Err(VolumeError::OtherDriver(_))));
         let mut broken = file_system();
         broken.spec.mount_options = Some(vec!["exec".into()]);
-        assert!(matches!(
-            find_inline(&context, Some(broken)).await,
-            Err(VolumeError::UnusableOptions(..))
-        ));
-        assert!(matches!(
-            find("csi-0", &context, &[], None).await,
-            Err(VolumeError::NoKubernetes)
-        ));
+        assert!(matches!(find_inline(&context, Some(broken)).await, Err(VolumeError::UnusableOptions(..))));
+        assert!(matches!(find("csi-0", &context, &[], None).await, Err(VolumeError::NoKubernetes)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -401,25 +341,15 @@ mod tests {
     async fn a_claims_id_and_attributes_must_speak_of_one_volume() {
         let mut attributes = VolumeAttributes::of_file_system(&file_system()).unwrap();
         let own = format!("v1.fs.{UID}");
-        assert!(
-            !find(&own, &attributes.to_map(), &[], None)
-                .await
-                .unwrap()
-                .is_inline
-        );
+        assert!(!find(&own, &attributes.to_map(), &[], None).await.unwrap().is_inline);
         attributes.folder = Folder::Volume("pvc-1".into());
-        for (id, matches) in [
-            (own, false),
-            (format!("v1.vol.{UID}.pvc-1"), true),
-            (format!("v1.vol.{UID}.pvc-2"), false),
-        ] {
+        for (id, matches) in
+            [(own, false), (format!("v1.vol.{UID}.pvc-1"), true), (format!("v1.vol.{UID}.pvc-2"), false)]
+        {
             let result = find(&id, &attributes.to_map(), &[], None).await;
             assert_eq!(result.is_ok(), matches, "{id}");
         }
         let other = "v1.vol.11111111-d9cb-469f-a165-70867728950e.pvc-1";
-        assert!(matches!(
-            find(other, &attributes.to_map(), &[], None).await,
-            Err(VolumeError::Mismatch)
-        ));
+        assert!(matches!(find(other, &attributes.to_map(), &[], None).await, Err(VolumeError::Mismatch)));
     }
 }

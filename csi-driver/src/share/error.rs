@@ -175,9 +175,6 @@ pub enum ShareError {
 impl ShareError {
     /// Whether the server (or the way to it) is the reason, so that the share counts as not answering.
     pub fn is_servers_silence(&self) -> bool {
-        matches!(
-            self,
-            Self::NameUnresolved { .. } | Self::Unreachable { .. } | Self::TimedOut { .. }
-        )
+        matches!(self, Self::NameUnresolved { .. } | Self::Unreachable { .. } | Self::TimedOut { .. })
     }
 }

@@ -6,16 +6,21 @@
 //! - [`Shares`]: the table of them, and the operations.
 //! - [`helper`]: the other side, a process of the same binary.
 
+mod entry;
 mod error;
 pub mod helper;
 mod process;
 mod protocol;
 pub(crate) mod record;
 mod spec;
+mod sweep;
 mod table;
+mod view;
 
+pub use entry::Silence;
 pub use error::ShareError;
 pub use process::HelperProgram;
 pub use protocol::{CreatedVolume, FolderRequest, PosixOwner, Usage, ViewRequest, VolumeName, VolumeRecord};
 pub use spec::{ShareKey, ShareSpec};
-pub use table::{Keep, Shares, SharesConfig, StartError, View};
+pub use table::{Keep, Shares, SharesConfig, StartError};
+pub use view::View;

@@ -26,10 +26,7 @@ pub struct HelperProgram {
 impl Default for HelperProgram {
     /// This very binary, as it runs: an upgrade that replaces the file does not mix versions.
     fn default() -> Self {
-        Self {
-            program: "/proc/self/exe".into(),
-            arguments: vec!["share-helper".into()],
-        }
+        Self { program: "/proc/self/exe".into(), arguments: vec!["share-helper".into()] }
     }
 }
 
@@ -60,11 +57,7 @@ impl Helper {
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let helper = Self {
-            child,
-            channel,
-            share: hello.spec.to_string(),
-        };
+        let helper = Self { child, channel, share: hello.name.clone() };
         helper.send(hello).await?;
         Ok(helper)
     }
@@ -73,11 +66,7 @@ impl Helper {
     /// next question's.
     pub async fn ask(&self, request: &Request) -> Result<(Answer, Option<OwnedFd>), ShareError> {
         self.send(request).await?;
-        let message = self
-            .channel
-            .receive()
-            .await
-            .map_err(|error| self.broken(&error))?;
+        let message = self.channel.receive().await.map_err(|error| self.broken(&error))?;
         let reply: Reply = serde_json::from_slice(&message.bytes).map_err(|error| self.broken(&error))?;
         Ok((reply?, message.descriptors.into_iter().next()))
     }
@@ -89,17 +78,11 @@ impl Helper {
 
     /// For an answer that does not fit its question.
     pub fn broken(&self, reason: &dyn std::fmt::Display) -> ShareError {
-        ShareError::Helper {
-            share: self.share.clone(),
-            reason: reason.to_string(),
-        }
+        ShareError::Helper { share: self.share.clone(), reason: reason.to_string() }
     }
 
     async fn send<T: serde::Serialize>(&self, message: &T) -> Result<(), ShareError> {
         let bytes = serde_json::to_vec(message).map_err(|error| self.broken(&error))?;
-        self.channel
-            .send(&bytes, &[])
-            .await
-            .map_err(|error| self.broken(&error))
+        self.channel.send(&bytes, &[]).await.map_err(|error| self.broken(&error))
     }
 }

@@ -13,8 +13,10 @@ use super::{ShareError, ShareSpec};
 /// The first message to a new helper. It is not answered.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Hello {
-    /// The share it is there for.
-    pub spec: ShareSpec,
+    /// The share it is there for, `server:/export`, for messages.
+    pub name: String,
+    /// How it is mounted; None for one of which only the mount is left, to be unmounted.
+    pub spec: Option<ShareSpec>,
     /// Where the share is attached; None keeps its mount detached, in the helper alone.
     pub mount_point: Option<PathBuf>,
     /// Views by mount(2).
@@ -23,11 +25,7 @@ pub(crate) struct Hello {
 
 impl Hello {
     pub fn api(&self) -> MountApi {
-        if self.legacy {
-            MountApi::Legacy
-        } else {
-            MountApi::Modern
-        }
+        if self.legacy { MountApi::Legacy } else { MountApi::Modern }
     }
 }
 
@@ -92,10 +90,7 @@ impl FolderRequest {
                 file_system,
                 owner: PosixOwner::from(&attributes.owner),
             },
-            Folder::Volume(name) => Self::Volume(VolumeName {
-                file_system,
-                name: name.clone(),
-            }),
+            Folder::Volume(name) => Self::Volume(VolumeName { file_system, name: name.clone() }),
         }
     }
 }
@@ -134,11 +129,7 @@ pub struct PosixOwner {
 impl From<&Owner> for PosixOwner {
     /// A mode that is not octal was refused long before; should one come, nobody but the owner may enter.
     fn from(owner: &Owner) -> Self {
-        Self {
-            uid: owner.uid,
-            gid: owner.gid,
-            mode: owner.mode_bits().unwrap_or(0o700),
-        }
+        Self { uid: owner.uid, gid: owner.gid, mode: owner.mode_bits().unwrap_or(0o700) }
     }
 }
 

@@ -60,10 +60,7 @@ impl ShareRecords {
     pub fn read_all(&self) -> io::Result<Vec<(ShareKey, ShareSpec)>> {
         let mut found = Vec::new();
         for path in list(&self.0)? {
-            let key = path
-                .file_stem()
-                .and_then(|n| n.to_str())
-                .and_then(ShareKey::parse);
+            let key = path.file_stem().and_then(|n| n.to_str()).and_then(ShareKey::parse);
             match serde_json::from_slice::<ShareSpec>(&fs::read(&path)?) {
                 Ok(spec) if Some(spec.key()) == key => found.push((spec.key(), spec)),
                 _ => {

@@ -113,13 +113,7 @@ mod tests {
     use super::*;
 
     fn spec() -> ShareSpec {
-        ShareSpec {
-            server: "a".into(),
-            export: "/b".into(),
-            version: None,
-            port: None,
-            options: vec![],
-        }
+        ShareSpec { server: "a".into(), export: "/b".into(), version: None, port: None, options: vec![] }
     }
 
     #[test]
@@ -127,35 +121,13 @@ mod tests {
         let option = |key: &str, value: Option<&str>| (key.to_string(), value.map(Into::into));
         let variants = [
             spec(),
-            ShareSpec {
-                server: "a/".into(),
-                export: "b".into(),
-                ..spec()
-            },
-            ShareSpec {
-                export: "/c".into(),
-                ..spec()
-            },
-            ShareSpec {
-                version: Some(NfsVersion::V4_0),
-                ..spec()
-            },
-            ShareSpec {
-                port: Some(2050),
-                ..spec()
-            },
-            ShareSpec {
-                options: vec![option("hard", None)],
-                ..spec()
-            },
-            ShareSpec {
-                options: vec![option("nconnect", Some("4"))],
-                ..spec()
-            },
-            ShareSpec {
-                options: vec![option("nconnect4", None)],
-                ..spec()
-            },
+            ShareSpec { server: "a/".into(), export: "b".into(), ..spec() },
+            ShareSpec { export: "/c".into(), ..spec() },
+            ShareSpec { version: Some(NfsVersion::V4_0), ..spec() },
+            ShareSpec { port: Some(2050), ..spec() },
+            ShareSpec { options: vec![option("hard", None)], ..spec() },
+            ShareSpec { options: vec![option("nconnect", Some("4"))], ..spec() },
+            ShareSpec { options: vec![option("nconnect4", None)], ..spec() },
         ];
         let keys: HashSet<ShareKey> = variants.iter().map(ShareSpec::key).collect();
         assert_eq!(keys.len(), variants.len());
@@ -166,14 +138,7 @@ mod tests {
     fn a_key_is_a_safe_file_name_and_nothing_else_is_a_key() {
         let key = spec().key();
         assert_eq!(ShareKey::parse(key.as_str()), Some(key));
-        for bad in [
-            "",
-            "..",
-            "0123",
-            &"g".repeat(32),
-            &"A".repeat(32),
-            &"0".repeat(33),
-        ] {
+        for bad in ["", "..", "0123", &"g".repeat(32), &"A".repeat(32), &"0".repeat(33)] {
             assert_eq!(ShareKey::parse(bad), None, "{bad}");
         }
     }

@@ -32,13 +32,7 @@ impl TestServer {
         let shutdown = CancellationToken::new();
         let listener = PrivateSocket::bind(&socket).unwrap();
         let task = tokio::spawn(server::serve(listener, routes, layer, shutdown.clone(), drain));
-        Self {
-            registry,
-            shutdown,
-            task,
-            socket,
-            _folder: folder,
-        }
+        Self { registry, shutdown, task, socket, _folder: folder }
     }
 
     pub async fn connect(&self) -> Channel {

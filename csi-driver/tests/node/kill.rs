@@ -1,10 +1,11 @@
-//! Stepping through a plugin's system calls and killing it at the n-th stop: before a call or after it. Every point at
-//! which a process can die with different effects is one of these.
+//! Stepping through a process's system calls and killing it at the n-th stop: before a call or after it. Every point at
+//! which a process can die with different effects is one of these. The process is a plugin made for it, or a helper.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -24,6 +25,72 @@ pub fn killed_at(settings: &Settings, at: usize) -> bool {
 /// Runs the plugin to the end of its call, then kills it.
 pub fn finished(settings: &Settings) {
     assert!(!killed_at(settings, STOPS_MAX), "the call does not end");
+}
+
+fn seize(pid: Pid) {
+    ptrace::seize(pid, Options::PTRACE_O_TRACESYSGOOD).unwrap();
+    ptrace::interrupt(pid).unwrap();
+    wait(pid);
+}
+
+/// To the next border of a system call.
+fn step(pid: Pid) {
+    ptrace::syscall(pid, None).unwrap();
+    // A signal (a helper that ended) is passed on and does not count.
+    while let WaitStatus::Stopped(_, signal) = wait(pid) {
+        ptrace::syscall(pid, Some(signal)).unwrap();
+    }
+}
+
+fn wait(pid: Pid) -> WaitStatus {
+    let status = waitpid(pid, Some(WaitPidFlag::__WALL)).unwrap();
+    assert!(
+        !matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..)),
+        "the process ended by itself: {status:?}"
+    );
+    status
+}
+
+/// Kills a running process that is not ours to wait for, from a process of its own.
+pub struct Killer(Child);
+
+impl Killer {
+    /// Has the process `pid` in its hands when this returns, and kills it at its stop number `at` from now.
+    pub fn of(pid: Pid, at: usize) -> Self {
+        let mut child = Command::new("/proc/self/exe")
+            .args(["killer", &pid.to_string(), &at.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Self(child)
+    }
+
+    /// Whether it has killed. If not, it lets go.
+    pub fn has_killed(mut self) -> bool {
+        let done = self.0.try_wait().unwrap();
+        if let Some(status) = done {
+            assert!(status.success(), "the killer failed: {status}");
+            return true;
+        }
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+        false
+    }
+}
+
+/// The killer's own process.
+pub fn run_killer(pid: i32, at: usize) {
+    let pid = Pid::from_raw(pid);
+    seize(pid);
+    println!("ready");
+    for _ in 0..at {
+        step(pid);
+    }
+    kill(pid, Signal::SIGKILL).unwrap();
+    waitpid(pid, Some(WaitPidFlag::__WALL)).unwrap();
 }
 
 struct Plugin {
@@ -51,30 +118,15 @@ impl Plugin {
 
     /// Lets it run from one system call's border to the next; false if it said "done" before stop `at`.
     fn step_to(&mut self, at: usize) -> bool {
-        ptrace::seize(self.pid, Options::PTRACE_O_TRACESYSGOOD).unwrap();
-        ptrace::interrupt(self.pid).unwrap();
-        self.wait();
+        seize(self.pid);
         self.child.stdin.as_mut().unwrap().write_all(b"g").unwrap();
         for _ in 0..at {
-            ptrace::syscall(self.pid, None).unwrap();
-            // A signal (a helper that ended) is passed on and does not count.
-            while let WaitStatus::Stopped(_, signal) = self.wait() {
-                ptrace::syscall(self.pid, Some(signal)).unwrap();
-            }
+            step(self.pid);
             if self.has_said_done() {
                 return false;
             }
         }
         true
-    }
-
-    fn wait(&self) -> WaitStatus {
-        let status = waitpid(self.pid, Some(WaitPidFlag::__WALL)).unwrap();
-        assert!(
-            !matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..)),
-            "the plugin ended by itself: {status:?}"
-        );
-        status
     }
 
     fn has_said_done(&mut self) -> bool {

@@ -28,18 +28,17 @@ const CASE_MAX: Duration = Duration::from_secs(240);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["share-helper", parent] => helper::run(&source::Folders, parent.parse().unwrap()),
         ["nfs-helper", parent] => helper::run(&helper::Nfs, parent.parse().unwrap()),
         // On a machine with an NFS client, and the server's address in WSFS_TEST_NFS: `real`, or `frozen`, which asks
         // for the server to be frozen and thawed while it runs.
         ["real"] => conclude(cases::REAL),
         ["frozen"] => conclude(cases::FROZEN),
+        ["killer", pid, at] => {
+            kill::run_killer(pid.parse().unwrap(), at.parse().unwrap());
+            ExitCode::SUCCESS
+        }
         ["plugin", settings] => plugin::run(settings),
         ["case", name, api, folder] => {
             let all = [cases::ALL, cases::REAL, cases::FROZEN].concat();
@@ -48,10 +47,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            assert!(
-                nix::unistd::geteuid().is_root(),
-                "these tests mount: run them as root"
-            );
+            assert!(nix::unistd::geteuid().is_root(), "these tests mount: run them as root");
             libtest_mimic::run(&Arguments::from_args(), trials(cases::ALL)).exit_code()
         }
     }
@@ -59,10 +55,7 @@ fn main() -> ExitCode {
 
 /// One case after the other, each with what it prints.
 fn conclude(cases: &'static [cases::Named]) -> ExitCode {
-    let arguments = Arguments {
-        test_threads: Some(1),
-        ..Default::default()
-    };
+    let arguments = Arguments { test_threads: Some(1), ..Default::default() };
     libtest_mimic::run(&arguments, trials(cases)).exit_code()
 }
 
@@ -96,11 +89,7 @@ fn in_a_process(name: &str, api: &str) -> Result<(), Failed> {
     let loud = std::env::var_os("WSFS_TEST_NFS").is_some();
     let outcome = loop {
         if let Some(status) = child.try_wait()? {
-            break if status.success() {
-                Ok(())
-            } else {
-                Err(format!("{status}"))
-            };
+            break if status.success() { Ok(()) } else { Err(format!("{status}")) };
         }
         if started.elapsed() > CASE_MAX {
             child.kill()?;

@@ -22,10 +22,7 @@ pub struct Settings {
 pub fn run(settings: &str) -> ExitCode {
     let settings: Settings = serde_json::from_str(settings).unwrap();
     let world = World::inherited(crate::parse_api(&settings.api), settings.root.as_ref());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let node = world.node();
         let claim = Claim::of(settings.export.as_ref(), &settings.folder);

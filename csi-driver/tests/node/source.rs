@@ -49,9 +49,6 @@ impl Source for Folders {
         let nowhere = StagingPlace::at("/nonexistent".into());
         MountApi::Modern
             .view(folder.as_fd(), ViewOptions::default(), &nowhere)
-            .map_err(|error| ShareError::MountFailed {
-                share: spec.to_string(),
-                reason: error.to_string(),
-            })
+            .map_err(|error| ShareError::MountFailed { share: spec.to_string(), reason: error.to_string() })
     }
 }

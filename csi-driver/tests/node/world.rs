@@ -37,10 +37,7 @@ pub const NAMESPACE: &str = "team-a";
 /// Runs a case in a world of its own. The process has one thread until then: a namespace is a thread's.
 pub fn run(api: MountApi, folder: &Path, case: Case) {
     let world = World::new(api, folder);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(case(world));
 }
 
@@ -61,14 +58,7 @@ impl World {
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
         let root = folder.join("world");
         std::fs::create_dir(&root).unwrap();
-        mount(
-            Some("world"),
-            &root,
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some("mode=0755"),
-        )
-        .unwrap();
+        mount(Some("world"), &root, Some("tmpfs"), MsFlags::empty(), Some("mode=0755")).unwrap();
         let world = Self {
             api,
             root,
@@ -80,14 +70,8 @@ impl World {
         for folder in ["kubelet", "host", "exports", "outside"] {
             std::fs::create_dir(world.path(folder)).unwrap();
         }
-        mount(
-            Some("exports"),
-            &world.path("exports"),
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some("mode=0755"),
-        )
-        .unwrap();
+        mount(Some("exports"), &world.path("exports"), Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))
+            .unwrap();
         let kubelet = world.path("kubelet");
         mount(Some(&kubelet), &kubelet, none, MsFlags::MS_BIND, none).unwrap();
         mount(none, &kubelet, none, MsFlags::MS_SHARED, none).unwrap();
@@ -137,19 +121,13 @@ impl World {
     }
 
     pub fn shares(&self) -> Shares {
-        let keep = Keep::Attached {
-            mounts: self.share_mounts(),
-            state: self.path("state"),
-        };
+        let keep = Keep::Attached { mounts: self.share_mounts(), state: self.path("state") };
         self.shares_kept(keep)
     }
 
     pub fn shares_kept(&self, keep: Keep) -> Shares {
         Shares::new(SharesConfig {
-            helper: HelperProgram {
-                program: "/proc/self/exe".into(),
-                arguments: vec![helper().into()],
-            },
+            helper: HelperProgram { program: "/proc/self/exe".into(), arguments: vec![helper().into()] },
             keep,
             api: self.api,
             idle: self.idle,
@@ -182,10 +160,7 @@ impl World {
             ..Default::default()
         };
         let spec = FileSystemSpec {
-            backend: Backend {
-                nfs: Some(nfs),
-                ..Default::default()
-            },
+            backend: Backend { nfs: Some(nfs), ..Default::default() },
             ..Default::default()
         };
         let mut fs = FileSystem::new("default", spec);
@@ -198,10 +173,8 @@ impl World {
     /// Everything mounted below the world now, without what it was made of.
     pub fn mounts(&self) -> Vec<MountEntry> {
         let own = ["", "kubelet", "host", "exports", "state/staging"].map(|name| self.path(name));
-        let is_own = |m: &MountEntry| {
-            own.iter()
-                .any(|path| *path == m.mount_point || path.join("") == m.mount_point)
-        };
+        let is_own =
+            |m: &MountEntry| own.iter().any(|path| *path == m.mount_point || path.join("") == m.mount_point);
         mountinfo::read()
             .unwrap()
             .into_iter()
@@ -220,11 +193,7 @@ impl World {
         for folder in ["state/targets", "state/shares", "state/staging"] {
             assert_eq!(names(&self.path(folder)), Vec::<String>::new(), "{folder}");
         }
-        assert_eq!(
-            names(&self.share_mounts()),
-            Vec::<String>::new(),
-            "mount points of shares"
-        );
+        assert_eq!(names(&self.share_mounts()), Vec::<String>::new(), "mount points of shares");
         for target in targets {
             assert!(!self.target(target).exists(), "target {target} is left");
         }
@@ -244,9 +213,7 @@ pub fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };
-    let mut names: Vec<String> = entries
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -369,10 +336,7 @@ pub struct TestNode {
 
 impl TestNode {
     pub async fn publish(&self, request: v1::NodePublishVolumeRequest) -> Result<(), Status> {
-        self.node
-            .node_publish_volume(Request::new(request))
-            .await
-            .map(drop)
+        self.node.node_publish_volume(Request::new(request)).await.map(drop)
     }
 
     pub async fn unpublish(&self, id: &str, target: &Path) -> Result<(), Status> {
@@ -380,17 +344,12 @@ impl TestNode {
             volume_id: id.into(),
             target_path: target.to_str().unwrap().into(),
         };
-        self.node
-            .node_unpublish_volume(Request::new(request))
-            .await
-            .map(drop)
+        self.node.node_unpublish_volume(Request::new(request)).await.map(drop)
     }
 
     /// Unpublishes what a publish was asked for.
     pub async fn undo(&self, request: &v1::NodePublishVolumeRequest) {
-        self.unpublish(&request.volume_id, request.target_path.as_ref())
-            .await
-            .unwrap();
+        self.unpublish(&request.volume_id, request.target_path.as_ref()).await.unwrap();
     }
 
     pub async fn stats(&self, id: &str, path: &Path) -> Result<Vec<v1::VolumeUsage>, Status> {
@@ -404,10 +363,7 @@ impl TestNode {
     }
 
     pub async fn health(&self, id: &str) -> Result<Vec<v1::volume_health::VolumeHealthEntry>, Status> {
-        let request = v1::NodeGetVolumeHealthRequest {
-            volume_id: id.into(),
-            ..Default::default()
-        };
+        let request = v1::NodeGetVolumeHealthRequest { volume_id: id.into(), ..Default::default() };
         let answer = self.node.node_get_volume_health(Request::new(request)).await?;
         Ok(answer.into_inner().volume_health.unwrap().health_statuses)
     }
@@ -419,10 +375,6 @@ pub fn refused(result: Result<(), Status>, code: Code, words: &[&str]) {
     let status = result.expect_err("it was not refused");
     assert_eq!(status.code(), code, "{status}");
     for word in words {
-        assert!(
-            status.message().contains(word),
-            "{word:?} is not in {:?}",
-            status.message()
-        );
+        assert!(status.message().contains(word), "{word:?} is not in {:?}", status.message());
     }
 }

@@ -38,16 +38,9 @@ impl Kind {
     }
 
     fn from_byte(byte: u8) -> Option<Kind> {
-        [
-            Kind::Request,
-            Kind::Stdin,
-            Kind::StdinEnd,
-            Kind::Stdout,
-            Kind::Stderr,
-            Kind::Exit,
-        ]
-        .into_iter()
-        .find(|kind| kind.to_byte() == byte)
+        [Kind::Request, Kind::Stdin, Kind::StdinEnd, Kind::Stdout, Kind::Stderr, Kind::Exit]
+            .into_iter()
+            .find(|kind| kind.to_byte() == byte)
     }
 }
 
@@ -117,14 +110,8 @@ mod tests {
         write_frame(&mut stream, Kind::Stdout, b"hello").unwrap();
         write_frame(&mut stream, Kind::StdinEnd, b"").unwrap();
         let mut reader = stream.as_slice();
-        assert_eq!(
-            read_frame(&mut reader).unwrap(),
-            Some((Kind::Stdout, b"hello".to_vec()))
-        );
-        assert_eq!(
-            read_frame(&mut reader).unwrap(),
-            Some((Kind::StdinEnd, Vec::new()))
-        );
+        assert_eq!(read_frame(&mut reader).unwrap(), Some((Kind::Stdout, b"hello".to_vec())));
+        assert_eq!(read_frame(&mut reader).unwrap(), Some((Kind::StdinEnd, Vec::new())));
         assert_eq!(read_frame(&mut reader).unwrap(), None);
     }
 
@@ -140,10 +127,7 @@ mod tests {
     #[test]
     fn a_length_beyond_the_limit_is_refused_before_it_is_allocated() {
         let stream = [b'o', 0xff, 0xff, 0xff, 0xff];
-        assert_eq!(
-            read_frame(&mut stream.as_slice()).unwrap_err().kind(),
-            io::ErrorKind::InvalidData
-        );
+        assert_eq!(read_frame(&mut stream.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
         let long = vec![0; FRAME_BYTES_MAX + 1];
         assert!(write_frame(&mut Vec::new(), Kind::Stdin, &long).is_err());
     }

@@ -76,10 +76,7 @@ unsafe fn set_extended(pid: pid_t, addr: *mut c_void, data: *mut c_void) -> c_lo
         area.copy_from_nonoverlapping(given.iov_base.cast(), given.iov_len);
         area.add(given.iov_len).write_bytes(0, wanted - given.iov_len);
     }
-    let mut full = iovec {
-        iov_base: area.cast(),
-        iov_len: wanted,
-    };
+    let mut full = iovec { iov_base: area.cast(), iov_len: wanted };
     // SAFETY: the iovec describes the area, which is static.
     unsafe { raw(request, pid, addr, (&raw mut full).cast()) }
 }

@@ -56,10 +56,7 @@ pub fn entry<E: From<CacheError>>(
     if path.exists() {
         return Ok(path.to_owned());
     }
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let waiting = || progress.say(&format!("waiting for another builder of {name}"));
     let _lock = Lock::wait(&path.with_extension("lock"), waiting).map_err(CacheError::from)?;
     if path.exists() {
@@ -68,10 +65,7 @@ pub fn entry<E: From<CacheError>>(
     let unfinished = path.with_extension("unfinished");
     remove(&unfinished)?;
     build(&unfinished)?;
-    fs::rename(&unfinished, path).map_err(|source| CacheError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    fs::rename(&unfinished, path).map_err(|source| CacheError::File { path: path.to_owned(), source })?;
     Ok(path.to_owned())
 }
 
@@ -83,27 +77,19 @@ pub fn remove(path: &Path) -> Result<(), CacheError> {
         Ok(entry) if entry.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
     };
-    removed.map_err(|source| CacheError::File {
-        path: path.to_owned(),
-        source,
-    })
+    removed.map_err(|source| CacheError::File { path: path.to_owned(), source })
 }
 
 /// Removes the older entries of the same name, except those that `in_use` says are needed.
 pub fn prune(current: &Path, in_use: impl Fn(&str) -> bool) -> Result<(), CacheError> {
-    let (Some(folder), Some(name)) = (
-        current.parent(),
-        current.file_name().and_then(|name| name.to_str()),
-    ) else {
+    let (Some(folder), Some(name)) = (current.parent(), current.file_name().and_then(|name| name.to_str()))
+    else {
         return Ok(());
     };
     let Some((prefix, _)) = split(name) else {
         return Ok(());
     };
-    let failed = |source| CacheError::File {
-        path: folder.to_owned(),
-        source,
-    };
+    let failed = |source| CacheError::File { path: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(failed)? {
         let other = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
         if other != name && !in_use(&other) && split(&other).is_some_and(|(theirs, _)| theirs == prefix) {
@@ -145,10 +131,7 @@ mod tests {
         let path = folder.path().join("thing-0123456789abcdef");
         let failed = entry::<CacheError>(&path, &Progress::default(), |unfinished| {
             fs::create_dir(unfinished).unwrap();
-            Err(CacheError::File {
-                path: unfinished.to_owned(),
-                source: io::Error::other("power cut"),
-            })
+            Err(CacheError::File { path: unfinished.to_owned(), source: io::Error::other("power cut") })
         });
         assert!(failed.is_err() && !path.exists());
         let build = |unfinished: &Path| -> Result<(), CacheError> {
@@ -174,10 +157,7 @@ mod tests {
         names.into_iter().for_each(make);
         let current = folder.path().join(names[0]);
         prune(&current, |name| name == names[1]).unwrap();
-        let left: Vec<bool> = names
-            .iter()
-            .map(|name| folder.path().join(name).exists())
-            .collect();
+        let left: Vec<bool> = names.iter().map(|name| folder.path().join(name).exists()).collect();
         assert_eq!(left, [true, true, false, true, true]);
     }
 }

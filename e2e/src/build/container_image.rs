@@ -143,19 +143,11 @@ fn append_file<W: io::Write>(
     mode: u32,
     content: &[u8],
 ) -> io::Result<()> {
-    to.append_data(
-        &mut header(tar::EntryType::Regular, mode, content.len()),
-        path,
-        content,
-    )
+    to.append_data(&mut header(tar::EntryType::Regular, mode, content.len()), path, content)
 }
 
 fn append_folder<W: io::Write>(to: &mut tar::Builder<W>, path: &str, mode: u32) -> io::Result<()> {
-    to.append_data(
-        &mut header(tar::EntryType::Directory, mode, 0),
-        format!("{path}/"),
-        io::empty(),
-    )
+    to.append_data(&mut header(tar::EntryType::Directory, mode, 0), format!("{path}/"), io::empty())
 }
 
 fn append_link<W: io::Write>(to: &mut tar::Builder<W>, path: &str, target: &str) -> io::Result<()> {
@@ -163,10 +155,7 @@ fn append_link<W: io::Write>(to: &mut tar::Builder<W>, path: &str, target: &str)
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -178,19 +167,9 @@ mod tests {
         ContainerImage {
             reference: "example.test/x:dev".into(),
             entries: vec![
-                Entry::File {
-                    path: "bin/a/b".into(),
-                    mode: 0o755,
-                    content: b"program".to_vec(),
-                },
-                Entry::Link {
-                    path: "bin/sh".into(),
-                    target: "a/b".into(),
-                },
-                Entry::Folder {
-                    path: "tmp".into(),
-                    mode: 0o1777,
-                },
+                Entry::File { path: "bin/a/b".into(), mode: 0o755, content: b"program".to_vec() },
+                Entry::Link { path: "bin/sh".into(), target: "a/b".into() },
+                Entry::Folder { path: "tmp".into(), mode: 0o1777 },
             ],
             entrypoint: vec!["/bin/sh".into()],
             environment: Vec::new(),
@@ -222,17 +201,9 @@ mod tests {
         let layer = part(manifest[0]["Layers"][0].as_str().unwrap());
         let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
         assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{}", hex(&layer)));
-        let paths: Vec<_> = members(&layer)
-            .into_iter()
-            .map(|(path, mode, _)| (path, mode))
-            .collect();
-        let expected = [
-            ("bin/", 0o755),
-            ("bin/a/", 0o755),
-            ("bin/a/b", 0o755),
-            ("bin/sh", 0o777),
-            ("tmp/", 0o1777),
-        ];
+        let paths: Vec<_> = members(&layer).into_iter().map(|(path, mode, _)| (path, mode)).collect();
+        let expected =
+            [("bin/", 0o755), ("bin/a/", 0o755), ("bin/a/b", 0o755), ("bin/sh", 0o777), ("tmp/", 0o1777)];
         assert_eq!(paths, expected.map(|(path, mode)| (path.to_owned(), mode)));
     }
 

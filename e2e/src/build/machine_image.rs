@@ -23,13 +23,7 @@ nfs-kernel-server,rpcbind,xfsprogs,e2fsprogs,util-linux,mount,procps,ca-certific
 strace,socat,iputils-ping,tcpdump";
 
 /// Programs that the machines run, with the folder they go to.
-const PROGRAMS: [&str; 5] = [
-    "kubelet",
-    "kube-proxy",
-    "containerd",
-    "containerd-shim-runc-v2",
-    "ctr",
-];
+const PROGRAMS: [&str; 5] = ["kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr"];
 
 /// The file system's size; the file is sparse.
 const SIZE: &str = "6G";
@@ -89,17 +83,12 @@ impl MachineImage {
         let folder = config.cache().join("images");
         let kernel = packages::version("user-mode-linux")?.unwrap_or_default();
         let mut key = Key::default();
-        key.add(RECIPE)
-            .add(RELEASE.as_bytes())
-            .add(PACKAGES.as_bytes())
-            .add(kernel.as_bytes());
+        key.add(RECIPE).add(RELEASE.as_bytes()).add(PACKAGES.as_bytes()).add(kernel.as_bytes());
         let debian = folder.join(format!("debian-{}", key.finish()));
         let debian = cache::entry(&debian, progress, |unfinished| build_debian(unfinished, progress))?;
         for program in PROGRAMS {
             // The path of a program holds the key of its set.
-            let path = programs
-                .path(program)
-                .ok_or(MachineImageError::NoProgram(program))?;
+            let path = programs.path(program).ok_or(MachineImageError::NoProgram(program))?;
             key.add(path.as_os_str().as_encoded_bytes());
         }
         key.add(&read(&own.node_init)?).add(SIZE.as_bytes());
@@ -114,17 +103,10 @@ impl MachineImage {
 fn build_debian(target: &Path, progress: &Progress) -> Result<(), MachineImageError> {
     let _step = progress.long("building the machines' Debian (a minute)");
     let modules = kernel_modules()?;
-    let version = modules
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let version = modules.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut make = command(&["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"]);
     make.arg(format!("--include={PACKAGES}"));
-    make.args([
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/locale/*",
-    ]);
+    make.args(["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]);
     // This kernel's nf_tables has no IPv4 tables.
     for tool in ["iptables", "ip6tables"] {
         make.arg(format!(
@@ -132,10 +114,7 @@ fn build_debian(target: &Path, progress: &Progress) -> Result<(), MachineImageEr
         ));
     }
     make.arg("--customize-hook=mkdir -p \"$1/usr/lib/modules\"");
-    make.arg(format!(
-        "--customize-hook=cp -a {} \"$1/usr/lib/modules/\"",
-        modules.display()
-    ));
+    make.arg(format!("--customize-hook=cp -a {} \"$1/usr/lib/modules/\"", modules.display()));
     make.arg(format!("--customize-hook=chroot \"$1\" depmod -a {version}"));
     // rpc.mountd reads it, and crashes without it.
     make.arg("--customize-hook=ln -sf /proc/self/mounts \"$1/etc/mtab\"");
@@ -146,16 +125,9 @@ fn build_debian(target: &Path, progress: &Progress) -> Result<(), MachineImageEr
 
 /// The one folder of modules that the kernel's package brings.
 fn kernel_modules() -> Result<PathBuf, MachineImageError> {
-    let failed = |source| MachineImageError::File {
-        path: MODULES.into(),
-        source,
-    };
+    let failed = |source| MachineImageError::File { path: MODULES.into(), source };
     let mut versions = fs::read_dir(MODULES).map_err(failed)?;
-    Ok(versions
-        .next()
-        .ok_or(MachineImageError::NoModules)?
-        .map_err(failed)?
-        .path())
+    Ok(versions.next().ok_or(MachineImageError::NoModules)?.map_err(failed)?.path())
 }
 
 fn build_image(
@@ -171,9 +143,7 @@ fn build_image(
     cache::remove(&tree)?;
     run(command(&["cp", "-al"]).arg(debian).arg(&tree), b"", LIMIT)?;
     for program in PROGRAMS {
-        let path = programs
-            .path(program)
-            .ok_or(MachineImageError::NoProgram(program))?;
+        let path = programs.path(program).ok_or(MachineImageError::NoProgram(program))?;
         install(&path, &tree.join("usr/local/bin").join(program))?;
     }
     install(&own.node_init, &tree.join("usr/local/sbin/node-init"))?;
@@ -196,15 +166,9 @@ fn install(from: &Path, to: &Path) -> Result<(), MachineImageError> {
         fs::copy(from, to)?;
         fs::set_permissions(to, fs::Permissions::from_mode(0o755))
     };
-    copy().map_err(|source| MachineImageError::File {
-        path: to.to_owned(),
-        source,
-    })
+    copy().map_err(|source| MachineImageError::File { path: to.to_owned(), source })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, MachineImageError> {
-    fs::read(path).map_err(|source| MachineImageError::File {
-        path: path.to_owned(),
-        source,
-    })
+    fs::read(path).map_err(|source| MachineImageError::File { path: path.to_owned(), source })
 }

@@ -35,8 +35,7 @@ impl Own {
         init.env("RUSTFLAGS", "-C target-feature=+crt-static");
         run(&mut init, b"", LIMIT)?;
         let mut shim = cargo(config.source(), &target);
-        shim.args(["--package", "workspacefs-ptrace-shim"])
-            .env_remove("RUSTFLAGS");
+        shim.args(["--package", "workspacefs-ptrace-shim"]).env_remove("RUSTFLAGS");
         run(&mut shim, b"", LIMIT)?;
         let folder = target.join(TARGET).join("release");
         Ok(Own {
@@ -50,12 +49,7 @@ impl Own {
 fn cargo(source: &Path, target: &Path) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut cargo = command(&[program]);
-    cargo
-        .args(["build", "--quiet", "--release", "--manifest-path"])
-        .arg(source.join("node-init/Cargo.toml"));
-    cargo
-        .arg("--target-dir")
-        .arg(target)
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.args(["build", "--quiet", "--release", "--manifest-path"]).arg(source.join("node-init/Cargo.toml"));
+    cargo.arg("--target-dir").arg(target).env_remove("CARGO_ENCODED_RUSTFLAGS");
     cargo
 }

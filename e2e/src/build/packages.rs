@@ -6,14 +6,8 @@ use std::time::Duration;
 
 /// Packages and what of them is used: linux.uml and its modules; the maker of the machines' Debian; ip and tc;
 /// mkfs.ext4; setsid.
-const PACKAGES: [&str; 6] = [
-    "user-mode-linux",
-    "mmdebstrap",
-    "debian-archive-keyring",
-    "iproute2",
-    "e2fsprogs",
-    "util-linux",
-];
+const PACKAGES: [&str; 6] =
+    ["user-mode-linux", "mmdebstrap", "debian-archive-keyring", "iproute2", "e2fsprogs", "util-linux"];
 
 /// Time for apt, which may wait for another apt.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -21,24 +15,15 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// Installs what is missing; asks no server when nothing is.
 pub fn install_missing(progress: &Progress) -> Result<(), CommandError> {
     let installed = versions(&PACKAGES)?;
-    let missing: Vec<&str> = PACKAGES
-        .into_iter()
-        .filter(|name| !installed.iter().any(|(package, _)| package == name))
-        .collect();
+    let missing: Vec<&str> =
+        PACKAGES.into_iter().filter(|name| !installed.iter().any(|(package, _)| package == name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let _step = progress.long(&format!("installing Debian packages: {}", missing.join(" ")));
-    run(
-        &mut command(&["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "update"]),
-        b"",
-        LIMIT,
-    )?;
+    run(&mut command(&["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "update"]), b"", LIMIT)?;
     let mut install = command(&["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "install"]);
-    install
-        .arg("--no-install-recommends")
-        .args(&missing)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    install.arg("--no-install-recommends").args(&missing).env("DEBIAN_FRONTEND", "noninteractive");
     run(&mut install, b"", LIMIT)?;
     Ok(())
 }
@@ -50,12 +35,7 @@ pub fn version(package: &str) -> Result<Option<String>, CommandError> {
 
 /// Names and versions of those that are installed.
 fn versions(packages: &[&str]) -> Result<Vec<(String, String)>, CommandError> {
-    let mut query = command(&[
-        "dpkg-query",
-        "-W",
-        "-f",
-        "${Package} ${Version} ${db:Status-Status}\n",
-    ]);
+    let mut query = command(&["dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Status}\n"]);
     // It fails when one is unknown and still lists the others.
     let listed = run_any(query.args(packages), b"", LIMIT)?;
     Ok(parse(&String::from_utf8_lossy(&listed.stdout)))

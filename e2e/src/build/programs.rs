@@ -33,10 +33,7 @@ const SETS: [Set; 5] = [
         name: "kubernetes",
         packages: &[
             ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
-            (
-                "k8s.io/kubernetes/cmd/kube-controller-manager",
-                "kube-controller-manager",
-            ),
+            ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager"),
             ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler"),
             ("k8s.io/kubernetes/cmd/kubelet", "kubelet"),
             ("k8s.io/kubernetes/cmd/kube-proxy", "kube-proxy"),
@@ -53,36 +50,20 @@ const SETS: [Set; 5] = [
         name: "containerd",
         packages: &[
             ("github.com/containerd/containerd/v2/cmd/containerd", "containerd"),
-            (
-                "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
-                "containerd-shim-runc-v2",
-            ),
+            ("github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", "containerd-shim-runc-v2"),
             ("github.com/containerd/containerd/v2/cmd/ctr", "ctr"),
         ],
         tags: "no_btrfs,no_devmapper,no_zfs",
         variables: &[],
     },
-    Set {
-        name: "etcd",
-        packages: &[("go.etcd.io/etcd/server/v3", "etcd")],
-        tags: "",
-        variables: &[],
-    },
+    Set { name: "etcd", packages: &[("go.etcd.io/etcd/server/v3", "etcd")], tags: "", variables: &[] },
     Set {
         name: "csi",
-        packages: &[(
-            "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity",
-            "csi-sanity",
-        )],
+        packages: &[("github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity", "csi-sanity")],
         tags: "",
         variables: &[],
     },
-    Set {
-        name: "helm",
-        packages: &[("helm.sh/helm/v4/cmd/helm", "helm")],
-        tags: "",
-        variables: &[],
-    },
+    Set { name: "helm", packages: &[("helm.sh/helm/v4/cmd/helm", "helm")], tags: "", variables: &[] },
 ];
 
 /// Why programs cannot be built.
@@ -127,23 +108,16 @@ impl Programs {
         let mut folders = Vec::new();
         for set in &SETS {
             let key = set.key(config, &go)?;
-            let folder = config
-                .cache()
-                .join("programs")
-                .join(format!("{}-{key}", set.name));
-            folders.push(cache::entry(&folder, progress, |unfinished| {
-                set.build(config, unfinished, progress)
-            })?);
+            let folder = config.cache().join("programs").join(format!("{}-{key}", set.name));
+            folders
+                .push(cache::entry(&folder, progress, |unfinished| set.build(config, unfinished, progress))?);
         }
         Ok(Programs { folders })
     }
 
     /// The path of a program: `kubectl`, `helm`, `csi-sanity` ... `None` if no set has it.
     pub fn path(&self, program: &str) -> Option<PathBuf> {
-        self.folders
-            .iter()
-            .map(|folder| folder.join(program))
-            .find(|path| path.exists())
+        self.folders.iter().map(|folder| folder.join(program)).find(|path| path.exists())
     }
 
     /// The sets' folders.
@@ -159,16 +133,9 @@ impl Set {
 
     /// What `go build` gets beside the packages.
     fn flags(&self) -> Vec<String> {
-        let variables: String = self
-            .variables
-            .iter()
-            .map(|(name, value)| format!(" -X {name}={value}"))
-            .collect();
-        let mut flags = vec![
-            "-trimpath".to_owned(),
-            "-ldflags".to_owned(),
-            format!("-s -w{variables}"),
-        ];
+        let variables: String =
+            self.variables.iter().map(|(name, value)| format!(" -X {name}={value}")).collect();
+        let mut flags = vec!["-trimpath".to_owned(), "-ldflags".to_owned(), format!("-s -w{variables}")];
         if !self.tags.is_empty() {
             flags.extend(["-tags".to_owned(), self.tags.to_owned()]);
         }
@@ -192,28 +159,17 @@ impl Set {
     }
 
     fn build(&self, config: &ClusterConfig, folder: &Path, progress: &Progress) -> Result<(), ProgramsError> {
-        let _step = progress.long(&format!(
-            "building {} (minutes when nothing is cached)",
-            self.name
-        ));
-        let file_error = |source| CacheError::File {
-            path: folder.to_owned(),
-            source,
-        };
+        let _step = progress.long(&format!("building {} (minutes when nothing is cached)", self.name));
+        let file_error = |source| CacheError::File { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(file_error)?;
         let mut go = command(&["go", "build"]);
         go.args(self.flags())
             .arg("-o")
             .arg(folder.join(""))
             .args(self.packages.iter().map(|(package, _)| package));
-        go.current_dir(self.source(config))
-            .env("CGO_ENABLED", "0")
-            .env("GOFLAGS", "-mod=readonly");
+        go.current_dir(self.source(config)).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly");
         go.env("GOCACHE", config.cache().join("go-build"));
-        run(&mut go, b"", LIMIT).map_err(|source| ProgramsError::Build {
-            set: self.name,
-            source,
-        })?;
+        run(&mut go, b"", LIMIT).map_err(|source| ProgramsError::Build { set: self.name, source })?;
         for (package, program) in self.packages {
             let built = folder.join(built_name(package));
             if built != folder.join(program) {
@@ -227,13 +183,9 @@ impl Set {
 /// What `go build` calls a program: the last part of its package's path that is no major version.
 fn built_name(package: &str) -> &str {
     let is_version = |part: &str| {
-        part.strip_prefix('v')
-            .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+        part.strip_prefix('v').is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    package
-        .rsplit('/')
-        .find(|part| !is_version(part))
-        .unwrap_or(package)
+    package.rsplit('/').find(|part| !is_version(part)).unwrap_or(package)
 }
 
 #[cfg(test)]
@@ -251,9 +203,6 @@ mod tests {
     fn the_version_that_nodes_report_is_the_pinned_one() {
         let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/kubernetes/go.mod");
         let text = fs::read_to_string(modules).unwrap();
-        assert!(
-            text.contains(&format!("k8s.io/kubernetes {KUBERNETES_VERSION}")),
-            "{KUBERNETES_VERSION}"
-        );
+        assert!(text.contains(&format!("k8s.io/kubernetes {KUBERNETES_VERSION}")), "{KUBERNETES_VERSION}");
     }
 }

@@ -53,9 +53,7 @@ impl Cluster {
     pub fn kubectl_with(&self, user: &str, arguments: &[&str], input: &[u8]) -> Result<String, KubectlError> {
         let mut kubectl = self.command("kubectl", user)?;
         kubectl.args(arguments);
-        let output = self
-            .namespace
-            .within(|| Ok::<_, KubectlError>(run(&mut kubectl, input, LIMIT)?))?;
+        let output = self.namespace.within(|| Ok::<_, KubectlError>(run(&mut kubectl, input, LIMIT)?))?;
         Ok(String::from_utf8_lossy(&output).into_owned())
     }
 
@@ -95,24 +93,14 @@ impl Cluster {
             if output.code == 0 {
                 return Ok(());
             }
-            Err(RunError::Failed {
-                machine: machine.name(),
-                command: argv.join(" "),
-                output,
-            })
+            Err(RunError::Failed { machine: machine.name(), command: argv.join(" "), output })
         };
-        let workers: Vec<Machine> = self
-            .machines()
-            .filter(|machine| machine.plan().pods().is_some())
-            .collect();
+        let workers: Vec<Machine> =
+            self.machines().filter(|machine| machine.plan().pods().is_some()).collect();
         std::thread::scope(|scope| {
-            let jobs: Vec<_> = workers
-                .iter()
-                .map(|machine| scope.spawn(|| import(machine)))
-                .collect();
+            let jobs: Vec<_> = workers.iter().map(|machine| scope.spawn(|| import(machine))).collect();
             for job in jobs {
-                job.join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                job.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             }
             Ok(())
         })

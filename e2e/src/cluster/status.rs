@@ -69,11 +69,8 @@ impl Cluster {
             }
             parts.push((machine.name().to_owned(), status));
         }
-        let nodes = if process("kube-apiserver") == PartStatus::Well {
-            self.nodes_ready()
-        } else {
-            Vec::new()
-        };
+        let nodes =
+            if process("kube-apiserver") == PartStatus::Well { self.nodes_ready() } else { Vec::new() };
         for plan in workers() {
             let name = format!("node {}", plan.name);
             let ready = nodes.iter().find(|(node, _)| node == plan.name);
@@ -105,9 +102,8 @@ fn parse_nodes(json: &str) -> Vec<(String, bool)> {
     let node = |item: &serde_json::Value| {
         let name = item["metadata"]["name"].as_str()?.to_owned();
         let conditions = item["status"]["conditions"].as_array()?;
-        let ready = conditions
-            .iter()
-            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+        let ready =
+            conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
         Some((name, ready))
     };
     items.iter().filter_map(node).collect()
@@ -125,10 +121,7 @@ mod tests {
             {"metadata": {"name": "c"}, "status": {"conditions": [{"type": "DiskPressure", "status": "True"}]}}
         ]}"#;
         let expected = [("a", true), ("b", false), ("c", false)];
-        assert_eq!(
-            parse_nodes(json),
-            expected.map(|(name, ready)| (name.to_owned(), ready))
-        );
+        assert_eq!(parse_nodes(json), expected.map(|(name, ready)| (name.to_owned(), ready)));
         assert_eq!(parse_nodes("not JSON"), []);
     }
 }

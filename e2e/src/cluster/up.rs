@@ -124,20 +124,10 @@ impl Cluster {
         let image = MachineImage::build(config, &programs, &own, &progress)?;
         stop(config).map_err(|error| UpError::Leftovers(Box::new(error)))?;
         cache::remove(config.layout().root())?;
-        let state = State {
-            programs,
-            image: image.image.clone(),
-        };
+        let state = State { programs, image: image.image.clone() };
         let namespace = Namespace::of_cluster(config.name());
-        let cluster = Cluster {
-            config: config.clone(),
-            namespace,
-            state,
-        };
-        match cluster
-            .start(&own, &image, &progress)
-            .and_then(|()| cluster.finish(&image, &progress))
-        {
+        let cluster = Cluster { config: config.clone(), namespace, state };
+        match cluster.start(&own, &image, &progress).and_then(|()| cluster.finish(&image, &progress)) {
             Ok(()) => Ok(cluster),
             Err(error) => {
                 // The first failure is the one to report.
@@ -181,8 +171,7 @@ impl Cluster {
     fn finish(&self, image: &MachineImage, progress: &Progress) -> Result<(), UpError> {
         let path = self.layout().state();
         let text = serde_json::to_vec_pretty(&self.state).map_err(io::Error::from);
-        text.and_then(|text| fs::write(&path, text))
-            .map_err(|source| UpError::File { path, source })?;
+        text.and_then(|text| fs::write(&path, text)).map_err(|source| UpError::File { path, source })?;
         progress.say(&format!("the cluster {} is ready", self.name()));
         let states = all_states(&self.config);
         let in_use = |entry: &str| states.contains(entry);
@@ -197,13 +186,7 @@ impl Cluster {
         let layout = self.layout();
         let command = part.command(&self.program(part.name())?, &layout);
         let log = layout.log(part.name());
-        Ok(Process::start(
-            &self.namespace,
-            part.name(),
-            &command,
-            &log,
-            &layout.processes(),
-        )?)
+        Ok(Process::start(&self.namespace, part.name(), &command, &log, &layout.processes())?)
     }
 
     fn wait_for_api_server(&self, needed: &[Process]) -> Result<(), UpError> {
@@ -229,7 +212,9 @@ impl Cluster {
         let started = Instant::now();
         loop {
             for part in PARTS {
-                if !Process::read(&self.layout().processes(), part.name())?.is_some_and(|process| process.runs()) {
+                if !Process::read(&self.layout().processes(), part.name())?
+                    .is_some_and(|process| process.runs())
+                {
                     return Err(self.part_failed(part.name(), "ended"));
                 }
             }
@@ -259,19 +244,11 @@ impl Cluster {
     /// Writes the images that every cluster has: the sandbox's and the tests'.
     fn write_images(&self, own: &Own, image: &MachineImage) -> Result<Vec<PathBuf>, UpError> {
         let folder = self.layout().root().join("images");
-        let file = |path: &Path| {
-            fs::read(path).map_err(|source| UpError::File {
-                path: path.to_owned(),
-                source,
-            })
-        };
+        let file =
+            |path: &Path| fs::read(path).map_err(|source| UpError::File { path: path.to_owned(), source });
         let pause = ContainerImage {
             reference: PAUSE_IMAGE.into(),
-            entries: vec![Entry::File {
-                path: "pause".into(),
-                mode: 0o755,
-                content: file(&own.pause)?,
-            }],
+            entries: vec![Entry::File { path: "pause".into(), mode: 0o755, content: file(&own.pause)? }],
             entrypoint: vec!["/pause".into()],
             environment: Vec::new(),
         };
@@ -293,30 +270,16 @@ umount ps kill ip ping vi top tar readlink realpath mkfifo flock usleep printf t
 
 fn busybox_image(program: Vec<u8>) -> ContainerImage {
     let mut entries = vec![
-        Entry::File {
-            path: "bin/busybox".into(),
-            mode: 0o755,
-            content: program,
-        },
-        Entry::Folder {
-            path: "tmp".into(),
-            mode: 0o1777,
-        },
+        Entry::File { path: "bin/busybox".into(), mode: 0o755, content: program },
+        Entry::Folder { path: "tmp".into(), mode: 0o1777 },
         Entry::File {
             path: "etc/passwd".into(),
             mode: 0o644,
             content: b"root:x:0:0:root:/:/bin/sh\n".to_vec(),
         },
-        Entry::File {
-            path: "etc/group".into(),
-            mode: 0o644,
-            content: b"root:x:0:\n".to_vec(),
-        },
+        Entry::File { path: "etc/group".into(), mode: 0o644, content: b"root:x:0:\n".to_vec() },
     ];
-    let link = |name| Entry::Link {
-        path: format!("bin/{name}"),
-        target: "busybox".into(),
-    };
+    let link = |name| Entry::Link { path: format!("bin/{name}"), target: "busybox".into() };
     entries.extend(APPLETS.split_whitespace().map(link));
     ContainerImage {
         reference: BUSYBOX_IMAGE.into(),
@@ -329,26 +292,15 @@ fn busybox_image(program: Vec<u8>) -> ContainerImage {
 fn failed(part: &str, what: &str, log: PathBuf) -> UpError {
     let text = fs::read(&log).unwrap_or_default();
     let tail = last_lines(&String::from_utf8_lossy(&text), 25);
-    UpError::Part {
-        part: part.to_owned(),
-        what: what.to_owned(),
-        log,
-        tail,
-    }
+    UpError::Part { part: part.to_owned(), what: what.to_owned(), log, tail }
 }
 
 fn create_folder(path: &Path) -> Result<(), UpError> {
-    fs::create_dir_all(path).map_err(|source| UpError::File {
-        path: path.to_owned(),
-        source,
-    })
+    fs::create_dir_all(path).map_err(|source| UpError::File { path: path.to_owned(), source })
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), UpError> {
-    fs::copy(from, to).map_err(|source| UpError::File {
-        path: to.to_owned(),
-        source,
-    })?;
+    fs::copy(from, to).map_err(|source| UpError::File { path: to.to_owned(), source })?;
     Ok(())
 }
 

@@ -67,20 +67,9 @@ pub fn run(command: &mut Command, input: &[u8], limit: Duration) -> Result<Vec<u
 /// Runs a program whose failure is an answer too.
 pub fn run_any(command: &mut Command, input: &[u8], limit: Duration) -> Result<Ended, CommandError> {
     let described = describe(command);
-    let start = |source| CommandError::Start {
-        command: described.clone(),
-        source,
-    };
-    let stdin = if input.is_empty() {
-        Stdio::null()
-    } else {
-        Stdio::piped()
-    };
-    let child = command
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+    let start = |source| CommandError::Start { command: described.clone(), source };
+    let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
+    let child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(start)?;
     let feeder = child.stdin.take().map(|mut pipe| {
         let input = input.to_vec();
@@ -95,16 +84,10 @@ pub fn run_any(command: &mut Command, input: &[u8], limit: Duration) -> Result<E
         drop(feeder.join());
     }
     match status.map_err(start)? {
-        Some(status) => Ok(Ended {
-            status,
-            stdout,
-            stderr,
-        }),
-        None => Err(CommandError::TimedOut {
-            command: described,
-            limit,
-            output: output_tail(&stdout, &stderr),
-        }),
+        Some(status) => Ok(Ended { status, stdout, stderr }),
+        None => {
+            Err(CommandError::TimedOut { command: described, limit, output: output_tail(&stdout, &stderr) })
+        }
     }
 }
 
@@ -157,11 +140,7 @@ fn join(reader: Option<JoinHandle<Vec<u8>>>) -> Vec<u8> {
 }
 
 fn output_tail(stdout: &[u8], stderr: &[u8]) -> String {
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(stdout),
-        String::from_utf8_lossy(stderr)
-    );
+    let text = format!("{}{}", String::from_utf8_lossy(stdout), String::from_utf8_lossy(stderr));
     last_lines(&text, 20)
 }
 

@@ -23,19 +23,11 @@ pub struct Lock {
 impl Lock {
     /// Waits for the lock. `waiting` is called once if somebody else holds it.
     pub fn wait(path: &Path, waiting: impl FnOnce()) -> Result<Lock, LockError> {
-        let error = |source: io::Error| LockError {
-            path: path.to_owned(),
-            source,
-        };
+        let error = |source: io::Error| LockError { path: path.to_owned(), source };
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(error)?;
         }
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(error)?;
+        let file = File::options().create(true).truncate(false).write(true).open(path).map_err(error)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             waiting();
             flock(&file, FlockOperation::LockExclusive).map_err(|errno| error(errno.into()))?;

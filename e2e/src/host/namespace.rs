@@ -49,9 +49,7 @@ pub struct Namespace {
 impl Namespace {
     /// The namespace of the cluster of that name. Nothing is created yet.
     pub fn of_cluster(cluster: &str) -> Namespace {
-        Namespace {
-            name: format!("wsfs-{cluster}"),
-        }
+        Namespace { name: format!("wsfs-{cluster}") }
     }
 
     /// Its name, as `ip netns` knows it.
@@ -92,16 +90,10 @@ impl Namespace {
     /// Moves the calling thread into it, for good. Threads and programs started by this thread afterwards are in it
     /// too: call it first in `main`, or from a runtime's thread-start hook.
     pub fn enter(&self) -> Result<(), NamespaceError> {
-        let file = File::open(self.path()).map_err(|source| NamespaceError::Missing {
-            name: self.name.clone(),
-            source,
-        })?;
-        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).map_err(|source| {
-            NamespaceError::Enter {
-                name: self.name.clone(),
-                source,
-            }
-        })
+        let file = File::open(self.path())
+            .map_err(|source| NamespaceError::Missing { name: self.name.clone(), source })?;
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(|source| NamespaceError::Enter { name: self.name.clone(), source })
     }
 
     /// Runs `action` in it, on a thread of its own.
@@ -114,9 +106,7 @@ impl Namespace {
                 self.enter()?;
                 action()
             });
-            worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 

@@ -35,10 +35,7 @@ mod tests {
     #[test]
     fn nothing_leads_out_of_the_namespace() {
         for line in commands() {
-            assert!(
-                !line.contains("default") && !line.contains("netns") && !line.contains("veth"),
-                "{line}"
-            );
+            assert!(!line.contains("default") && !line.contains("netns") && !line.contains("veth"), "{line}");
         }
     }
 

@@ -94,47 +94,31 @@ impl Process {
         log: &Path,
         records: &Path,
     ) -> Result<Process, ProcessError> {
-        let failed = |source| ProcessError::Start {
-            name: name.to_owned(),
-            source,
-        };
+        let failed = |source| ProcessError::Start { name: name.to_owned(), source };
         let child = namespace.within(|| {
             let log = open_log(log).map_err(failed)?;
             // setsid(1) becomes the program, with the same id: it forks only if it leads a process group.
             let mut launcher = Command::new("setsid");
-            launcher
-                .arg(program.get_program())
-                .args(program.get_args())
-                .current_dir("/");
+            launcher.arg(program.get_program()).args(program.get_args()).current_dir("/");
             for (name, value) in program.get_envs() {
                 match value {
                     Some(value) => launcher.env(name, value),
                     None => launcher.env_remove(name),
                 };
             }
-            launcher
-                .stdin(Stdio::null())
-                .stdout(log.try_clone().map_err(failed)?)
-                .stderr(log);
+            launcher.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log);
             launcher.spawn().map_err(failed)
         })?;
         let pid = child.id().cast_signed();
         let stat = read_stat(pid).ok_or_else(|| failed(io::Error::other("it ended at once")))?;
-        let process = Process {
-            name: name.to_owned(),
-            pid,
-            start_ticks: stat.start_ticks,
-        };
+        let process = Process { name: name.to_owned(), pid, start_ticks: stat.start_ticks };
         process.write(records)?;
         Ok(process)
     }
 
     /// All records in a folder; a folder that does not exist has none.
     pub fn read_all(records: &Path) -> Result<Vec<Process>, ProcessError> {
-        let failed = |source| ProcessError::Record {
-            path: records.to_owned(),
-            source,
-        };
+        let failed = |source| ProcessError::Record { path: records.to_owned(), source };
         let entries = match fs::read_dir(records) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(failed)?,
@@ -150,9 +134,7 @@ impl Process {
 
     /// The record of that name, if there is one.
     pub fn read(records: &Path, name: &str) -> Result<Option<Process>, ProcessError> {
-        Ok(Process::read_all(records)?
-            .into_iter()
-            .find(|process| process.name == name))
+        Ok(Process::read_all(records)?.into_iter().find(|process| process.name == name))
     }
 
     fn write(&self, records: &Path) -> Result<(), ProcessError> {
@@ -161,10 +143,7 @@ impl Process {
             fs::create_dir_all(records)?;
             fs::write(&path, serde_json::to_vec(self)?)
         };
-        write().map_err(|source| ProcessError::Record {
-            path: path.clone(),
-            source,
-        })
+        write().map_err(|source| ProcessError::Record { path: path.clone(), source })
     }
 
     /// Its id.
@@ -188,12 +167,9 @@ impl Process {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<(), ProcessError> {
-        let pid =
-            Pid::from_raw(self.pid)
-                .filter(|_| self.runs())
-                .ok_or_else(|| ProcessError::NotRunning {
-                    name: self.name.clone(),
-                })?;
+        let pid = Pid::from_raw(self.pid)
+            .filter(|_| self.runs())
+            .ok_or_else(|| ProcessError::NotRunning { name: self.name.clone() })?;
         kill_process(pid, signal).map_err(|source| ProcessError::Signal {
             name: self.name.clone(),
             pid: self.pid,
@@ -240,8 +216,7 @@ fn parse_stat(line: &str) -> Option<Stat> {
 fn processes() -> impl Iterator<Item = (i32, Stat)> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter_map(|pid| Some((pid, read_stat(pid)?)))
-        .filter(|(_, stat)| stat.state != 'Z')
+    ids.filter_map(|pid| Some((pid, read_stat(pid)?))).filter(|(_, stat)| stat.state != 'Z')
 }
 
 /// Ends every process in the namespace but this one and the ones that wait for it, and waits until they are gone.
@@ -274,10 +249,7 @@ fn kill_until_gone<I: Iterator<Item = (i32, Stat)>>(
         match last {
             None => return Ok(()),
             Some(pid) if started.elapsed() > KILL_TIME_MAX => {
-                return Err(ProcessError::Stuck {
-                    name: name.to_owned(),
-                    pid,
-                });
+                return Err(ProcessError::Stuck { name: name.to_owned(), pid });
             }
             Some(_) => std::thread::sleep(Duration::from_millis(10)),
         }
@@ -301,37 +273,18 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let line = "42 (a) b (c)) T 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20 21";
-        assert_eq!(
-            parse_stat(line),
-            Some(Stat {
-                state: 'T',
-                parent: 1,
-                session: 3,
-                start_ticks: 777
-            })
-        );
+        assert_eq!(parse_stat(line), Some(Stat { state: 'T', parent: 1, session: 3, start_ticks: 777 }));
     }
 
     #[test]
     fn an_id_that_another_process_got_later_is_not_ours() {
         let own = std::process::id().cast_signed();
         let ticks = read_stat(own).unwrap().start_ticks;
-        let same = Process {
-            name: "test".into(),
-            pid: own,
-            start_ticks: ticks,
-        };
-        let other = Process {
-            name: "test".into(),
-            pid: own,
-            start_ticks: ticks + 1,
-        };
+        let same = Process { name: "test".into(), pid: own, start_ticks: ticks };
+        let other = Process { name: "test".into(), pid: own, start_ticks: ticks + 1 };
         assert!(same.runs());
         assert!(!other.runs());
-        assert!(matches!(
-            other.signal(Signal::KILL),
-            Err(ProcessError::NotRunning { .. })
-        ));
+        assert!(matches!(other.signal(Signal::KILL), Err(ProcessError::NotRunning { .. })));
     }
 
     #[test]
@@ -339,9 +292,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("etcd"), b"{\"name\":\"et").unwrap();
         assert_eq!(Process::read_all(folder.path()).unwrap(), Vec::new());
-        assert_eq!(
-            Process::read_all(&folder.path().join("missing")).unwrap(),
-            Vec::new()
-        );
+        assert_eq!(Process::read_all(&folder.path().join("missing")).unwrap(), Vec::new());
     }
 }

@@ -30,14 +30,8 @@ pub fn describe(plan: &Plan, layout: &Layout, part: Part) -> MachineSpec {
         hostname: plan.name.to_owned(),
         host_folders: vec![folder(layout.host(), "/host")],
         links: vec![
-            Link {
-                device: "vec0".into(),
-                address: format!("{}/{PREFIX}", plan.address()),
-            },
-            Link {
-                device: "vec1".into(),
-                address: format!("{}/{PREFIX}", plan.command_address()),
-            },
+            Link { device: "vec0".into(), address: format!("{}/{PREFIX}", plan.address()) },
+            Link { device: "vec1".into(), address: format!("{}/{PREFIX}", plan.command_address()) },
         ],
         routes: routes(plan),
         modules: part.modules,
@@ -53,18 +47,10 @@ pub fn describe(plan: &Plan, layout: &Layout, part: Part) -> MachineSpec {
 fn routes(plan: &Plan) -> Vec<Route> {
     let others = workers().filter(|other| other.name != plan.name);
     let mut routes: Vec<Route> = others
-        .filter_map(|other| {
-            Some(Route {
-                to: other.pods()?,
-                via: other.address().to_string(),
-            })
-        })
+        .filter_map(|other| Some(Route { to: other.pods()?, via: other.address().to_string() }))
         .collect();
     if plan.pods().is_some() {
-        routes.push(Route {
-            to: SERVICES.to_owned(),
-            via: GATEWAY.to_string(),
-        });
+        routes.push(Route { to: SERVICES.to_owned(), via: GATEWAY.to_string() });
     }
     routes
 }
@@ -79,20 +65,12 @@ fn hosts() -> String {
 
 /// A file that everybody may read.
 pub fn file(path: &str, content: String) -> File {
-    File {
-        path: path.to_owned(),
-        mode: 0o644,
-        content,
-    }
+    File { path: path.to_owned(), mode: 0o644, content }
 }
 
 /// A file with a secret.
 pub fn secret(path: &str, content: String) -> File {
-    File {
-        path: path.to_owned(),
-        mode: 0o600,
-        content,
-    }
+    File { path: path.to_owned(), mode: 0o600, content }
 }
 
 /// Words of a command line without quoting.
@@ -107,24 +85,15 @@ pub fn run(line: &str) -> Step {
 
 /// A step that runs a line of shell.
 pub fn shell(line: &str) -> Step {
-    Step::Run {
-        argv: vec!["sh".into(), "-ec".into(), line.into()],
-    }
+    Step::Run { argv: vec!["sh".into(), "-ec".into(), line.into()] }
 }
 
 /// A service.
 pub fn serve(name: &str, line: &str, ready_path: Option<&str>) -> Step {
-    Step::Serve {
-        name: name.to_owned(),
-        argv: words(line),
-        ready_path: ready_path.map(str::to_owned),
-    }
+    Step::Serve { name: name.to_owned(), argv: words(line), ready_path: ready_path.map(str::to_owned) }
 }
 
 /// Names and values.
 pub fn sysctls(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }

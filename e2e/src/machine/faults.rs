@@ -37,9 +37,7 @@ impl Machine {
 
     /// Takes the machine off the cluster's network. Commands still reach it: they have a network of their own.
     pub fn pull_cable(&self) -> Result<(), FaultError> {
-        Ok(self
-            .namespace
-            .ip(&[format!("link set {} down", self.plan.tap())])?)
+        Ok(self.namespace.ip(&[format!("link set {} down", self.plan.tap())])?)
     }
 
     /// Ends [`Machine::pull_cable`].
@@ -52,9 +50,8 @@ impl Machine {
     /// host's need not.
     pub fn set_latency(&self, delay: Duration, loss_percent: f32) -> Result<(), FaultError> {
         let (delay, loss) = (format!("{}us", delay.as_micros()), format!("{loss_percent}%"));
-        let netem = [
-            "tc", "qdisc", "replace", "dev", "vec0", "root", "netem", "limit", "100000", "delay", &delay,
-        ];
+        let netem =
+            ["tc", "qdisc", "replace", "dev", "vec0", "root", "netem", "limit", "100000", "delay", &delay];
         let mut argv = netem.to_vec();
         argv.extend(["loss", &loss]);
         self.run(&argv)?;

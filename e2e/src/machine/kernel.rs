@@ -68,11 +68,7 @@ impl Machine {
         let name = self.name();
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |source| BootError::File {
-                machine: name,
-                path,
-                source,
-            }
+            move |source| BootError::File { machine: name, path, source }
         };
         let folder = self.layout.machine(name);
         if folder.exists() {
@@ -82,15 +78,12 @@ impl Machine {
         fs::create_dir_all(guest.join("log")).map_err(failed(&guest))?;
         if self.plan.role == Role::Storage {
             let disk = self.disk();
-            File::create(&disk)
-                .and_then(|file| file.set_len(DISK_BYTES))
-                .map_err(failed(&disk))?;
+            File::create(&disk).and_then(|file| file.set_len(DISK_BYTES)).map_err(failed(&disk))?;
         }
         let spec = description::describe(&self.plan, &self.layout, self.part()?);
         let path = guest.join(SPEC_FILE);
         let text = serde_json::to_vec_pretty(&spec).map_err(io::Error::from);
-        text.and_then(|text| fs::write(&path, text))
-            .map_err(failed(&path))
+        text.and_then(|text| fs::write(&path, text)).map_err(failed(&path))
     }
 
     fn part(&self) -> Result<Part, BootError> {
@@ -113,11 +106,7 @@ impl Machine {
                     kubelet: read(self.name())?,
                     proxy: read("kube-proxy")?,
                 };
-                Ok(worker::part(
-                    &self.plan,
-                    &self.plan.pods().unwrap_or_default(),
-                    secrets,
-                ))
+                Ok(worker::part(&self.plan, &self.plan.pods().unwrap_or_default(), secrets))
             }
         }
     }
@@ -171,34 +160,22 @@ impl Machine {
         let folder = self.layout.machine(self.name());
         let mut kernel = command(&[KERNEL]);
         kernel.arg(format!("mem={}M", self.plan.memory_mib));
-        kernel
-            .arg(format!("umid={}", self.name()))
-            .arg(format!("uml_dir={}/uml", folder.display()));
-        kernel.arg(format!(
-            "ubd0={}/root.cow,{}",
-            folder.display(),
-            self.image.display()
-        ));
+        kernel.arg(format!("umid={}", self.name())).arg(format!("uml_dir={}/uml", folder.display()));
+        kernel.arg(format!("ubd0={}/root.cow,{}", folder.display(), self.image.display()));
         if self.plan.role == Role::Storage {
             kernel.arg(format!("ubd1={}", self.disk().display()));
         }
         // Fixed hardware addresses: after a reboot nobody's neighbour table is wrong. gro=1: large frames are dropped
         // without it.
         let number = self.plan.number;
-        for (device, tap, network) in [
-            ("vec0", self.plan.tap(), 99),
-            ("vec1", self.plan.command_tap(), 98),
-        ] {
+        for (device, tap, network) in [("vec0", self.plan.tap(), 99), ("vec1", self.plan.command_tap(), 98)] {
             kernel.arg(format!(
                 "{device}:transport=tap,ifname={tap},depth=64,gro=1,mac=02:00:0a:{network:02x}:00:{number:02x}"
             ));
         }
         kernel.args(["root=/dev/ubda", "rw", "init=/usr/local/sbin/node-init"]);
         kernel.args(["con=null", "con0=null,fd:1", "quiet", "panic=1"]);
-        kernel.arg(format!(
-            "{SPEC_ARGUMENT}={}",
-            self.layout.guest(self.name()).display()
-        ));
+        kernel.arg(format!("{SPEC_ARGUMENT}={}", self.layout.guest(self.name()).display()));
         kernel.env("LD_PRELOAD", self.layout.shim());
         kernel
     }

@@ -30,12 +30,7 @@ pub struct Machine {
 impl Machine {
     /// The machine `plan` of the cluster whose files lie in `layout`, booting from `image`.
     pub(crate) fn new(plan: Plan, layout: Layout, namespace: Namespace, image: PathBuf) -> Machine {
-        Machine {
-            plan,
-            layout,
-            namespace,
-            image,
-        }
+        Machine { plan, layout, namespace, image }
     }
 
     /// Its host name.
@@ -50,10 +45,7 @@ impl Machine {
 
     /// The log of one of its services: `kubelet`, `containerd`, `kube-proxy`, `rpc.mountd` ...
     pub fn log(&self, service: &str) -> PathBuf {
-        self.layout
-            .guest(self.name())
-            .join("log")
-            .join(format!("{service}.log"))
+        self.layout.guest(self.name()).join("log").join(format!("{service}.log"))
     }
 
     /// What its kernel prints.

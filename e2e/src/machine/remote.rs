@@ -99,18 +99,13 @@ pub struct Output {
 impl Output {
     /// Standard output as text, without the last line break.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.stdout)
-            .trim_end_matches('\n')
-            .to_owned()
+        String::from_utf8_lossy(&self.stdout).trim_end_matches('\n').to_owned()
     }
 }
 
 impl std::fmt::Display for Output {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (stdout, stderr) = (
-            String::from_utf8_lossy(&self.stdout),
-            String::from_utf8_lossy(&self.stderr),
-        );
+        let (stdout, stderr) = (String::from_utf8_lossy(&self.stdout), String::from_utf8_lossy(&self.stderr));
         write!(formatter, "code {}\n{stdout}{stderr}", self.code)
     }
 }
@@ -120,11 +115,7 @@ impl Machine {
     pub fn run(&self, argv: &[&str]) -> Result<String, RunError> {
         let output = self.run_within(argv, b"", TIME_LIMIT)?;
         if output.code != 0 {
-            return Err(RunError::Failed {
-                machine: self.name(),
-                command: argv.join(" "),
-                output,
-            });
+            return Err(RunError::Failed { machine: self.name(), command: argv.join(" "), output });
         }
         Ok(output.text())
     }
@@ -137,20 +128,12 @@ impl Machine {
     /// Runs a program with this input and time limit; any exit code is a result. At the limit its whole process group
     /// is killed.
     pub fn run_within(&self, argv: &[&str], input: &[u8], limit: Duration) -> Result<Output, RunError> {
-        let mut output = Output {
-            code: 0,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-        };
-        output.code = self.stream(
-            argv,
-            io::Cursor::new(input.to_vec()),
-            limit,
-            |kind, bytes| match kind {
+        let mut output = Output { code: 0, stdout: Vec::new(), stderr: Vec::new() };
+        output.code =
+            self.stream(argv, io::Cursor::new(input.to_vec()), limit, |kind, bytes| match kind {
                 Stream::Stdout => output.stdout.extend_from_slice(bytes),
                 Stream::Stderr => output.stderr.extend_from_slice(bytes),
-            },
-        )?;
+            })?;
         Ok(output)
     }
 
@@ -173,9 +156,7 @@ impl Machine {
         let deadline = Instant::now() + limit + GRACE;
         let mut shown = Vec::new();
         loop {
-            let left = deadline
-                .saturating_duration_since(Instant::now())
-                .max(Duration::from_millis(1));
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             stream.set_read_timeout(Some(left)).map_err(unreachable)?;
             let frame = read_frame(&mut stream).map_err(unreachable)?;
             let (kind, bytes) = frame
@@ -202,26 +183,14 @@ impl Machine {
         match exit {
             Exit::Code(code) => Ok(code),
             Exit::Signal(signal) => Ok(128 + signal),
-            Exit::TimedOut => Err(RunError::TimedOut {
-                machine,
-                command,
-                limit,
-                output,
-            }),
-            Exit::NotStarted(reason) => Err(RunError::NotStarted {
-                machine,
-                command,
-                reason,
-            }),
+            Exit::TimedOut => Err(RunError::TimedOut { machine, command, limit, output }),
+            Exit::NotStarted(reason) => Err(RunError::NotStarted { machine, command, reason }),
         }
     }
 
     /// Opens the channel and asks for the program.
     fn connect(&self, argv: &[&str], limit: Duration, patience: Duration) -> Result<TcpStream, RunError> {
-        let unreachable = |source| RunError::Unreachable {
-            machine: self.name(),
-            source,
-        };
+        let unreachable = |source| RunError::Unreachable { machine: self.name(), source };
         let request = Request {
             argv: argv.iter().map(|word| (*word).to_owned()).collect(),
             env: Vec::new(),
@@ -248,28 +217,16 @@ impl Machine {
     /// Copies a local file to a path on the machine, with these permission bits. Large files go faster through the
     /// shared folder, see [`crate::Cluster::share`].
     pub fn copy(&self, from: &Path, to: &str, mode: u32) -> Result<(), RunError> {
-        let failed = |source| RunError::Copy {
-            machine: self.name(),
-            path: from.display().to_string(),
-            source,
-        };
+        let failed =
+            |source| RunError::Copy { machine: self.name(), path: from.display().to_string(), source };
         let file = File::open(from).map_err(failed)?;
         let line = format!("mkdir -p \"$(dirname \"$1\")\" && cat > \"$1\" && chmod {mode:o} \"$1\"");
         let argv = ["sh", "-c", &line, "copy", to];
-        let mut output = Output {
-            code: 0,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-        };
-        output.code = self.stream(&argv, file, TIME_LIMIT, |_, bytes| {
-            output.stderr.extend_from_slice(bytes)
-        })?;
+        let mut output = Output { code: 0, stdout: Vec::new(), stderr: Vec::new() };
+        output.code =
+            self.stream(&argv, file, TIME_LIMIT, |_, bytes| output.stderr.extend_from_slice(bytes))?;
         if output.code != 0 {
-            return Err(RunError::Failed {
-                machine: self.name(),
-                command: format!("write {to}"),
-                output,
-            });
+            return Err(RunError::Failed { machine: self.name(), command: format!("write {to}"), output });
         }
         Ok(())
     }

@@ -37,9 +37,7 @@ pub fn part() -> Part {
             // As large as a server with more memory takes by itself.
             shell("echo 1048576 > /proc/fs/nfsd/max_block_size"),
             run("exportfs -ra"),
-            run(&format!(
-                "rpc.nfsd --grace-time {GRACE_SECONDS} --lease-time {GRACE_SECONDS} 8"
-            )),
+            run(&format!("rpc.nfsd --grace-time {GRACE_SECONDS} --lease-time {GRACE_SECONDS} 8")),
             serve("rpc.mountd", "rpc.mountd --foreground", None),
         ],
     }

@@ -64,11 +64,7 @@ pub fn part(plan: &Plan, pods: &str, secrets: Secrets) -> Part {
             secret(PROXY_KUBECONFIG, secrets.proxy),
         ],
         steps: vec![
-            serve(
-                "containerd",
-                &format!("containerd --config {CONTAINERD_CONFIG}"),
-                Some(CONTAINERD_SOCKET),
-            ),
+            serve("containerd", &format!("containerd --config {CONTAINERD_CONFIG}"), Some(CONTAINERD_SOCKET)),
             serve("kubelet", &kubelet_command(plan), None),
             serve("kube-proxy", &format!("kube-proxy --config={PROXY_CONFIG}"), None),
         ],

@@ -19,14 +19,8 @@ pub struct Caches {
 impl Caches {
     /// Waits for the first lists.
     pub async fn filled(&self) -> Result<(), PassError> {
-        self.volumes
-            .wait_until_ready()
-            .await
-            .map_err(|_| PassError::WatchEnded)?;
-        self.claims
-            .wait_until_ready()
-            .await
-            .map_err(|_| PassError::WatchEnded)
+        self.volumes.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
+        self.claims.wait_until_ready().await.map_err(|_| PassError::WatchEnded)
     }
 
     /// A volume by name.

@@ -72,9 +72,5 @@ impl Child<PersistentVolumeClaim> {
 
 /// A claim's phase.
 pub fn claim_phase(claim: &PersistentVolumeClaim) -> &str {
-    claim
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref())
-        .unwrap_or("")
+    claim.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("")
 }

@@ -31,10 +31,7 @@ impl FileSystems {
         namespace: &str,
         name: &str,
     ) -> Result<Option<PersistentVolumeClaim>, PassError> {
-        self.claims(namespace)
-            .get_opt(name)
-            .await
-            .map_err(PassError::api("read the PersistentVolumeClaim"))
+        self.claims(namespace).get_opt(name).await.map_err(PassError::api("read the PersistentVolumeClaim"))
     }
 
     /// Makes the claim, or brings it up to date. Says whether it was made.
@@ -57,10 +54,7 @@ impl FileSystems {
         wanted: &Wanted,
     ) -> Result<(Child<PersistentVolumeClaim>, bool), PassError> {
         // Created, not applied: applying would take over a foreign claim that has just appeared under this name.
-        let by_us = PostParams {
-            field_manager: Some(FIELD_MANAGER.into()),
-            ..PostParams::default()
-        };
+        let by_us = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         let typed = serde_json::from_value(objects::claim(fs, wanted));
         let typed = typed.map_err(PassError::json("write the PersistentVolumeClaim"))?;
         match self.claims(&fs.namespace).create(&by_us, &typed).await {
@@ -86,10 +80,7 @@ impl FileSystems {
         }
         wish["metadata"]["uid"] = actual["metadata"]["uid"].clone();
         let by_us = PatchParams::apply(FIELD_MANAGER).force();
-        let updated = self
-            .claims(&fs.namespace)
-            .patch(&fs.name, &by_us, &Patch::Apply(&wish))
-            .await;
+        let updated = self.claims(&fs.namespace).patch(&fs.name, &by_us, &Patch::Apply(&wish)).await;
         match updated {
             Ok(claim) => Ok(Child::Ours(Arc::new(claim))),
             Err(error) => match refusal(&error) {
@@ -102,15 +93,9 @@ impl FileSystems {
     /// Deletes the claim. Files are not concerned.
     pub(super) async fn delete_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), PassError> {
         let namespace = claim.namespace().unwrap_or_default();
-        match self
-            .claims(&namespace)
-            .delete(&claim.name_any(), &exactly(claim.uid()))
-            .await
-        {
+        match self.claims(&namespace).delete(&claim.name_any(), &exactly(claim.uid())).await {
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            deleted => deleted
-                .map(drop)
-                .map_err(PassError::api("delete the PersistentVolumeClaim")),
+            deleted => deleted.map(drop).map_err(PassError::api("delete the PersistentVolumeClaim")),
         }
     }
 

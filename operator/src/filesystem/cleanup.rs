@@ -36,13 +36,7 @@ impl FileSystems {
         let pods = self.pods_using(fs).await?;
         if !pods.is_empty() {
             let in_use = Finding::new(IN_USE, true, "PodsUseIt", users::message(&pods));
-            self.say(
-                fs,
-                meta,
-                old,
-                vec![terminating("waits for the pods that use it"), in_use],
-            )
-            .await?;
+            self.say(fs, meta, old, vec![terminating("waits for the pods that use it"), in_use]).await?;
             return Ok(Next::Waiting(ASK_PODS_AGAIN));
         }
         match &claim {
@@ -53,13 +47,7 @@ impl FileSystems {
                 return self.take_volume_away(fs, meta, old, &volume).await;
             }
         }
-        self.say(
-            fs,
-            meta,
-            old,
-            vec![terminating(format!("waits for claim {} to go", fs.name))],
-        )
-        .await?;
+        self.say(fs, meta, old, vec![terminating(format!("waits for claim {} to go", fs.name))]).await?;
         Ok(Next::Waiting(LOOK_AGAIN))
     }
 
@@ -75,16 +63,8 @@ impl FileSystems {
             Child::Leaving => {}
             Child::Absent | Child::Foreign | Child::Refused(_) => return Ok(Next::Done(None)),
         }
-        self.say(
-            fs,
-            meta,
-            old,
-            vec![terminating(format!(
-                "waits for volume {} to go",
-                fs.volume_name()
-            ))],
-        )
-        .await?;
+        self.say(fs, meta, old, vec![terminating(format!("waits for volume {} to go", fs.volume_name()))])
+            .await?;
         Ok(Next::Waiting(LOOK_AGAIN))
     }
 
@@ -96,31 +76,16 @@ impl FileSystems {
         findings: Vec<Finding>,
     ) -> Result<(), PassError> {
         let claim_name = old.claim_name.clone();
-        self.status
-            .write(
-                fs,
-                Report {
-                    meta,
-                    old,
-                    claim_name,
-                    findings,
-                },
-            )
-            .await
+        self.status.write(fs, Report { meta, old, claim_name, findings }).await
     }
 
     async fn pods_using(&self, fs: &Identity) -> Result<Vec<String>, PassError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &fs.namespace);
-        let live = ListParams::default()
-            .fields("status.phase!=Succeeded,status.phase!=Failed")
-            .limit(500);
+        let live = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed").limit(500);
         let mut names = Vec::new();
         let mut page = live.clone();
         loop {
-            let pods = api
-                .list(&page)
-                .await
-                .map_err(PassError::api("list the pods that may use it"))?;
+            let pods = api.list(&page).await.map_err(PassError::api("list the pods that may use it"))?;
             names.extend(users::names_of(&pods.items, &fs.name));
             match pods.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = live.clone().continue_token(&token),

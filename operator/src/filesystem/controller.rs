@@ -75,9 +75,7 @@ fn watches(client: &Client, woken: UnboundedReceiver<ObjectRef<Guarded>>) -> (St
     // Claims of others concern us by name only: one that a FileSystem uses, or that stands in its way. Their metadata is
     // enough to know that something changed, and nothing of it is kept.
     let any_claim: Api<PartialObjectMeta<PersistentVolumeClaim>> = Api::all(client.clone());
-    let any_claim = watcher(any_claim, watcher::Config::default())
-        .default_backoff()
-        .touched_objects();
+    let any_claim = watcher(any_claim, watcher::Config::default()).default_backoff().touched_objects();
     let known = store.clone();
     let by_any_claim = trigger_with(any_claim, move |claim| {
         concerned(&known, &claim.namespace().unwrap_or_default(), &claim.name_any())
@@ -117,17 +115,9 @@ fn owner_of_volume(volume: &PersistentVolume, known: &Store<Guarded>) -> Vec<Obj
 /// The FileSystems that a claim concerns: the one of its name, and those that use it.
 fn concerned(known: &Store<Guarded>, namespace: &str, name: &str) -> Vec<ObjectRef<Guarded>> {
     let uses = |object: &Guarded| {
-        let backend = object
-            .0
-            .as_ref()
-            .ok()
-            .and_then(|fs| fs.spec.backend.persistent_volume_claim.as_ref());
+        let backend = object.0.as_ref().ok().and_then(|fs| fs.spec.backend.persistent_volume_claim.as_ref());
         object.namespace().as_deref() == Some(namespace)
             && (object.name_any() == name || backend.is_some_and(|claim| claim.claim_name == name))
     };
-    known
-        .state_filter(uses)
-        .iter()
-        .map(|object| ObjectRef::from_obj(object.as_ref()))
-        .collect()
+    known.state_filter(uses).iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
 }

@@ -30,22 +30,17 @@ pub fn ready(
     let (name, volume_name) = (&fs.name, fs.volume_name());
     let taken = |kind: &str, name: &str| {
         let remedy = "It is left alone; delete it, or give the FileSystem another name";
-        not(
-            "NameTaken",
-            format!("{kind} {name} exists and was not made for this FileSystem. {remedy}"),
-        )
+        not("NameTaken", format!("{kind} {name} exists and was not made for this FileSystem. {remedy}"))
     };
     match (claim, volume) {
         (Child::Foreign, _) => taken("PersistentVolumeClaim", name),
         (_, Child::Foreign) => taken("PersistentVolume", &volume_name),
-        (_, Child::Refused(why)) => not(
-            "Refused",
-            format!("PersistentVolume {volume_name} was refused: {why}"),
-        ),
-        (Child::Refused(why), _) => not(
-            "Refused",
-            format!("PersistentVolumeClaim {name} was refused: {why}"),
-        ),
+        (_, Child::Refused(why)) => {
+            not("Refused", format!("PersistentVolume {volume_name} was refused: {why}"))
+        }
+        (Child::Refused(why), _) => {
+            not("Refused", format!("PersistentVolumeClaim {name} was refused: {why}"))
+        }
         (Child::Leaving, _) => not(
             "ClaimTerminating",
             format!(
@@ -60,25 +55,13 @@ pub fn ready(
             ),
         ),
         (Child::Ours(claim), Child::Ours(_)) => match claim_phase(claim) {
-            "Bound" => Finding::new(
-                READY,
-                true,
-                "Bound",
-                format!("pods mount it with claimName: {name}"),
-            ),
-            "Lost" => not(
-                "ClaimLost",
-                format!("claim {name} has lost its volume; it is being bound again"),
-            ),
-            _ => not(
-                "Binding",
-                format!("Kubernetes has not bound claim {name} to volume {volume_name} yet"),
-            ),
+            "Bound" => Finding::new(READY, true, "Bound", format!("pods mount it with claimName: {name}")),
+            "Lost" => not("ClaimLost", format!("claim {name} has lost its volume; it is being bound again")),
+            _ => not("Binding", format!("Kubernetes has not bound claim {name} to volume {volume_name} yet")),
         },
-        (Child::Absent, _) | (_, Child::Absent) => not(
-            "Binding",
-            format!("claim {name} and volume {volume_name} are being made"),
-        ),
+        (Child::Absent, _) | (_, Child::Absent) => {
+            not("Binding", format!("claim {name} and volume {volume_name} are being made"))
+        }
     }
 }
 
@@ -86,16 +69,9 @@ pub fn ready(
 pub fn ready_on_claim(name: &str, claim: Option<&PersistentVolumeClaim>) -> Finding {
     let not = |reason, message| Finding::new(READY, false, reason, message);
     let Some(claim) = claim else {
-        return not(
-            "ClaimMissing",
-            format!("there is no PersistentVolumeClaim {name} in this namespace"),
-        );
+        return not("ClaimMissing", format!("there is no PersistentVolumeClaim {name} in this namespace"));
     };
-    let modes = claim
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.access_modes.clone())
-        .unwrap_or_default();
+    let modes = claim.spec.as_ref().and_then(|spec| spec.access_modes.clone()).unwrap_or_default();
     if !modes.iter().any(|mode| mode == "ReadWriteMany") {
         return not(
             "ClaimNotShared",
@@ -103,18 +79,10 @@ pub fn ready_on_claim(name: &str, claim: Option<&PersistentVolumeClaim>) -> Find
         );
     }
     match claim_phase(claim) {
-        "Bound" => Finding::new(
-            READY,
-            true,
-            "Bound",
-            format!("pods mount it with claimName: {name}"),
-        ),
+        "Bound" => Finding::new(READY, true, "Bound", format!("pods mount it with claimName: {name}")),
         phase => not(
             "ClaimNotBound",
-            format!(
-                "claim {name} is {}",
-                if phase.is_empty() { "Pending" } else { phase }
-            ),
+            format!("claim {name} is {}", if phase.is_empty() { "Pending" } else { phase }),
         ),
     }
 }
@@ -134,26 +102,19 @@ pub fn about_server(wanted: &Wanted, probed: Option<&Outcome>) -> Vec<Finding> {
     let target = wanted.target();
     let reachable = match probed {
         None => Finding::unknown(REACHABLE, "Asking", format!("{target} is being asked")),
-        Some(outcome) => Finding::new(
-            REACHABLE,
-            outcome.reachable(),
-            outcome.reason(),
-            outcome.message(&target),
-        ),
+        Some(outcome) => {
+            Finding::new(REACHABLE, outcome.reachable(), outcome.reason(), outcome.message(&target))
+        }
     };
     let advice = match &wanted.capacity {
-        Some(size) => format!(
-            "advisory: an nfs backend cannot enforce {}; the server decides what fits",
-            size.0
-        ),
+        Some(size) => {
+            format!("advisory: an nfs backend cannot enforce {}; the server decides what fits", size.0)
+        }
         None => {
             format!("advisory: no capacity is set; the {CAPACITY_PLACEHOLDER} on the claim is a placeholder")
         }
     };
-    let mut findings = vec![
-        reachable,
-        Finding::new(QUOTA_ENFORCED, false, "BackendCannotEnforce", advice),
-    ];
+    let mut findings = vec![reachable, Finding::new(QUOTA_ENFORCED, false, "BackendCannotEnforce", advice)];
     if wanted.attributes.version == Some(NfsVersion::V3) {
         let message =
             "NFS 3 is mounted with locks that only hold within one node; use version 4 to lock across nodes";

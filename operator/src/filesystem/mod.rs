@@ -67,25 +67,11 @@ impl Reconciler for FileSystems {
             }
             Plan::Claim(name) => {
                 let claim = self.read_claim(&fs.namespace, &name).await?;
-                (
-                    Some(name.clone()),
-                    vec![findings::ready_on_claim(&name, claim.as_ref())],
-                    None,
-                )
+                (Some(name.clone()), vec![findings::ready_on_claim(&name, claim.as_ref())], None)
             }
             Plan::Invalid(why) => (None, vec![findings::invalid(&why)], None),
         };
-        self.status
-            .write(
-                &fs,
-                Report {
-                    meta,
-                    old,
-                    claim_name,
-                    findings,
-                },
-            )
-            .await?;
+        self.status.write(&fs, Report { meta, old, claim_name, findings }).await?;
         Ok(Next::Done(again))
     }
 
@@ -114,12 +100,7 @@ impl FileSystems {
         self.caches.filled().await?;
         let meta = object.meta();
         let fs = Identity::of(meta).ok_or(PassError::Incomplete("name, namespace and uid"))?;
-        let old = object
-            .0
-            .as_ref()
-            .ok()
-            .and_then(|fs| fs.status.clone())
-            .unwrap_or_default();
+        let old = object.0.as_ref().ok().and_then(|fs| fs.status.clone()).unwrap_or_default();
         Ok((fs, meta, old))
     }
 
@@ -144,20 +125,8 @@ impl FileSystems {
                 ensured => ensured?,
             };
             if made && old.claim_name.is_some() {
-                let note = format!(
-                    "claim {} was gone and has been made again; files are untouched",
-                    fs.name
-                );
-                self.status
-                    .tell(
-                        fs,
-                        &Happened {
-                            warning: false,
-                            reason: "ClaimMadeAgain",
-                            note,
-                        },
-                    )
-                    .await;
+                let note = format!("claim {} was gone and has been made again; files are untouched", fs.name);
+                self.status.tell(fs, &Happened { warning: false, reason: "ClaimMadeAgain", note }).await;
             }
         }
         let mut findings = vec![findings::ready(fs, &volume, &claim)];
@@ -174,14 +143,7 @@ impl FileSystems {
         probe_interval: Duration,
     ) -> Self {
         let status = StatusWriter::new(client.clone(), events);
-        Self {
-            client,
-            caches,
-            prober,
-            status,
-            node_group_label,
-            probe_interval,
-        }
+        Self { client, caches, prober, status, node_group_label, probe_interval }
     }
 }
 
@@ -207,10 +169,6 @@ pub fn namespace_is_ending(error: &PassError) -> bool {
 }
 
 fn is_ending(status: &kube::core::Status) -> bool {
-    let causes = status
-        .details
-        .as_ref()
-        .map(|details| details.causes.as_slice())
-        .unwrap_or_default();
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
     causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
 }

@@ -22,11 +22,7 @@ pub struct Identity {
 impl Identity {
     /// From metadata that an API server delivered.
     pub fn of(meta: &ObjectMeta) -> Option<Self> {
-        Some(Self {
-            namespace: meta.namespace.clone()?,
-            name: meta.name.clone()?,
-            uid: meta.uid.clone()?,
-        })
+        Some(Self { namespace: meta.namespace.clone()?, name: meta.name.clone()?, uid: meta.uid.clone()? })
     }
 
     /// The name of its PersistentVolume.

@@ -18,20 +18,14 @@ pub fn volume_name(uid: &str) -> String {
 
 /// Whether we made this volume for the FileSystem of that uid.
 pub fn is_our_volume(volume: &PersistentVolume, uid: &str) -> bool {
-    volume
-        .labels()
-        .get(FILE_SYSTEM_UID_LABEL)
-        .is_some_and(|label| label == uid)
+    volume.labels().get(FILE_SYSTEM_UID_LABEL).is_some_and(|label| label == uid)
 }
 
 /// Whether we made this claim for the FileSystem of that uid: it names our volume, and us by owner or label. People of the
 /// namespace can set each of these; a claim that has them all serves them as ours would.
 pub fn is_our_claim(claim: &PersistentVolumeClaim, uid: &str) -> bool {
     let owned = claim.owner_references().iter().any(|owner| owner.uid == uid);
-    let labelled = claim
-        .labels()
-        .get(FILE_SYSTEM_UID_LABEL)
-        .is_some_and(|label| label == uid);
+    let labelled = claim.labels().get(FILE_SYSTEM_UID_LABEL).is_some_and(|label| label == uid);
     let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
     (owned || labelled) && volume == Some(volume_name(uid).as_str())
 }

@@ -38,23 +38,13 @@ pub struct Wanted {
 impl Wanted {
     /// The size to write where one must be written.
     pub fn capacity_or_placeholder(&self) -> Quantity {
-        self.capacity
-            .clone()
-            .unwrap_or_else(|| Quantity(CAPACITY_PLACEHOLDER.into()))
+        self.capacity.clone().unwrap_or_else(|| Quantity(CAPACITY_PLACEHOLDER.into()))
     }
 
     /// Whom to ask whether the server is there.
     pub fn target(&self) -> Target {
-        let version = if self.attributes.version == Some(NfsVersion::V3) {
-            3
-        } else {
-            4
-        };
-        Target {
-            server: self.attributes.server.clone(),
-            port: self.attributes.port.unwrap_or(2049),
-            version,
-        }
+        let version = if self.attributes.version == Some(NfsVersion::V3) { 3 } else { 4 };
+        Target { server: self.attributes.server.clone(), port: self.attributes.port.unwrap_or(2049), version }
     }
 }
 
@@ -83,11 +73,7 @@ fn wanted(fs: &FileSystem) -> Result<Wanted, String> {
     {
         return Err(format!("capacity {:?} is not a quantity above zero", size.0));
     }
-    Ok(Wanted {
-        attributes,
-        mount_options: options,
-        capacity,
-    })
+    Ok(Wanted { attributes, mount_options: options, capacity })
 }
 
 /// The plan of a FileSystem that is not stored yet, checked as strictly as the API server does.
@@ -102,10 +88,7 @@ pub fn check_spec(spec: &FileSystemSpec) -> Plan {
     match Plan::of(&fs) {
         // The schema wants the folder in its plainest form; the driver would also take others.
         Plan::Volume(wanted) if folder.is_some_and(|folder| !is_plain(folder, &wanted)) => {
-            Plan::Invalid(format!(
-                "folder {:?} is not a plain relative path",
-                folder.unwrap_or_default()
-            ))
+            Plan::Invalid(format!("folder {:?} is not a plain relative path", folder.unwrap_or_default()))
         }
         plan => plan,
     }
@@ -130,9 +113,7 @@ mod tests {
     fn local_cache_is_the_mount_option_fsc_once() {
         for options in [json!([]), json!(["fsc"])] {
             let spec = json!({"backend": {"nfs": {"server": "s", "export": "/e"}}, "localCache": true, "mountOptions": options});
-            let Plan::Volume(wanted) = plan(spec) else {
-                panic!("not a volume")
-            };
+            let Plan::Volume(wanted) = plan(spec) else { panic!("not a volume") };
             assert_eq!(wanted.mount_options, ["fsc"]);
         }
     }
@@ -141,26 +122,11 @@ mod tests {
     fn objects_older_than_their_rules_are_invalid_and_say_why() {
         for (spec, word) in [
             (json!({"backend": {}}), "exactly one"),
-            (
-                json!({"backend": {"nfs": {"server": "a,b", "export": "/e"}}}),
-                "server",
-            ),
-            (
-                json!({"backend": {"nfs": {"server": "a", "export": "e"}}}),
-                "export",
-            ),
-            (
-                json!({"backend": {"nfs": {"server": "a", "export": "/e", "folder": "../x"}}}),
-                "..",
-            ),
-            (
-                json!({"backend": {"nfs": {"server": "a", "export": "/e"}}, "mountOptions": ["exec"]}),
-                "exec",
-            ),
-            (
-                json!({"backend": {"nfs": {"server": "a", "export": "/e"}}, "capacity": "many"}),
-                "capacity",
-            ),
+            (json!({"backend": {"nfs": {"server": "a,b", "export": "/e"}}}), "server"),
+            (json!({"backend": {"nfs": {"server": "a", "export": "e"}}}), "export"),
+            (json!({"backend": {"nfs": {"server": "a", "export": "/e", "folder": "../x"}}}), ".."),
+            (json!({"backend": {"nfs": {"server": "a", "export": "/e"}}, "mountOptions": ["exec"]}), "exec"),
+            (json!({"backend": {"nfs": {"server": "a", "export": "/e"}}, "capacity": "many"}), "capacity"),
         ] {
             match plan(spec.clone()) {
                 Plan::Invalid(message) => assert!(message.contains(word), "{spec}: {message}"),

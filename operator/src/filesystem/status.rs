@@ -40,19 +40,10 @@ impl StatusWriter {
 
     /// Writes what changed. A pass that saw an outdated object fails here as a conflict, before it tells anybody.
     pub async fn write(&self, fs: &Identity, report: Report<'_>) -> Result<(), PassError> {
-        let Report {
-            meta,
-            old,
-            claim_name,
-            findings,
-        } = report;
+        let Report { meta, old, claim_name, findings } = report;
         let generation = meta.generation;
         let conditions = conditions::update(&old.conditions, &findings, generation, Timestamp::now());
-        let new = FileSystemStatus {
-            observed_generation: generation,
-            claim_name,
-            conditions,
-        };
+        let new = FileSystemStatus { observed_generation: generation, claim_name, conditions };
         if new == old {
             return Ok(());
         }
@@ -100,11 +91,7 @@ fn changes(old: &FileSystemStatus, new: &FileSystemStatus) -> Vec<Happened> {
             continue;
         }
         let was_false = before.is_some_and(|b| b.status == "False");
-        let event = match (
-            condition.type_.as_str(),
-            condition.status.as_str(),
-            condition.reason.as_str(),
-        ) {
+        let event = match (condition.type_.as_str(), condition.status.as_str(), condition.reason.as_str()) {
             (READY, "True", _) => Some((false, "Ready")),
             // Steps on the way, which pass by themselves.
             (READY, _, "Binding" | "Terminating") => None,
@@ -115,11 +102,7 @@ fn changes(old: &FileSystemStatus, new: &FileSystemStatus) -> Vec<Happened> {
             _ => None,
         };
         if let Some((warning, reason)) = event {
-            events.push(Happened {
-                warning,
-                reason,
-                note: condition.message.clone(),
-            });
+            events.push(Happened { warning, reason, note: condition.message.clone() });
         }
     }
     events
@@ -147,17 +130,11 @@ mod tests {
 
     fn status(findings: &[Finding]) -> FileSystemStatus {
         let conditions = conditions::update(&[], findings, Some(1), Timestamp::UNIX_EPOCH);
-        FileSystemStatus {
-            conditions,
-            ..FileSystemStatus::default()
-        }
+        FileSystemStatus { conditions, ..FileSystemStatus::default() }
     }
 
     fn reasons(old: &[Finding], new: &[Finding]) -> Vec<&'static str> {
-        changes(&status(old), &status(new))
-            .into_iter()
-            .map(|event| event.reason)
-            .collect()
+        changes(&status(old), &status(new)).into_iter().map(|event| event.reason).collect()
     }
 
     #[test]
@@ -168,10 +145,7 @@ mod tests {
         let down = Finding::new(REACHABLE, false, "TimedOut", "m");
         assert_eq!(reasons(&[], &[bound.clone(), up.clone()]), ["Ready"]);
         assert!(reasons(&[bound.clone(), up.clone()], &[bound.clone(), up.clone()]).is_empty());
-        assert_eq!(
-            reasons(&[bound, up.clone()], &[taken, down.clone()]),
-            ["NameTaken", "Unreachable"]
-        );
+        assert_eq!(reasons(&[bound, up.clone()], &[taken, down.clone()]), ["NameTaken", "Unreachable"]);
         assert_eq!(reasons(&[down], &[up]), ["Reachable"]);
         assert!(reasons(&[], &[Finding::new(READY, false, "Binding", "m")]).is_empty());
     }

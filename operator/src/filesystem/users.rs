@@ -14,63 +14,36 @@ pub fn uses(pod: &Pod, file_system: &str) -> bool {
     let ended = matches!(phase, Some("Succeeded" | "Failed"));
     !ended
         && spec.node_name.as_deref().is_some_and(|node| !node.is_empty())
-        && spec
-            .volumes
-            .iter()
-            .flatten()
-            .any(|volume| names(volume, file_system))
+        && spec.volumes.iter().flatten().any(|volume| names(volume, file_system))
 }
 
 /// By its claim, or inline.
 fn names(volume: &Volume, file_system: &str) -> bool {
-    let by_claim = volume
-        .persistent_volume_claim
-        .as_ref()
-        .is_some_and(|claim| claim.claim_name == file_system);
+    let by_claim =
+        volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.claim_name == file_system);
     let inline = volume.csi.as_ref().is_some_and(|csi| {
         let attributes = csi.volume_attributes.as_ref();
         csi.driver == DRIVER
-            && attributes
-                .and_then(|a| a.get("fileSystem"))
-                .is_some_and(|name| name == file_system)
+            && attributes.and_then(|a| a.get("fileSystem")).is_some_and(|name| name == file_system)
     });
     by_claim || inline
 }
 
 /// The names of those that use it, sorted.
 pub fn names_of<'a>(pods: impl IntoIterator<Item = &'a Pod>, file_system: &str) -> Vec<String> {
-    let mut names: Vec<String> = pods
-        .into_iter()
-        .filter(|pod| uses(pod, file_system))
-        .map(ResourceExt::name_any)
-        .collect();
+    let mut names: Vec<String> =
+        pods.into_iter().filter(|pod| uses(pod, file_system)).map(ResourceExt::name_any).collect();
     names.sort_unstable();
     names
 }
 
 /// The sentence of condition InUse.
 pub fn message(pods: &[String]) -> String {
-    let (noun, verb) = if pods.len() == 1 {
-        ("pod", "uses")
-    } else {
-        ("pods", "use")
-    };
-    let named = pods
-        .iter()
-        .take(NAMES_MAX)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
+    let (noun, verb) = if pods.len() == 1 { ("pod", "uses") } else { ("pods", "use") };
+    let named = pods.iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
     let more = pods.len().saturating_sub(NAMES_MAX);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    format!(
-        "{} {noun} {verb} it: {named}{more}. It goes when they are gone",
-        pods.len()
-    )
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{} {noun} {verb} it: {named}{more}. It goes when they are gone", pods.len())
 }
 
 #[cfg(test)]
@@ -91,12 +64,7 @@ mod tests {
             json!([{"name": "v", "csi": {"driver": DRIVER, "volumeAttributes": {"fileSystem": "data"}}}]);
         let other_driver =
             json!([{"name": "v", "csi": {"driver": "x", "volumeAttributes": {"fileSystem": "data"}}}]);
-        for (volumes, used) in [
-            (claim, true),
-            (inline, true),
-            (other_driver, false),
-            (json!([]), false),
-        ] {
+        for (volumes, used) in [(claim, true), (inline, true), (other_driver, false), (json!([]), false)] {
             assert_eq!(uses(&pod(volumes.clone()), "data"), used, "{volumes}");
             assert!(!uses(&pod(volumes), "other"));
         }
@@ -126,10 +94,7 @@ mod tests {
         let pods: Vec<String> = (0..12).map(|i| format!("p{i:02}")).collect();
         let message = message(&pods);
         assert!(message.starts_with("12 pods use it: p00, p01,"), "{message}");
-        assert!(
-            message.contains("p09 and 2 more") && !message.contains("p10"),
-            "{message}"
-        );
+        assert!(message.contains("p09 and 2 more") && !message.contains("p10"), "{message}");
         assert!(super::message(&pods[..1]).starts_with("1 pod uses it: p00."));
     }
 }

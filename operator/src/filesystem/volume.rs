@@ -23,9 +23,7 @@ impl FileSystems {
             Some(object) => Some(object),
             None => {
                 let found = self.volumes().get_opt(&name).await;
-                found
-                    .map_err(PassError::api("read the PersistentVolume"))?
-                    .map(Arc::new)
+                found.map_err(PassError::api("read the PersistentVolume"))?.map(Arc::new)
             }
         };
         Ok(Child::volume(fs, object))
@@ -49,10 +47,7 @@ impl FileSystems {
                     other => return Ok(other),
                 };
                 if Child::remembers_another(&volume, claim) {
-                    return self
-                        .free_volume(&volume)
-                        .await
-                        .map(|volume| Child::Ours(Arc::new(volume)));
+                    return self.free_volume(&volume).await.map(|volume| Child::Ours(Arc::new(volume)));
                 }
                 Ok(Child::Ours(volume))
             }
@@ -62,10 +57,7 @@ impl FileSystems {
 
     async fn create_volume(&self, wish: serde_json::Value) -> Result<Child<PersistentVolume>, PassError> {
         // Created, not applied: applying would take over a foreign volume that has just appeared under this name.
-        let by_us = PostParams {
-            field_manager: Some(FIELD_MANAGER.into()),
-            ..PostParams::default()
-        };
+        let by_us = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         let typed = serde_json::from_value(wish);
         let typed = typed.map_err(PassError::json("write the PersistentVolume"))?;
         match self.volumes().create(&by_us, &typed).await {
@@ -93,11 +85,7 @@ impl FileSystems {
         }
         wish["metadata"]["uid"] = actual["metadata"]["uid"].clone();
         let by_us = PatchParams::apply(FIELD_MANAGER).force();
-        match self
-            .volumes()
-            .patch(&fs.volume_name(), &by_us, &Patch::Apply(&wish))
-            .await
-        {
+        match self.volumes().patch(&fs.volume_name(), &by_us, &Patch::Apply(&wish)).await {
             Ok(volume) => Ok(Child::Ours(Arc::new(volume))),
             Err(error) => match refusal(&error) {
                 Some(why) => Ok(Child::Refused(why)),
@@ -113,28 +101,16 @@ impl FileSystems {
             "metadata": {"resourceVersion": volume.metadata.resource_version, "uid": volume.metadata.uid},
             "spec": {"claimRef": {"uid": null, "resourceVersion": null}},
         });
-        let by_us = PatchParams {
-            field_manager: Some(FIELD_MANAGER.into()),
-            ..PatchParams::default()
-        };
-        let freed = self
-            .volumes()
-            .patch(&volume.name_any(), &by_us, &Patch::Merge(&patch))
-            .await;
+        let by_us = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let freed = self.volumes().patch(&volume.name_any(), &by_us, &Patch::Merge(&patch)).await;
         freed.map_err(PassError::api("free the PersistentVolume"))
     }
 
     /// Deletes the volume object. The files stay: its reclaim policy is Retain.
     pub(super) async fn delete_volume(&self, volume: &PersistentVolume) -> Result<(), PassError> {
-        match self
-            .volumes()
-            .delete(&volume.name_any(), &exactly(volume.uid()))
-            .await
-        {
+        match self.volumes().delete(&volume.name_any(), &exactly(volume.uid())).await {
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            deleted => deleted
-                .map(drop)
-                .map_err(PassError::api("delete the PersistentVolume")),
+            deleted => deleted.map(drop).map_err(PassError::api("delete the PersistentVolume")),
         }
     }
 
@@ -146,10 +122,7 @@ impl FileSystems {
 /// Deletes only the object that was seen, not another of its name.
 pub(super) fn exactly(uid: Option<String>) -> DeleteParams {
     DeleteParams {
-        preconditions: Some(Preconditions {
-            uid,
-            resource_version: None,
-        }),
+        preconditions: Some(Preconditions { uid, resource_version: None }),
         ..DeleteParams::default()
     }
 }

@@ -15,9 +15,7 @@ const XID: u32 = 0x5753_4653;
 
 /// Asks. Ends within `deadline`.
 pub async fn ask(target: &Target, deadline: Duration) -> Outcome {
-    timeout(deadline, ask_without_deadline(target))
-        .await
-        .unwrap_or(Outcome::TimedOut)
+    timeout(deadline, ask_without_deadline(target)).await.unwrap_or(Outcome::TimedOut)
 }
 
 async fn ask_without_deadline(target: &Target) -> Outcome {
@@ -106,20 +104,12 @@ mod tests {
                 None => std::future::pending().await,
             }
         });
-        Target {
-            server: "127.0.0.1".into(),
-            port,
-            version: 4,
-        }
+        Target { server: "127.0.0.1".into(), port, version: 4 }
     }
 
     fn record(words: &[u32]) -> Vec<u8> {
         let length = u32::try_from(words.len() * 4).unwrap() | LAST_FRAGMENT;
-        [&[length], words]
-            .concat()
-            .into_iter()
-            .flat_map(u32::to_be_bytes)
-            .collect()
+        [&[length], words].concat().into_iter().flat_map(u32::to_be_bytes).collect()
     }
 
     #[tokio::test]
@@ -154,11 +144,7 @@ mod tests {
         let closes = server(Some(Vec::new())).await;
         assert_eq!(ask(&closes, SOON).await.reason(), "NotNfs");
         let endless = server(Some(vec![0; 4096])).await;
-        assert_eq!(
-            ask(&endless, SOON).await.reason(),
-            "NotNfs",
-            "empty fragments without end"
-        );
+        assert_eq!(ask(&endless, SOON).await.reason(), "NotNfs", "empty fragments without end");
     }
 
     #[tokio::test]
@@ -166,11 +152,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let target = Target {
-            server: "127.0.0.1".into(),
-            port,
-            version: 4,
-        };
+        let target = Target { server: "127.0.0.1".into(), port, version: 4 };
         assert_eq!(ask(&target, SOON).await, Outcome::Refused);
     }
 
@@ -185,22 +167,14 @@ mod tests {
     #[tokio::test]
     async fn a_name_without_address_is_said_to_have_none() {
         // A label of more than 63 characters is refused by the resolver itself: no packet leaves this machine.
-        let target = Target {
-            server: "a".repeat(70),
-            port: 2049,
-            version: 4,
-        };
+        let target = Target { server: "a".repeat(70), port: 2049, version: 4 };
         assert_eq!(ask(&target, Duration::from_secs(5)).await.reason(), "NameUnknown");
     }
 
     #[test]
     fn no_route_has_a_reason_of_its_own() {
         for errno in [113, 101] {
-            assert_eq!(
-                classify(&io::Error::from_raw_os_error(errno)).reason(),
-                "NoRoute",
-                "errno {errno}"
-            );
+            assert_eq!(classify(&io::Error::from_raw_os_error(errno)).reason(), "NoRoute", "errno {errno}");
         }
     }
 }

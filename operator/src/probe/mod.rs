@@ -21,11 +21,7 @@ pub struct Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { server, port, .. } = self;
-        if server.contains(':') {
-            write!(f, "[{server}]:{port}")
-        } else {
-            write!(f, "{server}:{port}")
-        }
+        if server.contains(':') { write!(f, "[{server}]:{port}") } else { write!(f, "{server}:{port}") }
     }
 }
 
@@ -68,11 +64,7 @@ impl Outcome {
 
     /// A sentence on what was found and, where it helps, what to do. Equal outcomes give equal sentences.
     pub fn message(&self, target: &Target) -> String {
-        let Target {
-            server,
-            version,
-            port,
-        } = target;
+        let Target { server, version, port } = target;
         match self {
             Self::Answered => format!("{target} answers as an NFS server"),
             Self::OtherVersions(low, high) => {

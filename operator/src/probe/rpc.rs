@@ -27,10 +27,7 @@ pub fn null_call(xid: u32, version: u32) -> Vec<u8> {
     // xid, CALL, RPC version 2, program, version, procedure; then credentials and verifier, both AUTH_NONE and empty.
     let words = [xid, CALL, 2, NFS_PROGRAM, version, 0, 0, 0, 0, 0];
     let length = u32::try_from(words.len() * 4).unwrap_or(0) | LAST_FRAGMENT;
-    std::iter::once(length)
-        .chain(words)
-        .flat_map(u32::to_be_bytes)
-        .collect()
+    std::iter::once(length).chain(words).flat_map(u32::to_be_bytes).collect()
 }
 
 /// Reads the reply to the call `xid`, without its record marks.
@@ -91,21 +88,12 @@ mod tests {
         for (words, meaning) in [
             (&[7, 1, 0, 0, 0, 0][..], Reply::Done),
             (&[7, 1, 0, 0, 0, 2, 3, 4], Reply::Versions(3, 4)),
-            (
-                &[7, 1, 0, 0, 0, 1],
-                Reply::Refused("it serves RPC programs, but not NFS"),
-            ),
+            (&[7, 1, 0, 0, 0, 1], Reply::Refused("it serves RPC programs, but not NFS")),
             (&[7, 1, 0, 0, 0, 5], Reply::Refused("it fails the NULL call")),
             (&[7, 1, 1, 1, 5], Reply::Refused("it denies the call")),
-            (
-                &[8, 1, 0, 0, 0, 0],
-                Reply::Garbage("what it answers is no ONC RPC reply"),
-            ),
+            (&[8, 1, 0, 0, 0, 0], Reply::Garbage("what it answers is no ONC RPC reply")),
             (&[7, 1, 0, 0, 0], Reply::Garbage("its answer is cut short")),
-            (
-                &[7, 1, 0, 0, u32::MAX, 0],
-                Reply::Garbage("its answer is cut short"),
-            ),
+            (&[7, 1, 0, 0, u32::MAX, 0], Reply::Garbage("its answer is cut short")),
         ] {
             assert_eq!(read_reply(7, &reply(words)), meaning, "{words:?}");
         }

@@ -35,16 +35,7 @@ impl<W: Clone + Eq + Hash + Send + 'static> Prober<W> {
     /// Asks each server at most every `interval`, and gives up after `deadline`. The receiver names whom to wake.
     pub fn new(interval: Duration, deadline: Duration, metrics: Metrics) -> (Self, UnboundedReceiver<W>) {
         let (wake, woken) = unbounded_channel();
-        (
-            Self {
-                interval,
-                deadline,
-                metrics,
-                known: Arc::default(),
-                wake,
-            },
-            woken,
-        )
+        (Self { interval, deadline, metrics, known: Arc::default(), wake }, woken)
     }
 
     /// What is known of `target`; None where nothing is yet. Never waits: asks in the background when the last answer is
@@ -75,12 +66,7 @@ impl<W: Clone + Eq + Hash + Send + 'static> Prober<W> {
         let (metrics, deadline) = (self.metrics.clone(), self.deadline);
         tokio::spawn(async move {
             let outcome = ask(&target, deadline).await;
-            metrics
-                .probes
-                .get_or_create(&ProbeLabels {
-                    outcome: outcome.reason(),
-                })
-                .inc();
+            metrics.probes.get_or_create(&ProbeLabels { outcome: outcome.reason() }).inc();
             let mut known = lock(&known);
             let Some(entry) = known.get_mut(&target) else {
                 return;
@@ -120,11 +106,8 @@ mod tests {
     #[tokio::test]
     async fn many_who_ask_for_one_server_cost_one_question_and_all_are_woken() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target {
-            server: "127.0.0.1".into(),
-            port: listener.local_addr().unwrap().port(),
-            version: 4,
-        };
+        let target =
+            Target { server: "127.0.0.1".into(), port: listener.local_addr().unwrap().port(), version: 4 };
         let (prober, mut woken) = prober(LONG);
         assert_eq!(prober.get(&target, "a"), None);
         assert_eq!(prober.get(&target, "b"), None);
@@ -141,11 +124,8 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_did_not_change_wakes_nobody_and_a_changed_one_does() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target {
-            server: "127.0.0.1".into(),
-            port: listener.local_addr().unwrap().port(),
-            version: 4,
-        };
+        let target =
+            Target { server: "127.0.0.1".into(), port: listener.local_addr().unwrap().port(), version: 4 };
         let (prober, mut woken) = prober(Duration::ZERO);
         prober.get(&target, "a");
         drop(listener.accept().await.unwrap());

@@ -29,25 +29,20 @@ pub async fn run(
         );
     }
     let (store, writer) = reflector::store();
-    let namespaces = watcher(
-        Api::<Namespace>::all(client.clone()),
-        watcher::Config::default().labels(selector),
-    )
-    .default_backoff()
-    .modify(|object| object.managed_fields_mut().clear())
-    .reflect(writer)
-    .applied_objects();
+    let namespaces =
+        watcher(Api::<Namespace>::all(client.clone()), watcher::Config::default().labels(selector))
+            .default_backoff()
+            .modify(|object| object.managed_fields_mut().clear())
+            .reflect(writer)
+            .applied_objects();
 
     let (defaults, writer) = reflector::store();
     let only_defaults = watcher::Config::default().fields(&format!("metadata.name={DEFAULT_FILE_SYSTEM}"));
-    let changed = watcher(
-        Api::<PartialObjectMeta<FileSystem>>::all(client.clone()),
-        only_defaults,
-    )
-    .default_backoff()
-    .modify(|object| object.managed_fields_mut().clear())
-    .reflect(writer)
-    .touched_objects();
+    let changed = watcher(Api::<PartialObjectMeta<FileSystem>>::all(client.clone()), only_defaults)
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear())
+        .reflect(writer)
+        .touched_objects();
     let known = store.clone();
     let changed = trigger_with(changed, move |fs| {
         let workspace = ObjectRef::<Namespace>::new(&fs.namespace().unwrap_or_default());
@@ -55,10 +50,6 @@ pub async fn run(
     });
 
     let queue = stream::select_all([trigger_self(namespaces, ()).boxed(), changed.boxed()]);
-    let workspaces = Workspaces {
-        client,
-        defaults,
-        template,
-    };
+    let workspaces = Workspaces { client, defaults, template };
     reconciler::run(workspaces, store, queue, metrics, shutdown).await;
 }

@@ -32,30 +32,18 @@ impl Reconciler for Workspaces {
     const KIND: &'static str = "Workspace";
 
     async fn apply(&self, namespace: &Namespace) -> Result<Next, PassError> {
-        self.defaults
-            .wait_until_ready()
-            .await
-            .map_err(|_| PassError::WatchEnded)?;
+        self.defaults.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
         let name = namespace.name_any();
-        let there = self
-            .defaults
-            .get(&ObjectRef::new(DEFAULT_FILE_SYSTEM).within(&name))
-            .is_some();
+        let there = self.defaults.get(&ObjectRef::new(DEFAULT_FILE_SYSTEM).within(&name)).is_some();
         if there || namespace.metadata.deletion_timestamp.is_some() {
             return Ok(Next::Done(None));
         }
         let uid = namespace.uid().ok_or(PassError::Incomplete("uid"))?;
         let mut fs = FileSystem::new(DEFAULT_FILE_SYSTEM, self.template.fill(&name, &uid));
         fs.labels_mut().insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
-        let by_us = PostParams {
-            field_manager: Some(FIELD_MANAGER.into()),
-            ..PostParams::default()
-        };
+        let by_us = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         // Created, never applied: one that is there, whoever made it, is not ours to change.
-        match Api::namespaced(self.client.clone(), &name)
-            .create(&by_us, &fs)
-            .await
-        {
+        match Api::namespaced(self.client.clone(), &name).create(&by_us, &fs).await {
             Ok(_) => tracing::info!("default FileSystem made"),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             Err(error) => {

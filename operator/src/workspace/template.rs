@@ -59,9 +59,7 @@ impl Template {
     /// Whether every workspace gets the same folder: allowed, but worth a line in the log.
     pub fn shares_one_folder(&self) -> bool {
         self.0.backend.nfs.as_ref().is_some_and(|nfs| {
-            !nfs.folder
-                .as_deref()
-                .is_some_and(|folder| folder.contains(NAME) || folder.contains(UID))
+            !nfs.folder.as_deref().is_some_and(|folder| folder.contains(NAME) || folder.contains(UID))
         })
     }
 }
@@ -79,10 +77,7 @@ mod tests {
     #[test]
     fn both_words_are_replaced_in_the_folder() {
         let spec = nfs("w/{workspace}-{workspaceUID}").unwrap().fill("team-a", "123");
-        assert_eq!(
-            spec.backend.nfs.and_then(|nfs| nfs.folder).as_deref(),
-            Some("w/team-a-123")
-        );
+        assert_eq!(spec.backend.nfs.and_then(|nfs| nfs.folder).as_deref(), Some("w/team-a-123"));
     }
 
     #[test]
@@ -101,12 +96,7 @@ mod tests {
             json!({"backend": {"nfs": {"server": "nfs", "export": "/e"}}, "mountOptions": ["exec"]});
         assert!(Template::parse(options).unwrap_err().to_string().contains("exec"));
         let two = json!({"backend": {"nfs": {"server": "nfs", "export": "/e"}, "persistentVolumeClaim": {"claimName": "c"}}});
-        assert!(
-            Template::parse(two)
-                .unwrap_err()
-                .to_string()
-                .contains("exactly one")
-        );
+        assert!(Template::parse(two).unwrap_err().to_string().contains("exactly one"));
     }
 
     #[test]

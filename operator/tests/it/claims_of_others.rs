@@ -11,9 +11,7 @@ fn put_on_claim(api: &workspacefs_testkit::FakeApi, name: &str, claim: &str) {
 }
 
 fn set_phase(api: &workspacefs_testkit::FakeApi, claim: &str, phase: &str) {
-    api.edit("PersistentVolumeClaim", SPACE, claim, |claim| {
-        claim["status"]["phase"] = json!(phase)
-    });
+    api.edit("PersistentVolumeClaim", SPACE, claim, |claim| claim["status"]["phase"] = json!(phase));
 }
 
 #[tokio::test]
@@ -22,19 +20,12 @@ async fn it_is_ready_when_that_claim_is_bound_and_shared_and_follows_it_at_once(
     put_on_claim(&api, "data", "efs");
     let _operator = Operator::start(&api, "a", config());
     until_reason(&api, "data", "Ready", "ClaimMissing").await;
-    api.put(&builders::claim(
-        SPACE,
-        "efs",
-        json!({"accessModes": ["ReadWriteMany"]}),
-    ));
+    api.put(&builders::claim(SPACE, "efs", json!({"accessModes": ["ReadWriteMany"]})));
     until_reason(&api, "data", "Ready", "ClaimNotBound").await;
     set_phase(&api, "efs", "Bound");
     let message = until_reason(&api, "data", "Ready", "Bound").await;
     assert!(message.contains("claimName: efs"), "{message}");
-    assert_eq!(
-        at(&file_system(&api, SPACE, "data").unwrap(), "/status/claimName"),
-        "efs"
-    );
+    assert_eq!(at(&file_system(&api, SPACE, "data").unwrap(), "/status/claimName"), "efs");
     set_phase(&api, "efs", "Lost");
     until_reason(&api, "data", "Ready", "ClaimNotBound").await;
     api.delete("PersistentVolumeClaim", SPACE, "efs");
@@ -44,11 +35,7 @@ async fn it_is_ready_when_that_claim_is_bound_and_shared_and_follows_it_at_once(
 #[tokio::test]
 async fn a_claim_for_one_node_is_refused_in_words() {
     let api = api().await;
-    api.put(&builders::claim(
-        SPACE,
-        "disk",
-        json!({"accessModes": ["ReadWriteOnce"]}),
-    ));
+    api.put(&builders::claim(SPACE, "disk", json!({"accessModes": ["ReadWriteOnce"]})));
     put_on_claim(&api, "data", "disk");
     let _operator = Operator::start(&api, "a", config());
     let message = until_reason(&api, "data", "Ready", "ClaimNotShared").await;
@@ -58,11 +45,7 @@ async fn a_claim_for_one_node_is_refused_in_words() {
 #[tokio::test]
 async fn no_volume_no_claim_and_no_probe_is_made_for_it_and_its_end_touches_nothing() {
     let api = api().await;
-    let theirs = api.put(&builders::claim(
-        SPACE,
-        "data",
-        json!({"accessModes": ["ReadWriteMany"]}),
-    ));
+    let theirs = api.put(&builders::claim(SPACE, "data", json!({"accessModes": ["ReadWriteMany"]})));
     put_on_claim(&api, "data", "data");
     let _operator = Operator::start(&api, "a", config());
     until_reason(&api, "data", "Ready", "ClaimNotBound").await;
@@ -70,8 +53,7 @@ async fn no_volume_no_claim_and_no_probe_is_made_for_it_and_its_end_touches_noth
     api.put(&builders::running_pod(SPACE, "user", volumes));
     assert!(condition(&api, "data", "Reachable").is_none());
     api.delete("FileSystem", SPACE, "data");
-    api.until("it is gone", |api| file_system(api, SPACE, "data").is_none())
-        .await;
+    api.until("it is gone", |api| file_system(api, SPACE, "data").is_none()).await;
     api.settled(QUIET).await;
     assert_eq!(claim(&api, SPACE, "data").unwrap(), theirs);
     assert!(api.all("PersistentVolume").is_empty());

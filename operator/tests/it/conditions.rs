@@ -19,10 +19,7 @@ async fn reachable_follows_the_server_and_each_change_is_one_event() {
     nfs.stop().await;
     let message = until_reason(&api, "data", "Reachable", "Refused").await;
     assert!(message.contains(&port.to_string()), "{message}");
-    assert!(
-        has_reason(&api, "data", "Bound"),
-        "a server that is away does not unbind the claim"
-    );
+    assert!(has_reason(&api, "data", "Bound"), "a server that is away does not unbind the claim");
     let _nfs = NfsServer::start_on(port).await;
     until_reason(&api, "data", "Reachable", "Answered").await;
     let again = condition(&api, "data", "Reachable").unwrap();
@@ -30,11 +27,7 @@ async fn reachable_follows_the_server_and_each_change_is_one_event() {
     api.settled(QUIET).await;
     let events = event_reasons(&api);
     for reason in ["Unreachable", "Reachable"] {
-        assert_eq!(
-            events.iter().filter(|event| *event == reason).count(),
-            1,
-            "{events:?}"
-        );
+        assert_eq!(events.iter().filter(|event| *event == reason).count(), 1, "{events:?}");
     }
 }
 
@@ -48,23 +41,15 @@ async fn when_all_is_well_passes_ask_and_write_nothing() {
     let _operator = Operator::start(&api, "a", config_with_default(nfs.port));
     until_reason(&api, "data", "Reachable", "Answered").await;
     until_bound(&api, "data").await;
-    api.edit(
-        "PersistentVolume",
-        "",
-        &volume(&api, "data").unwrap().metadata.name.unwrap(),
-        |volume| {
-            volume["spec"]["capacity"]["storage"] = json!("1Ti");
-        },
-    );
+    api.edit("PersistentVolume", "", &volume(&api, "data").unwrap().metadata.name.unwrap(), |volume| {
+        volume["spec"]["capacity"]["storage"] = json!("1Ti");
+    });
     api.settled(QUIET).await;
     let (before, asked) = (requests(&api), nfs.calls());
     sleep(Duration::from_millis(1500)).await;
     let after = requests(&api);
     assert_eq!(before.len(), after.len(), "{:?}", &after[before.len()..]);
-    assert!(
-        nfs.calls() > asked + 2,
-        "no pass ran meanwhile: the test proves nothing"
-    );
+    assert!(nfs.calls() > asked + 2, "no pass ran meanwhile: the test proves nothing");
 }
 
 #[tokio::test]
@@ -76,12 +61,7 @@ async fn bringing_one_file_system_up_takes_few_writes() {
     until_bound(&api, "data").await;
     api.settled(QUIET).await;
     let writes = writes(&api);
-    let count = |verb, resource| {
-        writes
-            .iter()
-            .filter(|r| r.verb == verb && r.resource == resource)
-            .count()
-    };
+    let count = |verb, resource| writes.iter().filter(|r| r.verb == verb && r.resource == resource).count();
     assert_eq!(count(Verb::Create, "persistentvolumes"), 1);
     assert_eq!(count(Verb::Create, "persistentvolumeclaims"), 1);
     // The finalizer, and a status for "being made", "asking" and "answered" at most.
@@ -113,10 +93,7 @@ async fn version_3_says_that_locks_are_local() {
     let _operator = Operator::start(&api, "a", config());
     until_bound(&api, "data").await;
     let locks = condition(&api, "data", "LocksLocal").unwrap();
-    assert_eq!(
-        (locks.status.as_str(), locks.reason.as_str()),
-        ("True", "NfsVersion3")
-    );
+    assert_eq!((locks.status.as_str(), locks.reason.as_str()), ("True", "NfsVersion3"));
 }
 
 #[tokio::test]
@@ -141,23 +118,12 @@ async fn an_object_older_than_its_rules_or_not_readable_at_all_says_so_and_stops
     let ready = |api: &workspacefs_testkit::FakeApi, name: &str| {
         let fs: Value = api.find("FileSystem", SPACE, name).unwrap();
         let conditions = fs["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        conditions
-            .into_iter()
-            .find(|c| c["type"] == "Ready")
-            .unwrap_or_default()
+        conditions.into_iter().find(|c| c["type"] == "Ready").unwrap_or_default()
     };
-    for (name, word) in [
-        ("two-minds", "exactly one"),
-        ("options", "sec=none"),
-        ("unreadable", "backend"),
-    ] {
-        api.until(name, |api| ready(api, name)["reason"] == "Invalid")
-            .await;
+    for (name, word) in [("two-minds", "exactly one"), ("options", "sec=none"), ("unreadable", "backend")] {
+        api.until(name, |api| ready(api, name)["reason"] == "Invalid").await;
         let message = ready(&api, name)["message"].as_str().unwrap().to_string();
-        assert!(
-            message.contains(word) || name == "unreadable",
-            "{name}: {message}"
-        );
+        assert!(message.contains(word) || name == "unreadable", "{name}: {message}");
     }
     api.settled(QUIET).await;
     let before = writes(&api).len();
@@ -171,10 +137,7 @@ async fn an_object_older_than_its_rules_or_not_readable_at_all_says_so_and_stops
     // They can be deleted like any other.
     for name in ["two-minds", "options", "unreadable"] {
         api.delete("FileSystem", SPACE, name);
-        api.until("it is gone", |api| {
-            api.find::<Value>("FileSystem", SPACE, name).is_none()
-        })
-        .await;
+        api.until("it is gone", |api| api.find::<Value>("FileSystem", SPACE, name).is_none()).await;
     }
 }
 
@@ -192,6 +155,5 @@ async fn a_watch_that_is_told_to_begin_anew_misses_nothing() {
     api.compact();
     api.set_outage(workspacefs_testkit::faults::Outage::None);
     until_bound(&api, "two").await;
-    api.until("the claim is back", |api| claim(api, SPACE, "one").is_some())
-        .await;
+    api.until("the claim is back", |api| claim(api, SPACE, "one").is_some()).await;
 }

@@ -35,10 +35,7 @@ async fn while_file_systems_are_brought_up() {
     tell(Story {
         before: |_, _| {},
         event: |api, port| {
-            api.put(&builders::namespace(
-                "work",
-                &[("workspacefs.io/workspace", "true")],
-            ));
+            api.put(&builders::namespace("work", &[("workspacefs.io/workspace", "true")]));
             put_nfs(api, "data", port);
         },
         done: |api| bound(api, SPACE, "data") && bound(api, "work", "default"),
@@ -102,9 +99,7 @@ const AT_ONCE: usize = 5;
 /// Runs a story undisturbed, then killed at each write.
 async fn tell(story: Story) {
     let nfs = NfsServer::start().await;
-    let undisturbed = play(story, nfs.port, None)
-        .await
-        .expect("without a crash it ends");
+    let undisturbed = play(story, nfs.port, None).await.expect("without a crash it ends");
     for first in (0..).step_by(AT_ONCE) {
         let crashes = (first..first + AT_ONCE).flat_map(|nth| [(nth, Moment::Before), (nth, Moment::After)]);
         let ends = crashes.map(|crash| async move { (crash, play(story, nfs.port, Some(crash)).await) });

@@ -21,19 +21,10 @@ async fn a_file_system_in_use_stays_and_names_the_pods_that_hold_it() {
 
     api.delete("FileSystem", SPACE, "data");
     let message = until_reason(&api, "data", "InUse", "PodsUseIt").await;
-    assert_eq!(
-        message,
-        "2 pods use it: by-claim, inline. It goes when they are gone"
-    );
+    assert_eq!(message, "2 pods use it: by-claim, inline. It goes when they are gone");
     api.settled(QUIET).await;
     assert!(event_reasons(&api).contains(&"InUse".to_string()));
-    assert!(
-        at(
-            &claim(&api, SPACE, "data").unwrap(),
-            "/metadata/deletionTimestamp"
-        )
-        .is_null()
-    );
+    assert!(at(&claim(&api, SPACE, "data").unwrap(), "/metadata/deletionTimestamp").is_null());
     assert!(volume(&api, "data").is_some());
 
     api.delete("Pod", SPACE, "by-claim");
@@ -58,8 +49,7 @@ async fn an_unused_one_goes_with_its_claim_and_volume_and_pods_are_asked_for_onl
         |api: &workspacefs_testkit::FakeApi| requests(api).iter().any(|r| r.resource == "pods");
     assert!(!asked_for_pods(&api));
     api.delete("FileSystem", SPACE, "data");
-    api.until("it is gone", |api| file_system(api, SPACE, "data").is_none())
-        .await;
+    api.until("it is gone", |api| file_system(api, SPACE, "data").is_none()).await;
     assert!(asked_for_pods(&api));
     assert!(claim(&api, SPACE, "data").is_none());
     assert_eq!(api.all("PersistentVolume").len(), 1, "the other's volume stays");
@@ -74,8 +64,7 @@ async fn foreign_objects_of_its_name_are_not_deleted_with_it() {
     let _operator = Operator::start(&api, "a", config());
     until_reason(&api, "data", "Ready", "NameTaken").await;
     api.delete("FileSystem", SPACE, "data");
-    api.until("it is gone", |api| file_system(api, SPACE, "data").is_none())
-        .await;
+    api.until("it is gone", |api| file_system(api, SPACE, "data").is_none()).await;
     api.settled(QUIET).await;
     assert_eq!(claim(&api, SPACE, "data").unwrap(), theirs);
 }
@@ -90,10 +79,7 @@ async fn finalizers_of_others_stay() {
     until_bound(&api, "data").await;
     api.delete("FileSystem", SPACE, "data");
     let finalizers = |api: &_| at(&file_system(api, SPACE, "data").unwrap(), "/metadata/finalizers");
-    api.until("ours is off", |api| {
-        finalizers(api) == json!(["example.com/theirs"])
-    })
-    .await;
+    api.until("ours is off", |api| finalizers(api) == json!(["example.com/theirs"])).await;
     assert!(api.all("PersistentVolume").is_empty());
 }
 
@@ -117,12 +103,7 @@ async fn a_namespace_that_ends_takes_its_file_systems_along_and_is_not_refilled(
         file_system(api, "work", "default").is_some_and(|fs| fs.condition("InUse").is_some())
     })
     .await;
-    api.edit("Pod", "work", "user", |pod| {
-        pod["metadata"]["finalizers"] = json!([])
-    });
-    api.until("the namespace is gone", |api| {
-        api.find::<Value>("Namespace", "", "work").is_none()
-    })
-    .await;
+    api.edit("Pod", "work", "user", |pod| pod["metadata"]["finalizers"] = json!([]));
+    api.until("the namespace is gone", |api| api.find::<Value>("Namespace", "", "work").is_none()).await;
     assert!(api.all("PersistentVolume").is_empty());
 }

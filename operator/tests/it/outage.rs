@@ -27,10 +27,7 @@ async fn survives(outage: Outage) {
         claim(api, SPACE, "before").is_some_and(|claim| at(&claim, "/status/phase") == "Bound")
     })
     .await;
-    api.until("the deleted one is gone", |api| {
-        file_system(api, SPACE, "leaving").is_none()
-    })
-    .await;
+    api.until("the deleted one is gone", |api| file_system(api, SPACE, "leaving").is_none()).await;
     api.settled(QUIET).await;
     assert_eq!(api.all("PersistentVolume").len(), 2);
     assert_eq!(api.all("PersistentVolumeClaim").len(), 2);

@@ -20,14 +20,8 @@ async fn a_file_system_gets_a_bound_volume_and_claim_that_say_what_it_says() {
     until_bound(&api, "data").await;
 
     let volume = volume(&api, "data").unwrap();
-    assert_eq!(
-        at(&volume, "/metadata/labels/workspacefs.io~1filesystem-uid"),
-        uid.as_str()
-    );
-    assert_eq!(
-        at(&volume, "/metadata/labels/app.kubernetes.io~1managed-by"),
-        "workspacefs"
-    );
+    assert_eq!(at(&volume, "/metadata/labels/workspacefs.io~1filesystem-uid"), uid.as_str());
+    assert_eq!(at(&volume, "/metadata/labels/app.kubernetes.io~1managed-by"), "workspacefs");
     let spec = at(&volume, "/spec");
     assert_eq!(spec["accessModes"], json!(["ReadWriteMany"]));
     assert_eq!(spec["persistentVolumeReclaimPolicy"], "Retain");
@@ -37,33 +31,19 @@ async fn a_file_system_gets_a_bound_volume_and_claim_that_say_what_it_says() {
     assert_eq!(spec["csi"]["driver"], "csi.workspacefs.io");
     assert_eq!(spec["csi"]["volumeHandle"], format!("v1.fs.{uid}"));
     let attributes = &spec["csi"]["volumeAttributes"];
-    assert_eq!(
-        (&attributes["fileSystem"], &attributes["ownerUid"]),
-        (&json!("team-a/data"), &json!("1000"))
-    );
-    let term = spec
-        .pointer("/nodeAffinity/required/nodeSelectorTerms/0/matchExpressions/0")
-        .unwrap();
-    assert_eq!(
-        *term,
-        json!({"key": "workspacefs.io/node-group", "operator": "In", "values": ["gpu"]})
-    );
+    assert_eq!((&attributes["fileSystem"], &attributes["ownerUid"]), (&json!("team-a/data"), &json!("1000")));
+    let term = spec.pointer("/nodeAffinity/required/nodeSelectorTerms/0/matchExpressions/0").unwrap();
+    assert_eq!(*term, json!({"key": "workspacefs.io/node-group", "operator": "In", "values": ["gpu"]}));
 
     let claim = claim(&api, SPACE, "data").unwrap();
     assert_eq!(at(&claim, "/spec/volumeName"), format!("wsfs-{uid}"));
     assert_eq!(at(&claim, "/spec/resources/requests/storage"), "2Ti");
     assert_eq!(at(&claim, "/metadata/ownerReferences/0/uid"), uid.as_str());
-    assert_eq!(
-        at(&claim, "/metadata/ownerReferences/0/blockOwnerDeletion"),
-        Value::Null
-    );
+    assert_eq!(at(&claim, "/metadata/ownerReferences/0/blockOwnerDeletion"), Value::Null);
     assert_eq!(at(&claim, "/status/phase"), "Bound");
     let fs = file_system(&api, SPACE, "data").unwrap();
     assert_eq!(at(&fs, "/status/claimName"), "data");
-    assert_eq!(
-        at(&fs, "/metadata/finalizers"),
-        json!(["workspacefs.io/filesystem"])
-    );
+    assert_eq!(at(&fs, "/metadata/finalizers"), json!(["workspacefs.io/filesystem"]));
 }
 
 #[tokio::test]
@@ -72,15 +52,9 @@ async fn without_a_capacity_the_claim_shows_the_placeholder_and_a_condition_says
     put_nfs(&api, "data", nfs.port);
     let _operator = Operator::start(&api, "a", config());
     until_bound(&api, "data").await;
-    assert_eq!(
-        at(&volume(&api, "data").unwrap(), "/spec/capacity/storage"),
-        "1Gi"
-    );
+    assert_eq!(at(&volume(&api, "data").unwrap(), "/spec/capacity/storage"), "1Gi");
     let quota = condition(&api, "data", "QuotaEnforced").unwrap();
-    assert_eq!(
-        (quota.status.as_str(), quota.reason.as_str()),
-        ("False", "BackendCannotEnforce")
-    );
+    assert_eq!((quota.status.as_str(), quota.reason.as_str()), ("False", "BackendCannotEnforce"));
     assert!(quota.message.contains("placeholder"), "{}", quota.message);
 }
 
@@ -97,15 +71,9 @@ async fn changed_mount_options_and_capacity_reach_the_volume_and_dropped_ones_le
     });
     let options =
         |wished: Value| move |api: &_| at(&volume(api, "data").unwrap(), "/spec/mountOptions") == wished;
-    api.until("options set", options(json!(["soft", "timeo=30"])))
-        .await;
-    assert_eq!(
-        at(&volume(&api, "data").unwrap(), "/spec/capacity/storage"),
-        "1536Gi"
-    );
-    api.edit("FileSystem", SPACE, "data", |fs| {
-        fs["spec"]["mountOptions"] = Value::Null
-    });
+    api.until("options set", options(json!(["soft", "timeo=30"]))).await;
+    assert_eq!(at(&volume(&api, "data").unwrap(), "/spec/capacity/storage"), "1536Gi");
+    api.edit("FileSystem", SPACE, "data", |fs| fs["spec"]["mountOptions"] = Value::Null);
     api.until("options dropped", options(json!([]))).await;
 }
 
@@ -125,10 +93,7 @@ async fn a_deleted_claim_is_made_and_bound_again_to_the_same_volume() {
     .await;
     api.settled(QUIET).await;
     let volume = volume(&api, "data").unwrap();
-    assert_eq!(
-        volume.metadata.uid, before.1.metadata.uid,
-        "the volume is another"
-    );
+    assert_eq!(volume.metadata.uid, before.1.metadata.uid, "the volume is another");
     assert_eq!(at(&volume, "/spec/csi"), at(&before.1, "/spec/csi"));
     assert!(has_reason(&api, "data", "Bound"));
     assert!(event_reasons(&api).contains(&"ClaimMadeAgain".to_string()));
@@ -159,9 +124,7 @@ async fn a_deleted_volume_is_made_again_and_its_claim_bound_again() {
     let name = before.metadata.name.clone().unwrap();
     // By force, as people do: without the protection it goes at once, and the claim is Lost.
     api.delete("PersistentVolume", "", &name);
-    api.edit("PersistentVolume", "", &name, |volume| {
-        volume["metadata"]["finalizers"] = json!([])
-    });
+    api.edit("PersistentVolume", "", &name, |volume| volume["metadata"]["finalizers"] = json!([]));
     api.until("a new volume, bound", |api| {
         volume(api, "data").is_some_and(|new| {
             new.metadata.uid != before.metadata.uid && at(&new, "/status/phase") == "Bound"
@@ -174,26 +137,15 @@ async fn a_deleted_volume_is_made_again_and_its_claim_bound_again() {
 #[tokio::test]
 async fn a_foreign_claim_of_that_name_is_not_touched_and_no_volume_is_put_before_it() {
     let (api, nfs) = (api().await, NfsServer::start().await);
-    let foreign = api.put(&builders::claim(
-        SPACE,
-        "data",
-        json!({"storageClassName": "team-a.data"}),
-    ));
+    let foreign = api.put(&builders::claim(SPACE, "data", json!({"storageClassName": "team-a.data"})));
     put_nfs(&api, "data", nfs.port);
     let _operator = Operator::start(&api, "a", config());
     let message = until_reason(&api, "data", "Ready", "NameTaken").await;
     assert!(message.contains("PersistentVolumeClaim data"), "{message}");
     api.settled(QUIET).await;
     assert_eq!(claim(&api, SPACE, "data").unwrap(), foreign);
-    assert!(
-        volume(&api, "data").is_none(),
-        "a volume that the foreign claim could bind"
-    );
-    assert!(
-        writes(&api).iter().all(|r| !r.resource.starts_with("persistent")),
-        "{:?}",
-        writes(&api)
-    );
+    assert!(volume(&api, "data").is_none(), "a volume that the foreign claim could bind");
+    assert!(writes(&api).iter().all(|r| !r.resource.starts_with("persistent")), "{:?}", writes(&api));
 
     // Out of the way: at once, not at some next interval.
     api.delete("PersistentVolumeClaim", SPACE, "data");
@@ -205,10 +157,7 @@ async fn a_foreign_volume_of_that_name_is_not_touched() {
     let (api, nfs) = (api().await, NfsServer::start().await);
     let fs = put_nfs(&api, "data", nfs.port);
     let name = format!("wsfs-{}", fs.metadata.uid.unwrap());
-    let foreign = api.put(&builders::volume(
-        &name,
-        json!({"nfs": {"server": "x", "path": "/"}}),
-    ));
+    let foreign = api.put(&builders::volume(&name, json!({"nfs": {"server": "x", "path": "/"}})));
     let _operator = Operator::start(&api, "a", config());
     let message = until_reason(&api, "data", "Ready", "NameTaken").await;
     assert!(message.contains(&name), "{message}");
@@ -237,14 +186,9 @@ async fn labels_that_somebody_took_off_our_claim_are_put_back() {
     put_nfs(&api, "data", nfs.port);
     let _operator = Operator::start(&api, "a", config());
     until_bound(&api, "data").await;
-    api.edit("PersistentVolumeClaim", SPACE, "data", |claim| {
-        claim["metadata"]["labels"] = Value::Null
-    });
+    api.edit("PersistentVolumeClaim", SPACE, "data", |claim| claim["metadata"]["labels"] = Value::Null);
     let label = "/metadata/labels/workspacefs.io~1filesystem-uid";
-    api.until("the label", |api| {
-        at(&claim(api, SPACE, "data").unwrap(), label).is_string()
-    })
-    .await;
+    api.until("the label", |api| at(&claim(api, SPACE, "data").unwrap(), label).is_string()).await;
 }
 
 #[tokio::test]

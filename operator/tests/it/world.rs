@@ -55,10 +55,7 @@ pub fn config() -> Config {
 pub fn config_with_default(port: u16) -> Config {
     let nfs = json!({"server": "127.0.0.1", "export": "/export", "folder": "{workspace}-{workspaceUID}", "port": port});
     let template = Template::parse(json!({"backend": {"nfs": nfs}})).unwrap();
-    Config {
-        default_file_system: Some(template),
-        ..config()
-    }
+    Config { default_file_system: Some(template), ..config() }
 }
 
 /// A lease that changes hands within a test's patience.
@@ -90,19 +87,8 @@ impl Operator {
         let shutdown = CancellationToken::new();
         let metrics = Metrics::register(&mut Registry::default());
         let ready = Readiness::new().gate("api");
-        let replica = Replica {
-            identity: name.into(),
-            namespace: SYSTEM.into(),
-            times,
-        };
-        let task = tokio::spawn(run(
-            api.client_as(name),
-            config,
-            replica,
-            metrics,
-            ready,
-            shutdown.clone(),
-        ));
+        let replica = Replica { identity: name.into(), namespace: SYSTEM.into(), times };
+        let task = tokio::spawn(run(api.client_as(name), config, replica, metrics, ready, shutdown.clone()));
         Self { task, shutdown }
     }
 
@@ -118,17 +104,13 @@ impl Operator {
     /// As SIGTERM does.
     pub async fn stop(self) {
         self.shutdown.cancel();
-        let ended = timeout(Duration::from_secs(10), self.task)
-            .await
-            .expect("does not end after SIGTERM");
+        let ended = timeout(Duration::from_secs(10), self.task).await.expect("does not end after SIGTERM");
         ended.unwrap().expect("ends in good order");
     }
 
     /// How it ended by itself.
     pub async fn ended(self) -> RunError {
-        let ended = timeout(Duration::from_secs(20), self.task)
-            .await
-            .expect("does not end");
+        let ended = timeout(Duration::from_secs(20), self.task).await.expect("does not end");
         ended.unwrap().expect_err("ends with an error")
     }
 }
@@ -192,11 +174,7 @@ impl NfsServer {
 
 /// A FileSystem `name` in [`SPACE`] on that server, put there.
 pub fn put_nfs(api: &FakeApi, name: &str, port: u16) -> FileSystem {
-    api.put(&builders::file_system(
-        SPACE,
-        name,
-        builders::nfs("127.0.0.1", port),
-    ))
+    api.put(&builders::file_system(SPACE, name, builders::nfs("127.0.0.1", port)))
 }
 
 pub fn file_system(api: &FakeApi, namespace: &str, name: &str) -> Option<FileSystem> {
@@ -226,10 +204,7 @@ pub fn has_reason(api: &FakeApi, name: &str, reason: &str) -> bool {
 /// Waits for a condition's reason and returns its message.
 pub async fn until_reason(api: &FakeApi, name: &str, kind: &str, reason: &str) -> String {
     let what = format!("{name}: {kind} because {reason}");
-    api.until(&what, |api| {
-        condition(api, name, kind).is_some_and(|c| c.reason == reason)
-    })
-    .await;
+    api.until(&what, |api| condition(api, name, kind).is_some_and(|c| c.reason == reason)).await;
     condition(api, name, kind).unwrap().message
 }
 
@@ -240,36 +215,23 @@ pub async fn until_bound(api: &FakeApi, name: &str) {
 
 /// The reasons of all Events, in no order.
 pub fn event_reasons(api: &FakeApi) -> Vec<String> {
-    let mut reasons: Vec<String> = api
-        .all("Event")
-        .iter()
-        .map(|event| event["reason"].as_str().unwrap().to_string())
-        .collect();
+    let mut reasons: Vec<String> =
+        api.all("Event").iter().map(|event| event["reason"].as_str().unwrap().to_string()).collect();
     reasons.sort_unstable();
     reasons
 }
 
 /// Writes other than those of the lease.
 pub fn writes(api: &FakeApi) -> Vec<Request> {
-    api.requests()
-        .into_iter()
-        .filter(|r| r.is_write() && r.resource != "leases")
-        .collect()
+    api.requests().into_iter().filter(|r| r.is_write() && r.resource != "leases").collect()
 }
 
 /// Requests of any kind but the lease's.
 pub fn requests(api: &FakeApi) -> Vec<Request> {
-    api.requests()
-        .into_iter()
-        .filter(|r| r.resource != "leases")
-        .collect()
+    api.requests().into_iter().filter(|r| r.resource != "leases").collect()
 }
 
 /// `value` at a JSON pointer, of any serializable object.
 pub fn at<T: serde::Serialize>(object: &T, pointer: &str) -> Value {
-    serde_json::to_value(object)
-        .unwrap()
-        .pointer(pointer)
-        .cloned()
-        .unwrap_or_default()
+    serde_json::to_value(object).unwrap().pointer(pointer).cloned().unwrap_or_default()
 }

@@ -23,13 +23,8 @@ pub struct Description {
 pub fn describe(cluster: &Cluster) -> Result<Description> {
     let node = cluster.machine("n1")?;
     let field = |text: &str, name: &str| {
-        let line = text
-            .lines()
-            .find(|line| line.starts_with(name))
-            .unwrap_or_default();
-        line.split_once(':')
-            .map(|(_, value)| value.trim().to_owned())
-            .unwrap_or_default()
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
     };
     let memory = field(&std::fs::read_to_string("/proc/meminfo")?, "MemTotal");
     let kib: u64 = memory.trim_end_matches("kB").trim().parse().unwrap_or_default();

@@ -32,10 +32,7 @@ fn ratio(a: f64, b: f64) -> String {
 }
 
 fn row(name: &str, summary: &Summary) -> String {
-    format!(
-        "| {name} | {:.0} | {:.0} | {} |",
-        summary.p50_us, summary.p99_us, summary.count
-    )
+    format!("| {name} | {:.0} | {:.0} | {} |", summary.p50_us, summary.p99_us, summary.count)
 }
 
 fn rpcs(measured: &Measured) -> String {
@@ -101,11 +98,7 @@ fn pods(measured: &Measured) -> String {
     let r = &measured.pods;
     let row = |name: &str, s: &Summary| {
         let (p50, p99) = (s.p50_us / 1e6, s.p99_us / 1e6);
-        format!(
-            "| {name} | {} | {p50:.2} | {p99:.2} | {} |",
-            ratio(s.p50_us, r.none.p50_us),
-            s.count
-        )
+        format!("| {name} | {} | {p50:.2} | {p99:.2} | {} |", ratio(s.p50_us, r.none.p50_us), s.count)
     };
     [
         "## Starting a pod".to_owned(),

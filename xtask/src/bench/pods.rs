@@ -56,14 +56,10 @@ pub fn with_pods<T: Send>(
     let measured = std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
             cluster.enter_network()?;
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(measure(cluster, count, also))
         });
-        worker
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     cluster.kubectl("admin", &["delete", "namespace", NAMESPACE, "--wait"])?;
     measured
@@ -107,9 +103,7 @@ async fn wait_until_bound(client: &Client) -> Result<()> {
     let asked = Instant::now();
     loop {
         let claim = claims.get_opt("default").await?;
-        let phase = claim
-            .and_then(|claim| claim.status)
-            .and_then(|status| status.phase);
+        let phase = claim.and_then(|claim| claim.status).and_then(|status| status.phase);
         if phase.as_deref() == Some("Bound") {
             return Ok(());
         }
@@ -130,10 +124,7 @@ fn pod(name: &str, kind: Volume) -> Result<Pod> {
             "csi": {"driver": workspacefs_api::DRIVER, "volumeAttributes": {"fileSystem": "default"}},
         })),
     };
-    let mounts: Vec<_> = source
-        .iter()
-        .map(|_| json!({"name": "v", "mountPath": "/v"}))
-        .collect();
+    let mounts: Vec<_> = source.iter().map(|_| json!({"name": "v", "mountPath": "/v"})).collect();
     let volumes: Vec<_> = source.into_iter().collect();
     Ok(serde_json::from_value(json!({
         "metadata": {"name": name},
@@ -160,18 +151,11 @@ async fn start(pods: &Api<Pod>, name: &str, kind: Volume) -> Result<Duration> {
     let pod = pod(name, kind)?;
     let started = Instant::now();
     let made = pods.create(&PostParams::default(), &pod).await?;
-    let version = made
-        .metadata
-        .resource_version
-        .context("a pod without a version")?;
+    let version = made.metadata.resource_version.context("a pod without a version")?;
     let wanted =
         |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-    let running = watch(
-        pods,
-        name,
-        &version,
-        |event| matches!(event, WatchEvent::Modified(pod) if wanted(pod)),
-    );
+    let running =
+        watch(pods, name, &version, |event| matches!(event, WatchEvent::Modified(pod) if wanted(pod)));
     match tokio::time::timeout(START_TIME_MAX, running).await {
         Ok(seen) => seen.map(|()| started.elapsed()),
         Err(_) => bail!("the pod {name} does not run after {} s", START_TIME_MAX.as_secs()),
@@ -180,19 +164,10 @@ async fn start(pods: &Api<Pod>, name: &str, kind: Volume) -> Result<Duration> {
 
 /// Deletes a pod and waits until it is gone: two never start or end at once.
 async fn remove(pods: &Api<Pod>, name: &str) -> Result<()> {
-    let version = pods
-        .get(name)
-        .await?
-        .metadata
-        .resource_version
-        .context("a pod without a version")?;
+    let version = pods.get(name).await?.metadata.resource_version.context("a pod without a version")?;
     pods.delete(name, &DeleteParams::default()).await?;
-    let gone = watch(pods, name, &version, |event| {
-        matches!(event, WatchEvent::Deleted(_))
-    });
-    tokio::time::timeout(START_TIME_MAX, gone)
-        .await
-        .with_context(|| format!("the pod {name} does not go"))?
+    let gone = watch(pods, name, &version, |event| matches!(event, WatchEvent::Deleted(_)));
+    tokio::time::timeout(START_TIME_MAX, gone).await.with_context(|| format!("the pod {name} does not go"))?
 }
 
 async fn watch(

@@ -6,12 +6,9 @@ use serde_json::Value;
 /// Says each rule that is broken, and by which object.
 pub(super) fn broken(objects: &[Value]) -> Vec<String> {
     let mut found: Vec<String> = objects.iter().flat_map(object).collect();
-    for (kind, count) in [
-        ("DaemonSet", 1),
-        ("Deployment", 1),
-        ("CSIDriver", 1),
-        ("CustomResourceDefinition", 1),
-    ] {
+    for (kind, count) in
+        [("DaemonSet", 1), ("Deployment", 1), ("CSIDriver", 1), ("CustomResourceDefinition", 1)]
+    {
         if objects.iter().filter(|o| o["kind"] == kind).count() < count {
             found.push(format!("no {kind}"));
         }
@@ -27,19 +24,12 @@ fn object(object: &Value) -> Vec<String> {
         "Deployment" => unprivileged(object),
         "CustomResourceDefinition" => {
             let kept = object["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep";
-            if kept {
-                vec![]
-            } else {
-                vec!["an uninstall would delete every object of the kind".into()]
-            }
+            if kept { vec![] } else { vec!["an uninstall would delete every object of the kind".into()] }
         }
         _ => vec![],
     };
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    found
-        .into_iter()
-        .map(|what| format!("{kind} {name}: {what}"))
-        .collect()
+    found.into_iter().map(|what| format!("{kind} {name}: {what}")).collect()
 }
 
 /// A wildcard grows by itself, a Secret is nobody's business here, and some verbs are a way to every other right.
@@ -65,32 +55,13 @@ fn rights(role: &Value) -> Vec<String> {
 fn node(daemon_set: &Value) -> Vec<String> {
     let pod = &daemon_set["spec"]["template"]["spec"];
     let holds = [
-        (
-            list(&pod["containers"]).len() == 1 && list(&pod["initContainers"]).is_empty(),
-            "not one container",
-        ),
-        (
-            pod["hostNetwork"] == true,
-            "mounts would live in the pod's network",
-        ),
-        (
-            pod["dnsPolicy"] == "ClusterFirstWithHostNet",
-            "Services' names would not resolve",
-        ),
-        (
-            pod["hostPID"].is_null() && pod["hostIPC"].is_null(),
-            "shares more of the host than its network",
-        ),
-        (
-            pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] == true,
-            "its root is writable",
-        ),
+        (list(&pod["containers"]).len() == 1 && list(&pod["initContainers"]).is_empty(), "not one container"),
+        (pod["hostNetwork"] == true, "mounts would live in the pod's network"),
+        (pod["dnsPolicy"] == "ClusterFirstWithHostNet", "Services' names would not resolve"),
+        (pod["hostPID"].is_null() && pod["hostIPC"].is_null(), "shares more of the host than its network"),
+        (pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] == true, "its root is writable"),
     ];
-    holds
-        .into_iter()
-        .filter(|(holds, _)| !holds)
-        .map(|(_, what)| what.into())
-        .collect()
+    holds.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what.into()).collect()
 }
 
 fn unprivileged(deployment: &Value) -> Vec<String> {
@@ -99,18 +70,13 @@ fn unprivileged(deployment: &Value) -> Vec<String> {
     if pod["securityContext"]["runAsNonRoot"] != true {
         found.push("may run as root".into());
     }
-    if pod["hostNetwork"] == true
-        || list(&pod["volumes"])
-            .iter()
-            .any(|volume| !volume["hostPath"].is_null())
+    if pod["hostNetwork"] == true || list(&pod["volumes"]).iter().any(|volume| !volume["hostPath"].is_null())
     {
         found.push("reaches into the host".into());
     }
     for container in list(&pod["containers"]) {
         let context = &container["securityContext"];
-        let drops_all = list(&context["capabilities"]["drop"])
-            .iter()
-            .any(|name| name == "ALL");
+        let drops_all = list(&context["capabilities"]["drop"]).iter().any(|name| name == "ALL");
         if context["privileged"] == true || !drops_all || context["allowPrivilegeEscalation"] != false {
             found.push("has privileges".into());
         }
@@ -144,14 +110,8 @@ mod tests {
             (json!({"resources": ["*"]}), "wildcard in resources"),
             (json!({"resources": ["pods/*"]}), "wildcard in resources"),
             (json!({"verbs": ["*"]}), "wildcard in verbs"),
-            (
-                json!({"nonResourceURLs": ["/metrics/*"]}),
-                "wildcard in nonResourceURLs",
-            ),
-            (
-                json!({"resources": ["secrets"], "verbs": ["get"]}),
-                "a right to Secrets",
-            ),
+            (json!({"nonResourceURLs": ["/metrics/*"]}), "wildcard in nonResourceURLs"),
+            (json!({"resources": ["secrets"], "verbs": ["get"]}), "a right to Secrets"),
             (json!({"verbs": ["escalate"]}), "verb escalate"),
         ] {
             assert_eq!(object(&role(rule)), [format!("ClusterRole r: {what}")]);
@@ -193,15 +153,9 @@ mod tests {
             change(&mut object["spec"]["template"]["spec"]);
             super::object(&object)
         };
-        assert_eq!(
-            bad(&|pod| pod["securityContext"] = json!({})),
-            ["Deployment d: may run as root"]
-        );
+        assert_eq!(bad(&|pod| pod["securityContext"] = json!({})), ["Deployment d: may run as root"]);
         let host = json!([{"hostPath": {"path": "/"}}]);
-        assert_eq!(
-            bad(&|pod| pod["volumes"] = host.clone()),
-            ["Deployment d: reaches into the host"]
-        );
+        assert_eq!(bad(&|pod| pod["volumes"] = host.clone()), ["Deployment d: reaches into the host"]);
         let privileged =
             |pod: &mut Value| pod["containers"][0]["securityContext"]["privileged"] = json!(true);
         assert_eq!(bad(&privileged), ["Deployment d: has privileges"]);
@@ -211,16 +165,8 @@ mod tests {
     fn an_empty_chart_and_a_kind_that_an_uninstall_deletes_are_found() {
         assert_eq!(
             broken(&[]),
-            [
-                "no DaemonSet",
-                "no Deployment",
-                "no CSIDriver",
-                "no CustomResourceDefinition"
-            ]
+            ["no DaemonSet", "no Deployment", "no CSIDriver", "no CustomResourceDefinition"]
         );
-        assert_eq!(
-            object(&json!({"kind": "CustomResourceDefinition", "metadata": {"name": "c"}})).len(),
-            1
-        );
+        assert_eq!(object(&json!({"kind": "CustomResourceDefinition", "metadata": {"name": "c"}})).len(), 1);
     }
 }

@@ -25,11 +25,7 @@ pub(super) fn check(file: &Path, content: &str) -> Result<Vec<Finding>> {
         test_lines: 0,
         findings: Vec::new(),
     };
-    if !tree
-        .attrs
-        .iter()
-        .any(|attribute| attribute.path().is_ident("doc"))
-    {
+    if !tree.attrs.iter().any(|attribute| attribute.path().is_ident("doc")) {
         visitor.found(1, "no `//!` paragraph says what this module is".into());
     }
     visitor.visit_file(&tree);
@@ -53,11 +49,7 @@ struct Visitor<'a> {
 
 impl Visitor<'_> {
     fn found(&mut self, line: usize, what: String) {
-        self.findings.push(Finding {
-            file: self.file.to_path_buf(),
-            line,
-            what,
-        });
+        self.findings.push(Finding { file: self.file.to_path_buf(), line, what });
     }
 
     fn function(&mut self, signature: &syn::Signature, block: &syn::Block) {
@@ -77,10 +69,7 @@ impl Visitor<'_> {
 
     fn unsafe_at(&mut self, line: usize) {
         if !self.unsafe_allowed {
-            self.found(
-                line,
-                format!("unsafe belongs into {}", UNSAFE_MAY_BE_IN.join(" or ")),
-            );
+            self.found(line, format!("unsafe belongs into {}", UNSAFE_MAY_BE_IN.join(" or ")));
         }
     }
 }
@@ -136,9 +125,7 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
 
 fn is_cfg_test(attribute: &syn::Attribute) -> bool {
     attribute.path().is_ident("cfg")
-        && attribute
-            .parse_args::<syn::Path>()
-            .is_ok_and(|path| path.is_ident("test"))
+        && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
 }
 
 #[cfg(test)]
@@ -162,12 +149,9 @@ mod tests {
     #[test]
     fn a_long_function_is_found_wherever_it_is() {
         let body = |lines: usize| format!("{{\n{}}}", "    g();\n".repeat(lines - 2));
-        for around in [
-            "fn f() BODY",
-            "impl A { fn f() BODY }",
-            "trait T { fn f() BODY }",
-            "mod m { fn f() BODY }",
-        ] {
+        for around in
+            ["fn f() BODY", "impl A { fn f() BODY }", "trait T { fn f() BODY }", "mod m { fn f() BODY }"]
+        {
             let text = |lines| format!("//! M.\n{}\n", around.replace("BODY", &body(lines)));
             assert!(findings("a.rs", &text(FUNCTION_LINES_MAX)).is_empty(), "{around}");
             let found = findings("a.rs", &text(FUNCTION_LINES_MAX + 1));

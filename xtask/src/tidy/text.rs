@@ -25,13 +25,7 @@ pub(super) fn check(root: &Path, file: &Path, content: &str, forbidden: &[String
         return Vec::new();
     }
     let mut findings = Vec::new();
-    let mut found = |line, what: String| {
-        findings.push(Finding {
-            file: file.to_path_buf(),
-            line,
-            what,
-        })
-    };
+    let mut found = |line, what: String| findings.push(Finding { file: file.to_path_buf(), line, what });
     let mut fenced = false;
     for (number, line) in (1..).zip(content.lines()) {
         if let Some(path) = forbidden.iter().find(|path| line.contains(path.as_str())) {
@@ -70,18 +64,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("there.md"), "").unwrap();
         let forbidden = ["/somebody/".to_string()];
-        check(root.path(), Path::new(file), content, &forbidden)
-            .into_iter()
-            .map(|f| f.what)
-            .collect()
+        check(root.path(), Path::new(file), content, &forbidden).into_iter().map(|f| f.what).collect()
     }
 
     #[test]
     fn machine_paths_and_stray_space_are_found() {
-        assert_eq!(
-            findings("a.sh", "cd /somebody/x\n"),
-            ["a path of this machine: /somebody/"]
-        );
+        assert_eq!(findings("a.sh", "cd /somebody/x\n"), ["a path of this machine: /somebody/"]);
         assert_eq!(findings("a.sh", "ls \n"), ["space at the end of the line"]);
         assert_eq!(findings("a.sh", "ls"), ["a file ends with one newline"]);
         assert_eq!(findings("a.sh", "ls\n\n"), ["a file ends with one newline"]);
@@ -92,11 +80,8 @@ mod tests {
     #[test]
     fn links_lead_somewhere() {
         assert!(
-            findings(
-                "a.md",
-                "[a](there.md) [b](there.md#part) [c](#part) [d](https://x.example/y)\n"
-            )
-            .is_empty()
+            findings("a.md", "[a](there.md) [b](there.md#part) [c](#part) [d](https://x.example/y)\n")
+                .is_empty()
         );
         assert_eq!(
             findings("a.md", "[a](there.md) [b](gone.md)\n"),

@@ -45,10 +45,7 @@ fn resolve(server: &str, port: u16) -> Result<Vec<SocketAddr>, ShareError> {
     (server, port)
         .to_socket_addrs()
         .map(Iterator::collect)
-        .map_err(|error| ShareError::NameUnresolved {
-            server: server.into(),
-            reason: error.to_string(),
-        })
+        .map_err(|error| ShareError::NameUnresolved { server: server.into(), reason: error.to_string() })
 }
 
 fn connect(address: SocketAddr, by: Instant) -> io::Result<Reached> {
@@ -56,10 +53,7 @@ fn connect(address: SocketAddr, by: Instant) -> io::Result<Reached> {
     // Some of the time is left for the answer to reach its caller.
     let patience = CONNECT_MAX.min(left / 2).max(Duration::from_millis(1));
     let stream = TcpStream::connect_timeout(&address, patience)?;
-    Ok(Reached {
-        server: address,
-        local: stream.local_addr()?,
-    })
+    Ok(Reached { server: address, local: stream.local_addr()? })
 }
 
 fn words(error: &io::Error) -> String {
@@ -99,20 +93,13 @@ mod tests {
 
     #[test]
     fn a_closed_port_is_refused_in_words() {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let error = reach("127.0.0.1", port, soon()).unwrap_err();
         assert!(
             matches!(&error, ShareError::Unreachable { reason, .. } if reason.contains("refused")),
             "{error}"
         );
-        assert!(
-            error.to_string().contains(&format!("127.0.0.1:{port}")),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
     }
 
     #[test]
@@ -126,33 +113,21 @@ mod tests {
     #[test]
     fn a_listener_with_a_full_backlog_is_given_up_in_time() {
         // A listening socket whose queue is full drops further SYNs, as a frozen machine does.
-        let listener = rustix::net::socket(
-            rustix::net::AddressFamily::INET,
-            rustix::net::SocketType::STREAM,
-            None,
-        )
-        .unwrap();
+        let listener =
+            rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None)
+                .unwrap();
         rustix::net::bind(&listener, &"127.0.0.1:0".parse::<SocketAddr>().unwrap()).unwrap();
         rustix::net::listen(&listener, 0).unwrap();
         let address: SocketAddr = rustix::net::getsockname(&listener).unwrap().try_into().unwrap();
-        let _fill: Vec<_> = (0..4)
-            .map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(100)))
-            .collect();
+        let _fill: Vec<_> =
+            (0..4).map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(100))).collect();
         let started = Instant::now();
-        let error = reach(
-            "127.0.0.1",
-            address.port(),
-            Instant::now() + Duration::from_millis(600),
-        )
-        .unwrap_err();
+        let error =
+            reach("127.0.0.1", address.port(), Instant::now() + Duration::from_millis(600)).unwrap_err();
         assert!(
             matches!(&error, ShareError::Unreachable { reason, .. } if reason.contains("timed out")),
             "{error}"
         );
-        assert!(
-            started.elapsed() < Duration::from_millis(600),
-            "{:?}",
-            started.elapsed()
-        );
+        assert!(started.elapsed() < Duration::from_millis(600), "{:?}", started.elapsed());
     }
 }

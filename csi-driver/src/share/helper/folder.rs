@@ -36,11 +36,7 @@ pub(super) struct OwnerRecord {
 /// Opens the root of a volume, creating a FileSystem's own folder if it is missing.
 pub(super) fn open(share: &Share, request: &FolderRequest) -> Result<Folder, ShareError> {
     match request {
-        FolderRequest::Own {
-            path,
-            file_system,
-            owner,
-        } => own(share, path, file_system, *owner),
+        FolderRequest::Own { path, file_system, owner } => own(share, path, file_system, *owner),
         FolderRequest::Volume(_) => find(share, request),
     }
 }
@@ -65,10 +61,7 @@ fn own(share: &Share, path: &str, file_system: &str, owner: PosixOwner) -> Resul
     }
     let records = owner_records(share)?;
     let name = record_name(file_system);
-    let intention = OwnerRecord {
-        folder: path.into(),
-        created: false,
-    };
+    let intention = OwnerRecord { folder: path.into(), created: false };
     let claimed = match &records {
         Some(records) => records.claim(&name, &intention)?,
         None => false,
@@ -76,10 +69,7 @@ fn own(share: &Share, path: &str, file_system: &str, owner: PosixOwner) -> Resul
     match create(share, path, owner) {
         Ok(Made::ByUs) => {
             if let Some(records) = &records {
-                let created = OwnerRecord {
-                    created: true,
-                    ..intention
-                };
+                let created = OwnerRecord { created: true, ..intention };
                 records.replace(&name, &created)?;
             }
         }
@@ -210,10 +200,7 @@ fn finish_if_unfinished(
     let record = match records.read::<OwnerRecord>(&name)? {
         None => return Ok(()),
         // Killed while it was written: as good as an intention.
-        Some(None) => OwnerRecord {
-            folder: path.into(),
-            created: false,
-        },
+        Some(None) => OwnerRecord { folder: path.into(), created: false },
         Some(Some(record)) => record,
     };
     if record.created || record.folder != path {
@@ -232,21 +219,9 @@ fn finish_if_unfinished(
         Looks::Somebodys => records.remove(&name),
         Looks::Unfinished => {
             set_owner(&fd, &folder.path, owner)?;
-            records.replace(
-                &name,
-                &OwnerRecord {
-                    created: true,
-                    ..record
-                },
-            )
+            records.replace(&name, &OwnerRecord { created: true, ..record })
         }
-        Looks::Finished => records.replace(
-            &name,
-            &OwnerRecord {
-                created: true,
-                ..record
-            },
-        ),
+        Looks::Finished => records.replace(&name, &OwnerRecord { created: true, ..record }),
     }
 }
 

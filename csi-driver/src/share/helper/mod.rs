@@ -65,11 +65,7 @@ pub fn run(source: &dyn Source, parent: u32) -> ExitCode {
 
 fn serve(source: &dyn Source, channel: &BlockingChannel) -> io::Result<std::convert::Infallible> {
     let hello: Hello = serde_json::from_slice(&channel.receive()?.bytes)?;
-    let mut helper = Helper {
-        hello,
-        source,
-        root: None,
-    };
+    let mut helper = Helper { hello, source, root: None };
     loop {
         let request: Request = serde_json::from_slice(&channel.receive()?.bytes)?;
         let by = Instant::now() + Duration::from_millis(request.within_ms);
@@ -131,14 +127,11 @@ impl Helper<'_> {
             // So that there is something to hide before somebody else makes it.
             reserved::open_or_create(share)?;
         }
-        let options = ViewOptions {
-            read_only: request.read_only,
-            hidden: is_exports_root.then_some(RESERVED_FOLDER),
-        };
+        let options =
+            ViewOptions { read_only: request.read_only, hidden: is_exports_root.then_some(RESERVED_FOLDER) };
         let api = self.hello.api();
-        let fd = api
-            .view(target.fd.as_fd(), options, place)
-            .map_err(|error| words::sys(&target.path, &error))?;
+        let fd =
+            api.view(target.fd.as_fd(), options, place).map_err(|error| words::sys(&target.path, &error))?;
         let staged = api == workspacefs_sys::tree::MountApi::Legacy;
         Ok((Answer::View { staged }, Some(fd)))
     }
@@ -154,13 +147,20 @@ impl Helper<'_> {
                 clone
             }
         };
-        Ok(Share::new(fd, self.hello.spec.to_string()))
+        Ok(Share::new(fd, self.hello.name.clone()))
     }
 
     /// Finds the share's mount where an earlier helper attached it, or makes it.
     fn mounted(&self, by: Instant) -> Result<OwnedFd, ShareError> {
+        let mount = || match &self.hello.spec {
+            Some(spec) => self.source.mount(spec, by),
+            None => Err(ShareError::MountFailed {
+                share: self.hello.name.clone(),
+                reason: "it is not known how".into(),
+            }),
+        };
         let Some(path) = &self.hello.mount_point else {
-            return self.source.mount(&self.hello.spec, by);
+            return mount();
         };
         let look = |errno| {
             local(
@@ -169,11 +169,11 @@ impl Helper<'_> {
             )
         };
         if !inspect::is_mount_root(path).map_err(look)? {
-            let mount = self.source.mount(&self.hello.spec, by)?;
+            let mount = mount()?;
             self.hello
                 .api()
                 .attach_private(mount.as_fd(), path)
-                .map_err(|error| words::sys(&self.hello.spec.to_string(), &error))?;
+                .map_err(|error| words::sys(&self.hello.name, &error))?;
         }
         open_mounted(path).map_err(look)
     }
@@ -194,13 +194,13 @@ impl Helper<'_> {
         let Some(path) = &self.hello.mount_point else {
             return Ok(());
         };
-        let share = self.hello.spec.to_string();
+        let share = self.hello.name.as_str();
         match statvfs(path) {
             Ok(_) | Err(Errno::STALE | Errno::ACCESS | Errno::PERM) => {}
-            Err(errno) => return Err(words::at("ask for the usage of", &share, errno)),
+            Err(errno) => return Err(words::at("ask for the usage of", share, errno)),
         }
-        while inspect::is_mount_root(path).map_err(|e| words::at("look at", &share, e))? {
-            unmount::plain(path).map_err(|e| words::at("unmount", &share, e))?;
+        while inspect::is_mount_root(path).map_err(|e| words::at("look at", share, e))? {
+            unmount::plain(path).map_err(|e| words::at("unmount", share, e))?;
         }
         Ok(())
     }
@@ -221,8 +221,5 @@ fn usage(share: &Share, folder: &FolderRequest) -> Result<Usage, ShareError> {
 }
 
 fn local(action: &str, error: io::Error) -> ShareError {
-    ShareError::Local {
-        action: action.into(),
-        reason: error.to_string(),
-    }
+    ShareError::Local { action: action.into(), reason: error.to_string() }
 }

@@ -35,10 +35,9 @@ impl Source for Nfs {
         }
         Err(match refusal {
             Some(error) => explain(spec, versions, &error),
-            None => ShareError::MountFailed {
-                share: spec.to_string(),
-                reason: "no NFS version to try".into(),
-            },
+            None => {
+                ShareError::MountFailed { share: spec.to_string(), reason: "no NFS version to try".into() }
+            }
         })
     }
 }
@@ -103,11 +102,7 @@ fn explain(spec: &ShareSpec, versions: &[NfsVersion], error: &SysError) -> Share
     match error.errno {
         Errno::PROTONOSUPPORT => {
             let names: Vec<&str> = versions.iter().map(|v| v.as_str()).collect();
-            ShareError::VersionRefused {
-                share,
-                versions: names.join(", "),
-                reason,
-            }
+            ShareError::VersionRefused { share, versions: names.join(", "), reason }
         }
         Errno::NODEV => ShareError::NoClient { reason },
         Errno::NOENT | Errno::NOTDIR | Errno::STALE => ShareError::ExportMissing { share, reason },
@@ -117,10 +112,7 @@ fn explain(spec: &ShareSpec, versions: &[NfsVersion], error: &SysError) -> Share
         | Errno::TIMEDOUT
         | Errno::HOSTUNREACH
         | Errno::NETUNREACH
-        | Errno::HOSTDOWN => ShareError::Unreachable {
-            server: spec.server.clone(),
-            reason,
-        },
+        | Errno::HOSTDOWN => ShareError::Unreachable { server: spec.server.clone(), reason },
         _ => ShareError::MountFailed { share, reason },
     }
 }
@@ -135,25 +127,16 @@ mod tests {
             export: "/export/a,b c".into(),
             version: None,
             port: Some(2050),
-            options: options
-                .iter()
-                .map(|(k, v)| (k.to_string(), v.map(Into::into)))
-                .collect(),
+            options: options.iter().map(|(k, v)| (k.to_string(), v.map(Into::into))).collect(),
         }
     }
 
     fn reached(server: &str, local: &str) -> Reached {
-        Reached {
-            server: server.parse().unwrap(),
-            local: local.parse().unwrap(),
-        }
+        Reached { server: server.parse().unwrap(), local: local.parse().unwrap() }
     }
 
     fn value<'a>(options: &'a [(String, Option<String>)], key: &str) -> Option<&'a str> {
-        options
-            .iter()
-            .rfind(|(k, _)| k == key)
-            .and_then(|(_, v)| v.as_deref())
+        options.iter().rfind(|(k, _)| k == key).and_then(|(_, v)| v.as_deref())
     }
 
     #[test]
@@ -172,11 +155,8 @@ mod tests {
 
     #[test]
     fn ipv6_servers_stand_in_brackets_and_version_3_keeps_its_locks_to_itself() {
-        let options = options(
-            &spec("fd00::1", &[]),
-            NfsVersion::V3,
-            reached("[fd00::1]:2049", "[fd00::9]:1"),
-        );
+        let options =
+            options(&spec("fd00::1", &[]), NfsVersion::V3, reached("[fd00::1]:2049", "[fd00::9]:1"));
         assert_eq!(value(&options, "source"), Some("[fd00::1]:/export/a,b c"));
         assert_eq!(value(&options, "proto"), Some("tcp6"));
         assert_eq!(value(&options, "mountproto"), Some("tcp6"));
@@ -187,28 +167,15 @@ mod tests {
     #[test]
     fn every_refusal_has_its_own_words() {
         let explained = |errno| {
-            let error = SysError {
-                step: "mount",
-                kernel: "NFS: said so".into(),
-                errno,
-            };
+            let error = SysError { step: "mount", kernel: "NFS: said so".into(), errno };
             explain(&spec("s", &[]), &TRIED, &error)
         };
-        assert!(matches!(
-            explained(Errno::NOENT),
-            ShareError::ExportMissing { .. }
-        ));
+        assert!(matches!(explained(Errno::NOENT), ShareError::ExportMissing { .. }));
         assert!(matches!(explained(Errno::ACCESS), ShareError::MountDenied { .. }));
-        assert!(matches!(
-            explained(Errno::TIMEDOUT),
-            ShareError::Unreachable { .. }
-        ));
+        assert!(matches!(explained(Errno::TIMEDOUT), ShareError::Unreachable { .. }));
         assert!(matches!(explained(Errno::NODEV), ShareError::NoClient { .. }));
         assert!(matches!(explained(Errno::INVAL), ShareError::MountFailed { .. }));
         let refused = explained(Errno::PROTONOSUPPORT).to_string();
-        assert!(
-            refused.contains("4.2, 4.1, 4.0") && refused.contains("NFS: said so"),
-            "{refused}"
-        );
+        assert!(refused.contains("4.2, 4.1, 4.0") && refused.contains("NFS: said so"), "{refused}");
     }
 }

@@ -61,23 +61,14 @@ pub(super) fn require(share: &Share) -> Result<Ours, ShareError> {
 
 /// What the server answered when it forbade root something.
 pub(super) fn squashed(action: &str, path: String, errno: Errno) -> ShareError {
-    ShareError::Squashed {
-        action: action.into(),
-        path,
-        reason: words::text(errno),
-    }
+    ShareError::Squashed { action: action.into(), path, reason: words::text(errno) }
 }
 
 fn existing(share: &Share) -> Result<Ours, ShareError> {
     let path = share.root().join(RESERVED_FOLDER);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let opened = beneath::open(
-        share.root().fd.as_fd(),
-        RESERVED_FOLDER,
-        flags,
-        Mode::empty(),
-        Links::Refused,
-    );
+    let opened =
+        beneath::open(share.root().fd.as_fd(), RESERVED_FOLDER, flags, Mode::empty(), Links::Refused);
     let untrusted = ShareError::Untrusted { path: path.clone() };
     match opened {
         // Squashed root cannot even look into a private directory of its own: what is there is not for us.
@@ -86,11 +77,7 @@ fn existing(share: &Share) -> Result<Ours, ShareError> {
         Ok(fd) => {
             let stat = fstat(&fd).map_err(|e| words::at("look at", &path, e))?;
             let ours = stat.st_uid == 0 && stat.st_mode & 0o077 == 0;
-            if ours {
-                Ok(Ours(Folder { fd, path }))
-            } else {
-                Err(untrusted)
-            }
+            if ours { Ok(Ours(Folder { fd, path })) } else { Err(untrusted) }
         }
     }
 }
@@ -102,19 +89,14 @@ impl Ours {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(self.failed("create", name, errno)),
         }
-        self.find(name)?.ok_or(ShareError::NotFound {
-            path: self.0.join(name),
-        })
+        self.find(name)?.ok_or(ShareError::NotFound { path: self.0.join(name) })
     }
 
     /// Opens the directory `name` in this one, if it is there.
     pub fn find(&self, name: &str) -> Result<Option<Self>, ShareError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         match beneath::open(self.0.fd.as_fd(), name, flags, Mode::empty(), Links::Refused) {
-            Ok(fd) => Ok(Some(Self(Folder {
-                fd,
-                path: self.0.join(name),
-            }))),
+            Ok(fd) => Ok(Some(Self(Folder { fd, path: self.0.join(name) }))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed("open", name, errno)),
         }
@@ -153,9 +135,7 @@ impl Ours {
     pub fn replace<T: Serialize>(&self, name: &str, record: &T) -> Result<(), ShareError> {
         let temporary = format!("{name}.{}.tmp", std::process::id());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
-        let file = self
-            .open_file(&temporary, flags)
-            .map_err(|e| self.failed("create", &temporary, e))?;
+        let file = self.open_file(&temporary, flags).map_err(|e| self.failed("create", &temporary, e))?;
         self.write(file, &temporary, record)?;
         renameat(&self.0.fd, &temporary, &self.0.fd, name).map_err(|e| self.failed("rename", &temporary, e))
     }
@@ -174,20 +154,14 @@ impl Ours {
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let mode = if flags.contains(OFlags::CREATE) {
-            Mode::RUSR | Mode::WUSR
-        } else {
-            Mode::empty()
-        };
+        let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
         beneath::open(self.0.fd.as_fd(), name, flags, mode, Links::Refused)
     }
 
     fn write<T: Serialize>(&self, file: OwnedFd, name: &str, record: &T) -> Result<(), ShareError> {
         let bytes = serde_json::to_vec(record).map_err(|e| self.failed_io("write", name, &e.into()))?;
         let mut file = std::fs::File::from(file);
-        file.write_all(&bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(|e| self.failed_io("write", name, &e))
+        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(|e| self.failed_io("write", name, &e))
     }
 
     fn failed_io(&self, action: &str, name: &str, error: &std::io::Error) -> ShareError {

@@ -39,23 +39,15 @@ impl Folder {
 
     /// A second descriptor of it.
     pub fn again(&self) -> Result<Self, ShareError> {
-        let fd = self
-            .fd
-            .try_clone()
-            .map_err(|error| super::local("open the folder twice", error))?;
-        Ok(Self {
-            fd,
-            path: self.path.clone(),
-        })
+        let fd = self.fd.try_clone().map_err(|error| super::local("open the folder twice", error))?;
+        Ok(Self { fd, path: self.path.clone() })
     }
 }
 
 impl Share {
     /// `fd` is the root of its mount, `name` `server:/export`.
     pub fn new(fd: OwnedFd, name: String) -> Self {
-        Self {
-            root: Folder { fd, path: name },
-        }
+        Self { root: Folder { fd, path: name } }
     }
 
     /// The export's root.
@@ -86,9 +78,7 @@ impl Share {
         let failed = |errno| words::at("open", &full, errno);
         // A path that the kernel walks without meeting a link is what it says: it leads into our folder only if it names
         // it (in whatever case: some file systems do not care).
-        let names_ours = path
-            .split('/')
-            .any(|part| part.eq_ignore_ascii_case(RESERVED_FOLDER));
+        let names_ours = path.split('/').any(|part| part.eq_ignore_ascii_case(RESERVED_FOLDER));
         if !names_ours {
             match beneath::directory(folder.fd.as_fd(), path, Links::Refused) {
                 Ok(fd) => return Ok(Folder { fd, path: full }),

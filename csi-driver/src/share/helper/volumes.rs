@@ -32,16 +32,11 @@ struct Stored {
 /// Opens a volume's root.
 pub(super) fn open(share: &Share, name: &VolumeName) -> Result<Folder, ShareError> {
     check(name)?;
-    let missing = || ShareError::NotFound {
-        path: format!("{} (volume {})", share.root().path, name.name),
-    };
+    let missing = || ShareError::NotFound { path: format!("{} (volume {})", share.root().path, name.name) };
     let volumes = existing(share, name)?.ok_or_else(missing)?;
     let folder = volumes.folder();
     match beneath::directory(folder.fd.as_fd(), &name.name, Links::Refused) {
-        Ok(fd) => Ok(Folder {
-            fd,
-            path: folder.join(&name.name),
-        }),
+        Ok(fd) => Ok(Folder { fd, path: folder.join(&name.name) }),
         Err(Errno::NOENT) => Err(missing()),
         Err(errno) => Err(volumes.failed("open", &name.name, errno)),
     }
@@ -58,10 +53,7 @@ pub(super) fn create(
     let ours = reserved::require(share)?;
     let owners = ours.directory(OWNERS)?;
     let file = record_name(name);
-    let stored = Stored {
-        record,
-        created: false,
-    };
+    let stored = Stored { record, created: false };
     let new = owners.claim(&file, &stored)?;
     let stored = match owners.read::<Stored>(&file)? {
         Some(Some(earlier)) => earlier,
@@ -79,16 +71,10 @@ pub(super) fn create(
     };
     if made || !stored.created {
         folder::finish(volumes.folder(), &name.name, owner)?;
-        let created = Stored {
-            record: stored.record,
-            created: true,
-        };
+        let created = Stored { record: stored.record, created: true };
         owners.replace(&file, &created)?;
     }
-    Ok(CreatedVolume {
-        record: stored.record,
-        new,
-    })
+    Ok(CreatedVolume { record: stored.record, new })
 }
 
 /// What was asked for when the volume was made; None if it was not, or not to the end.
@@ -114,12 +100,8 @@ pub(super) fn trash(share: &Share, name: &VolumeName) -> Result<bool, ShareError
     let found = match existing(share, name)? {
         Some(volumes) => {
             let trash = ours.directory(TRASH)?;
-            let moved = renameat(
-                &volumes.folder().fd,
-                &name.name,
-                &trash.folder().fd,
-                trash_name(&name.name),
-            );
+            let moved =
+                renameat(&volumes.folder().fd, &name.name, &trash.folder().fd, trash_name(&name.name));
             match moved {
                 Ok(()) => true,
                 Err(Errno::NOENT) => false,
@@ -151,11 +133,7 @@ fn record_name(name: &VolumeName) -> String {
 /// `<name>.<unix seconds>.<random>`: two volumes of one name, one after the other, do not meet there.
 fn trash_name(name: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!(
-        "{name}.{}.{:08x}",
-        now.as_secs(),
-        now.subsec_nanos() ^ std::process::id()
-    )
+    format!("{name}.{}.{:08x}", now.as_secs(), now.subsec_nanos() ^ std::process::id())
 }
 
 /// The names become parts of paths: they are checked here once more, whoever sent them.
@@ -163,7 +141,5 @@ fn check(name: &VolumeName) -> Result<(), ShareError> {
     if is_uid(&name.file_system) && is_folder_name(&name.name) {
         return Ok(());
     }
-    Err(ShareError::NotFound {
-        path: "a volume with a name that is none of ours".into(),
-    })
+    Err(ShareError::NotFound { path: "a volume with a name that is none of ours".into() })
 }

@@ -21,11 +21,7 @@ pub(super) fn at(action: &str, path: &str, errno: Errno) -> ShareError {
         Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::CONNREFUSED | Errno::CONNRESET => {
             ShareError::Unreachable { server: path, reason }
         }
-        _ => ShareError::Io {
-            action: action.into(),
-            path,
-            reason,
-        },
+        _ => ShareError::Io { action: action.into(), path, reason },
     }
 }
 
@@ -33,10 +29,7 @@ pub(super) fn at(action: &str, path: &str, errno: Errno) -> ShareError {
 pub(super) fn sys(path: &str, error: &SysError) -> ShareError {
     match at("", path, error.errno) {
         ShareError::Io { .. } | ShareError::Denied { .. } | ShareError::LeadsOut { .. } => {
-            ShareError::Local {
-                action: format!("{error} ({path})"),
-                reason: text(error.errno),
-            }
+            ShareError::Local { action: format!("{error} ({path})"), reason: text(error.errno) }
         }
         other => other,
     }

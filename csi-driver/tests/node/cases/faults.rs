@@ -38,10 +38,7 @@ pub async fn helper(node: &TestNode, claim: &Claim) -> Pid {
 /// A zombie that nobody has reaped yet does not.
 fn lives(pid: Pid) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    status
-        .rsplit(')')
-        .next()
-        .is_some_and(|rest| !rest.trim_start().starts_with('Z') && !rest.is_empty())
+    status.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z') && !rest.is_empty())
 }
 
 async fn gone(pid: Pid) {
@@ -82,11 +79,7 @@ pub async fn a_frozen_helper_is_given_up_at_the_deadline_and_other_shares_do_not
             slowest
         }
     );
-    refused(
-        waited.0,
-        Code::Unavailable,
-        &["did not answer within 2 s", "good.test"],
-    );
+    refused(waited.0, Code::Unavailable, &["did not answer within 2 s", "good.test"]);
     assert!(
         waited.1 >= world.deadline && waited.1 < world.deadline + Duration::from_millis(300),
         "{:?}",
@@ -111,10 +104,7 @@ pub async fn a_killed_helper_is_replaced(world: World) {
     let first = helper(&node, &claim).await;
     kill(first, Signal::SIGKILL).unwrap();
     gone(first).await;
-    assert!(
-        fs::read_dir(world.target("v")).is_ok(),
-        "mounts do not hang on helpers"
-    );
+    assert!(fs::read_dir(world.target("v")).is_ok(), "mounts do not hang on helpers");
     node.publish(claim.at(&world.target("w"))).await.unwrap();
     assert_ne!(helper(&node, &claim).await, first);
     // Killed in the middle of a call.
@@ -131,24 +121,13 @@ pub async fn a_killed_helper_is_replaced(world: World) {
 
 pub async fn a_server_that_is_not_there_is_said_so(world: World) {
     let export = world.export("e");
-    let away = Claim {
-        server: source::AWAY,
-        ..Claim::of(&export, "a")
-    };
+    let away = Claim { server: source::AWAY, ..Claim::of(&export, "a") };
     let node = world.node();
     let words = ["away.test", "unreachable", "no route to host"];
-    refused(
-        node.publish(away.at(&world.target("v"))).await,
-        Code::Unavailable,
-        &words,
-    );
+    refused(node.publish(away.at(&world.target("v"))).await, Code::Unavailable, &words);
     let missing = Claim::of(&world.path("exports/none"), "a");
     let result = node.publish(missing.at(&world.target("v"))).await;
-    refused(
-        result,
-        Code::NotFound,
-        &["exports/none", "does not exist on the server"],
-    );
+    refused(result, Code::NotFound, &["exports/none", "does not exist on the server"]);
     node.node.sweep().await;
     world.assert_nothing_left(&["v"]);
 }
@@ -156,14 +135,8 @@ pub async fn a_server_that_is_not_there_is_said_so(world: World) {
 pub async fn a_silent_server_holds_no_one_but_its_own_callers(mut world: World) {
     world.deadline = Duration::from_secs(1);
     let export = world.export("e");
-    let silent = Claim {
-        server: source::SILENT,
-        ..Claim::of(&export, "a")
-    };
-    let good = Claim {
-        uid: "11111111-d9cb-469f-a165-70867728950e".into(),
-        ..Claim::of(&export, "a")
-    };
+    let silent = Claim { server: source::SILENT, ..Claim::of(&export, "a") };
+    let good = Claim { uid: "11111111-d9cb-469f-a165-70867728950e".into(), ..Claim::of(&export, "a") };
     let node = world.node();
     let started = Instant::now();
     let (held, free) = tokio::join!(node.publish(silent.at(&world.target("v"))), async {
@@ -171,11 +144,7 @@ pub async fn a_silent_server_holds_no_one_but_its_own_callers(mut world: World) 
         started.elapsed()
     });
     refused(held, Code::Unavailable, &["did not answer"]);
-    assert!(
-        started.elapsed() < Duration::from_millis(1500),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
     assert!(free < Duration::from_millis(800), "{free:?}");
     // A sweep while the server is silent ends too, and whatever comes later is not held up by it.
     node.node.sweep().await;
@@ -186,10 +155,7 @@ pub async fn a_silent_server_holds_no_one_but_its_own_callers(mut world: World) 
 
 pub async fn calls_that_queue_up_end_at_their_own_deadline(mut world: World) {
     world.deadline = Duration::from_secs(1);
-    let silent = Claim {
-        server: source::SILENT,
-        ..Claim::of(&world.export("e"), "a")
-    };
+    let silent = Claim { server: source::SILENT, ..Claim::of(&world.export("e"), "a") };
     let node = world.node();
     let started = Instant::now();
     let calls = (0..10).map(|number| {
@@ -200,22 +166,13 @@ pub async fn calls_that_queue_up_end_at_their_own_deadline(mut world: World) {
     for result in futures::future::join_all(calls).await {
         refused(result, Code::Unavailable, &["did not answer"]);
     }
-    assert!(
-        started.elapsed() < Duration::from_millis(1500),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
 }
 
 pub async fn helpers_die_with_the_plugin(world: World) {
     let export = world.export("e");
     let settings = Settings {
-        api: if world.api == workspacefs_sys::tree::MountApi::Legacy {
-            "legacy"
-        } else {
-            "modern"
-        }
-        .into(),
+        api: if world.api == workspacefs_sys::tree::MountApi::Legacy { "legacy" } else { "modern" }.into(),
         root: world.root().to_str().unwrap().into(),
         export: export.to_str().unwrap().into(),
         folder: "a".into(),
@@ -223,26 +180,24 @@ pub async fn helpers_die_with_the_plugin(world: World) {
         unpublish: false,
     };
     crate::kill::finished(&settings);
+    no_helpers_left();
+    assert!(fs::read_dir(world.target("v")).is_ok(), "mounts do not die with the plugin");
+}
+
+/// Waits for the helpers of a plugin that was killed to die with it.
+pub fn no_helpers_left() {
     let started = Instant::now();
     while !helpers_of_this_world().is_empty() {
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "helpers outlive their plugin"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(started.elapsed() < Duration::from_secs(5), "helpers outlive their plugin");
+        std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(
-        fs::read_dir(world.target("v")).is_ok(),
-        "mounts do not die with the plugin"
-    );
 }
 
 /// Helper processes in this mount namespace.
 fn helpers_of_this_world() -> Vec<u32> {
     let mine = fs::read_link("/proc/self/ns/mnt").unwrap();
-    let processes = fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|e| e.unwrap().file_name().to_str()?.parse().ok());
+    let processes =
+        fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().to_str()?.parse().ok());
     processes
         .filter(|pid: &u32| {
             fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|ns| ns == mine)

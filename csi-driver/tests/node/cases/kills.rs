@@ -1,11 +1,14 @@
 //! The plugin killed at each border of each system call; the next one completes the work, or cleans up.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use workspacefs_api::Owner;
 use workspacefs_sys::tree::MountApi;
 
-use crate::kill;
+use super::faults::{helper, no_helpers_left};
+use crate::kill::{self, Killer};
 use crate::plugin::Settings;
 use crate::world::{Claim, World, names};
 
@@ -13,12 +16,7 @@ const FOLDER: &str = "a/b";
 
 fn settings(world: &World, export: &Path, unpublish: bool) -> Settings {
     Settings {
-        api: if world.api == MountApi::Legacy {
-            "legacy"
-        } else {
-            "modern"
-        }
-        .into(),
+        api: if world.api == MountApi::Legacy { "legacy" } else { "modern" }.into(),
         root: world.root().to_str().unwrap().into(),
         export: export.to_str().unwrap().into(),
         folder: FOLDER.into(),
@@ -39,11 +37,7 @@ pub async fn a_publish_killed_at_any_step_is_completed_by_the_next(world: World)
         loop {
             let export = world.export("e");
             if warm {
-                world
-                    .node()
-                    .publish(keeper.at(&world.target("keeper")))
-                    .await
-                    .unwrap();
+                world.node().publish(keeper.at(&world.target("keeper"))).await.unwrap();
             }
             let killed = kill::killed_at(&settings(&world, &export, false), stop);
             let node = world.node();
@@ -53,11 +47,7 @@ pub async fn a_publish_killed_at_any_step_is_completed_by_the_next(world: World)
             assert_eq!(world.mounts_at(&world.on_host("v")), 1, "killed at stop {stop}");
             let shares = names(&world.share_mounts());
             assert_eq!(shares.len(), 1, "killed at stop {stop}");
-            assert_eq!(
-                world.mounts_at(&world.share_mounts().join(&shares[0])),
-                1,
-                "killed at stop {stop}"
-            );
+            assert_eq!(world.mounts_at(&world.share_mounts().join(&shares[0])), 1, "killed at stop {stop}");
             fs::write(world.target("v").join("file"), "x").unwrap();
             assert!(export.join(FOLDER).join("file").exists(), "killed at stop {stop}");
             clean(&world, &node, &claim, warm.then_some(&keeper)).await;
@@ -69,19 +59,14 @@ pub async fn a_publish_killed_at_any_step_is_completed_by_the_next(world: World)
         }
         schedules += stop;
     }
-    assert!(
-        schedules > 100,
-        "only {schedules} schedules: were the system calls seen?"
-    );
+    assert!(schedules > 100, "only {schedules} schedules: were the system calls seen?");
     println!("{schedules} schedules");
 }
 
 async fn clean(world: &World, node: &crate::world::TestNode, claim: &Claim, keeper: Option<&Claim>) {
     node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
     if let Some(keeper) = keeper {
-        node.unpublish(&keeper.id(), &world.target("keeper"))
-            .await
-            .unwrap();
+        node.unpublish(&keeper.id(), &world.target("keeper")).await.unwrap();
     }
     node.node.sweep().await;
     world.assert_nothing_left(&["v", "keeper"]);
@@ -97,10 +82,7 @@ pub async fn an_unpublish_killed_at_any_step_is_completed_by_the_next(world: Wor
         let killed = kill::killed_at(&settings(&world, &export, true), stop);
         let node = world.node();
         clean(&world, &node, &claim, None).await;
-        assert!(
-            export.join(FOLDER).join("file").exists(),
-            "files are never touched"
-        );
+        assert!(export.join(FOLDER).join("file").exists(), "files are never touched");
         if !killed {
             break;
         }
@@ -115,6 +97,8 @@ pub async fn a_killed_publish_that_is_never_repeated_leaves_nothing(world: World
     let claim = Claim::of(&export, FOLDER);
     let mut stop = 0;
     while kill::killed_at(&settings(&world, &export, false), stop) {
+        // Its helper may be in the middle of attaching something.
+        no_helpers_left();
         let node = world.node();
         // kubelet unpublishes what it tried to publish, unless it was killed, too.
         if stop % 2 == 0 || world.mounts_at(&world.target("v")) > 0 {
@@ -125,4 +109,42 @@ pub async fn a_killed_publish_that_is_never_repeated_leaves_nothing(world: World
         stop += 1;
     }
     assert!(stop > 50, "only {stop} schedules: were the system calls seen?");
+}
+
+pub async fn a_helper_killed_at_any_step_leaves_no_folder_half_made(world: World) {
+    let export = world.export("e");
+    let owner = Owner { uid: 1000, gid: 2000, mode: "2750".into() };
+    let node = world.node();
+    let keeper = Claim::of(&export, "keeper");
+    node.publish(keeper.at(&world.target("keeper"))).await.unwrap();
+    let mut stop = 0;
+    loop {
+        let uid = format!("{stop:08x}-d9cb-469f-a165-70867728950e");
+        let claim = Claim {
+            uid: uid.clone(),
+            owner: owner.clone(),
+            ..Claim::of(&export, &format!("folder-{stop}/deep"))
+        };
+        let killer = Killer::of(helper(&node, &keeper).await, stop);
+        // The plugin starts another helper and asks again: its caller notices nothing.
+        node.publish(claim.at(&world.target("v"))).await.unwrap();
+        let killed = killer.has_killed();
+        let metadata = fs::metadata(world.target("v")).unwrap();
+        let looks = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
+        assert_eq!(looks, (1000, 2000, 0o2750), "killed at stop {stop}");
+        let record = fs::read(export.join(format!(".workspacefs/owners/{uid}.json"))).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        assert_eq!(record["created"], true, "killed at stop {stop}");
+        assert_eq!(world.mounts_at(&world.target("v")), 1, "killed at stop {stop}");
+        node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
+        if !killed {
+            break;
+        }
+        stop += 1;
+    }
+    assert!(stop > 50, "only {stop} schedules: were the system calls seen?");
+    println!("{stop} schedules");
+    node.unpublish(&keeper.id(), &world.target("keeper")).await.unwrap();
+    node.node.sweep().await;
+    world.assert_nothing_left(&["v", "keeper"]);
 }

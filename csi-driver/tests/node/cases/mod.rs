@@ -67,7 +67,8 @@ cases! {
     kills:
         a_publish_killed_at_any_step_is_completed_by_the_next,
         an_unpublish_killed_at_any_step_is_completed_by_the_next,
-        a_killed_publish_that_is_never_repeated_leaves_nothing;
+        a_killed_publish_that_is_never_repeated_leaves_nothing,
+        a_helper_killed_at_any_step_leaves_no_folder_half_made;
     race:
         a_folder_swapped_for_a_link_a_million_times_never_leads_out;
     volumes:

@@ -48,33 +48,15 @@ pub async fn a_second_publish_gets_what_the_specification_says(world: World) {
         let first = claim.at(&world.target("v")).with_mode(mode);
         node.publish(first.clone()).await.unwrap();
         node.publish(first.clone()).await.unwrap();
-        refused(
-            node.publish(first.clone().read_only()).await,
-            Code::AlreadyExists,
-            &[],
-        );
-        let other = Claim {
-            uid: "11111111-d9cb-469f-a165-70867728950e".into(),
-            ..claim.clone()
-        };
-        refused(
-            node.publish(other.at(&world.target("v"))).await,
-            Code::AlreadyExists,
-            &[],
-        );
-        for second in [
-            claim.at(&world.target("w")),
-            claim.at(&world.target("w")).read_only(),
-        ] {
+        refused(node.publish(first.clone().read_only()).await, Code::AlreadyExists, &[]);
+        let other = Claim { uid: "11111111-d9cb-469f-a165-70867728950e".into(), ..claim.clone() };
+        refused(node.publish(other.at(&world.target("v"))).await, Code::AlreadyExists, &[]);
+        for second in [claim.at(&world.target("w")), claim.at(&world.target("w")).read_only()] {
             let second = second.with_mode(mode);
             if several {
                 node.publish(second.clone()).await.unwrap();
             } else {
-                refused(
-                    node.publish(second.clone()).await,
-                    Code::FailedPrecondition,
-                    &["pods/v"],
-                );
+                refused(node.publish(second.clone()).await, Code::FailedPrecondition, &["pods/v"]);
                 assert!(!world.target("w").exists());
             }
             node.undo(&second).await;
@@ -91,9 +73,7 @@ pub async fn read_only_holds_for_whoever_sees_the_mount(world: World) {
     let node = world.node();
     let requests = [
         claim.at(&world.target("flag")).read_only(),
-        claim
-            .at(&world.target("mode"))
-            .with_mode(Mode::MultiNodeReaderOnly),
+        claim.at(&world.target("mode")).with_mode(Mode::MultiNodeReaderOnly),
     ];
     for (request, name) in requests.into_iter().zip(["flag", "mode"]) {
         node.publish(request.clone()).await.unwrap();
@@ -119,19 +99,13 @@ pub async fn every_view_is_nosuid_nodev_and_no_ones_peer(world: World) {
     assert_eq!(mounts.len(), 6, "{mounts:#?}");
     for m in &mounts {
         for option in ["nosuid", "nodev"] {
-            assert!(
-                m.options.iter().any(|o| o == option),
-                "{option} is missing: {m:?}"
-            );
+            assert!(m.options.iter().any(|o| o == option), "{option} is missing: {m:?}");
         }
     }
     let group = |path| mounts.iter().find(|m| m.mount_point == path).unwrap().shared;
     let (v, w) = (group(world.target("v")), group(world.target("w")));
     assert!(v != w || v.is_none(), "two volumes are peers");
-    let share = mounts
-        .iter()
-        .find(|m| m.mount_point.starts_with(world.share_mounts()))
-        .unwrap();
+    let share = mounts.iter().find(|m| m.mount_point.starts_with(world.share_mounts())).unwrap();
     assert_eq!(share.shared, None, "what is cloned has peers");
 }
 
@@ -144,14 +118,7 @@ pub async fn what_is_nested_in_one_volume_shows_in_no_other(world: World) {
         node.publish(claim.at(&world.target(name))).await.unwrap();
     }
     let nested = world.target("v").join("cached");
-    mount(
-        Some("cache"),
-        &nested,
-        Some("tmpfs"),
-        MsFlags::empty(),
-        None::<&str>,
-    )
-    .unwrap();
+    mount(Some("cache"), &nested, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     fs::write(nested.join("file"), "x").unwrap();
     let elsewhere = [
         world.target("w").join("cached/file"),
@@ -165,10 +132,7 @@ pub async fn what_is_nested_in_one_volume_shows_in_no_other(world: World) {
     node.publish(claim.at(&world.target("later"))).await.unwrap();
     assert!(!world.target("later").join("cached/file").exists());
     node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
-    assert!(
-        !world.target("v").exists(),
-        "a volume goes with what is nested in it"
-    );
+    assert!(!world.target("v").exists(), "a volume goes with what is nested in it");
 }
 
 pub async fn bad_arguments_change_nothing(world: World) {
@@ -189,62 +153,33 @@ pub async fn bad_arguments_change_nothing(world: World) {
             r.volume_capability.as_mut().unwrap().access_type = Some(AccessType::Block(BlockVolume {}))
         }),
         changed(|r| drop(r.volume_context.insert("extra".into(), "x".into()))),
-        changed(|r| {
-            drop(
-                r.volume_context
-                    .insert("folder".into(), ".workspacefs/trash".into()),
-            )
-        }),
+        changed(|r| drop(r.volume_context.insert("folder".into(), ".workspacefs/trash".into()))),
         changed(|r| {
             let mount_flags = vec!["addr=10.0.0.1".to_string()];
-            let mount = MountVolume {
-                mount_flags,
-                ..Default::default()
-            };
+            let mount = MountVolume { mount_flags, ..Default::default() };
             r.volume_capability.as_mut().unwrap().access_type = Some(AccessType::Mount(mount));
         }),
     ];
     for request in invalid {
         refused(node.publish(request).await, Code::InvalidArgument, &[]);
     }
-    refused(
-        node.publish(changed(|r| r.volume_id = "unknown".into())).await,
-        Code::NotFound,
-        &[],
-    );
+    refused(node.publish(changed(|r| r.volume_id = "unknown".into())).await, Code::NotFound, &[]);
     let orphan = claim.at(&world.target("no-such-pod/v"));
-    refused(
-        node.publish(orphan).await,
-        Code::FailedPrecondition,
-        &["no-such-pod"],
-    );
-    refused(
-        node.unpublish("", &world.target("v")).await,
-        Code::InvalidArgument,
-        &[],
-    );
+    refused(node.publish(orphan).await, Code::FailedPrecondition, &["no-such-pod"]);
+    refused(node.unpublish("", &world.target("v")).await, Code::InvalidArgument, &[]);
     refused(node.unpublish("v", "".as_ref()).await, Code::InvalidArgument, &[]);
-    node.unpublish("never-published", &world.target("never"))
-        .await
-        .unwrap();
+    node.unpublish("never-published", &world.target("never")).await.unwrap();
     node.node.sweep().await;
     world.assert_nothing_left(&["v"]);
 }
 
 pub async fn a_dedicated_file_system_stays_in_its_node_group(mut world: World) {
-    let claim = Claim {
-        node_group: Some("gpu".into()),
-        ..Claim::of(&world.export("e"), "a")
-    };
+    let claim = Claim { node_group: Some("gpu".into()), ..Claim::of(&world.export("e"), "a") };
     let group =
         |name: &str| NodeLabels::fixed(Some([("workspacefs.io/node-group".into(), name.into())].into()));
     world.labels = group("cpu");
     let words = ["nodeSelector workspacefs.io/node-group: gpu", "team-a/default"];
-    refused(
-        world.node().publish(claim.at(&world.target("v"))).await,
-        Code::FailedPrecondition,
-        &words,
-    );
+    refused(world.node().publish(claim.at(&world.target("v"))).await, Code::FailedPrecondition, &words);
     assert!(!world.target("v").exists());
     world.labels = NodeLabels::fixed(None);
     world.node().publish(claim.at(&world.target("v"))).await.unwrap();

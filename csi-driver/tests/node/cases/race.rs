@@ -36,14 +36,8 @@ pub async fn a_folder_swapped_for_a_link_a_million_times_never_leads_out(world: 
             while swaps.load(Ordering::Relaxed) < SWAPS && started.elapsed() < TIME_MAX {
                 for link in ["near", "far"] {
                     for _ in 0..2 {
-                        renameat_with(
-                            CWD,
-                            folder.join("way"),
-                            CWD,
-                            folder.join(link),
-                            RenameFlags::EXCHANGE,
-                        )
-                        .unwrap();
+                        renameat_with(CWD, folder.join("way"), CWD, folder.join(link), RenameFlags::EXCHANGE)
+                            .unwrap();
                         swaps.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -55,14 +49,8 @@ pub async fn a_folder_swapped_for_a_link_a_million_times_never_leads_out(world: 
         let request = inline(&world.target("v"), "way/data");
         match node.publish(request.clone()).await {
             Ok(()) => {
-                assert!(
-                    world.target("v").join("inside").exists(),
-                    "something else was mounted"
-                );
-                assert!(
-                    !world.target("v").join("outside").exists(),
-                    "the outside was mounted"
-                );
+                assert!(world.target("v").join("inside").exists(), "something else was mounted");
+                assert!(!world.target("v").join("outside").exists(), "the outside was mounted");
                 inside += 1;
             }
             Err(_) => refused += 1,
@@ -73,10 +61,7 @@ pub async fn a_folder_swapped_for_a_link_a_million_times_never_leads_out(world: 
     let swaps = swaps.load(Ordering::Relaxed);
     println!("{swaps} swaps, {inside} mounted inside, {refused} refused");
     assert!(swaps >= SWAPS, "only {swaps} swaps");
-    assert!(
-        inside > 0 && refused > 0,
-        "the race was not run: {inside} inside, {refused} refused"
-    );
+    assert!(inside > 0 && refused > 0, "the race was not run: {inside} inside, {refused} refused");
     node.node.sweep().await;
     world.assert_nothing_left(&["v"]);
 }

@@ -25,10 +25,7 @@ fn fresh(world: &World, name: &str) -> String {
 }
 
 fn claim(export: &str, folder: &str) -> Claim {
-    Claim {
-        server: server(),
-        ..Claim::of(Path::new(export), folder)
-    }
+    Claim { server: server(), ..Claim::of(Path::new(export), folder) }
 }
 
 fn other_uid(n: u32) -> String {
@@ -36,10 +33,8 @@ fn other_uid(n: u32) -> String {
 }
 
 fn with_flags(mut request: NodePublishVolumeRequest, flags: &[&str]) -> NodePublishVolumeRequest {
-    let mount = MountVolume {
-        mount_flags: flags.iter().map(|f| f.to_string()).collect(),
-        ..Default::default()
-    };
+    let mount =
+        MountVolume { mount_flags: flags.iter().map(|f| f.to_string()).collect(), ..Default::default() };
     request.volume_capability.as_mut().unwrap().access_type = Some(AccessType::Mount(mount));
     request
 }
@@ -68,17 +63,10 @@ pub async fn every_version_mounts_and_the_newest_is_preferred(world: World) {
         request.volume_context = attributes.to_map().into_iter().collect();
         let started = Instant::now();
         node.publish(request.clone()).await.unwrap();
-        println!(
-            "{expected}: mounted in {:?}: {}",
-            started.elapsed(),
-            options(&world.target("v"))
-        );
+        println!("{expected}: mounted in {:?}: {}", started.elapsed(), options(&world.target("v")));
         assert!(options(&world.target("v")).contains(expected));
         fs::write(world.target("v").join("file"), "over the network").unwrap();
-        assert_eq!(
-            fs::read_to_string(world.on_host("v").join("file")).unwrap(),
-            "over the network"
-        );
+        assert_eq!(fs::read_to_string(world.on_host("v").join("file")).unwrap(), "over the network");
         assert!(node.stats(&claim.id(), &world.target("v")).await.unwrap()[0].total > 0);
         node.undo(&request).await;
         node.node.sweep().await;
@@ -120,9 +108,7 @@ pub async fn every_option_on_the_allow_list_is_known_to_the_kernel(world: World)
     for option in all {
         let claim = claim("/export/shared", "");
         let request = with_flags(claim.at(&world.target("v")), &[option]);
-        node.publish(request.clone())
-            .await
-            .unwrap_or_else(|error| panic!("{option}: {error}"));
+        node.publish(request.clone()).await.unwrap_or_else(|error| panic!("{option}: {error}"));
         node.undo(&request).await;
         node.node.sweep().await;
     }
@@ -138,66 +124,33 @@ pub async fn what_is_wrong_with_a_server_is_said_in_words(world: World) {
         request.volume_context = attributes.to_map().into_iter().collect();
         let started = Instant::now();
         let result = node.publish(request).await;
-        println!(
-            "{:?}: {}",
-            started.elapsed(),
-            result.clone().unwrap_err().message()
-        );
+        println!("{:?}: {}", started.elapsed(), result.clone().unwrap_err().message());
         assert!(started.elapsed() < Duration::from_secs(9));
         result
     };
-    let at = |server: &'static str| Claim {
-        server,
-        ..claim("/export/shared", "a")
-    };
-    refused(
-        publish(claim("/export/missing", "a"), None).await,
-        Code::NotFound,
-        &["/export/missing"],
-    );
+    let at = |server: &'static str| Claim { server, ..claim("/export/shared", "a") };
+    refused(publish(claim("/export/missing", "a"), None).await, Code::NotFound, &["/export/missing"]);
     refused(
         publish(claim("/export/shared,vers=3", "a"), None).await,
         Code::NotFound,
         &["/export/shared,vers=3"],
     );
     let closed = publish(claim("/export/closed", "a"), None).await.unwrap_err();
-    assert!(
-        matches!(closed.code(), Code::PermissionDenied | Code::NotFound),
-        "{closed}"
-    );
-    refused(
-        publish(at(server()), Some(1)).await,
-        Code::Unavailable,
-        &["connection refused", ":1"],
-    );
-    refused(
-        publish(at("10.99.0.99"), None).await,
-        Code::Unavailable,
-        &["10.99.0.99", "unreachable"],
-    );
-    refused(
-        publish(at("no-such-host.invalid"), None).await,
-        Code::Unavailable,
-        &["cannot be resolved"],
-    );
+    assert!(matches!(closed.code(), Code::PermissionDenied | Code::NotFound), "{closed}");
+    refused(publish(at(server()), Some(1)).await, Code::Unavailable, &["connection refused", ":1"]);
+    refused(publish(at("10.99.0.99"), None).await, Code::Unavailable, &["10.99.0.99", "unreachable"]);
+    refused(publish(at("no-such-host.invalid"), None).await, Code::Unavailable, &["cannot be resolved"]);
     node.node.sweep().await;
     world.assert_nothing_left(&["v"]);
 }
 
 pub async fn a_server_that_squashes_root_is_named(world: World) {
     let node = world.node();
-    let result = node
-        .publish(claim("/export/squashed", "made-by-us").at(&world.target("v")))
-        .await;
+    let result = node.publish(claim("/export/squashed", "made-by-us").at(&world.target("v"))).await;
     refused(
         result,
         Code::PermissionDenied,
-        &[
-            "root_squash",
-            "no_root_squash",
-            "by hand",
-            "/export/squashed/made-by-us",
-        ],
+        &["root_squash", "no_root_squash", "by hand", "/export/squashed/made-by-us"],
     );
     // Its root can be mounted all the same.
     let root = claim("/export/squashed", "").at(&world.target("v"));
@@ -210,32 +163,16 @@ pub async fn a_server_that_squashes_root_is_named(world: World) {
 pub async fn folders_get_their_owner_and_ours_stays_hidden(world: World) {
     let folder = fresh(&world, "owner");
     let node = world.node();
-    let owner = Owner {
-        uid: 1000,
-        gid: 2000,
-        mode: "2770".into(),
-    };
-    let claim = Claim {
-        owner,
-        ..claim("/export/shared", &folder)
-    };
+    let owner = Owner { uid: 1000, gid: 2000, mode: "2770".into() };
+    let claim = Claim { owner, ..claim("/export/shared", &folder) };
     node.publish(claim.at(&world.target("v"))).await.unwrap();
     let metadata = fs::metadata(world.target("v")).unwrap();
     use std::os::unix::fs::MetadataExt;
-    assert_eq!(
-        (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777),
-        (1000, 2000, 0o2770)
-    );
-    let root = Claim {
-        uid: other_uid(1),
-        ..self::claim("/export/shared", "")
-    };
+    assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o7777), (1000, 2000, 0o2770));
+    let root = Claim { uid: other_uid(1), ..self::claim("/export/shared", "") };
     node.publish(root.at(&world.target("root"))).await.unwrap();
     assert!(world.target("root").join(&folder).exists());
-    assert_eq!(
-        names(&world.on_host("root").join(".workspacefs")),
-        Vec::<String>::new()
-    );
+    assert_eq!(names(&world.on_host("root").join(".workspacefs")), Vec::<String>::new());
     assert_eq!(names(&world.share_mounts()).len(), 1);
     node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
     node.unpublish(&root.id(), &world.target("root")).await.unwrap();
@@ -247,10 +184,7 @@ pub async fn a_publish_costs_little(world: World) {
     let node = world.node();
     let keeper = claim("/export/shared", "keeper");
     node.publish(keeper.at(&world.target("keeper"))).await.unwrap();
-    let claim = Claim {
-        uid: other_uid(1),
-        ..keeper
-    };
+    let claim = Claim { uid: other_uid(1), ..keeper };
     let mut times: Vec<Duration> = Vec::new();
     for _ in 0..500 {
         let started = Instant::now();
@@ -264,17 +198,11 @@ pub async fn a_publish_costs_little(world: World) {
 
 /// Prints a line that asks whoever runs this to do something to the server, and waits until it is so.
 fn wait_for_server(answers: bool) {
-    println!(
-        "waiting until the server {}",
-        if answers { "answers" } else { "is frozen" }
-    );
+    println!("waiting until the server {}", if answers { "answers" } else { "is frozen" });
     let address = format!("{}:2049", server()).parse().unwrap();
     let started = Instant::now();
     while TcpStream::connect_timeout(&address, Duration::from_millis(300)).is_ok() != answers {
-        assert!(
-            started.elapsed() < Duration::from_secs(120),
-            "nobody touched the server"
-        );
+        assert!(started.elapsed() < Duration::from_secs(120), "nobody touched the server");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -303,49 +231,23 @@ pub async fn a_frozen_server_wedges_nothing(mut world: World) {
         let started = Instant::now();
         call.call(&node).await;
         println!("{what}: {:?}", started.elapsed());
-        assert!(
-            started.elapsed().as_secs_f32() < limit,
-            "{what}: {:?}",
-            started.elapsed()
-        );
+        assert!(started.elapsed().as_secs_f32() < limit, "{what}: {:?}", started.elapsed());
     };
-    timed(
-        "publish on it",
-        5.5,
-        &mut Publish(one.at(&world.target("x")), false),
-    )
-    .await;
-    timed(
-        "publish of what is published",
-        0.2,
-        &mut Publish(one.at(&world.target("v")), true),
-    )
-    .await;
+    timed("publish on it", 5.5, &mut Publish(one.at(&world.target("x")), false)).await;
+    timed("publish of what is published", 0.2, &mut Publish(one.at(&world.target("v")), true)).await;
     timed(
         "first mount on it",
         5.5,
         &mut Publish(
-            Claim {
-                uid: other_uid(2),
-                ..claim("/export/squashed", "")
-            }
-            .at(&world.target("x")),
+            Claim { uid: other_uid(2), ..claim("/export/squashed", "") }.at(&world.target("x")),
             false,
         ),
     )
     .await;
     timed("unpublish", 0.5, &mut Unpublish(one.id(), world.target("w"))).await;
-    timed(
-        "unpublish while it is written to",
-        0.5,
-        &mut Unpublish(one.id(), world.target("v")),
-    )
-    .await;
+    timed("unpublish while it is written to", 0.5, &mut Unpublish(one.id(), world.target("v"))).await;
     timed("sweep", 12.0, &mut Sweep).await;
-    assert!(
-        !names(&world.share_mounts()).is_empty(),
-        "the share of a silent server was unmounted"
-    );
+    assert!(!names(&world.share_mounts()).is_empty(), "the share of a silent server was unmounted");
     let stuck = stuck_threads();
     assert!(stuck.is_empty(), "threads of ours in D state: {stuck:?}");
     wait_for_server(true);
@@ -353,10 +255,7 @@ pub async fn a_frozen_server_wedges_nothing(mut world: World) {
     let _ = writer.wait();
     let started = Instant::now();
     while !names(&world.share_mounts()).is_empty() {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "the share is never unmounted"
-        );
+        assert!(started.elapsed() < Duration::from_secs(60), "the share is never unmounted");
         node.node.sweep().await;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -368,15 +267,11 @@ pub async fn a_frozen_server_wedges_nothing(mut world: World) {
 
 /// Threads of this process that no signal reaches.
 fn stuck_threads() -> Vec<PathBuf> {
-    let tasks = fs::read_dir("/proc/self/task")
-        .unwrap()
-        .map(|e| e.unwrap().path());
+    let tasks = fs::read_dir("/proc/self/task").unwrap().map(|e| e.unwrap().path());
     tasks
         .filter(|task| {
             let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
-            stat.rsplit(')')
-                .next()
-                .is_some_and(|rest| rest.trim_start().starts_with('D'))
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('D'))
         })
         .collect()
 }

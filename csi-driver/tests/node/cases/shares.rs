@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
 use tonic::Code;
 use workspacefs_sys::unmount;
 
@@ -14,10 +15,7 @@ pub async fn the_last_volume_gone_the_share_is_unmounted(world: World) {
     let export = world.export("e");
     let node = world.node();
     let one = Claim::of(&export, "a");
-    let other = Claim {
-        uid: "11111111-d9cb-469f-a165-70867728950e".into(),
-        ..Claim::of(&export, "b")
-    };
+    let other = Claim { uid: "11111111-d9cb-469f-a165-70867728950e".into(), ..Claim::of(&export, "b") };
     let elsewhere = Claim {
         server: source::OTHER,
         uid: "21111111-d9cb-469f-a165-70867728950e".into(),
@@ -25,11 +23,7 @@ pub async fn the_last_volume_gone_the_share_is_unmounted(world: World) {
     };
     node.publish(one.at(&world.target("v"))).await.unwrap();
     node.publish(other.at(&world.target("w"))).await.unwrap();
-    assert_eq!(
-        names(&world.share_mounts()).len(),
-        1,
-        "two folders of one export are one share"
-    );
+    assert_eq!(names(&world.share_mounts()).len(), 1, "two folders of one export are one share");
     node.publish(elsewhere.at(&world.target("x"))).await.unwrap();
     assert_eq!(names(&world.share_mounts()).len(), 2);
     node.unpublish(&one.id(), &world.target("v")).await.unwrap();
@@ -53,8 +47,13 @@ pub async fn a_share_that_was_never_recorded_is_found_again(world: World) {
     for folder in ["state/targets", "state/shares"] {
         fs::remove_dir_all(world.path(folder)).unwrap();
     }
+    // A share whose server nobody knows any more is let go, too.
+    let lost = world.share_mounts().join("0123456789abcdef0123456789abcdef");
+    fs::create_dir(&lost).unwrap();
+    mount(Some(&world.path("outside")), &lost, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
     let node = world.node();
     node.publish(claim.at(&world.target("w"))).await.unwrap();
+    node.node.sweep().await;
     let share = world.share_mounts().join(&names(&world.share_mounts())[0]);
     assert_eq!(world.mounts_at(&share), 1, "the share is not mounted twice");
     node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
@@ -70,25 +69,11 @@ pub async fn a_new_plugin_finds_what_the_old_one_mounted(world: World) {
     let node = world.node();
     assert_eq!(world.mounts(), before, "a restart changes no mount");
     node.node.sweep().await;
-    assert_eq!(
-        world.mounts(),
-        before,
-        "the share of a volume that was found again is in use"
-    );
+    assert_eq!(world.mounts(), before, "the share of a volume that was found again is in use");
     node.publish(claim.at(&world.target("v"))).await.unwrap();
     assert_eq!(world.mounts(), before);
-    refused(
-        node.publish(claim.at(&world.target("v")).read_only()).await,
-        Code::AlreadyExists,
-        &[],
-    );
-    assert!(
-        !node
-            .stats(&claim.id(), &world.target("v"))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    refused(node.publish(claim.at(&world.target("v")).read_only()).await, Code::AlreadyExists, &[]);
+    assert!(!node.stats(&claim.id(), &world.target("v")).await.unwrap().is_empty());
     node.publish(claim.at(&world.target("w"))).await.unwrap();
     drop(node);
     let node = world.node();
@@ -102,11 +87,7 @@ pub async fn a_new_plugin_finds_what_the_old_one_mounted(world: World) {
 pub fn somebody_unmounts(path: &Path) {
     let started = Instant::now();
     while let Err(errno) = unmount::plain(path) {
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "{}: {errno}",
-            path.display()
-        );
+        assert!(started.elapsed() < Duration::from_secs(5), "{}: {errno}", path.display());
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -127,14 +108,7 @@ pub async fn half_gone_targets_are_unpublished(world: World) {
     node.publish(claim.at(&world.target("v"))).await.unwrap();
     for _ in 0..2 {
         let v = world.target("v");
-        nix::mount::mount(
-            Some(&v),
-            &v,
-            None::<&str>,
-            nix::mount::MsFlags::MS_BIND,
-            None::<&str>,
-        )
-        .unwrap();
+        mount(Some(&v), &v, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
     }
     assert!(world.mounts_at(&world.target("v")) >= 3);
     node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
@@ -156,14 +130,7 @@ pub async fn a_mount_without_a_record_is_replaced(world: World) {
     fs::write(export.join("a/file"), "right").unwrap();
     let v = world.target("v");
     fs::create_dir(&v).unwrap();
-    nix::mount::mount(
-        Some(&world.path("outside")),
-        &v,
-        None::<&str>,
-        nix::mount::MsFlags::MS_BIND,
-        None::<&str>,
-    )
-    .unwrap();
+    mount(Some(&world.path("outside")), &v, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
     let claim = Claim::of(&export, "a");
     let node = world.node();
     node.publish(claim.at(&v)).await.unwrap();
@@ -177,19 +144,11 @@ pub async fn files_under_a_target_are_never_removed(world: World) {
     let v = world.target("v");
     fs::create_dir(&v).unwrap();
     fs::write(v.join("precious"), "x").unwrap();
-    refused(
-        node.unpublish(&claim.id(), &v).await,
-        Code::FailedPrecondition,
-        &["pods/v"],
-    );
+    refused(node.unpublish(&claim.id(), &v).await, Code::FailedPrecondition, &["pods/v"]);
     // A volume may cover them for a while, as mounts do.
     node.publish(claim.at(&v)).await.unwrap();
     assert!(!v.join("precious").exists());
-    refused(
-        node.unpublish(&claim.id(), &v).await,
-        Code::FailedPrecondition,
-        &["pods/v"],
-    );
+    refused(node.unpublish(&claim.id(), &v).await, Code::FailedPrecondition, &["pods/v"]);
     assert_eq!(fs::read_to_string(v.join("precious")).unwrap(), "x");
     fs::remove_file(v.join("precious")).unwrap();
     node.unpublish(&claim.id(), &v).await.unwrap();

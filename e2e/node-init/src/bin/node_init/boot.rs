@@ -58,11 +58,7 @@ pub fn boot(children: &Arc<Children>) -> Result<(), BootError> {
     for step in &spec.steps {
         match step {
             Step::Run { argv } => services::run(children, argv)?,
-            Step::Serve {
-                name,
-                argv,
-                ready_path,
-            } => {
+            Step::Serve { name, argv, ready_path } => {
                 services::serve(children, name, argv)?;
                 if let Some(path) = ready_path {
                     services::wait_for_path(name, path)?;
@@ -84,9 +80,7 @@ fn read_spec() -> Result<MachineSpec, BootError> {
 
 /// The value of `name=value` in a kernel command line.
 fn argument<'a>(arguments: &'a str, name: &str) -> Option<&'a str> {
-    arguments
-        .split_whitespace()
-        .find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='))
+    arguments.split_whitespace().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='))
 }
 
 fn modprobe(modules: &[String]) -> Vec<String> {
@@ -99,10 +93,7 @@ fn modprobe(modules: &[String]) -> Vec<String> {
 fn network(spec: &MachineSpec) -> Vec<Vec<String>> {
     let mut commands = vec![words("ip link set lo up")];
     for link in &spec.links {
-        commands.push(words(&format!(
-            "ip address add {} dev {}",
-            link.address, link.device
-        )));
+        commands.push(words(&format!("ip address add {} dev {}", link.address, link.device)));
         commands.push(words(&format!("ip link set {} up", link.device)));
     }
     for route in &spec.routes {

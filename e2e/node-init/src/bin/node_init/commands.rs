@@ -73,10 +73,7 @@ fn converse(children: &Children, mut stream: TcpStream) -> io::Result<()> {
     };
     send(&output, Kind::Exit, &serde_json::to_vec(&exit)?)?;
     // Ends `feed`, which holds the other half.
-    output
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .shutdown(std::net::Shutdown::Both)
+    output.lock().unwrap_or_else(PoisonError::into_inner).shutdown(std::net::Shutdown::Both)
 }
 
 fn start(children: &Children, request: &Request) -> io::Result<(Child, Receiver<ExitStatus>)> {
@@ -87,10 +84,7 @@ fn start(children: &Children, request: &Request) -> io::Result<(Child, Receiver<
     command.args(arguments).current_dir("/").process_group(0);
     environment(&mut command);
     command.envs(request.env.iter().map(|(name, value)| (name, value)));
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     children.spawn(&mut command)
 }
 
@@ -166,9 +160,5 @@ fn feed(mut stream: TcpStream, mut stdin: Option<ChildStdin>) {
 }
 
 fn send(output: &Mutex<TcpStream>, kind: Kind, payload: &[u8]) -> io::Result<()> {
-    write_frame(
-        &mut *output.lock().unwrap_or_else(PoisonError::into_inner),
-        kind,
-        payload,
-    )
+    write_frame(&mut *output.lock().unwrap_or_else(PoisonError::into_inner), kind, payload)
 }

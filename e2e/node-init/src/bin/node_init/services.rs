@@ -50,17 +50,11 @@ pub fn run(children: &Children, argv: &[String]) -> Result<(), StepError> {
         return Ok(());
     };
     let mut command = prepare(program, arguments);
-    let start = |source| StepError::Start {
-        program: program.clone(),
-        source,
-    };
+    let start = |source| StepError::Start { program: program.clone(), source };
     let (_child, end) = children.spawn(&mut command).map_err(start)?;
     match end.recv_timeout(STEP_TIME_MAX) {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(StepError::Failed {
-            command: argv.join(" "),
-            status,
-        }),
+        Ok(status) => Err(StepError::Failed { command: argv.join(" "), status }),
         Err(_) => Err(StepError::Late { what: argv.join(" ") }),
     }
 }
@@ -70,10 +64,7 @@ pub fn serve(children: &Arc<Children>, name: &str, argv: &[String]) -> Result<()
     let Some((program, arguments)) = argv.split_first() else {
         return Ok(());
     };
-    let start = |source| StepError::Start {
-        program: program.clone(),
-        source,
-    };
+    let start = |source| StepError::Start { program: program.clone(), source };
     let log = open_log(name).map_err(start)?;
     let mut command = prepare(program, arguments);
     command.stdout(log.try_clone().map_err(start)?).stderr(log);
@@ -103,9 +94,7 @@ pub fn wait_for_path(name: &str, path: &str) -> Result<(), StepError> {
     let started = Instant::now();
     while !Path::new(path).exists() {
         if started.elapsed() > STEP_TIME_MAX {
-            return Err(StepError::Late {
-                what: format!("{name}, to make {path}"),
-            });
+            return Err(StepError::Late { what: format!("{name}, to make {path}") });
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -115,11 +104,7 @@ pub fn wait_for_path(name: &str, path: &str) -> Result<(), StepError> {
 /// A program as PID 1 starts it: no input, a process group of its own, the machine's environment.
 fn prepare(program: &str, arguments: &[String]) -> Command {
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .process_group(0)
-        .current_dir("/");
+    command.args(arguments).stdin(Stdio::null()).process_group(0).current_dir("/");
     environment(&mut command);
     command
 }
@@ -127,18 +112,12 @@ fn prepare(program: &str, arguments: &[String]) -> Command {
 /// What every program on the machine starts with.
 pub fn environment(command: &mut Command) {
     command.env_clear();
-    command.env(
-        "PATH",
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    );
+    command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     command.env("HOME", "/root").env("LANG", "C.UTF-8");
 }
 
 fn open_log(name: &str) -> io::Result<File> {
     let folder = format!("{MACHINE_DIR}/log");
     fs::create_dir_all(&folder)?;
-    File::options()
-        .create(true)
-        .append(true)
-        .open(format!("{folder}/{name}.log"))
+    File::options().create(true).append(true).open(format!("{folder}/{name}.log"))
 }

@@ -64,25 +64,16 @@ pub fn mount_all() -> Result<(), SystemError> {
         match done {
             Err(SystemError::Mount { .. }) if OPTIONAL.contains(&kind) => {}
             // The kernel mounts devtmpfs by itself.
-            Err(SystemError::Mount {
-                source: Errno::BUSY, ..
-            }) => {}
+            Err(SystemError::Mount { source: Errno::BUSY, .. }) => {}
             other => other?,
         }
     }
     mount_change("/", MountPropagationFlags::SHARED | MountPropagationFlags::REC).map_err(|source| {
-        SystemError::Mount {
-            what: "shared propagation".into(),
-            target: "/".into(),
-            source,
-        }
+        SystemError::Mount { what: "shared propagation".into(), target: "/".into(), source }
     })?;
     enable_controllers()?;
     fake_clock_speed()?;
-    let files = Rlimit {
-        current: Some(1 << 20),
-        maximum: Some(1 << 20),
-    };
+    let files = Rlimit { current: Some(1 << 20), maximum: Some(1 << 20) };
     setrlimit(Resource::Nofile, files).map_err(SystemError::Limit)
 }
 
@@ -116,10 +107,7 @@ fn fake_clock_speed() -> Result<(), SystemError> {
     let copy = "/run/cpuinfo";
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let text = with_clock_speed(&text);
-    fs::write(copy, text).map_err(|source| SystemError::Write {
-        path: copy.into(),
-        source,
-    })?;
+    fs::write(copy, text).map_err(|source| SystemError::Write { path: copy.into(), source })?;
     mount_bind(copy, "/proc/cpuinfo").map_err(|source| SystemError::Mount {
         what: copy.into(),
         target: "/proc/cpuinfo".into(),
@@ -142,10 +130,7 @@ fn with_clock_speed(cpuinfo: &str) -> String {
 
 /// Writes a kernel setting.
 pub fn set(path: &str, value: &str) -> Result<(), SystemError> {
-    fs::write(path, value).map_err(|source| SystemError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    fs::write(path, value).map_err(|source| SystemError::Write { path: path.to_owned(), source })
 }
 
 /// Writes a file and makes its parent folders.
@@ -158,10 +143,7 @@ pub fn write_file(path: &str, content: &str, mode: u32) -> Result<(), SystemErro
         fs::write(path, content)?;
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
     };
-    write().map_err(|source| SystemError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    write().map_err(|source| SystemError::Write { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
