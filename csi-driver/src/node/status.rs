@@ -159,3 +159,154 @@ pub(super) fn is_volumes_fault(error: &PublishError) -> bool {
         | PublishError::Attach(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rustix::io::Errno;
+    use workspacefs_api::mount_options::MountOptionError;
+    use workspacefs_api::path::PathError;
+    use workspacefs_api::volume::{AttributesError, VolumeIdError};
+    use workspacefs_sys::SysError;
+
+    use super::super::arguments::ArgumentError;
+    use super::super::labels::NodeGroupError;
+    use super::*;
+    use crate::controller::seams::LookupError;
+    use crate::op_guard::OpGuards;
+
+    fn text() -> String {
+        "x".into()
+    }
+
+    fn busy() -> crate::op_guard::Busy {
+        let guards = OpGuards::new();
+        let _held = guards.try_acquire("a").unwrap();
+        guards.try_acquire("a").unwrap_err()
+    }
+
+    fn target_errors() -> Vec<(TargetError, Code)> {
+        vec![
+            (TargetError::Parent("/x".into(), Errno::NOENT), Code::FailedPrecondition),
+            (TargetError::NotAFolder("/x".into()), Code::FailedPrecondition),
+            (TargetError::NotEmpty("/x".into()), Code::FailedPrecondition),
+            (TargetError::Failed { action: "unmount", path: "/x".into(), errno: Errno::IO }, Code::Internal),
+        ]
+    }
+
+    #[test]
+    fn publish_codes_of_shares() {
+        use ShareError as E;
+        let table = [
+            (E::NameUnresolved { server: text(), reason: text() }, Code::Unavailable),
+            (E::Unreachable { server: text(), reason: text() }, Code::Unavailable),
+            (E::TimedOut { share: text(), seconds: 1, doing: text() }, Code::Unavailable),
+            (E::ExportMissing { share: text(), reason: text() }, Code::NotFound),
+            (E::MountDenied { share: text(), reason: text() }, Code::PermissionDenied),
+            (E::VersionRefused { share: text(), versions: text(), reason: text() }, Code::FailedPrecondition),
+            (E::NoClient { reason: text() }, Code::FailedPrecondition),
+            (E::MountFailed { share: text(), reason: text() }, Code::Internal),
+            (E::Squashed { action: text(), path: text(), reason: text() }, Code::PermissionDenied),
+            (E::NotFound { path: text() }, Code::NotFound),
+            (E::NotADirectory { path: text() }, Code::FailedPrecondition),
+            (E::LeadsOut { path: text() }, Code::InvalidArgument),
+            (E::Reserved { path: text() }, Code::InvalidArgument),
+            (E::Denied { path: text(), reason: text() }, Code::PermissionDenied),
+            (E::Untrusted { path: text() }, Code::FailedPrecondition),
+            (E::NoSpace { path: text(), reason: text() }, Code::ResourceExhausted),
+            (E::Stale { path: text() }, Code::Unavailable),
+            (E::Io { action: text(), path: text(), reason: text() }, Code::Internal),
+            (E::Local { action: text(), reason: text() }, Code::Internal),
+            (E::Helper { share: text(), reason: text() }, Code::Unavailable),
+        ];
+        for (error, code) in table {
+            assert_eq!(publish_code(&PublishError::Share(error.clone())), code, "{error}");
+        }
+    }
+
+    #[test]
+    fn publish_codes_of_volumes() {
+        use VolumeError as E;
+        let lookup = || LookupError("away".into());
+        let table = [
+            (E::NotOurs(VolumeIdError), Code::NotFound),
+            (E::Attributes(AttributesError::Missing("server")), Code::InvalidArgument),
+            (E::Mismatch, Code::InvalidArgument),
+            (E::UnknownAttribute(text()), Code::InvalidArgument),
+            (E::NoFileSystem, Code::InvalidArgument),
+            (E::MountFrom(PathError::Parent(text())), Code::InvalidArgument),
+            (E::InlineOptions, Code::InvalidArgument),
+            (E::NoPodNamespace, Code::FailedPrecondition),
+            (E::Missing { namespace: text(), name: text() }, Code::NotFound),
+            (E::Deleting(text()), Code::FailedPrecondition),
+            (E::OtherDriver(text()), Code::FailedPrecondition),
+            (E::Unusable(text(), AttributesError::NotNfs), Code::FailedPrecondition),
+            (E::UnusableOptions(text(), MountOptionError::NotAllowed(text())), Code::FailedPrecondition),
+            (E::Lookup { namespace: text(), name: text(), source: lookup() }, Code::Unavailable),
+            (E::NoKubernetes, Code::FailedPrecondition),
+        ];
+        for (error, code) in table {
+            let words = error.to_string();
+            assert_eq!(publish_code(&PublishError::Volume(error)), code, "{words}");
+        }
+    }
+
+    #[test]
+    fn publish_codes_of_the_rest() {
+        use PublishError as E;
+        let attach = SysError { step: "attach", kernel: text(), errno: Errno::INVAL };
+        let group = NodeGroupError::Unknown { file_system: text(), group: text() };
+        let mut table = vec![
+            (E::Argument(ArgumentError::NoVolumeId), Code::InvalidArgument),
+            (E::Busy(busy()), Code::Aborted),
+            (E::NodeGroup(group), Code::FailedPrecondition),
+            (E::Begin(BeginError::Incompatible), Code::AlreadyExists),
+            (E::Begin(BeginError::SingleTarget("/x".into())), Code::FailedPrecondition),
+            (E::Begin(BeginError::Record(io::ErrorKind::StorageFull.into())), Code::Internal),
+            (E::Attach(attach), Code::Internal),
+        ];
+        table.extend(target_errors().into_iter().map(|(error, code)| (E::Target(error), code)));
+        let begin = |(error, code)| (E::Begin(BeginError::Target(error)), code);
+        table.extend(target_errors().into_iter().map(begin));
+        for (error, code) in table {
+            assert_eq!(publish_code(&error), code, "{error}");
+        }
+    }
+
+    #[test]
+    fn codes_of_the_other_rpcs() {
+        use UnpublishError as U;
+        let mut unpublish = vec![
+            (U::Argument(ArgumentError::NoTarget), Code::InvalidArgument),
+            (U::Busy(busy()), Code::Aborted),
+            (U::Record(io::ErrorKind::Other.into()), Code::Internal),
+        ];
+        unpublish.extend(target_errors().into_iter().map(|(error, code)| (U::Target(error), code)));
+        for (error, code) in unpublish {
+            assert_eq!(unpublish_code(&error), code, "{error}");
+        }
+        let failed = StatsError::Failed { last: text(), source: ShareError::Stale { path: text() } };
+        for (error, code) in [
+            (StatsError::Argument(ArgumentError::NoVolumePath), Code::InvalidArgument),
+            (StatsError::NotPublished, Code::NotFound),
+            (failed, Code::Unavailable),
+            (StatsError::NotYet, Code::Unavailable),
+        ] {
+            assert_eq!(stats_code(&error), code, "{error}");
+        }
+        assert_eq!(health_code(&HealthError::Unknown), Code::NotFound);
+        let no_id = HealthError::Argument(ArgumentError::NoVolumeId);
+        assert_eq!(health_code(&no_id), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn the_message_says_the_cause() {
+        let source = ShareError::TimedOut { share: "s:/e".into(), seconds: 5, doing: "look".into() };
+        let status = Status::from(StatsError::Failed { last: String::new(), source });
+        assert_eq!(
+            status.message(),
+            "the volume's usage is not known: the NFS server of s:/e did not answer within 5 s (look)"
+        );
+    }
+}
