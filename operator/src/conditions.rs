@@ -28,8 +28,8 @@ impl Finding {
     }
 }
 
-/// The conditions that say `findings`: the time of the last change is kept where the status did not change, and a
-/// condition that says the same is kept as it is.
+/// The conditions that say `findings`. The time of the last change is kept where the status did not change. What is not
+/// known yet does not replace what was known: an operator that has just started knows nothing, and nothing has happened.
 pub fn update(
     old: &[Condition],
     findings: &[Finding],
@@ -40,6 +40,9 @@ pub fn update(
         .iter()
         .map(|finding| {
             let before = old.iter().find(|c| c.type_ == finding.kind);
+            if let Some(known) = before.filter(|_| finding.status == "Unknown") {
+                return Condition { observed_generation: generation, ..known.clone() };
+            }
             let since = before.filter(|c| c.status == finding.status).map(|c| c.last_transition_time.clone());
             Condition {
                 type_: finding.kind.into(),
@@ -70,6 +73,15 @@ mod tests {
         let changed = update(&same_status, &[Finding::new("Ready", true, "Bound", "c")], Some(2), at(3));
         assert_eq!(changed[0].last_transition_time, Time(at(3)));
         assert_eq!(update(&changed, &[Finding::new("Ready", true, "Bound", "c")], Some(2), at(4)), changed);
+    }
+
+    #[test]
+    fn what_is_not_known_yet_does_not_replace_what_was_known() {
+        let now = Timestamp::UNIX_EPOCH;
+        let asking = [Finding::unknown("Reachable", "Asking", "a")];
+        assert_eq!(update(&[], &asking, None, now)[0].status, "Unknown");
+        let known = update(&[], &[Finding::new("Reachable", false, "Refused", "b")], None, now);
+        assert_eq!(update(&known, &asking, None, now), known);
     }
 
     #[test]

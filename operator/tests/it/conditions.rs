@@ -53,6 +53,23 @@ async fn when_all_is_well_passes_ask_and_write_nothing() {
 }
 
 #[tokio::test]
+async fn an_operator_that_starts_where_all_is_well_writes_nothing() {
+    let (api, nfs) = (api().await, NfsServer::start().await);
+    put_nfs(&api, "data", nfs.port);
+    let operator = Operator::start(&api, "a", config());
+    until_reason(&api, "data", "Reachable", "Answered").await;
+    until_bound(&api, "data").await;
+    api.settled(QUIET).await;
+    operator.stop().await;
+    let (before, asked) = (writes(&api).len(), nfs.calls());
+    let _operator = Operator::start(&api, "a", config());
+    while nfs.calls() < asked + 2 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(writes(&api).len(), before, "{:#?}", &writes(&api)[before..]);
+}
+
+#[tokio::test]
 async fn bringing_one_file_system_up_takes_few_writes() {
     let (api, nfs) = (api().await, NfsServer::start().await);
     put_nfs(&api, "data", nfs.port);
