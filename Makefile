@@ -6,7 +6,7 @@ SUITE ?= shared
 XTASK := cargo xtask
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e sanity bench lint generate images cluster-up cluster-down cluster-status
+.PHONY: xtask help demo test e2e sanity bench lint generate images cluster-up cluster-down cluster-status
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,3 +43,6 @@ cluster-down: ## stop the test cluster and remove what it left
 
 cluster-status: ## what of the test cluster runs
 	@$(XTASK) cluster status
+
+xtask: ## any command of cargo xtask with the caches set: make xtask ARGS="test --crates"
+	@$(XTASK) $(ARGS)

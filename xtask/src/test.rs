@@ -12,16 +12,26 @@ use crate::shell;
 const SUITES: [&[&str]; 2] = [&["e2e", "shared"], &["sanity"]];
 
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Only the crates' own tests, without the test cluster
+    #[arg(long, conflicts_with = "suites")]
+    crates: bool,
+    /// Only the suites on the test cluster
+    #[arg(long)]
+    suites: bool,
+}
 
-/// Runs everything, whatever fails.
-pub fn run(_args: Args) -> Result<()> {
-    let mut cargo = shell::cargo();
-    cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-    let mut runs = vec![("cargo test --workspace".to_owned(), cargo)];
-    for suite in SUITES {
+/// Runs everything that was asked for, whatever fails.
+pub fn run(args: Args) -> Result<()> {
+    let mut runs = Vec::new();
+    if !args.suites {
+        let mut cargo = shell::cargo();
+        cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+        runs.push(("cargo test --workspace".to_owned(), cargo));
+    }
+    for suite in SUITES.iter().filter(|_| !args.crates) {
         let mut xtask = Command::new(std::env::current_exe()?);
-        xtask.args(suite);
+        xtask.args(*suite);
         runs.push((suite.join(" "), xtask));
     }
     let mut failed = Vec::new();

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
@@ -13,6 +14,8 @@ use crate::plugin::Settings;
 
 /// More stops than any publish has.
 const STOPS_MAX: usize = 20_000;
+/// How long a killer may take to end once its kill is seen.
+const KILLER_END_MAX: Duration = Duration::from_secs(3);
 
 /// Runs the plugin and kills it at stop number `at`. False if the call was done before.
 pub fn killed_at(settings: &Settings, at: usize) -> bool {
@@ -68,12 +71,16 @@ impl Killer {
         Self(child)
     }
 
-    /// Whether it has killed. If not, it lets go.
+    /// Whether it has killed. If not, it lets go. The one who was killed is gone a little before the killer ends, so that
+    /// is waited for; a killer whose stop never came costs this time once, at the end of a test.
     pub fn has_killed(mut self) -> bool {
-        let done = self.0.try_wait().unwrap();
-        if let Some(status) = done {
-            assert!(status.success(), "the killer failed: {status}");
-            return true;
+        let asked = Instant::now();
+        while asked.elapsed() < KILLER_END_MAX {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                assert!(status.success(), "the killer failed: {status}");
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
         self.0.kill().unwrap();
         self.0.wait().unwrap();
