@@ -145,7 +145,8 @@ fn dev_pod(cluster: &Cluster) -> Result<String> {
     apply_example(cluster, "devpod.yaml")?;
     kubectl(cluster, &["rollout", "status", "statefulset/devpod", "--timeout=110s"])?;
     let service = kubectl(cluster, &["get", "service", "endpoint", "--output=jsonpath={.spec.clusterIP}"])?;
-    let served = exec(cluster, "devpod-0", &format!("wget -q -T 10 -O - http://{service}/index.html"), "")?;
+    let served =
+        exec(cluster, "devpod-0", &format!("timeout 10 wget -q -O - http://{service}/index.html"), "")?;
     let stored = exec(cluster, &endpoint_on(cluster, "n1")?, "cat /site/index.html", "")?;
     ensure!(!stored.is_empty() && served == stored, "served {served:?}, stored {stored:?}");
     Ok(format!("http://{service}/index.html: {}", served.trim()))
@@ -175,6 +176,8 @@ fn job(cluster: &Cluster) -> Result<String> {
 }
 
 fn dedicated(cluster: &Cluster) -> Result<String> {
+    // The suites have put other nodes into the group.
+    cluster.kubectl("admin", &["label", "node", "n1", "workspacefs.io/node-group-"])?;
     cluster.kubectl("admin", &["label", "node", "n2", "workspacefs.io/node-group=gpu", "--overwrite"])?;
     let ran_on = run_job(cluster, "dedicated-filesystem.yaml", "train")?;
     ensure!(ran_on == "n2", "it ran on {ran_on}");
@@ -204,19 +207,20 @@ fn outside_the_group(cluster: &Cluster) -> Result<String> {
 fn rollout(cluster: &Cluster) -> Result<String> {
     let pod = endpoint_on(cluster, "n1")?;
     let name = random_text(8)?;
-    // Each line is synced: a write that the mount loses ends the loop, and the count stands still.
+    // Each line is synced: a write that the mount loses ends the loop, and nothing says that it is done.
     let writer = format!(
-        "cd /var/shared; i=0; while [ $i -lt 600 ]; do i=$((i+1)); echo $i >> {name} && fsync {name} || exit 1; \
-         [ -f {name}.stop ] && break; sleep 0.1; done; echo $i > {name}.done"
+        "cd /var/shared; i=0; until [ -f {name}.stop ] || [ $i -ge 1500 ]; do i=$((i+1)); \
+         echo $i | dd of={name} oflag=append conv=notrunc,fsync status=none || exit 1; sleep 0.1; done; \
+         echo $i > {name}.done"
     );
-    exec(cluster, &pod, &format!("nohup sh -c '{writer}' > /dev/null 2>&1 &"), "")?;
+    exec(cluster, &pod, &format!("setsid nohup sh -c '{writer}' < /dev/null > /dev/null 2>&1 &"), "")?;
     let daemon_set = ["--namespace", product::NAMESPACE, "rollout"];
     let admin = |verb: &[&str]| cluster.kubectl("admin", &[&daemon_set[..], verb].concat());
     admin(&["restart", "daemonset/workspacefs-node"])?;
     admin(&["status", "daemonset/workspacefs-node", "--timeout=110s"])?;
     let stop = format!(
-        "cd /var/shared; touch {name}.stop; while [ ! -f {name}.done ]; do sleep 0.2; done; \
-         cat {name}.done; wc -l < {name}; rm {name} {name}.stop {name}.done"
+        "cd /var/shared; touch {name}.stop; i=0; until [ -f {name}.done ] || [ $i -ge 150 ]; do i=$((i+1)); sleep 0.2; done; \
+         cat {name}.done; wc -l < {name}; rm -f {name} {name}.stop {name}.done"
     );
     let counts = exec(cluster, &pod, &stop, "")?;
     let counts: Vec<u32> = counts.split_whitespace().filter_map(|count| count.parse().ok()).collect();

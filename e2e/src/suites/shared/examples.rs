@@ -50,7 +50,7 @@ async fn endpoint_dev_pod_and_job_share_one_file_system_across_nodes(context: Co
     let page = context.exec("devpod-0", &format!("wget -qO- http://{address}/index.html")).await?;
     ensure!(page == "hello from workspacefs", "the Endpoint serves {page:?}");
     context.exec("devpod-0", "test -s started && echo noted > /data/from-devpod").await?;
-    let seen = context.exec(&names[0], "cat /site/datasets/from-devpod").await?;
+    let seen = context.exec(&names[0], "cat /data/from-devpod").await?;
     ensure!(seen == "noted", "the Endpoint sees {seen:?}");
 
     // The Job read the Endpoint's page by an inline volume and left its hash for everybody.
