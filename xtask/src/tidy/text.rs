@@ -8,12 +8,15 @@ use super::Finding;
 /// Files that programs write in their own way.
 const NOT_OURS: [&str; 2] = ["Cargo.lock", "go.sum"];
 
+/// Folders that are on every machine and betray none; files may speak of them.
+const EVERYWHERE: [&str; 8] = ["/tmp", "/var/tmp", "/home", "/mnt", "/opt", "/srv", "/usr/src", "/var/lib"];
+
 /// The paths that would betray a machine: the checkout's place and the home folder.
 pub(super) fn machine_paths(root: &Path) -> Vec<String> {
     let home = std::env::var("HOME").unwrap_or_default();
     let parent = root.parent().map(|p| p.display().to_string()).unwrap_or_default();
-    let telling = |path: &String| path.len() > 1;
-    [home, parent]
+    let telling = |path: &String| path.len() > 1 && !EVERYWHERE.contains(&path.as_str());
+    [home, parent, root.display().to_string()]
         .into_iter()
         .filter(telling)
         .map(|path| format!("{}/", path.trim_end_matches('/')))
@@ -94,5 +97,7 @@ mod tests {
     fn the_checkout_and_the_home_folder_are_what_must_not_appear() {
         assert!(machine_paths(Path::new("/somewhere/checkout")).contains(&"/somewhere/".to_string()));
         assert!(!machine_paths(Path::new("/checkout")).contains(&"/".to_string()));
+        let in_tmp = machine_paths(Path::new("/tmp/checkout"));
+        assert!(in_tmp.contains(&"/tmp/checkout/".to_string()) && !in_tmp.contains(&"/tmp/".to_string()));
     }
 }
