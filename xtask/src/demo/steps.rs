@@ -213,7 +213,7 @@ fn rollout(cluster: &Cluster) -> Result<String> {
          echo $i | dd of={name} oflag=append conv=notrunc,fsync status=none || exit 1; sleep 0.1; done; \
          echo $i > {name}.done"
     );
-    exec(cluster, &pod, &format!("setsid nohup sh -c '{writer}' < /dev/null > /dev/null 2>&1 &"), "")?;
+    exec(cluster, &pod, &format!("sh -c '{writer}' < /dev/null > /dev/null 2>&1 &"), "")?;
     let daemon_set = ["--namespace", product::NAMESPACE, "rollout"];
     let admin = |verb: &[&str]| cluster.kubectl("admin", &[&daemon_set[..], verb].concat());
     admin(&["restart", "daemonset/workspacefs-node"])?;
