@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
@@ -90,6 +90,11 @@ async fn remove_leftovers(client: &Client, suite: &str) -> Result<()> {
         let name = namespace.metadata.name.context("a namespace without a name")?;
         println!("removing {name}, which an earlier run left");
         remove(client, &name).await?;
+    }
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    for volume in volumes.list(&ours).await? {
+        let name = volume.metadata.name.context("a volume without a name")?;
+        volumes.delete(&name, &DeleteParams::default()).await?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub fn cases() -> Vec<Case> {
 async fn a_file_written_on_n1_is_read_on_n2(context: Context) -> Result<()> {
     context.file_system("data").await?;
     let pod = |name: &str, node: &str| PodSpec::new(name).on(node).claim("data", "/data");
-    context.start([pod("one", "n1"), pod("two", "n2")]).await?;
+    let [one, two] = context.start([pod("one", "n1"), pod("two", "n2")]).await?;
     // Both ways, a new file and a changed one.
     for (writer, reader) in [("one", "two"), ("two", "one")] {
         context
@@ -41,10 +41,16 @@ async fn a_file_written_on_n1_is_read_on_n2(context: Context) -> Result<()> {
             "{reader} read {read}"
         );
     }
-    // A lock taken on one node is seen on the other.
-    context.exec("one", "(flock -n 9 && sleep 20) 9>/data/lock >/dev/null 2>&1 & sleep 1").await?;
-    let second = context.try_exec("two", "flock -n /data/lock true").await?;
-    ensure!(!second.success, "both nodes hold the same lock");
+    // A lock taken on one node is seen on the other, until it is given back.
+    let here = context.mount_of(&one).await?.at + "/lock";
+    let there = context.mount_of(&two).await?.at + "/lock";
+    let hold = format!(
+        "flock {here} sleep 10 >/dev/null 2>&1 </dev/null & sleep 2; flock -n {here} true || echo held"
+    );
+    ensure!(context.on("n1", &hold).await? == "held", "n1 did not get the lock");
+    let tried = context.on("n2", &format!("flock -n {there} true || echo held")).await?;
+    ensure!(tried == "held", "both nodes hold the same lock");
+    context.on("n2", &format!("flock -w 30 {there} true")).await.context("the lock was never given back")?;
     Ok(())
 }
 
@@ -145,8 +151,9 @@ async fn version_3_is_used_only_when_asked_for_and_says_that_locks_are_local(con
         "locks are not local: {}",
         mount.super_options
     );
-    // Without a lock service at the other end this must not wait for one.
-    context.exec("user", "echo x > /data/x && flock -n /data/x cat /data/x").await?;
+    // No lock service is asked, which might never answer.
+    context.exec("user", "echo x > /data/x").await?;
+    context.on("n1", &format!("timeout 20 flock {}/x true", mount.at)).await?;
     Ok(())
 }
 

@@ -38,7 +38,7 @@ async fn a_folder_is_created_with_its_owner_and_a_folder_that_was_there_keeps_it
     ensure!(seen == "1234 2345 2750\n7 8 711\n1234 2345 2750", "in the pod:\n{seen}");
 
     // An administrator's later change stays, however often it is mounted.
-    context.on_server("chown 5:6 new && chmod 0700 new").await?;
+    context.on_server("chown 5:6 new && chmod 00700 new").await?;
     context.stop("user").await?;
     context.start([PodSpec::new("again").claim("new", "/new")]).await?;
     let kept = context.on_server("stat -c '%u %g %a' new").await?;

@@ -17,6 +17,7 @@ pub const NOTHING_LISTENS: &str = "10.99.0.1";
 pub const NODE_GROUP: &str = "gpu";
 
 const START_SECOND_SERVER: &str = r#"
+rm -rf /export/second/e2e
 mkdir -p /export/second
 chmod 0777 /export/second
 exportfs -o rw,sync,no_root_squash,no_subtree_check '*:/export/second'
@@ -31,8 +32,8 @@ pgrep -x rpc.mountd >/dev/null || rpc.mountd --no-nfs-version 3
 
 const START_BLACK_HOLE: &str = "ip neigh replace 10.99.0.77 lladdr 02:00:00:00:00:77 dev vec0 nud permanent";
 
-/// A folder that only the server's own root may change, for the squashed export.
-const STORAGE_FOLDERS: &str = "mkdir -p /export/shared/e2e && chmod 0755 /export/shared/e2e";
+/// No file of an earlier run, which may have been killed.
+const EMPTY_FOLDERS: &str = "rm -rf /export/*/e2e && mkdir /export/shared/e2e";
 
 /// Makes it; again if need be.
 pub fn prepare(cluster: &Cluster) -> Result<()> {
@@ -40,7 +41,7 @@ pub fn prepare(cluster: &Cluster) -> Result<()> {
     for node in ["n1", "n2"] {
         cluster.machine(node)?.shell(START_BLACK_HOLE)?;
     }
-    cluster.machine("nfs")?.shell(STORAGE_FOLDERS)?;
+    cluster.machine("nfs")?.shell(EMPTY_FOLDERS)?;
     let label = format!("workspacefs.io/node-group={NODE_GROUP}");
     cluster.kubectl("admin", &["label", "--overwrite", "node", "n1", &label])?;
     cluster.kubectl("admin", &["label", "node", "n2", "workspacefs.io/node-group-"])?;
