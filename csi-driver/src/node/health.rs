@@ -91,7 +91,8 @@ impl Node {
             if let Some(silence) = self.0.shares.silence(&record.share.key()) {
                 add("ServerNotAnswering", format!("since {}: {}", when(silence.since), silence.cause));
             }
-            if let Some((reason, message)) = mount_fault(record) {
+            let is_stale = self.0.usages.is_stale(&record.target);
+            if let Some((reason, message)) = mount_fault(record, is_stale) {
                 add(reason, message);
             }
         }
@@ -102,12 +103,12 @@ impl Node {
     }
 }
 
-fn mount_fault(record: &Record) -> Option<(&'static str, String)> {
+fn mount_fault(record: &Record, is_stale: bool) -> Option<(&'static str, String)> {
     let path = record.target.display();
     match Target::parse(record.target.to_str()?).ok()?.state() {
-        Ok(State::Mounted) => None,
+        Ok(State::Mounted) if !is_stale => None,
         Ok(State::Free) => Some(("NotMounted", format!("nothing is mounted at {path}"))),
-        Ok(State::Stale) => {
+        Ok(State::Mounted | State::Stale) => {
             Some(("StaleHandle", format!("the server has forgotten the folder mounted at {path}")))
         }
         Err(error) => Some(("TargetUnreadable", chain(&error))),

@@ -68,13 +68,17 @@ impl Node {
             volume.is_inline,
         )?;
         let record = record(&asked, &volume);
-        let (share, folder) = (record.share.clone(), record.folder.clone());
-        if self.0.targets.begin(&asked.target, record)? == Begun::Done {
+        let share = record.share.clone();
+        let is_stale = self.0.usages.is_stale(asked.target.path());
+        if self.0.targets.begin(&asked.target, record, is_stale)? == Begun::Done {
             return Ok(());
         }
         let undo = Undo { node: self.clone(), target: Some(asked.target) };
-        let view =
-            ViewRequest { folder, mount_from: volume.mount_from.as_str().into(), read_only: asked.read_only };
+        let view = ViewRequest {
+            folder: FolderRequest::new(&volume.attributes),
+            mount_from: volume.mount_from.as_str().into(),
+            read_only: asked.read_only,
+        };
         self.mount(&undo, &share, view, deadline).await?;
         undo.keep();
         self.0.failures.forget(&asked.volume_id);
@@ -93,6 +97,7 @@ impl Node {
         };
         // Only where the record and the mount table disagree is there anything to take off.
         target.unmount()?;
+        self.0.usages.forget(target.path());
         let folder = target.make()?;
         let view = self.0.shares.view(share, view, deadline).await?;
         view.attach(folder.as_fd()).map_err(PublishError::Attach)
@@ -135,6 +140,5 @@ fn record(asked: &Publish, volume: &Volume) -> Record {
         fingerprint: asked.fingerprint.clone(),
         mode: asked.capability.mode.into(),
         share: ShareSpec::new(&volume.attributes, &volume.options),
-        folder: FolderRequest::new(&volume.attributes),
     }
 }

@@ -69,12 +69,9 @@ impl Node {
             return Err(StatsError::NotPublished);
         }
         let usages = &self.0.usages;
-        let sample = match usages.get(&record.share, &record.folder) {
+        let sample = match usages.get(&record.target) {
             Some(sample) => Some(sample),
-            None => {
-                let deadline = Instant::now() + FIRST_MAX;
-                usages.first(&record.share, &record.folder, deadline).await
-            }
+            None => usages.first(&record, Instant::now() + FIRST_MAX).await,
         };
         let usage = figures(sample, Instant::now())?;
         Ok(NodeGetVolumeStatsResponse { usage: usage_lines(&usage) })

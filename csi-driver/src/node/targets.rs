@@ -13,7 +13,7 @@ use workspacefs_csi_proto::csi::v1::volume_capability::access_mode::Mode;
 
 use super::decision::{AtTarget, Decision, decide};
 use super::target::{State, Target, TargetError};
-use crate::share::{FolderRequest, ShareKey, ShareSpec, record};
+use crate::share::{ShareKey, ShareSpec, record};
 
 /// One published volume.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -29,8 +29,6 @@ pub struct Record {
     pub mode: i32,
     /// The share it lies on.
     pub share: ShareSpec,
-    /// The volume's root there.
-    pub folder: FolderRequest,
 }
 
 impl Record {
@@ -104,12 +102,16 @@ impl Targets {
         Ok(Self(Arc::new(Inner { folder, records })))
     }
 
-    /// Decides whether a publish may begin, and if so, writes its record. The caller holds the target's guard.
+    /// Decides whether a publish may begin, and if so, writes its record. The caller holds the target's guard, and may know
+    /// from elsewhere that what is mounted at the target is stale.
     ///
     /// # Errors
     /// [`BeginError`]; then nothing was changed.
-    pub fn begin(&self, target: &Target, new: Record) -> Result<Begun, BeginError> {
-        let here = target.state()?;
+    pub fn begin(&self, target: &Target, new: Record, is_stale: bool) -> Result<Begun, BeginError> {
+        let here = match target.state()? {
+            State::Mounted if is_stale => State::Stale,
+            state => state,
+        };
         let mut records = self.0.lock();
         let at_target = match (records.get(&new.target), here) {
             (Some(old), State::Mounted)

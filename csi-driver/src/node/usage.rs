@@ -1,22 +1,24 @@
-//! How full volumes are, found out in the background: every 30 s, by each share's helper, one folder after the other.
-//! NodeGetVolumeStats reads what was found and never waits for a server.
+//! How full volumes are, found out in the background: every 30 s, by each share's helper, one volume after the other.
+//! NodeGetVolumeStats reads what was found and never waits for a server. The look goes through the volume's own mount, so
+//! it also finds out when the server has forgotten what is mounted there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 use workspacefs_runtime::CancellationToken;
 
-use super::targets::Targets;
-use crate::share::{FolderRequest, ShareError, ShareKey, ShareSpec, Shares, Usage};
+use super::targets::{Record, Targets};
+use crate::share::{ShareError, ShareKey, ShareSpec, Shares, Usage};
 
-/// Time between two looks at a folder.
+/// Time between two looks at a volume.
 pub const INTERVAL: Duration = Duration::from_secs(30);
 /// A share that has not answered for so long is silent. A sick share's calls queue up behind this, so it is short.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A folder's figures.
+/// A volume's figures.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
     /// The latest, and when they were found.
@@ -25,14 +27,14 @@ pub struct Sample {
     pub failure: Option<ShareError>,
 }
 
-/// The figures of every published folder. Clones see the same.
+/// The figures of every published volume, by target. Clones see the same.
 #[derive(Clone, Debug)]
 pub struct Usages(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     shares: Shares,
-    samples: Mutex<HashMap<(ShareKey, FolderRequest), Sample>>,
+    samples: Mutex<HashMap<PathBuf, Sample>>,
 }
 
 impl Usages {
@@ -41,27 +43,34 @@ impl Usages {
         Self(Arc::new(Inner { shares, samples: Mutex::default() }))
     }
 
-    /// What is known of a folder.
-    pub fn get(&self, share: &ShareSpec, folder: &FolderRequest) -> Option<Sample> {
-        self.0.lock().get(&(share.key(), folder.clone())).cloned()
+    /// What is known of the volume at a target.
+    pub fn get(&self, target: &Path) -> Option<Sample> {
+        self.0.lock().get(target).cloned()
     }
 
-    /// The first figures of a folder that was just published: looks at it in the background and waits for that, at most
+    /// Whether the latest look found that the server has forgotten what is mounted there.
+    pub fn is_stale(&self, target: &Path) -> bool {
+        let samples = self.0.lock();
+        let failure = samples.get(target).and_then(|sample| sample.failure.as_ref());
+        matches!(failure, Some(ShareError::Stale { .. }))
+    }
+
+    /// Something else is or will be mounted there.
+    pub fn forget(&self, target: &Path) {
+        self.0.lock().remove(target);
+    }
+
+    /// The first figures of a volume that was just published: looks at it in the background and waits for that, at most
     /// until `deadline`.
-    pub async fn first(
-        &self,
-        share: &ShareSpec,
-        folder: &FolderRequest,
-        deadline: Instant,
-    ) -> Option<Sample> {
-        let (usages, spec, wanted) = (self.clone(), share.clone(), folder.clone());
-        let look = tokio::spawn(async move { usages.look_at_folder(&spec, wanted).await });
+    pub async fn first(&self, record: &Record, deadline: Instant) -> Option<Sample> {
+        let (usages, spec, target) = (self.clone(), record.share.clone(), record.target.clone());
+        let look = tokio::spawn(async move { usages.look_at(&spec, target).await });
         // Whoever gives up waiting does not cut the look short: the next question finds what it found.
         let _ = tokio::time::timeout_at(deadline, look).await;
-        self.get(share, folder)
+        self.get(&record.target)
     }
 
-    /// Looks at every folder in `targets` every 30 s until the process ends.
+    /// Looks at every volume in `targets` every 30 s until the process ends.
     pub async fn run(&self, targets: &Targets, shutdown: CancellationToken) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -70,43 +79,44 @@ impl Usages {
         }
     }
 
-    /// One round: all shares at once, the folders of a share in turn. What is no longer published is forgotten.
+    /// One round: all shares at once, the volumes of a share in turn.
     async fn look(&self, targets: &Targets) {
-        let mut by_share: HashMap<ShareKey, (ShareSpec, HashSet<FolderRequest>)> = HashMap::new();
+        let mut by_share: HashMap<ShareKey, (ShareSpec, Vec<PathBuf>)> = HashMap::new();
         for record in targets.all() {
-            let entry = by_share.entry(record.share.key()).or_insert_with(|| (record.share, HashSet::new()));
-            entry.1.insert(record.folder);
+            let entry = by_share.entry(record.share.key()).or_insert_with(|| (record.share, Vec::new()));
+            entry.1.push(record.target);
         }
-        self.0.lock().retain(|(key, folder), _| {
-            by_share.get(key).is_some_and(|(_, folders)| folders.contains(folder))
-        });
-        let rounds = by_share.into_values().map(|(spec, folders)| self.look_at_share(spec, folders));
+        let rounds = by_share.into_values().map(|(spec, targets)| self.look_at_share(spec, targets));
         futures::future::join_all(rounds).await;
     }
 
-    async fn look_at_share(&self, spec: ShareSpec, folders: HashSet<FolderRequest>) {
+    async fn look_at_share(&self, spec: ShareSpec, targets: Vec<PathBuf>) {
         let mut silence: Option<ShareError> = None;
-        for folder in folders {
+        for target in targets {
             match &silence {
-                // A silent server is asked once a round, not once a folder.
-                Some(error) => self.keep(&spec, folder, Err(error.clone())),
-                None => silence = self.look_at_folder(&spec, folder).await,
+                // A silent server is asked once a round, not once a volume.
+                Some(error) => self.keep(target, Err(error.clone())),
+                None => silence = self.look_at(&spec, target).await,
             }
         }
     }
 
     /// Looks once; gives back the error if the server is silent.
-    async fn look_at_folder(&self, spec: &ShareSpec, folder: FolderRequest) -> Option<ShareError> {
+    async fn look_at(&self, spec: &ShareSpec, target: PathBuf) -> Option<ShareError> {
         let deadline = Instant::now() + PATIENCE;
-        let result = self.0.shares.usage(spec, folder.clone(), deadline).await;
+        let result = self.0.shares.usage(spec, &target, deadline).await;
         let silence = result.as_ref().err().filter(|e| e.is_servers_silence()).cloned();
-        self.keep(spec, folder, result);
+        self.keep(target, result);
         silence
     }
 
-    fn keep(&self, spec: &ShareSpec, folder: FolderRequest, result: Result<Usage, ShareError>) {
+    fn keep(&self, target: PathBuf, result: Result<Usage, ShareError>) {
+        // Unpublished while it was looked at.
+        if let Err(ShareError::NotFound { .. }) = &result {
+            return self.forget(&target);
+        }
         let mut samples = self.0.lock();
-        let sample = samples.entry((spec.key(), folder)).or_default();
+        let sample = samples.entry(target).or_default();
         match result {
             Ok(usage) => *sample = Sample { usage: Some((usage, Instant::now())), failure: None },
             Err(error) => sample.failure = Some(error),
@@ -115,7 +125,7 @@ impl Usages {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(ShareKey, FolderRequest), Sample>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Sample>> {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -29,7 +29,7 @@ impl Hello {
     }
 }
 
-/// A question. Each but `Unmount` mounts the share if that is still to be done.
+/// A question. Each but `Usage` and `Unmount` mounts the share if that is still to be done.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Request {
     /// How long the caller is ready to wait from now, in milliseconds. It will not wait longer: this is for the helper to
@@ -41,7 +41,8 @@ pub(crate) struct Request {
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum Question {
     View(ViewRequest, PathBuf),
-    Usage(FolderRequest),
+    /// Of what is mounted at a target.
+    Usage(PathBuf),
     CreateVolume(VolumeName, VolumeRecord, PosixOwner),
     VolumeRecord(VolumeName),
     TrashVolume(VolumeName),
@@ -153,7 +154,8 @@ pub struct CreatedVolume {
     pub new: bool,
 }
 
-/// statfs of a volume's root. With a project quota on it (XFS on the server) these are the quota's figures.
+/// statfs of a mounted volume, as its pod sees it. With a project quota on it (XFS on the server) these are the quota's
+/// figures.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Usage {
     /// Bytes in all.

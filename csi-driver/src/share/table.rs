@@ -19,8 +19,7 @@ use super::protocol::{Answer, Hello, Question, Request};
 use super::record::ShareRecords;
 use super::view::{Cleared, View};
 use super::{
-    CreatedVolume, FolderRequest, PosixOwner, ShareError, ShareKey, ShareSpec, Usage, ViewRequest,
-    VolumeName, VolumeRecord,
+    CreatedVolume, PosixOwner, ShareError, ShareKey, ShareSpec, Usage, ViewRequest, VolumeName, VolumeRecord,
 };
 
 /// Where shares are kept.
@@ -141,17 +140,19 @@ impl Shares {
         }
     }
 
-    /// How full a volume's root is.
+    /// How full the volume mounted at `target` is.
     ///
     /// # Errors
-    /// [`ShareError`], at the latest at the deadline.
+    /// [`ShareError`], at the latest at the deadline; `Stale` if the server has forgotten the volume's root, `NotFound` if
+    /// nothing is mounted there.
     pub async fn usage(
         &self,
         spec: &ShareSpec,
-        folder: FolderRequest,
+        target: &Path,
         deadline: Instant,
     ) -> Result<Usage, ShareError> {
-        match self.ask(spec, Question::Usage(folder), "ask for its usage", deadline).await? {
+        let question = Question::Usage(target.to_path_buf());
+        match self.ask(spec, question, "ask for the volume's usage", deadline).await? {
             (Answer::Usage(usage), _) => Ok(usage),
             _ => Err(unexpected(spec)),
         }

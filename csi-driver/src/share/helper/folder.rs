@@ -37,14 +37,6 @@ pub(super) struct OwnerRecord {
 pub(super) fn open(share: &Share, request: &FolderRequest) -> Result<Folder, ShareError> {
     match request {
         FolderRequest::Own { path, file_system, owner } => own(share, path, file_system, *owner),
-        FolderRequest::Volume(_) => find(share, request),
-    }
-}
-
-/// Opens the root of a volume that is published already.
-pub(super) fn find(share: &Share, request: &FolderRequest) -> Result<Folder, ShareError> {
-    match request {
-        FolderRequest::Own { path, .. } => share.resolve(share.root(), path),
         FolderRequest::Volume(name) => volumes::open(share, name),
     }
 }

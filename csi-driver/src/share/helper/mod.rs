@@ -15,10 +15,11 @@ mod words;
 use std::io;
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{fstatvfs, statvfs};
+use rustix::fs::statvfs;
 use rustix::io::Errno;
 use workspacefs_api::RESERVED_FOLDER;
 use workspacefs_sys::channel::BlockingChannel;
@@ -26,7 +27,7 @@ use workspacefs_sys::tree::{StagingPlace, ViewOptions, open_mounted};
 use workspacefs_sys::{inspect, process, unmount};
 
 use super::protocol::{Answer, Hello, Question, Reply, Request};
-use super::{FolderRequest, ShareError, ShareSpec, Usage, ViewRequest};
+use super::{ShareError, ShareSpec, Usage, ViewRequest};
 use resolve::Share;
 
 pub use nfs::Nfs;
@@ -89,8 +90,10 @@ type Answered = Result<(Answer, Option<OwnedFd>), ShareError>;
 
 impl Helper<'_> {
     fn answer(&mut self, question: Question, by: Instant) -> Answered {
-        if let Question::Unmount = question {
-            return self.unmount().map(|()| (Answer::Unmounted, None));
+        match &question {
+            Question::Unmount => return self.unmount().map(|()| (Answer::Unmounted, None)),
+            Question::Usage(target) => return usage(target).map(|usage| (Answer::Usage(usage), None)),
+            _ => {}
         }
         let share = self.share(by)?;
         match self.on_share(&share, &question) {
@@ -109,12 +112,12 @@ impl Helper<'_> {
         let without_fd = |answer| Ok((answer, None));
         match question {
             Question::View(request, place) => self.view(share, request, &StagingPlace::at(place.clone())),
-            Question::Usage(folder) => without_fd(Answer::Usage(usage(share, folder)?)),
             Question::CreateVolume(name, record, owner) => {
                 without_fd(Answer::Created(volumes::create(share, name, *record, *owner)?))
             }
             Question::VolumeRecord(name) => without_fd(Answer::Record(volumes::record(share, name)?)),
             Question::TrashVolume(name) => without_fd(Answer::Trashed(volumes::trash(share, name)?)),
+            Question::Usage(target) => without_fd(Answer::Usage(usage(target)?)),
             Question::Unmount => without_fd(Answer::Unmounted),
         }
     }
@@ -206,9 +209,15 @@ impl Helper<'_> {
     }
 }
 
-fn usage(share: &Share, folder: &FolderRequest) -> Result<Usage, ShareError> {
-    let root = folder::find(share, folder)?;
-    let answer = fstatvfs(root.fd.as_fd()).map_err(|e| words::at("ask for the usage of", &root.path, e))?;
+/// Of the volume at a target, as its pod sees it.
+fn usage(target: &Path) -> Result<Usage, ShareError> {
+    let name = target.display().to_string();
+    let failed = |errno| words::at("ask for the usage of", &name, errno);
+    // Without a mount it would be the usage of this node's own disk.
+    if !inspect::is_mount_root(target).map_err(failed)? {
+        return Err(failed(Errno::NOENT));
+    }
+    let answer = statvfs(target).map_err(failed)?;
     let bytes = |blocks: u64| blocks.saturating_mul(answer.f_frsize);
     Ok(Usage {
         bytes_total: bytes(answer.f_blocks),

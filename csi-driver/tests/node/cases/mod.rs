@@ -85,6 +85,7 @@ cases! {
         what_is_wrong_with_a_server_is_said_in_words,
         a_server_that_squashes_root_is_named,
         folders_get_their_owner_and_ours_stays_hidden,
+        a_folder_made_anew_on_the_server_is_mounted_anew,
         a_publish_costs_little;
 }
 

@@ -99,7 +99,6 @@ pub async fn every_option_on_the_allow_list_is_known_to_the_kernel(world: World)
         "rdirplus",
         "nordirplus",
         "resvport",
-        "noresvport",
         "fsc",
         "lookupcache=all",
         "lookupcache=none",
@@ -178,6 +177,43 @@ pub async fn folders_get_their_owner_and_ours_stays_hidden(world: World) {
     node.unpublish(&root.id(), &world.target("root")).await.unwrap();
     node.node.sweep().await;
     world.assert_nothing_left(&["v", "root"]);
+}
+
+/// Another client removes the folder and makes a new one of the same name: what is mounted is the old one's handle.
+pub async fn a_folder_made_anew_on_the_server_is_mounted_anew(world: World) {
+    let node = world.node();
+    let folder = fresh(&world, "anew");
+    let claim = claim("/export/shared", &folder);
+    node.publish(claim.at(&world.target("v"))).await.unwrap();
+    // Another version is another client, as far as caches go.
+    let root = Claim { uid: other_uid(1), ..self::claim("/export/shared", "") };
+    let mut attributes = root.attributes();
+    attributes.version = Some(NfsVersion::V4_0);
+    let mut request = root.at(&world.target("admin"));
+    request.volume_context = attributes.to_map().into_iter().collect();
+    node.publish(request).await.unwrap();
+    let on_server = world.target("admin").join(&folder);
+    fs::remove_dir_all(&on_server).unwrap();
+    fs::create_dir(&on_server).unwrap();
+    fs::write(on_server.join("new"), "x").unwrap();
+    println!("the old mount says {:?}", fs::read_dir(world.target("v")).map(drop));
+    // The next look finds out, and says so.
+    refused(
+        node.stats(&claim.id(), &world.target("v")).await.map(drop),
+        Code::Unavailable,
+        &["stale file handle"],
+    );
+    assert_eq!(node.health(&claim.id()).await.unwrap()[0].reason, "StaleHandle");
+    // A new target shows the new folder, and so does the old one once it is published again.
+    node.publish(claim.at(&world.target("w"))).await.unwrap();
+    assert_eq!(names(&world.on_host("w")), ["new"]);
+    node.publish(claim.at(&world.target("v"))).await.unwrap();
+    assert_eq!(names(&world.on_host("v")), ["new"]);
+    for (id, target) in [(claim.id(), "v"), (claim.id(), "w"), (root.id(), "admin")] {
+        node.unpublish(&id, &world.target(target)).await.unwrap();
+    }
+    node.node.sweep().await;
+    world.assert_nothing_left(&["v", "w", "admin"]);
 }
 
 pub async fn a_publish_costs_little(world: World) {

@@ -49,8 +49,11 @@ async fn endpoint_dev_pod_and_job_share_one_file_system_across_nodes(context: Co
         service.get("endpoint").await?.spec.and_then(|spec| spec.cluster_ip).context("no cluster IP")?;
     let page = context.exec("devpod-0", &format!("wget -qO- http://{address}/index.html")).await?;
     ensure!(page == "hello from workspacefs", "the Endpoint serves {page:?}");
-    context.exec("devpod-0", "test -s started && echo noted > /data/from-devpod").await?;
-    let seen = context.exec(&names[0], "cat /data/from-devpod").await?;
+    // A name of this run's own: a client may remember for a while that a name did not exist.
+    let note = format!("from-{}", address.replace('.', "-") + &names[0]);
+    context.exec("devpod-0", &format!("test -s started && echo noted > /data/{note}")).await?;
+    let seen = context.exec(&names[0], &format!("cat /site/datasets/{note}")).await?;
+    context.exec("devpod-0", &format!("rm /data/{note}")).await?;
     ensure!(seen == "noted", "the Endpoint sees {seen:?}");
 
     // The Job read the Endpoint's page by an inline volume and left its hash for everybody.
