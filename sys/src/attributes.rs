@@ -34,6 +34,14 @@ pub fn seal(tree: BorrowedFd<'_>, read_only: bool) -> Result<(), Errno> {
     mount_setattr(tree, &attr)
 }
 
+/// Makes the mount what [`seal`] starts from: neither nosuid nor nodev nor read-only.
+///
+/// # Errors
+/// As [`seal`].
+pub fn unseal(tree: BorrowedFd<'_>) -> Result<(), Errno> {
+    mount_setattr(tree, &MountAttr { attr_clr: NOSUID | NODEV | RDONLY, ..MountAttr::default() })
+}
+
 /// Takes the mount out of every peer group.
 ///
 /// # Errors

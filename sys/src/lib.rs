@@ -8,6 +8,7 @@ pub mod channel;
 pub mod error;
 pub mod filesystem;
 pub mod inspect;
+pub mod lock;
 pub mod mountinfo;
 pub mod process;
 pub mod tree;

@@ -16,7 +16,7 @@ use sys_mount::{Mount, MountFlags};
 use thiserror::Error;
 
 use crate::beneath::{self, Links};
-use crate::{SysError, attributes, filesystem, inspect, unmount};
+use crate::{SysError, attributes, filesystem, inspect, lock, unmount};
 
 /// How views are made on this kernel.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,7 +48,8 @@ pub enum Unsupported {
 pub struct ViewOptions<'a> {
     /// Nothing can be written through it.
     pub read_only: bool,
-    /// A folder right below its root that is covered by an empty read-only one, if it exists.
+    /// A folder right below its root that is covered by an empty read-only one, if it exists; no bind of the view without
+    /// what is mounted inside it shows it ([`lock`]).
     pub hidden: Option<&'a str>,
 }
 
@@ -86,20 +87,31 @@ impl MountApi {
         match (self, options.hidden) {
             (Self::Modern, None) => detached_view(folder, options.read_only),
             (Self::Modern, Some(hidden)) => {
-                let tree = detached_view(folder, options.read_only)?;
+                let tree = clone_tree(folder, OpenTreeFlags::empty())?;
+                attributes::unseal(tree.as_fd()).map_err(SysError::at("clear the view's attributes"))?;
                 let staged = place.occupy()?;
                 attach_tree(tree.as_fd(), staged.fd.as_fd())?;
                 hide(tree.as_fd(), hidden)?;
-                clone_tree(tree.as_fd(), OpenTreeFlags::AT_RECURSIVE)
+                sealed(lock::clone_locked(place.path())?, options.read_only)
             }
             (Self::Legacy, hidden) => {
-                let staged = place.occupy()?;
+                let mut staged = place.occupy()?;
                 bind(folder, staged.fd.as_fd(), MountFlags::BIND)?;
+                if let Some(hidden) = hidden {
+                    let root = place.open()?;
+                    change(
+                        root.as_fd(),
+                        MsFlags::MS_REMOUNT | MsFlags::MS_BIND,
+                        "clear the view's attributes",
+                    )?;
+                    hide(root.as_fd(), hidden)?;
+                    let locked = lock::clone_locked(place.path())?;
+                    drop(staged);
+                    staged = place.occupy()?;
+                    attach_tree(locked.as_fd(), staged.fd.as_fd())?;
+                }
                 let root = place.open()?;
                 seal_by_remount(folder, root.as_fd(), options.read_only)?;
-                if let Some(hidden) = hidden {
-                    hide(root.as_fd(), hidden)?;
-                }
                 staged.keep();
                 Ok(root)
             }
@@ -227,7 +239,10 @@ fn open_place(path: &Path) -> Result<OwnedFd, SysError> {
 }
 
 fn detached_view(folder: BorrowedFd<'_>, read_only: bool) -> Result<OwnedFd, SysError> {
-    let tree = clone_tree(folder, OpenTreeFlags::empty())?;
+    sealed(clone_tree(folder, OpenTreeFlags::empty())?, read_only)
+}
+
+fn sealed(tree: OwnedFd, read_only: bool) -> Result<OwnedFd, SysError> {
     attributes::seal(tree.as_fd(), read_only).map_err(SysError::at("set the view's attributes"))?;
     Ok(tree)
 }

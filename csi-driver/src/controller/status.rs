@@ -88,7 +88,11 @@ fn share_code(error: &ShareError) -> Code {
         E::NoSpace { .. } => Code::ResourceExhausted,
         // We name folders of our own only, and each RPC treats a missing one itself: our fault, or the server's.
         E::NotFound { .. } | E::LeadsOut { .. } | E::Reserved { .. } | E::Stale { .. } => Code::Internal,
-        E::NoClient { .. } | E::MountFailed { .. } | E::Io { .. } | E::Local { .. } => Code::Internal,
+        E::NoClient { .. }
+        | E::MountFailed { .. }
+        | E::NoUserNamespace { .. }
+        | E::Io { .. }
+        | E::Local { .. } => Code::Internal,
     }
 }
 
@@ -157,6 +161,7 @@ mod tests {
             (E::Reserved { path: text() }, Code::Internal),
             (E::Stale { path: text() }, Code::Internal),
             (E::NoClient { reason: text() }, Code::Internal),
+            (E::NoUserNamespace { path: text(), reason: text() }, Code::Internal),
             (E::MountFailed { share: text(), reason: text() }, Code::Internal),
             (E::Io { action: text(), path: text(), reason: text() }, Code::Internal),
             (E::Local { action: text(), reason: text() }, Code::Internal),

@@ -84,9 +84,11 @@ fn share_code(error: &ShareError) -> Code {
         E::ExportMissing { .. } | E::NotFound { .. } => Code::NotFound,
         E::MountDenied { .. } | E::Denied { .. } | E::Squashed { .. } => Code::PermissionDenied,
         // There, but not what it has to be: somebody must change it first.
-        E::VersionRefused { .. } | E::NotADirectory { .. } | E::Untrusted { .. } | E::NoClient { .. } => {
-            Code::FailedPrecondition
-        }
+        E::VersionRefused { .. }
+        | E::NotADirectory { .. }
+        | E::Untrusted { .. }
+        | E::NoUserNamespace { .. }
+        | E::NoClient { .. } => Code::FailedPrecondition,
         // The path leads where no volume may.
         E::LeadsOut { .. } | E::Reserved { .. } => Code::InvalidArgument,
         E::NoSpace { .. } => Code::ResourceExhausted,
@@ -214,6 +216,7 @@ mod tests {
             (E::Reserved { path: text() }, Code::InvalidArgument),
             (E::Denied { path: text(), reason: text() }, Code::PermissionDenied),
             (E::Untrusted { path: text() }, Code::FailedPrecondition),
+            (E::NoUserNamespace { path: text(), reason: text() }, Code::FailedPrecondition),
             (E::NoSpace { path: text(), reason: text() }, Code::ResourceExhausted),
             (E::Stale { path: text() }, Code::Unavailable),
             (E::Io { action: text(), path: text(), reason: text() }, Code::Internal),

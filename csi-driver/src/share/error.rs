@@ -128,6 +128,16 @@ pub enum ShareError {
         /// `server:/export/.workspacefs`.
         path: String,
     },
+    /// The export's root cannot be shown without our own folder in it.
+    #[error(
+        "{path} is an export's root: to keep .workspacefs out of its pods' reach, workspacefs needs a user namespace, which this node refuses ({reason}). Either allow them (sysctl user.max_user_namespaces), or give the FileSystem a folder"
+    )]
+    NoUserNamespace {
+        /// `server:/export`.
+        path: String,
+        /// The error in words.
+        reason: String,
+    },
     /// No space or quota left for a new folder.
     #[error("no space left on {path} ({reason})")]
     NoSpace {

@@ -61,6 +61,16 @@ impl Context {
         Ok(Fault::new(move || boot(&machine)))
     }
 
+    /// Changes a kernel setting of a machine.
+    pub fn sysctl(&self, machine: &str, name: &'static str, value: &str) -> Result<Fault> {
+        let machine = self.machine(machine)?;
+        let before = machine.run(&["sysctl", "--values", name])?.trim().to_owned();
+        machine.run(&["sysctl", "--write", &format!("{name}={value}")])?;
+        Ok(Fault::new(move || {
+            Ok(machine.run(&["sysctl", "--write", &format!("{name}={before}")]).map(drop)?)
+        }))
+    }
+
     /// Stops a program of the control plane, as a hang would.
     pub fn hang(&self, program: &'static str) -> Result<Fault> {
         let found = Process::read(&self.cluster().layout().processes(), program)?;

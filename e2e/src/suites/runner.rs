@@ -82,13 +82,17 @@ async fn client(kubeconfig: &PathBuf) -> Result<Client> {
     Ok(Client::try_from(config)?)
 }
 
-/// What a killed run left.
+/// What a killed run left, and every other workspace (the demo's): the faults would hit its pods, and their volumes would
+/// count as traces.
 async fn remove_leftovers(client: &Client, suite: &str) -> Result<()> {
     let api: Api<Namespace> = Api::all(client.clone());
     let ours = ListParams::default().labels(&format!("{LABEL}={suite}"));
-    for namespace in api.list(&ours).await? {
+    let workspaces = ListParams::default().labels("workspacefs.io/workspace=true");
+    let mut namespaces = api.list(&ours).await?.items;
+    namespaces.extend(api.list(&workspaces).await?);
+    for namespace in namespaces {
         let name = namespace.metadata.name.context("a namespace without a name")?;
-        println!("removing {name}, which an earlier run left");
+        println!("removing the namespace {name}: the suite needs the cluster to itself");
         remove(client, &name).await?;
     }
     let volumes: Api<PersistentVolume> = Api::all(client.clone());

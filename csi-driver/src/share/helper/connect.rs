@@ -3,12 +3,17 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::ShareError;
 
 /// NFS over TCP (RFC 7530 §3.1).
 pub(super) const NFS_PORT: u16 = 2049;
+/// Longer than the first two of a resolver's questions take by default (resolv.conf(5): 5 s each), so that its second name
+/// server is heard. getaddrinfo itself knows no limit.
+const RESOLVE_MAX: Duration = Duration::from_secs(11);
 /// No server that works takes longer to accept.
 const CONNECT_MAX: Duration = Duration::from_secs(4);
 /// A name may have many addresses; these many are tried.
@@ -25,7 +30,7 @@ pub(super) struct Reached {
 
 /// Tries the addresses of `server` until one accepts.
 pub(super) fn reach(server: &str, port: u16, by: Instant) -> Result<Reached, ShareError> {
-    let addresses = resolve(server, port)?;
+    let addresses = resolve(server, port, by)?;
     let mut last = None;
     for address in addresses.into_iter().take(ADDRESSES_MAX) {
         match connect(address, by) {
@@ -41,19 +46,32 @@ pub(super) fn reach(server: &str, port: u16, by: Instant) -> Result<Reached, Sha
     Err(ShareError::Unreachable { server, reason })
 }
 
-fn resolve(server: &str, port: u16) -> Result<Vec<SocketAddr>, ShareError> {
-    (server, port)
-        .to_socket_addrs()
-        .map(Iterator::collect)
-        .map_err(|error| ShareError::NameUnresolved { server: server.into(), reason: error.to_string() })
+fn resolve(server: &str, port: u16, by: Instant) -> Result<Vec<SocketAddr>, ShareError> {
+    let unresolved = |reason| ShareError::NameUnresolved { server: server.into(), reason };
+    let patience = RESOLVE_MAX.min(most_of(by));
+    let (sender, receiver) = mpsc::channel();
+    let name = server.to_string();
+    // Whoever asks name servers cannot be called back: it is left to itself when that takes too long.
+    thread::spawn(move || {
+        let addresses = (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
+        // Nobody listens any more: too late.
+        let _ = sender.send(addresses);
+    });
+    match receiver.recv_timeout(patience) {
+        Ok(addresses) => addresses.map_err(|error: io::Error| unresolved(error.to_string())),
+        Err(_) => Err(unresolved(format!("no name server answered within {} s", patience.as_secs()))),
+    }
 }
 
 fn connect(address: SocketAddr, by: Instant) -> io::Result<Reached> {
-    let left = by.saturating_duration_since(Instant::now());
-    // Some of the time is left for the answer to reach its caller.
-    let patience = CONNECT_MAX.min(left / 2).max(Duration::from_millis(1));
+    let patience = CONNECT_MAX.min(most_of(by)).max(Duration::from_millis(1));
     let stream = TcpStream::connect_timeout(&address, patience)?;
     Ok(Reached { server: address, local: stream.local_addr()? })
+}
+
+/// Of the time that is left; the rest is for the answer to reach its caller.
+fn most_of(by: Instant) -> Duration {
+    by.saturating_duration_since(Instant::now()).mul_f32(0.7)
 }
 
 fn words(error: &io::Error) -> String {

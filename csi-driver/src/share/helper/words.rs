@@ -1,7 +1,7 @@
 //! Error numbers of the share's file system in words, each with the path it is about.
 
 use rustix::io::Errno;
-use workspacefs_sys::SysError;
+use workspacefs_sys::{SysError, lock};
 
 use super::super::ShareError;
 
@@ -27,6 +27,9 @@ pub(super) fn at(action: &str, path: &str, errno: Errno) -> ShareError {
 
 /// The same for a step of ours that has more to say.
 pub(super) fn sys(path: &str, error: &SysError) -> ShareError {
+    if lock::is_forbidden(error) {
+        return ShareError::NoUserNamespace { path: path.into(), reason: text(error.errno) };
+    }
     match at("", path, error.errno) {
         ShareError::Io { .. } | ShareError::Denied { .. } | ShareError::LeadsOut { .. } => {
             ShareError::Local { action: format!("{error} ({path})"), reason: text(error.errno) }

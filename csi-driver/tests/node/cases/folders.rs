@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tonic::Code;
 use workspacefs_api::Owner;
 
@@ -182,6 +184,10 @@ pub async fn mount_from_that_leads_elsewhere_is_refused_with_its_path(world: Wor
     world.assert_nothing_left(&["v"]);
 }
 
+fn bind_alone(from: &Path, to: &Path) -> Result<(), Errno> {
+    mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+}
+
 pub async fn our_own_folder_is_hidden_and_out_of_reach(world: World) {
     let export = world.export("e");
     fs::create_dir_all(export.join(".workspacefs/trash/secret")).unwrap();
@@ -206,6 +212,16 @@ pub async fn our_own_folder_is_hidden_and_out_of_reach(world: World) {
             );
             assert!(fs::create_dir(path.join(".workspacefs/x")).is_err());
             assert!(fs::rename(path.join(".workspacefs"), path.join("moved")).is_err());
+            // A bind of the root alone, as kubelet makes of `subPath: .`, would show it.
+            let bound = world.target("bound");
+            fs::create_dir_all(&bound).unwrap();
+            assert_eq!(bind_alone(&path, &bound), Err(Errno::EINVAL), "{}", path.display());
+            // Any other folder is bound as ever, and read-only if that is asked for.
+            bind_alone(&path.join("sub"), &bound).unwrap();
+            let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+            mount(None::<&str>, &bound, None::<&str>, read_only, None::<&str>).unwrap();
+            umount2(&bound, MntFlags::MNT_DETACH).unwrap();
+            fs::remove_dir(&bound).unwrap();
         }
         node.undo(&request).await;
         assert!(!world.target("v").exists());

@@ -52,7 +52,7 @@ async fn endpoint_dev_pod_and_job_share_one_file_system_across_nodes(context: Co
     // A name of this run's own: a client may remember for a while that a name did not exist.
     let note = format!("from-{}", address.replace('.', "-") + &names[0]);
     context.exec("devpod-0", &format!("test -s started && echo noted > /data/{note}")).await?;
-    let seen = context.exec(&names[0], &format!("cat /site/datasets/{note}")).await?;
+    let seen = context.exec(&names[0], &format!("cat /data/{note}")).await?;
     context.exec("devpod-0", &format!("rm /data/{note}")).await?;
     ensure!(seen == "noted", "the Endpoint sees {seen:?}");
 

@@ -11,7 +11,7 @@ use crate::suites::pod::PodSpec;
 use crate::suites::wait::seconds;
 
 pub fn cases() -> Vec<Case> {
-    cases![
+    let mut all = cases![
         a_file_written_on_n1_is_read_on_n2,
         one_pod_mounts_one_file_system_many_times,
         version_4_2_is_tried_first_and_every_option_asked_for_reaches_the_mount,
@@ -20,7 +20,13 @@ pub fn cases() -> Vec<Case> {
         volumes_of_one_share_use_one_mount_and_nothing_runs_setuid_or_as_device,
         a_volume_that_is_the_exports_root_hides_our_folder,
         no_sub_path_reveals_our_folder,
-    ]
+    ];
+    all.extend(
+        cases![an_exports_root_is_refused_where_our_folder_could_not_be_kept_apart]
+            .into_iter()
+            .map(Case::alone),
+    );
+    all
 }
 
 async fn a_file_written_on_n1_is_read_on_n2(context: Context) -> Result<()> {
@@ -254,6 +260,17 @@ async fn no_sub_path_reveals_our_folder(context: Context) -> Result<()> {
         }
     }
     Ok(())
+}
+
+async fn an_exports_root_is_refused_where_our_folder_could_not_be_kept_apart(context: Context) -> Result<()> {
+    exports_root(&context).await?;
+    let forbidden = context.sysctl("n1", "user.max_user_namespaces", "0")?;
+    context.create(&PodSpec::new("user").on("n1").claim("root", "/data")).await?;
+    context.event("user", &["FailedMount", "user.max_user_namespaces", "a folder"], seconds(60)).await?;
+    // A folder of the same share needs none.
+    context.start([PodSpec::new("other").on("n1").claim("data", "/data")]).await?;
+    forbidden.end().await?;
+    context.running("user").await.map(drop)
 }
 
 /// Nothing of ours can be seen or changed in the volume, not even by root.
