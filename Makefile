@@ -6,7 +6,7 @@ SUITE ?= shared
 XTASK := cargo xtask
 
 .DEFAULT_GOAL := help
-.PHONY: xtask help demo test e2e sanity bench lint generate images cluster-up cluster-down cluster-status
+.PHONY: xtask help demo test e2e mounts sanity bench lint generate images cluster-up cluster-down cluster-status
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -19,6 +19,9 @@ test: ## every test: unit, integration, then the cluster suites
 
 e2e: ## one suite on the test cluster: make e2e SUITE=shared
 	@$(XTASK) e2e $(SUITE)
+
+mounts: ## the node plugin's cases on real NFS mounts, inside a node
+	@$(XTASK) mounts
 
 sanity: ## csi-sanity against the driver, inside a node, on a real NFS share
 	@$(XTASK) sanity

@@ -8,6 +8,7 @@ mod e2e;
 mod generate;
 mod images;
 mod lint;
+mod mounts;
 mod sanity;
 mod shell;
 mod standalone;
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::Args),
     /// One end-to-end suite on the test cluster
     E2e(e2e::Args),
+    /// The node plugin's cases on real NFS mounts, inside a node
+    Mounts(mounts::Args),
     /// csi-sanity, inside a node, on a real NFS share
     Sanity(sanity::Args),
     /// Measure and write docs/performance.md
@@ -56,6 +59,7 @@ fn main() -> anyhow::Result<()> {
         Command::Tidy(args) => tidy::run(args),
         Command::Demo(args) => demo::run(args),
         Command::E2e(args) => e2e::run(args),
+        Command::Mounts(args) => mounts::run(args),
         Command::Sanity(args) => sanity::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Test(args) => test::run(args),

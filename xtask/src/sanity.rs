@@ -4,12 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use workspacefs_e2e::machine::Stream;
 
 use crate::shell;
 use crate::standalone::{self, Standalone};
@@ -93,21 +91,13 @@ fn csi_sanity(driver: &Standalone) -> Result<Report> {
         "--ginkgo.no-color".into(),
     ];
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-    let code = node.stream(&argv, std::io::empty(), TIME_MAX, show)?;
+    let code = node.stream(&argv, std::io::empty(), TIME_MAX, standalone::show)?;
     let text = node.run(&["cat", &format!("{run}/report.json")]).context("csi-sanity wrote no report")?;
     let report = read_report(&serde_json::from_str(&text)?)?;
     if code != 0 && report.failed.is_empty() {
         bail!("csi-sanity ended with code {code} and reports no failure");
     }
     Ok(report)
-}
-
-fn show(stream: Stream, bytes: &[u8]) {
-    // A reader that went away is no reason to stop in the middle.
-    let _ = match stream {
-        Stream::Stdout => std::io::stdout().write_all(bytes),
-        Stream::Stderr => std::io::stderr().write_all(bytes),
-    };
 }
 
 /// Reads ginkgo's JSON report.

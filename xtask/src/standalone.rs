@@ -1,17 +1,19 @@
 //! The driver's node plugin and controller as plain processes on worker n1, beside the installed product and unknown to
 //! kubelet: what csi-sanity and the benchmark talk to. Same binary, real NFS share, real API server.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use workspacefs_api::{DRIVER, RESERVED_FOLDER};
+use workspacefs_e2e::machine::Stream;
 use workspacefs_e2e::{Cluster, ClusterConfig, Machine};
 
 use crate::{images, shell};
 
 /// The export that everything here happens on, and its server.
-const SERVER: &str = "10.99.0.21";
+pub const SERVER: &str = "10.99.0.21";
 const EXPORT: &str = "/export/shared";
 const CRD: &str = "filesystems.workspacefs.io";
 const START_TIME_MAX: Duration = Duration::from_secs(30);
@@ -274,4 +276,13 @@ fn bring_crd(cluster: &Cluster) -> Result<bool> {
         .kubectl("admin", &["wait", "--for=condition=Established", "--timeout=60s", &established])
         .context("the API server does not take the kind")?;
     Ok(true)
+}
+
+/// Passes on what a program on a machine says.
+pub fn show(stream: Stream, bytes: &[u8]) {
+    // A reader that went away is no reason to stop in the middle.
+    let _ = match stream {
+        Stream::Stdout => std::io::stdout().write_all(bytes),
+        Stream::Stderr => std::io::stderr().write_all(bytes),
+    };
 }

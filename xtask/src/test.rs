@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::shell;
 
 /// The suites on the cluster, as arguments of `cargo xtask`. Every issue that adds a suite adds it here.
-const SUITES: [&[&str]; 2] = [&["e2e", "shared"], &["sanity"]];
+const SUITES: [&[&str]; 3] = [&["mounts"], &["sanity"], &["e2e", "shared"]];
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -31,17 +31,19 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["share-helper", parent] => helper::run(&source::Folders, parent.parse().unwrap()),
         ["nfs-helper", parent] => helper::run(&helper::Nfs, parent.parse().unwrap()),
-        // On a machine with an NFS client, and the server's address in WSFS_TEST_NFS: `real`, or `frozen`, which asks
-        // for the server to be frozen and thawed while it runs.
-        ["real"] => conclude(cases::REAL),
-        ["frozen"] => conclude(cases::FROZEN),
+        // On a machine with an NFS client, and the server's address in WSFS_TEST_NFS. Asks, in lines of its output, for
+        // the server to be frozen and thawed.
+        ["real"] => {
+            let arguments = Arguments { test_threads: Some(1), ..Default::default() };
+            libtest_mimic::run(&arguments, trials(cases::REAL)).exit_code()
+        }
         ["killer", pid, at] => {
             kill::run_killer(pid.parse().unwrap(), at.parse().unwrap());
             ExitCode::SUCCESS
         }
         ["plugin", settings] => plugin::run(settings),
         ["case", name, api, folder] => {
-            let all = [cases::ALL, cases::REAL, cases::FROZEN].concat();
+            let all = [cases::ALL, cases::REAL].concat();
             let case = all.iter().find(|case| case.name == *name).unwrap();
             world::run(parse_api(api), folder.as_ref(), case.run);
             ExitCode::SUCCESS
@@ -51,12 +53,6 @@ fn main() -> ExitCode {
             libtest_mimic::run(&Arguments::from_args(), trials(cases::ALL)).exit_code()
         }
     }
-}
-
-/// One case after the other, each with what it prints.
-fn conclude(cases: &'static [cases::Named]) -> ExitCode {
-    let arguments = Arguments { test_threads: Some(1), ..Default::default() };
-    libtest_mimic::run(&arguments, trials(cases)).exit_code()
 }
 
 fn trials(cases: &'static [cases::Named]) -> Vec<Trial> {
@@ -76,17 +72,19 @@ fn in_a_process(name: &str, api: &str) -> Result<(), Failed> {
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
     let log = folder.path().join("log");
     let output = std::fs::File::create(&log)?;
+    // On a real server, what a case prints is for whoever runs it, at once.
+    let loud = std::env::var_os("WSFS_TEST_NFS").is_some();
+    let stdout = if loud { Stdio::inherit() } else { output.try_clone()?.into() };
     let mut child = Command::new("/proc/self/exe")
         .args(["case", name, api])
         .arg(folder.path())
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
+        .stdout(stdout)
         .stderr(output)
         .process_group(0)
         .spawn()?;
     let started = Instant::now();
-    let loud = std::env::var_os("WSFS_TEST_NFS").is_some();
     let outcome = loop {
         if let Some(status) = child.try_wait()? {
             break if status.success() { Ok(()) } else { Err(format!("{status}")) };
@@ -98,9 +96,6 @@ fn in_a_process(name: &str, api: &str) -> Result<(), Failed> {
         }
         std::thread::sleep(Duration::from_millis(5));
     };
-    if loud {
-        print!("\n{name} {api}\n{}", std::fs::read_to_string(&log)?);
-    }
     outcome.map_err(|how| format!("{how}\n{}", std::fs::read_to_string(&log).unwrap_or_default()).into())
 }
 

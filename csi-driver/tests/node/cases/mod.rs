@@ -86,10 +86,5 @@ cases! {
         a_server_that_squashes_root_is_named,
         folders_get_their_owner_and_ours_stays_hidden,
         a_folder_made_anew_on_the_server_is_mounted_anew,
-        a_publish_costs_little;
-}
-
-cases! {
-    FROZEN:
-    real: a_frozen_server_wedges_nothing;
+        a_frozen_server_wedges_nothing;
 }

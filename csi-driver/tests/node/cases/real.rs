@@ -1,4 +1,4 @@
-//! The same on a real NFS server and a kernel with an NFS client: run inside a test machine (`node real <server>`), since
+//! The same on a real NFS server and a kernel with an NFS client: run inside a test machine by `cargo xtask mounts`, since
 //! the computer that runs `cargo test` may have neither. The server exports `/export/shared`, `/export/squashed` and
 //! `/export/closed` (to others) as the test cluster's does.
 
@@ -214,22 +214,6 @@ pub async fn a_folder_made_anew_on_the_server_is_mounted_anew(world: World) {
     }
     node.node.sweep().await;
     world.assert_nothing_left(&["v", "w", "admin"]);
-}
-
-pub async fn a_publish_costs_little(world: World) {
-    let node = world.node();
-    let keeper = claim("/export/shared", "keeper");
-    node.publish(keeper.at(&world.target("keeper"))).await.unwrap();
-    let claim = Claim { uid: other_uid(1), ..keeper };
-    let mut times: Vec<Duration> = Vec::new();
-    for _ in 0..500 {
-        let started = Instant::now();
-        node.publish(claim.at(&world.target("v"))).await.unwrap();
-        times.push(started.elapsed());
-        node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
-    }
-    times.sort();
-    println!("publish p50 {:?} p99 {:?}", times[250], times[495]);
 }
 
 /// Prints a line that asks whoever runs this to do something to the server, and waits until it is so.

@@ -29,9 +29,6 @@ const PUBLISH_TIME_MAX: Duration = seconds(25);
 /// What another server's volume may take meanwhile: no wait of the hanging one's is in it.
 const OTHER_PUBLISH_TIME_MAX: Duration = seconds(10);
 
-/// The uid of no pod: kubelet does not look after what is published there.
-const NOBODY: &str = "00000000-0000-0000-0000-0000000000e2";
-
 /// Statistics never wait for a server.
 const STATS_TIME_MAX: Duration = seconds(1);
 
@@ -60,7 +57,7 @@ async fn while_a_server_hangs_other_volumes_mount_and_every_call_ends(context: C
     let csi = context.csi("n1").await?;
     let uid = pod.metadata.uid.as_deref().context("no uid")?;
     let volume = Volume::of(&context, "data", uid).await?;
-    let other = Volume::of(&context, "alive", NOBODY).await?;
+    let other = Volume::of(&context, "alive", uid).await?;
     let known = || async { volume.stats(&csi, STATS_TIME_MAX).await?.context("no figures") };
     until("there are statistics while the server is well", seconds(30), known).await?;
     context.beats_again("writer", seconds(30)).await?;
@@ -88,7 +85,7 @@ async fn while_a_server_hangs_other_volumes_mount_and_every_call_ends(context: C
     let message = told.context("a share that was never mounted")?;
     ensure!(message.contains("did not answer") || message.contains("unreachable"), "no cause in: {message}");
     context.exec("lucky", "echo x > /claim/x && cat /inline/x").await?;
-    other.unpublish_again(&csi).await?;
+    other.unpublish_again(&context, &csi).await?;
     context.stop("lucky").await.context("a pod of the other server is deleted")?;
 
     hang.end().await?;
@@ -98,7 +95,7 @@ async fn while_a_server_hangs_other_volumes_mount_and_every_call_ends(context: C
     context.running("stuck").await.context("a pod that waited for the server")?;
     let after = self::restarts(&context.driver("n1").await?);
     ensure!(after == restarts, "the driver was restarted: {restarts} restarts before, {after} after");
-    volume.unpublish_again(&csi).await?;
+    volume.unpublish_again(&context, &csi).await?;
     for name in ["writer", "stuck"] {
         context.stop(name).await?;
     }
@@ -174,16 +171,17 @@ struct Volume {
 }
 
 impl Volume {
-    /// The volume of a claim, which the pod of that uid uses.
+    /// The volume of a claim, for the pod of that uid. The second path is below the same pod, under a name that kubelet does
+    /// not know: below a pod that it does not know it would remove the folder at once.
     async fn of(context: &Context, claim: &str, uid: &str) -> Result<Volume> {
         let name = context.bound(claim).await?.spec.and_then(|spec| spec.volume_name).context("no volume")?;
         let source =
             context.volumes().get(&name).await?.spec.and_then(|spec| spec.csi).context("no CSI volume")?;
-        let path = |uid: &str| format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~csi/{name}/mount");
+        let path = |name: &str| format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~csi/{name}/mount");
         Ok(Volume {
             id: source.volume_handle,
-            path: path(uid),
-            second_path: path(NOBODY),
+            path: path(&name),
+            second_path: path(&format!("{name}-again")),
             attributes: source.volume_attributes.unwrap_or_default().into_iter().collect(),
         })
     }
@@ -236,10 +234,10 @@ impl Volume {
     }
 
     /// Undoes it.
-    async fn unpublish_again(&self, csi: &Csi) -> Result<()> {
+    async fn unpublish_again(&self, context: &Context, csi: &Csi) -> Result<()> {
         let request =
             NodeUnpublishVolumeRequest { volume_id: self.id.clone(), target_path: self.second_path.clone() };
         csi.client.clone().node_unpublish_volume(request).await?;
-        Ok(())
+        context.on("n1", &format!("rmdir {}", self.second_path.trim_end_matches("/mount"))).await.map(drop)
     }
 }
