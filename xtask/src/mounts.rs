@@ -79,9 +79,11 @@ fn run_cases(node: &Machine, server: &Machine) -> Result<(usize, usize)> {
             output.push_str(&String::from_utf8_lossy(bytes));
         }
         while let Some(length) = output[seen..].find('\n') {
-            let result = match output[seen..seen + length].trim() {
-                FREEZE => server.freeze(),
-                THAW => server.thaw(),
+            // The first line of a case follows its name.
+            let line = output[seen..seen + length].trim_end();
+            let result = match line {
+                _ if line.ends_with(FREEZE) => server.freeze(),
+                _ if line.ends_with(THAW) => server.thaw(),
                 _ => Ok(()),
             };
             if fault.is_ok() {
