@@ -34,12 +34,18 @@ pub fn seal(tree: BorrowedFd<'_>, read_only: bool) -> Result<(), Errno> {
     mount_setattr(tree, &attr)
 }
 
-/// Makes the mount what [`seal`] starts from: neither nosuid nor nodev nor read-only.
+/// Makes the mount what [`seal`] starts from: private, so that what is mounted inside it is copied nowhere, and neither
+/// nosuid nor nodev nor read-only.
 ///
 /// # Errors
 /// As [`seal`].
 pub fn unseal(tree: BorrowedFd<'_>) -> Result<(), Errno> {
-    mount_setattr(tree, &MountAttr { attr_clr: NOSUID | NODEV | RDONLY, ..MountAttr::default() })
+    let attr = MountAttr {
+        attr_clr: NOSUID | NODEV | RDONLY,
+        propagation: libc::MS_PRIVATE,
+        ..MountAttr::default()
+    };
+    mount_setattr(tree, &attr)
 }
 
 /// Takes the mount out of every peer group.

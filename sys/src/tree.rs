@@ -99,6 +99,7 @@ impl MountApi {
                 bind(folder, staged.fd.as_fd(), MountFlags::BIND)?;
                 if let Some(hidden) = hidden {
                     let root = place.open()?;
+                    change(root.as_fd(), MsFlags::MS_PRIVATE, "make the view private")?;
                     change(
                         root.as_fd(),
                         MsFlags::MS_REMOUNT | MsFlags::MS_BIND,

@@ -2,11 +2,12 @@
 //! NodeGetVolumeStats reads what was found and never waits for a server. The look goes through the volume's own mount, so
 //! it also finds out when the server has forgotten what is mounted there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use workspacefs_runtime::CancellationToken;
 
@@ -74,20 +75,29 @@ impl Usages {
     pub async fn run(&self, targets: &Targets, shutdown: CancellationToken) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rounds = HashMap::new();
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            shutdown.run_until_cancelled(self.look(targets)).await;
+            self.look(targets.all(), &mut rounds);
         }
     }
 
-    /// One round: all shares at once, the volumes of a share in turn.
-    async fn look(&self, targets: &Targets) {
+    /// Begins a round: all shares at once, the volumes of a share in turn. A share whose last round still goes on waits for
+    /// the next: a slow server holds nobody else up, and is not asked twice at a time.
+    fn look(&self, records: Vec<Record>, rounds: &mut HashMap<ShareKey, JoinHandle<()>>) {
+        let published: HashSet<PathBuf> = records.iter().map(|record| record.target.clone()).collect();
+        self.0.lock().retain(|target, _| published.contains(target));
         let mut by_share: HashMap<ShareKey, (ShareSpec, Vec<PathBuf>)> = HashMap::new();
-        for record in targets.all() {
+        for record in records {
             let entry = by_share.entry(record.share.key()).or_insert_with(|| (record.share, Vec::new()));
             entry.1.push(record.target);
         }
-        let rounds = by_share.into_values().map(|(spec, targets)| self.look_at_share(spec, targets));
-        futures::future::join_all(rounds).await;
+        rounds.retain(|_, round| !round.is_finished());
+        for (key, (spec, targets)) in by_share {
+            let usages = self.clone();
+            rounds
+                .entry(key)
+                .or_insert_with(|| tokio::spawn(async move { usages.look_at_share(spec, targets).await }));
+        }
     }
 
     async fn look_at_share(&self, spec: ShareSpec, targets: Vec<PathBuf>) {

@@ -33,7 +33,8 @@ impl FileSystems {
     ) -> Result<Next, PassError> {
         let claim = self.find_claim(fs).await?;
         let volume = self.find_volume(fs).await?;
-        let pods = self.pods_using(fs).await?;
+        let named = users::Named { name: &fs.name, has_claim: !matches!(claim, Child::Foreign) };
+        let pods = self.pods_using(fs, named).await?;
         if !pods.is_empty() {
             let in_use = Finding::new(IN_USE, true, "PodsUseIt", users::message(&pods));
             self.say(fs, meta, old, vec![terminating("waits for the pods that use it"), in_use]).await?;
@@ -79,14 +80,14 @@ impl FileSystems {
         self.status.write(fs, Report { meta, old, claim_name, findings }).await
     }
 
-    async fn pods_using(&self, fs: &Identity) -> Result<Vec<String>, PassError> {
+    async fn pods_using(&self, fs: &Identity, named: users::Named<'_>) -> Result<Vec<String>, PassError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &fs.namespace);
         let live = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed").limit(500);
         let mut names = Vec::new();
         let mut page = live.clone();
         loop {
             let pods = api.list(&page).await.map_err(PassError::api("list the pods that may use it"))?;
-            names.extend(users::names_of(&pods.items, &fs.name));
+            names.extend(users::names_of(&pods.items, named));
             match pods.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = live.clone().continue_token(&token),
                 None => break,

@@ -7,8 +7,17 @@ use workspacefs_api::DRIVER;
 /// How many pods a message names.
 const NAMES_MAX: usize = 10;
 
+/// A file system, as pods name it.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Whether the claim of that name may be its own: somebody else's leads elsewhere.
+    pub has_claim: bool,
+}
+
 /// Whether a pod has the file system mounted, or may any moment: it is on a node and has not ended.
-pub fn uses(pod: &Pod, file_system: &str) -> bool {
+pub fn uses(pod: &Pod, file_system: Named<'_>) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     let Some(spec) = &pod.spec else { return false };
     let ended = matches!(phase, Some("Succeeded" | "Failed"));
@@ -18,19 +27,19 @@ pub fn uses(pod: &Pod, file_system: &str) -> bool {
 }
 
 /// By its claim, or inline.
-fn names(volume: &Volume, file_system: &str) -> bool {
-    let by_claim =
-        volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.claim_name == file_system);
+fn names(volume: &Volume, file_system: Named<'_>) -> bool {
+    let by_claim = file_system.has_claim
+        && volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.claim_name == file_system.name);
     let inline = volume.csi.as_ref().is_some_and(|csi| {
         let attributes = csi.volume_attributes.as_ref();
         csi.driver == DRIVER
-            && attributes.and_then(|a| a.get("fileSystem")).is_some_and(|name| name == file_system)
+            && attributes.and_then(|a| a.get("fileSystem")).is_some_and(|name| name == file_system.name)
     });
     by_claim || inline
 }
 
 /// The names of those that use it, sorted.
-pub fn names_of<'a>(pods: impl IntoIterator<Item = &'a Pod>, file_system: &str) -> Vec<String> {
+pub fn names_of<'a>(pods: impl IntoIterator<Item = &'a Pod>, file_system: Named<'_>) -> Vec<String> {
     let mut names: Vec<String> =
         pods.into_iter().filter(|pod| uses(pod, file_system)).map(ResourceExt::name_any).collect();
     names.sort_unstable();
@@ -57,6 +66,8 @@ mod tests {
         running_pod("a", "p", volumes)
     }
 
+    const OWN: Named<'static> = Named { name: "data", has_claim: true };
+
     #[test]
     fn a_pod_uses_a_file_system_by_its_claim_or_inline() {
         let claim = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
@@ -65,9 +76,19 @@ mod tests {
         let other_driver =
             json!([{"name": "v", "csi": {"driver": "x", "volumeAttributes": {"fileSystem": "data"}}}]);
         for (volumes, used) in [(claim, true), (inline, true), (other_driver, false), (json!([]), false)] {
-            assert_eq!(uses(&pod(volumes.clone()), "data"), used, "{volumes}");
-            assert!(!uses(&pod(volumes), "other"));
+            assert_eq!(uses(&pod(volumes.clone()), OWN), used, "{volumes}");
+            assert!(!uses(&pod(volumes), Named { name: "other", ..OWN }));
         }
+    }
+
+    #[test]
+    fn who_mounts_somebody_elses_claim_of_that_name_does_not_use_it() {
+        let foreign = Named { has_claim: false, ..OWN };
+        let claim = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
+        assert!(!uses(&pod(claim), foreign));
+        let inline =
+            json!([{"name": "v", "csi": {"driver": DRIVER, "volumeAttributes": {"fileSystem": "data"}}}]);
+        assert!(uses(&pod(inline), foreign));
     }
 
     #[test]
@@ -85,7 +106,7 @@ mod tests {
                     value[section][field] = new.clone();
                 }
             }
-            assert_eq!(uses(&object(value), "data"), used, "{change}");
+            assert_eq!(uses(&object(value), OWN), used, "{change}");
         }
     }
 

@@ -15,20 +15,26 @@ const XID: u32 = 0x5753_4653;
 
 /// Asks. Ends within `deadline`.
 pub async fn ask(target: &Target, deadline: Duration) -> Outcome {
-    timeout(deadline, ask_without_deadline(target)).await.unwrap_or(Outcome::TimedOut)
+    timeout(deadline, ask_each_address(target, deadline)).await.unwrap_or(Outcome::TimedOut)
 }
 
-async fn ask_without_deadline(target: &Target) -> Outcome {
-    let addresses = match lookup_host((target.server.as_str(), target.port)).await {
-        Ok(addresses) => addresses,
+async fn ask_each_address(target: &Target, deadline: Duration) -> Outcome {
+    let addresses: Vec<_> = match lookup_host((target.server.as_str(), target.port)).await {
+        Ok(addresses) => addresses.collect(),
         Err(error) => return Outcome::NameUnknown(error.to_string()),
     };
+    // One that swallows packets must not use up the time of the others.
+    let share = deadline / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
+    let patience = if addresses.len() == 1 { deadline } else { share };
     let mut outcome = Outcome::NameUnknown("the name server knows none".into());
     for address in addresses {
-        outcome = match TcpStream::connect(address).await {
-            Ok(stream) => call(stream, target.version).await,
-            Err(error) => classify(&error),
+        let asked = async {
+            match TcpStream::connect(address).await {
+                Ok(stream) => call(stream, target.version).await,
+                Err(error) => classify(&error),
+            }
         };
+        outcome = timeout(patience, asked).await.unwrap_or(Outcome::TimedOut);
         if outcome.reachable() {
             break;
         }

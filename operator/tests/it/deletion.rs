@@ -63,6 +63,9 @@ async fn foreign_objects_of_its_name_are_not_deleted_with_it() {
     put_nfs(&api, "data", nfs.port);
     let _operator = Operator::start(&api, "a", config());
     until_reason(&api, "data", "Ready", "NameTaken").await;
+    // Whoever uses that claim does not use the FileSystem.
+    let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
+    api.put(&builders::running_pod(SPACE, "theirs", volumes));
     api.delete("FileSystem", SPACE, "data");
     api.until("it is gone", |api| file_system(api, SPACE, "data").is_none()).await;
     api.settled(QUIET).await;

@@ -55,7 +55,7 @@ fn own(share: &Share, path: &str, file_system: &str, owner: PosixOwner) -> Resul
     let name = record_name(file_system);
     let intention = OwnerRecord { folder: path.into(), created: false };
     let claimed = match &records {
-        Some(records) => records.claim(&name, &intention)?,
+        Some(records) => records.claim(&name, &intention)? || begin_anew(records, &name, &intention)?,
         None => false,
     };
     match create(share, path, owner) {
@@ -79,6 +79,16 @@ fn own(share: &Share, path: &str, file_system: &str, owner: PosixOwner) -> Resul
         }
     }
     share.resolve(share.root(), path)
+}
+
+/// Somebody removed the folder that the record says was created: until it is created again it is unfinished.
+fn begin_anew(records: &Ours, name: &str, intention: &OwnerRecord) -> Result<bool, ShareError> {
+    let earlier = records.read::<OwnerRecord>(name)?.flatten();
+    let removed = earlier.is_some_and(|record| record.created && record.folder == intention.folder);
+    if removed {
+        records.replace(name, intention)?;
+    }
+    Ok(removed)
 }
 
 enum Made {

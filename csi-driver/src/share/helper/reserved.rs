@@ -32,12 +32,14 @@ pub(super) fn open(share: &Share) -> Result<Option<Ours>, ShareError> {
     }
 }
 
-/// The same, but it is made if it is missing. None where the server does not let us, or where what is there cannot be
-/// believed: then nothing can be recorded on this share, and every folder counts as somebody else's.
+/// The same, but it is made if it is missing. None where the server does not let us, or is full, or where what is there
+/// cannot be believed: then nothing can be recorded on this share, and every folder counts as somebody else's.
 pub(super) fn open_or_create(share: &Share) -> Result<Option<Ours>, ShareError> {
     match require(share) {
         Ok(ours) => Ok(Some(ours)),
-        Err(ShareError::Squashed { .. } | ShareError::Untrusted { .. }) => Ok(None),
+        Err(ShareError::Squashed { .. } | ShareError::Untrusted { .. } | ShareError::NoSpace { .. }) => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -55,12 +55,18 @@ pub(super) fn create(
     let file = record_name(name);
     let stored = Stored { record, created: false };
     let new = owners.claim(&file, &stored)?;
-    let stored = match owners.read::<Stored>(&file)? {
+    let mut stored = match owners.read::<Stored>(&file)? {
         Some(Some(earlier)) => earlier,
         // Killed while it was written: nobody was told of it.
         Some(None) | None => stored,
     };
     let volumes = ours.directory(VOLUMES)?.directory(&name.file_system)?;
+    let folder = beneath::directory(volumes.folder().fd.as_fd(), &name.name, Links::Refused);
+    if stored.created && folder.is_err_and(|errno| errno == Errno::NOENT) {
+        // Somebody removed it: until it is made again it is unfinished.
+        stored.created = false;
+        owners.replace(&file, &stored)?;
+    }
     let made = match mkdirat(&volumes.folder().fd, &name.name, Mode::RWXU) {
         Ok(()) => true,
         Err(Errno::EXIST) => false,

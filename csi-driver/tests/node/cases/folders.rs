@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -97,6 +99,37 @@ pub async fn a_cut_creation_is_finished_and_a_strangers_folder_is_not_touched(wo
         let created = record(&export, &uid(n)).map(|r| r["created"] == true);
         assert_eq!(created, if n == 3 { None } else { Some(true) }, "{folder}");
     }
+}
+
+pub async fn what_hides_our_folder_is_never_seen_on_the_share(world: World) {
+    let export = world.export("e");
+    let node = world.node();
+    let keeper = Claim::of(&export, "keeper");
+    node.publish(keeper.at(&world.target("keeper"))).await.unwrap();
+    // As a plugin finds the share that an earlier container mounted: in one peer group with the host's.
+    let share = world.share_mounts().join(&names(&world.share_mounts())[0]);
+    mount(None::<&str>, &share, None::<&str>, MsFlags::MS_SHARED, None::<&str>).unwrap();
+    let covered = share.join(".workspacefs");
+    let done = Arc::new(AtomicBool::new(false));
+    let watcher = std::thread::spawn({
+        let done = done.clone();
+        move || {
+            let mut looks = 0;
+            while !done.load(Ordering::Relaxed) {
+                let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+                assert!(!mounts.contains(covered.to_str().unwrap()), "{mounts}");
+                looks += 1;
+            }
+            looks
+        }
+    });
+    let root = Claim { uid: "1".repeat(8) + &UID[8..], ..Claim::of(&export, "") };
+    for _ in 0..100 {
+        node.publish(root.at(&world.target("v"))).await.unwrap();
+        node.unpublish(&root.id(), &world.target("v")).await.unwrap();
+    }
+    done.store(true, Ordering::Relaxed);
+    assert!(watcher.join().unwrap() > 100, "it hardly looked");
 }
 
 pub async fn root_squash_is_named_and_nothing_is_left(world: World) {

@@ -130,14 +130,17 @@ pub async fn a_helper_killed_at_any_step_leaves_no_folder_half_made(world: World
     let node = world.node();
     let keeper = Claim::of(&export, "keeper");
     node.publish(keeper.at(&world.target("keeper"))).await.unwrap();
-    let mut stop = 0;
+    // Each step of the first creation, then of one after somebody removed the folder.
+    let (mut stop, mut removed) = (0, false);
     loop {
-        let uid = format!("{stop:08x}-d9cb-469f-a165-70867728950e");
-        let claim = Claim {
-            uid: uid.clone(),
-            owner: owner.clone(),
-            ..Claim::of(&export, &format!("folder-{stop}/deep"))
-        };
+        let uid = format!("{stop:08x}-d9cb-469f-a165-{:012}", u8::from(removed));
+        let folder = format!("folder-{stop}-{removed}/deep");
+        let claim = Claim { uid: uid.clone(), owner: owner.clone(), ..Claim::of(&export, &folder) };
+        if removed {
+            node.publish(claim.at(&world.target("v"))).await.unwrap();
+            node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
+            fs::remove_dir(export.join(&folder)).unwrap();
+        }
         // The last one may have been killed after its answer: this publish makes sure that one is alive.
         let awake = Claim::of(&export, "awake");
         node.publish(awake.at(&world.target("awake"))).await.unwrap();
@@ -148,19 +151,25 @@ pub async fn a_helper_killed_at_any_step_leaves_no_folder_half_made(world: World
         let killed = killer.has_killed();
         let metadata = fs::metadata(world.target("v")).unwrap();
         let looks = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
-        assert_eq!(looks, (1000, 2000, 0o2750), "killed at stop {stop}");
+        assert_eq!(looks, (1000, 2000, 0o2750), "killed at stop {stop}, removed before: {removed}");
         let record = fs::read(export.join(format!(".workspacefs/owners/{uid}.json"))).unwrap();
         let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
-        assert_eq!(record["created"], true, "killed at stop {stop}");
-        assert_eq!(world.mounts_at(&world.target("v")), 1, "killed at stop {stop}");
+        assert_eq!(record["created"], true, "killed at stop {stop}, removed before: {removed}");
+        assert_eq!(
+            world.mounts_at(&world.target("v")),
+            1,
+            "killed at stop {stop}, removed before: {removed}"
+        );
         node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
-        if !killed {
-            break;
-        }
         stop += 1;
+        if !killed {
+            assert!(stop > 50, "only {stop} schedules: were the system calls seen?");
+            if removed {
+                break;
+            }
+            (stop, removed) = (0, true);
+        }
     }
-    assert!(stop > 50, "only {stop} schedules: were the system calls seen?");
-    println!("{stop} schedules");
     node.unpublish(&keeper.id(), &world.target("keeper")).await.unwrap();
     swept(&world, &node).await;
     world.assert_nothing_left(&["v", "keeper"]);

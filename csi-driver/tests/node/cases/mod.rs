@@ -46,6 +46,7 @@ cases! {
         a_squashed_share_with_a_ready_folder_is_mounted,
         mount_from_is_a_folder_beneath,
         mount_from_that_leads_elsewhere_is_refused_with_its_path,
+        what_hides_our_folder_is_never_seen_on_the_share,
         our_own_folder_is_hidden_and_out_of_reach;
     reading:
         usage_and_health_are_told,
