@@ -103,9 +103,7 @@ fn pods(measured: &Measured) -> String {
     [
         "## Starting a pod".to_owned(),
         String::new(),
-        "From the request to phase Running, one pod after the other on worker n1, image present, share mounted by another pod.\n\
-         kubelet looks at its volumes in steps of some hundred milliseconds: that is most of the difference to a pod with none,\n\
-         and an emptyDir pays it too."
+        "From the request to phase Running, one pod after the other on worker n1, image present, share mounted by another pod."
             .to_owned(),
         String::new(),
         "| pod with | ratio to no volume (p50) | p50, s | longest, s | pods |".to_owned(),

@@ -1,7 +1,7 @@
 //! The helper process of one share: the only process that touches files on it. It blocks wherever the server makes it
 //! wait; the plugin kills it when that takes too long, and it dies with the plugin.
 //!
-//! One thread, no runtime. [`connect`] finds out in words whether a server is there, [`nfs`] mounts, [`resolve`] walks
+//! One thread, no runtime; a name is looked up in another. [`connect`] finds out in words whether a server is there, [`nfs`] mounts, [`resolve`] walks
 //! people's paths, [`folder`] creates the first time, [`reserved`] and [`volumes`] keep `.workspacefs`.
 
 mod connect;
