@@ -5,7 +5,7 @@ use crate::progress::Progress;
 use std::time::Duration;
 
 /// Packages and what of them is used: linux.uml and its modules; the maker of the machines' Debian; ip and tc;
-/// mkfs.ext4; setsid.
+/// mkfs.ext4; setsid and taskset.
 const PACKAGES: [&str; 6] =
     ["user-mode-linux", "mmdebstrap", "debian-archive-keyring", "iproute2", "e2fsprogs", "util-linux"];
 
