@@ -3,6 +3,7 @@
 
 use super::{Machine, RunError};
 use crate::host::namespace::NamespaceError;
+use crate::host::network;
 use crate::host::process::{Process, ProcessError};
 use rustix::process::Signal;
 use std::time::Duration;
@@ -37,12 +38,12 @@ impl Machine {
 
     /// Takes the machine off the cluster's network. Commands still reach it: they have a network of their own.
     pub fn pull_cable(&self) -> Result<(), FaultError> {
-        Ok(self.namespace.ip(&[format!("link set {} down", self.plan.tap())])?)
+        Ok(self.namespace.ip(&[network::pull(&self.plan.tap())])?)
     }
 
     /// Ends [`Machine::pull_cable`].
     pub fn plug_cable(&self) -> Result<(), FaultError> {
-        Ok(self.namespace.ip(&[format!("link set {} up", self.plan.tap())])?)
+        Ok(self.namespace.ip(&[network::plug(&self.plan.tap())])?)
     }
 
     /// Delays every frame that the machine sends to the cluster's network by `delay` and loses `loss_percent` of them;

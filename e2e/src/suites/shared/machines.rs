@@ -23,6 +23,8 @@ async fn a_pulled_cable_makes_io_wait_and_nothing_fail(context: Context) -> Resu
     context.start([writer("writer", "data").on("n1")]).await?;
     context.beats_again("writer", seconds(30)).await?;
     let pulled = context.unplug("nfs")?;
+    // A server that talks meanwhile must be as well afterwards as one that kept silent.
+    context.on("nfs", "ping -c 2 -W 1 10.99.0.1 && exit 1; true").await.context("the cable is still in")?;
     tokio::time::sleep(seconds(15)).await;
     pulled.end().await?;
     context.beats_again("writer", seconds(120)).await?;
