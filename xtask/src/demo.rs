@@ -78,11 +78,12 @@ fn show(does: &str, expects: &str, run: impl FnOnce() -> Result<String>) -> bool
 
 fn next_commands(name: &str) {
     let cluster = if name == "dev" { String::new() } else { format!(" --name {name}") };
-    let kubectl = format!("cargo xtask cluster{cluster} kubectl --");
+    // By make: it sets the caches. The words are quoted for it as a whole.
+    let kubectl = |words: &str| println!("  make xtask ARGS=\"cluster{cluster} kubectl -- {words}\"");
     println!("\nThe cluster keeps running. Try:");
-    println!("  {kubectl} get filesystems --all-namespaces");
-    println!("  {kubectl} get pods,pvc --namespace team-a --output wide");
-    println!("  {kubectl} exec --namespace team-a -it devpod-0 -- sh");
-    println!("  {kubectl} describe filesystem scratch --namespace team-a");
-    println!("  cargo xtask cluster{cluster} down\n");
+    kubectl("get filesystems --all-namespaces");
+    kubectl("get pods,pvc --namespace team-a --output wide");
+    kubectl("exec --namespace team-a -it devpod-0 -- sh");
+    kubectl("describe filesystem scratch --namespace team-a");
+    println!("  make xtask ARGS=\"cluster{cluster} down\"\n");
 }
