@@ -1,5 +1,6 @@
 //! Where a FileSystem's bytes live: exactly one backend per FileSystem, each with the fields that backend needs.
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,15 +8,35 @@ use serde::{Deserialize, Serialize};
 /// Exactly one of the members is set.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("[has(self.nfs), has(self.persistentVolumeClaim)].exists_one(b, b)")
-    .message("backend takes exactly one of: nfs, persistentVolumeClaim"))]
+#[x_kube(validation = Rule::new("[has(self.managed), has(self.nfs), has(self.persistentVolumeClaim)].exists_one(b, b)")
+    .message("backend takes exactly one of: managed, nfs, persistentVolumeClaim"))]
 pub struct Backend {
+    /// A folder with an enforced size on the embedded NFS server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedBackend>,
     /// A directory of an NFS server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nfs: Option<NfsBackend>,
     /// A ReadWriteMany volume of any other CSI driver, used through its own claim in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<ClaimBackend>,
+}
+
+/// A folder of the embedded NFS server, whose quota is the file system's size.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManagedBackend {
+    /// The size, enforced: what is in the file system and all further claims on it together. It may grow at any time, and
+    /// shrink as far as nothing of it is used.
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))")
+        .message("capacity is a quantity above zero, such as 500Gi"))]
+    pub capacity: Quantity,
+    /// Take over a retained folder instead of a fresh one: `<namespace uid>/<name>` of the FileSystem that it belonged to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(
+        pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+    ))]
+    pub adopt: Option<String>,
 }
 
 /// An export of an NFS server and, in it, the folder that is the file system.

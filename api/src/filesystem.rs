@@ -1,7 +1,7 @@
 //! Kind FileSystem: a POSIX file system that a workspace's workloads mount from many nodes at once.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,22 +26,28 @@ use crate::mount_options;
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Claim", type_ = "string", json_path = ".status.claimName"),
-    printcolumn(name = "Capacity", type_ = "string", json_path = ".spec.capacity"),
-    printcolumn(name = "Server", type_ = "string", json_path = ".spec.backend.nfs.server"),
+    printcolumn(name = "Capacity", type_ = "string", json_path = ".status.usage.capacity"),
+    printcolumn(name = "Used", type_ = "string", json_path = ".status.usage.used"),
+    printcolumn(name = "Server", type_ = "string", json_path = ".status.share.server"),
     printcolumn(name = "Node-Group", type_ = "string", json_path = ".spec.nodeGroup"),
     printcolumn(name = "Export", type_ = "string", json_path = ".spec.backend.nfs.export", priority = 1),
     printcolumn(name = "Folder", type_ = "string", json_path = ".spec.backend.nfs.folder", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.backend == oldSelf.backend")
-    .message("backend is immutable: a PersistentVolume's source is; make a new FileSystem"))]
+// Of a managed backend only the size may change; it is left out of the comparison by name.
+#[x_kube(validation = Rule::new("has(self.backend.managed) == has(oldSelf.backend.managed) && (has(self.backend.managed) ? has(self.backend.managed.adopt) == has(oldSelf.backend.managed.adopt) && (!has(self.backend.managed.adopt) || self.backend.managed.adopt == oldSelf.backend.managed.adopt) : self.backend == oldSelf.backend)")
+    .message("backend is immutable, but for managed.capacity: a PersistentVolume's source is; make a new FileSystem"))]
 #[x_kube(validation = Rule::new("has(self.owner) == has(oldSelf.owner) && (!has(self.owner) || self.owner == oldSelf.owner)")
     .message("owner is immutable: it is applied once, when the folder is created"))]
 #[x_kube(validation = Rule::new("has(self.nodeGroup) == has(oldSelf.nodeGroup) && (!has(self.nodeGroup) || self.nodeGroup == oldSelf.nodeGroup)")
     .message("nodeGroup is immutable: a PersistentVolume's node affinity is"))]
 #[x_kube(validation = Rule::new("!has(self.backend.persistentVolumeClaim) || (!has(self.owner) && !has(self.nodeGroup) && !has(self.mountOptions) && !has(self.capacity) && !(has(self.localCache) && self.localCache))")
     .message("a persistentVolumeClaim backend is used as its own driver mounts it: owner, nodeGroup, capacity, mountOptions and localCache do not apply"))]
+#[x_kube(validation = Rule::new("!has(self.backend.managed) || !has(self.capacity)")
+    .message("the size of a managed backend is backend.managed.capacity"))]
+#[x_kube(validation = Rule::new("!has(self.reclaimPolicy) || self.reclaimPolicy == 'Retain' || has(self.backend.managed) || (has(self.backend.nfs) && has(self.backend.nfs.folder))")
+    .message("reclaimPolicy Delete and Archive are for folders that the driver makes: a managed backend, or nfs with a folder"))]
 pub struct FileSystemSpec {
     /// Where the bytes live: exactly one member.
     pub backend: Backend,
@@ -112,6 +118,10 @@ pub enum ReclaimPolicy {
     /// They stay on the server.
     #[default]
     Retain,
+    /// They go into the trash, which is emptied after a time. Only a folder that the driver made goes.
+    Delete,
+    /// They are kept under a readable name. Only a folder that the driver made is moved.
+    Archive,
 }
 
 /// What was observed.
@@ -124,10 +134,65 @@ pub struct FileSystemStatus {
     /// The claim that workloads name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_name: Option<String>,
-    /// Ready, Reachable, QuotaEnforced, LocksLocal; while it is being deleted, InUse.
+    /// Where its folder lies, once the embedded server has made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<SharePlace>,
+    /// How full it is, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// Ready, Reachable, QuotaEnforced, Isolated, LocksLocal; while it is being deleted, InUse and NotOurs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// A folder of an NFS export.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharePlace {
+    /// Host name or address of the server.
+    pub server: String,
+    /// What it exports.
+    pub export: String,
+    /// The FileSystem's own folder in that.
+    pub folder: String,
+}
+
+/// How full a FileSystem is.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// The size that is enforced.
+    pub capacity: Quantity,
+    /// Taken by its own files.
+    pub used: Quantity,
+    /// What can still be written, or given to a further claim: capacity less claims less used.
+    pub available: Quantity,
+    /// Files and folders that there may be.
+    pub inodes: i64,
+    /// Files and folders that there are.
+    pub inodes_used: i64,
+    /// Further claims, the fullest first; at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<ClaimUsage>,
+    /// When this was asked of the server. Small changes do not renew it.
+    pub observed_at: Time,
+}
+
+/// How full a further claim of a FileSystem is.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimUsage {
+    /// Name of its folder: that of its PersistentVolume.
+    pub volume: String,
+    /// The size that is enforced.
+    pub capacity: Quantity,
+    /// Taken by its files.
+    pub used: Quantity,
+    /// Files and folders that there may be.
+    pub inodes: i64,
+    /// Files and folders that there are.
+    pub inodes_used: i64,
 }
 
 impl FileSystem {

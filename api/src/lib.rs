@@ -7,8 +7,10 @@ pub mod mount_options;
 pub mod path;
 pub mod volume;
 
-pub use backend::{Backend, ClaimBackend, NfsBackend, NfsVersion};
-pub use filesystem::{FileSystem, FileSystemSpec, FileSystemStatus, Owner, ReclaimPolicy};
+pub use backend::{Backend, ClaimBackend, ManagedBackend, NfsBackend, NfsVersion};
+pub use filesystem::{
+    ClaimUsage, FileSystem, FileSystemSpec, FileSystemStatus, Owner, ReclaimPolicy, SharePlace, Usage,
+};
 
 /// The shared driver's name, as kubelet and PersistentVolumes know it.
 pub const DRIVER: &str = "csi.workspacefs.io";

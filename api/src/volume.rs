@@ -114,6 +114,9 @@ pub struct VolumeAttributes {
 pub enum Folder {
     /// A path of the FileSystem's choice; the export's root when empty. Created when it is missing.
     Own(RelativePath),
+    /// A path where the embedded server made a folder with its quota, for a FileSystem or a claim. Never created at
+    /// publish: it would have no quota.
+    Existing(RelativePath),
     /// A folder made by CreateVolume, `.workspacefs/volumes/<uid>/<name>`. Never created at publish: a volume that is
     /// gone stays gone.
     Volume(String),
@@ -137,6 +140,9 @@ pub enum AttributesError {
     /// The FileSystem's backend is not one that this driver mounts.
     #[error("the FileSystem's backend is not nfs: use its claim")]
     NotNfs,
+    /// The embedded server has not made its folder yet.
+    #[error("its folder on the embedded server is not made yet")]
+    NotMade,
     /// The FileSystem was never stored: it has no uid or namespace.
     #[error("the FileSystem has no uid or namespace")]
     NotStored,
@@ -148,22 +154,33 @@ impl VolumeAttributes {
     /// # Errors
     /// [`AttributesError`] if the backend is not `nfs` or a value is not valid (an object can be older than its rules).
     pub fn of_file_system(fs: &FileSystem) -> Result<Self, AttributesError> {
-        let nfs = fs.spec.backend.nfs.as_ref().ok_or(AttributesError::NotNfs)?;
         let (Some(namespace), Some(name), Some(uid)) =
             (&fs.metadata.namespace, &fs.metadata.name, &fs.metadata.uid)
         else {
             return Err(AttributesError::NotStored);
         };
-        let folder =
-            RelativePath::parse(nfs.folder.as_deref().unwrap_or("")).map_err(AttributesError::Path)?;
+        let path = |folder: &str| RelativePath::parse(folder).map_err(AttributesError::Path);
+        let backend = &fs.spec.backend;
+        let (server, export, folder, version, port) = match (&backend.nfs, &backend.managed) {
+            (Some(nfs), None) => {
+                let folder = Folder::Own(path(nfs.folder.as_deref().unwrap_or(""))?);
+                (&nfs.server, &nfs.export, folder, nfs.version, nfs.port)
+            }
+            (None, Some(_)) => {
+                let share = fs.status.as_ref().and_then(|status| status.share.as_ref());
+                let share = share.ok_or(AttributesError::NotMade)?;
+                (&share.server, &share.export, Folder::Existing(path(&share.folder)?), None, None)
+            }
+            _ => return Err(AttributesError::NotNfs),
+        };
         Self {
             file_system: format!("{namespace}/{name}"),
             file_system_uid: uid.clone(),
-            server: nfs.server.clone(),
-            export: nfs.export.clone(),
-            folder: Folder::Own(folder),
-            version: nfs.version,
-            port: nfs.port,
+            server: server.clone(),
+            export: export.clone(),
+            folder,
+            version,
+            port,
             owner: fs.spec.owner.clone().unwrap_or_default(),
             node_group: fs.spec.node_group.clone(),
         }
@@ -180,6 +197,7 @@ impl VolumeAttributes {
         put(key::EXPORT, self.export.clone());
         match &self.folder {
             Folder::Own(path) => put(key::FOLDER, path.as_str().into()),
+            Folder::Existing(path) => put(key::EXISTING, path.as_str().into()),
             Folder::Volume(name) => put(key::VOLUME, name.clone()),
         };
         if let Some(version) = self.version {
@@ -219,11 +237,13 @@ impl VolumeAttributes {
         let text = |name: &'static str| {
             fields.get(name).map(|v| (*v).to_string()).ok_or(AttributesError::Missing(name))
         };
-        let folder = match (fields.get(key::FOLDER), fields.get(key::VOLUME)) {
-            (Some(path), None) => Folder::Own(RelativePath::parse(path).map_err(AttributesError::Path)?),
-            (None, Some(name)) => Folder::Volume((*name).to_string()),
-            (Some(_), Some(_)) => return Err(AttributesError::Invalid(key::VOLUME)),
-            (None, None) => return Err(AttributesError::Missing(key::FOLDER)),
+        let path = |text: &str| RelativePath::parse(text).map_err(AttributesError::Path);
+        let folder = match [key::FOLDER, key::EXISTING, key::VOLUME].map(|name| fields.get(name)) {
+            [Some(text), None, None] => Folder::Own(path(text)?),
+            [None, Some(text), None] => Folder::Existing(path(text)?),
+            [None, None, Some(name)] => Folder::Volume((*name).to_string()),
+            [None, None, None] => return Err(AttributesError::Missing(key::FOLDER)),
+            _ => return Err(AttributesError::Invalid(key::VOLUME)),
         };
         Self {
             file_system: text(key::FILE_SYSTEM)?,
@@ -244,15 +264,17 @@ impl VolumeAttributes {
     }
 
     fn checked(self) -> Result<Self, AttributesError> {
-        let folder_fits = match &self.folder {
-            Folder::Own(_) => true,
-            Folder::Volume(name) => is_folder_name(name),
+        let (folder_fits, folder_key) = match &self.folder {
+            Folder::Own(_) => (true, key::FOLDER),
+            // The server's root is nobody's volume.
+            Folder::Existing(path) => (!path.is_root(), key::EXISTING),
+            Folder::Volume(name) => (is_folder_name(name), key::VOLUME),
         };
         let rules = [
             (is_uid(&self.file_system_uid), key::FILE_SYSTEM_UID),
             (is_valid_server(&self.server), key::SERVER),
             (is_valid_export(&self.export), key::EXPORT),
-            (folder_fits, key::VOLUME),
+            (folder_fits, folder_key),
             (self.port != Some(0), key::PORT),
             (self.owner.mode_bits().is_some(), key::MODE),
         ];
@@ -287,6 +309,7 @@ mod key {
     pub const SERVER: &str = "server";
     pub const EXPORT: &str = "export";
     pub const FOLDER: &str = "folder";
+    pub const EXISTING: &str = "existing";
     pub const VOLUME: &str = "volume";
     pub const VERSION: &str = "version";
     pub const PORT: &str = "port";
@@ -294,12 +317,13 @@ mod key {
     pub const GID: &str = "ownerGid";
     pub const MODE: &str = "ownerMode";
     pub const NODE_GROUP: &str = "nodeGroup";
-    pub const ALL: [&str; 12] = [
+    pub const ALL: [&str; 13] = [
         FILE_SYSTEM,
         FILE_SYSTEM_UID,
         SERVER,
         EXPORT,
         FOLDER,
+        EXISTING,
         VOLUME,
         VERSION,
         PORT,
