@@ -11,6 +11,8 @@ pub mod inspect;
 pub mod lock;
 pub mod mountinfo;
 pub mod process;
+pub mod project;
+pub mod quota;
 pub mod tree;
 pub mod unmount;
 
