@@ -1,6 +1,6 @@
 //! Objects for tests, in the shortest form that says what matters.
 
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use workspacefs_api::FileSystem;
@@ -32,6 +32,27 @@ pub fn file_system(namespace: &str, name: &str, spec: Value) -> FileSystem {
 /// The spec of an `nfs` FileSystem.
 pub fn nfs(server: &str, port: u16) -> Value {
     json!({"backend": {"nfs": {"server": server, "export": "/export/shared", "folder": "a", "port": port}}})
+}
+
+/// The spec of a `managed` FileSystem.
+pub fn managed(capacity: &str) -> Value {
+    json!({"backend": {"managed": {"capacity": capacity}}})
+}
+
+/// A Service with that address.
+pub fn service(namespace: &str, name: &str, address: &str) -> Service {
+    object(json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": namespace, "name": name},
+        "spec": {"clusterIP": address},
+    }))
+}
+
+/// A node whose condition Ready has that status.
+pub fn node(name: &str, ready: &str) -> Node {
+    object(json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+        "status": {"conditions": [{"type": "Ready", "status": ready}]},
+    }))
 }
 
 /// A claim with that spec.

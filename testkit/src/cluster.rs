@@ -1,9 +1,10 @@
 //! What the rest of a cluster does with objects, as far as our programs lean on it: the PersistentVolume binder, the two
-//! protection controllers, the garbage collector and the end of namespaces. It runs inside every write until nothing
-//! changes any more, so tests are deterministic.
+//! protection controllers, the external-resizer, the garbage collector and the end of namespaces. It runs inside every
+//! write until nothing changes any more, so tests are deterministic.
 
 use serde_json::{Value, json};
 
+use crate::rules::bytes;
 use crate::state::{Key, State, put};
 
 const CLAIMS: &str = "persistentvolumeclaims";
@@ -21,6 +22,7 @@ pub fn settle(state: &mut State) {
         for key in keys(state, CLAIMS) {
             protect_claim(state, &key);
             bind_claim(state, &key);
+            grow_volume(state, &key);
         }
         for key in keys(state, VOLUMES) {
             watch_volume(state, &key);
@@ -119,6 +121,26 @@ fn bind_claim(state: &mut State, key: &Key) {
         _ => new["status"] = json!({"phase": if bound { "Lost" } else { "Pending" }}),
     }
     update(state, key, new);
+}
+
+/// What the external-resizer does with a claim that asks for more than its volume has. (A volume that says so much already
+/// is left alone, and no driver is called.)
+fn grow_volume(state: &mut State, key: &Key) {
+    let Some(claim) = state.objects.get(key).cloned() else {
+        return;
+    };
+    let (spec, wish) = (&claim["spec"], &claim["spec"]["resources"]["requests"]["storage"]);
+    let class = spec["storageClassName"].as_str().unwrap_or_default();
+    if claim["status"]["phase"] != "Bound" || !state.lets_claims_grow(class) {
+        return;
+    }
+    let volume_key: Key = (VOLUMES, String::new(), spec["volumeName"].as_str().unwrap_or_default().into());
+    if let Some(mut volume) = state.objects.get(&volume_key).cloned()
+        && bytes(wish) > bytes(&volume["spec"]["capacity"]["storage"])
+    {
+        volume["spec"]["capacity"]["storage"] = wish.clone();
+        update(state, &volume_key, volume);
+    }
 }
 
 fn fits(claim: &Value, volume: &Value) -> bool {

@@ -14,6 +14,7 @@ use crate::faults::{Fault, Moment, Verdict, outage_refuses, status_body};
 use crate::merge;
 use crate::path::Target;
 use crate::requests::{Request, Verb};
+use crate::scale;
 use crate::selector::Selector;
 use crate::server::{CLIENT_HEADER, Shared};
 use crate::state::{Preconditions, State, key};
@@ -155,15 +156,18 @@ fn carry_out(
     let namespace = target.namespace.as_deref().unwrap_or("");
     let key = key(target.resource, namespace, target.name.as_deref().unwrap_or(""));
     let status = target.subresource.as_deref() == Some("status");
+    let scale = target.subresource.as_deref() == Some("scale");
     let read = || -> Result<Value, Refusal> {
         serde_json::from_slice(body).map_err(|error| Refusal::bad_request(format!("not JSON: {error}")))
     };
     let result = match verb {
+        Verb::Get if scale => state.get(&key).map(|object| scale::of(&object)),
         Verb::Get => state.get(&key),
         Verb::List => Ok(list(&state, target, query)),
         Verb::Watch => Err(Refusal::bad_request("a watch has no single answer")),
         Verb::Create => state.create(target.resource, namespace, read()?),
         Verb::Update => state.replace(target.resource, &key, read()?, status),
+        Verb::Patch if scale => scale::patch(&mut state, target, &key, &read()?),
         Verb::Patch => patch(&mut state, target, query, content_type, read()?),
         Verb::Delete => {
             let options: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -13,6 +13,7 @@ mod path;
 pub mod requests;
 mod resources;
 mod rules;
+mod scale;
 mod selector;
 mod server;
 mod state;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::status::Refusal;
 
 /// Server-side apply of one manager, always with force: what it applied before and leaves out now goes, what it applies now
-/// is set, the rest stays. Lists are replaced whole, but for finalizers and ownerReferences.
+/// is set, the rest stays. Lists are replaced whole, but for finalizers, ownerReferences and conditions.
 pub fn apply(live: &Value, before: &Value, now: &Value) -> Value {
     let mut result = live.clone();
     remove_left_out(&mut result, before, now);
@@ -20,6 +20,14 @@ fn remove_left_out(live: &mut Value, before: &Value, now: &Value) {
         return;
     };
     for (key, old) in before {
+        if let (Some(Value::Array(live)), "conditions", Value::Array(old)) =
+            (live.get_mut(key), key.as_str(), old)
+        {
+            let named = |list: &[Value], item: &Value| list.iter().any(|c| c["type"] == item["type"]);
+            let now = now.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+            live.retain(|item| !named(old, item) || named(&now, item));
+            continue;
+        }
         match now.get(key) {
             None if old.is_object() => {
                 if let Some(child) = live.get_mut(key) {
@@ -49,6 +57,11 @@ fn set(live: &mut Value, now: &Value, key: &str) {
         (Value::Array(live), Value::Array(now)) if key == "finalizers" => {
             let missing: Vec<Value> = now.iter().filter(|item| !live.contains(item)).cloned().collect();
             live.extend(missing);
+        }
+        (Value::Array(live), Value::Array(now)) if key == "conditions" => {
+            let is_new = |item: &Value| now.iter().any(|new| new["type"] == item["type"]);
+            live.retain(|item| !is_new(item));
+            live.extend(now.iter().cloned());
         }
         (Value::Array(live), Value::Array(now)) if key == "ownerReferences" => {
             let mut by_uid: BTreeMap<String, Value> = BTreeMap::new();
@@ -105,6 +118,19 @@ mod tests {
         let live = json!({"metadata": {"finalizers": ["theirs"]}});
         let now = json!({"metadata": {"finalizers": ["ours"]}});
         assert_eq!(apply(&live, &Value::Null, &now), json!({"metadata": {"finalizers": ["theirs", "ours"]}}));
+    }
+
+    #[test]
+    fn conditions_are_those_of_whoever_applied_them() {
+        let condition = |kind: &str, status: &str| json!({"type": kind, "status": status});
+        let live = json!({"conditions": [condition("Ours", "True"), condition("Theirs", "True")]});
+        let before = json!({"conditions": [condition("Ours", "True")]});
+        let changed = json!({"conditions": [condition("Ours", "False")]});
+        let expected = json!({"conditions": [condition("Theirs", "True"), condition("Ours", "False")]});
+        assert_eq!(apply(&live, &before, &changed), expected);
+        for now in [json!({}), json!({"conditions": []})] {
+            assert_eq!(apply(&live, &before, &now), json!({"conditions": [condition("Theirs", "True")]}));
+        }
     }
 
     #[test]

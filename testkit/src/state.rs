@@ -121,7 +121,7 @@ impl State {
             if resource.has_status {
                 put(&mut new, "status", old["status"].clone());
             }
-            rules::check_change(resource.kind, &old, &new)?;
+            rules::check_change(resource.kind, &old, &new, |class| self.lets_claims_grow(class))?;
         }
         for field in
             ["uid", "creationTimestamp", "deletionTimestamp", "resourceVersion", "generation", "namespace"]
@@ -189,6 +189,12 @@ impl State {
         }
         let (resource, namespace) = (key.0, key.1.clone());
         self.history.push(Change { version: self.version, resource, namespace, old, new });
+    }
+
+    /// Whether there is a StorageClass of that name whose claims may grow.
+    pub fn lets_claims_grow(&self, class: &str) -> bool {
+        let class = self.objects.get(&("storageclasses", String::new(), class.to_string()));
+        class.is_some_and(|class| class["allowVolumeExpansion"] == true)
     }
 
     fn check_namespace(&self, resource: &'static Resource, namespace: &str) -> Result<(), Refusal> {

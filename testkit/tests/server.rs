@@ -160,3 +160,66 @@ async fn faults_strike_the_chosen_write_before_or_after_it_was_carried_out() {
     held.await.unwrap();
     assert!(api.all("FileSystem").is_empty());
 }
+
+#[tokio::test]
+async fn a_claim_grows_only_where_it_is_bound_and_its_class_lets_it_and_then_its_volume_grows_too() {
+    let api = FakeApi::start().await;
+    api.put(&builders::namespace("a", &[]));
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(api.client_as("t"), "a");
+    let size = |size: &str| json!({"resources": {"requests": {"storage": size}}});
+    let mut spec = size("1Gi");
+    spec["volumeName"] = json!("v");
+    spec["storageClassName"] = json!("c");
+    api.put(&builders::claim("a", "x", spec));
+    let grow = async |to: &str| {
+        claims.patch("x", &PatchParams::default(), &Patch::Merge(json!({"spec": size(to)}))).await
+    };
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "c"},
+                       "provisioner": "p", "allowVolumeExpansion": true});
+    api.put(&class);
+    assert_eq!(code(grow("2Gi").await), 422, "not bound");
+    let claim_ref = json!({"namespace": "a", "name": "x"});
+    api.put(&builders::volume(
+        "v",
+        json!({"storageClassName": "c", "claimRef": claim_ref, "capacity": {"storage": "1Gi"}}),
+    ));
+    assert_eq!(code(grow("512Mi").await), 422, "it shrinks");
+    api.edit("StorageClass", "", "c", |class| class["allowVolumeExpansion"] = json!(false));
+    assert_eq!(code(grow("2Gi").await), 422, "the class forbids it");
+    api.edit("StorageClass", "", "c", |class| class["allowVolumeExpansion"] = json!(true));
+    grow("2Gi").await.unwrap();
+    let volume: serde_json::Value = api.find("PersistentVolume", "", "v").unwrap();
+    assert_eq!(volume["spec"]["capacity"]["storage"], "2Gi");
+}
+
+#[tokio::test]
+async fn of_a_storage_class_only_options_and_expansion_change() {
+    use k8s_openapi::api::storage::v1::StorageClass;
+    let api = FakeApi::start().await;
+    let classes: Api<StorageClass> = Api::all(api.client_as("t"));
+    api.put(&json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "c"},
+                    "provisioner": "p", "reclaimPolicy": "Delete"}));
+    let patch = async |change| classes.patch("c", &PatchParams::default(), &Patch::Merge(change)).await;
+    patch(json!({"mountOptions": ["soft"], "allowVolumeExpansion": true})).await.unwrap();
+    assert_eq!(code(patch(json!({"reclaimPolicy": "Retain"})).await), 422);
+    assert_eq!(code(patch(json!({"parameters": {"a": "b"}})).await), 422);
+}
+
+#[tokio::test]
+async fn a_deployment_is_scaled_by_its_subresource() {
+    use k8s_openapi::api::apps::v1::Deployment;
+    let api = FakeApi::start().await;
+    api.put(&builders::namespace("a", &[]));
+    api.put(
+        &json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "a", "name": "d"},
+                    "spec": {"replicas": 2, "selector": {}, "template": {}}}),
+    );
+    let deployments: Api<Deployment> = Api::namespaced(api.client_as("t"), "a");
+    let was = deployments.get_scale("d").await.unwrap();
+    assert_eq!(was.spec.unwrap().replicas, Some(2));
+    let none = Patch::Merge(json!({"spec": {"replicas": 0}}));
+    let now = deployments.patch_scale("d", &PatchParams::default(), &none).await.unwrap();
+    assert_eq!(now.spec.unwrap().replicas, Some(0));
+    let whole = deployments.get("d").await.unwrap();
+    assert_eq!(whole.spec.unwrap().replicas, Some(0));
+}
