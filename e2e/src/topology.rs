@@ -44,6 +44,10 @@ pub struct Plan {
     pub memory_mib: u32,
 }
 
+/// The second disk of every machine, as its kernel names it: blank at the first boot, kept over power cuts. The storage
+/// host's holds its exports, a worker's is nobody's.
+pub const DISK: &str = "/dev/ubdb";
+
 /// The machines of a cluster.
 pub const MACHINES: [Plan; 3] = [
     Plan { name: "n1", number: 11, role: Role::Worker { pods: 1 }, memory_mib: 2048 },
@@ -70,6 +74,11 @@ impl Plan {
     /// Its interface on the bridge, as seen in the network namespace: its cable.
     pub fn tap(&self) -> String {
         self.name.to_owned()
+    }
+
+    /// The serial number of its second disk, as in /sys/block/ubdb/serial.
+    pub fn disk_serial(&self) -> String {
+        format!("wsfs-{}", self.name)
     }
 
     /// Its interface on the command network.

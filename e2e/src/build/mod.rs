@@ -7,3 +7,4 @@ pub mod machine_image;
 pub mod own;
 pub mod packages;
 pub mod programs;
+pub mod sidecars;

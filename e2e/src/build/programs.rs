@@ -1,4 +1,5 @@
-//! Kubernetes, containerd, etcd, csi-sanity and Helm, built as Go modules from the pinned module files in `programs/`.
+//! Kubernetes, containerd, etcd, the CSI sidecars, csi-sanity and Helm, built as Go modules from the pinned module files
+//! in `programs/`.
 
 use crate::build::cache::{self, CacheError, Key};
 use crate::config::ClusterConfig;
@@ -28,7 +29,7 @@ struct Set {
     variables: &'static [(&'static str, &'static str)],
 }
 
-const SETS: [Set; 5] = [
+const SETS: [Set; 6] = [
     Set {
         name: "kubernetes",
         packages: &[
@@ -60,6 +61,15 @@ const SETS: [Set; 5] = [
     Set {
         name: "csi",
         packages: &[("github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity", "csi-sanity")],
+        tags: "",
+        variables: &[],
+    },
+    Set {
+        name: "sidecars",
+        packages: &[
+            ("github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner", "csi-provisioner"),
+            ("github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer", "csi-resizer"),
+        ],
         tags: "",
         variables: &[],
     },
@@ -204,5 +214,17 @@ mod tests {
         let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/kubernetes/go.mod");
         let text = fs::read_to_string(modules).unwrap();
         assert!(text.contains(&format!("k8s.io/kubernetes {KUBERNETES_VERSION}")), "{KUBERNETES_VERSION}");
+    }
+
+    #[test]
+    fn the_sidecars_images_are_tagged_with_the_pinned_versions() {
+        let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/sidecars/go.mod");
+        let text = fs::read_to_string(modules).unwrap();
+        for sidecar in &crate::build::sidecars::SIDECARS {
+            let (name, version) = sidecar.reference.rsplit_once(':').unwrap();
+            let module = name.rsplit('/').next().unwrap().replace("csi-", "kubernetes-csi/external-");
+            let pinned = text.lines().any(|line| line.contains(&module) && line.contains(version));
+            assert!(pinned, "{} in {modules}", sidecar.reference);
+        }
     }
 }

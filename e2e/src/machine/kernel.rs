@@ -18,7 +18,7 @@ use workspacefs_node_init::spec::{SPEC_ARGUMENT, SPEC_FILE};
 /// The user-mode kernel.
 const KERNEL: &str = "/usr/bin/linux.uml";
 
-/// Size of the storage host's disk; the file is sparse.
+/// Size of the disk that each machine has beside the one it boots from; the file is sparse.
 const DISK_BYTES: u64 = 8 << 30;
 
 /// How long a machine may take until it answers.
@@ -76,10 +76,8 @@ impl Machine {
         }
         let guest = self.layout.guest(name);
         fs::create_dir_all(guest.join("log")).map_err(failed(&guest))?;
-        if self.plan.role == Role::Storage {
-            let disk = self.disk();
-            File::create(&disk).and_then(|file| file.set_len(DISK_BYTES)).map_err(failed(&disk))?;
-        }
+        let disk = self.disk();
+        File::create(&disk).and_then(|file| file.set_len(DISK_BYTES)).map_err(failed(&disk))?;
         let spec = description::describe(&self.plan, &self.layout, self.part()?);
         let path = guest.join(SPEC_FILE);
         let text = serde_json::to_vec_pretty(&spec).map_err(io::Error::from);
@@ -166,9 +164,8 @@ impl Machine {
         kernel.arg(format!("mem={}M", self.plan.memory_mib));
         kernel.arg(format!("umid={}", self.name())).arg(format!("uml_dir={}/uml", folder.display()));
         kernel.arg(format!("ubd0={}/root.cow,{}", folder.display(), self.image.display()));
-        if self.plan.role == Role::Storage {
-            kernel.arg(format!("ubd1={}", self.disk().display()));
-        }
+        // The name after the second comma is its serial number.
+        kernel.arg(format!("ubd1={},,{}", self.disk().display(), self.plan.disk_serial()));
         // Fixed hardware addresses: after a reboot nobody's neighbour table is wrong. gro=1: large frames are dropped
         // without it.
         let number = self.plan.number;

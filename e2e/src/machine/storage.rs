@@ -1,9 +1,7 @@
 //! The storage host: the kernel's NFS server, versions 3 and 4, on XFS with project quota.
 
 use super::description::{Part, file, run, serve, shell, sysctls, words};
-
-/// The second disk, where the exported files lie.
-const DISK: &str = "/dev/ubdb";
+use crate::topology::DISK;
 
 /// How long clients may reclaim their locks after a restart, and how long a lease lasts, in seconds. The usual 90 s
 /// would make each test of a restarted server that slow.
