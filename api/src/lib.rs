@@ -5,6 +5,7 @@ pub mod backend;
 pub mod filesystem;
 pub mod mount_options;
 pub mod path;
+pub mod quantity;
 pub mod volume;
 
 pub use backend::{Backend, ClaimBackend, ManagedBackend, NfsBackend, NfsVersion};
@@ -20,5 +21,8 @@ pub const NODE_GROUP_LABEL: &str = "workspacefs.io/node-group";
 pub const FILE_SYSTEM_UID_LABEL: &str = "workspacefs.io/filesystem-uid";
 /// Kept on a FileSystem while pods use it or its PersistentVolume exists.
 pub const FINALIZER: &str = "workspacefs.io/filesystem";
+/// Kept on an `nfs` FileSystem with reclaimPolicy Delete or Archive, beside [`FINALIZER`] and longer than it: until the CSI
+/// controller has moved its files away.
+pub const FILES_FINALIZER: &str = "workspacefs.io/files";
 /// The folder at an export's root that is ours and that no volume may enter.
 pub const RESERVED_FOLDER: &str = ".workspacefs";

@@ -361,6 +361,8 @@ mod tests {
         let mut plain = VolumeAttributes { version: None, port: None, node_group: None, ..attributes() };
         assert_eq!(VolumeAttributes::from_map(&plain.to_map()), Ok(plain.clone()));
         plain.folder = Folder::Volume("pvc-1".into());
+        assert_eq!(VolumeAttributes::from_map(&plain.to_map()), Ok(plain.clone()));
+        plain.folder = Folder::Existing(RelativePath::parse("claims/uid/pvc-1").unwrap());
         assert_eq!(VolumeAttributes::from_map(&plain.to_map()), Ok(plain));
         assert_eq!(VolumeAttributes::from_map(&attributes().to_map()), Ok(attributes()));
     }
@@ -402,6 +404,55 @@ mod tests {
         map.remove("folder");
         map.insert("volume".into(), "../x".into());
         assert_eq!(VolumeAttributes::from_map(&map), Err(AttributesError::Invalid("volume")));
+    }
+
+    #[test]
+    fn a_folder_is_named_in_one_way_and_the_embedded_servers_root_is_nobodys() {
+        let mut map = attributes().to_map();
+        map.insert("existing".into(), "workspaces/a/b".into());
+        assert_eq!(VolumeAttributes::from_map(&map), Err(AttributesError::Invalid("volume")), "two of them");
+        map.remove("folder");
+        assert!(VolumeAttributes::from_map(&map).is_ok());
+        for root in ["", "/", "."] {
+            map.insert("existing".into(), root.into());
+            assert_eq!(
+                VolumeAttributes::from_map(&map),
+                Err(AttributesError::Invalid("existing")),
+                "{root:?}"
+            );
+        }
+        for bad in ["claims/../..", ".workspacefs/volumes", "a\0b"] {
+            map.insert("existing".into(), bad.into());
+            assert!(matches!(VolumeAttributes::from_map(&map), Err(AttributesError::Path(_))), "{bad:?}");
+        }
+        map.remove("existing");
+        assert_eq!(VolumeAttributes::from_map(&map), Err(AttributesError::Missing("folder")), "none of them");
+    }
+
+    fn managed(share: Option<crate::SharePlace>) -> FileSystem {
+        let backend = crate::Backend { managed: Some(Default::default()), ..Default::default() };
+        let mut fs = FileSystem::new("default", crate::FileSystemSpec { backend, ..Default::default() });
+        fs.metadata.namespace = Some("team-a".into());
+        fs.metadata.uid = Some(UID.into());
+        fs.status = Some(crate::FileSystemStatus { share, ..Default::default() });
+        fs
+    }
+
+    #[test]
+    fn a_managed_file_system_is_where_its_status_says_once_it_is_made() {
+        assert_eq!(VolumeAttributes::of_file_system(&managed(None)), Err(AttributesError::NotMade));
+        let share = crate::SharePlace {
+            server: "10.96.0.7".into(),
+            export: "/workspacefs".into(),
+            folder: format!("workspaces/{UID}/default"),
+        };
+        let attributes = VolumeAttributes::of_file_system(&managed(Some(share.clone()))).unwrap();
+        assert_eq!(attributes.folder, Folder::Existing(RelativePath::parse(&share.folder).unwrap()));
+        assert_eq!((attributes.server.as_str(), attributes.export.as_str()), ("10.96.0.7", "/workspacefs"));
+        assert_eq!((attributes.version, attributes.port), (None, None));
+        let whole = crate::SharePlace { folder: String::new(), ..share };
+        let refused = VolumeAttributes::of_file_system(&managed(Some(whole)));
+        assert_eq!(refused, Err(AttributesError::Invalid("existing")), "never the whole server");
     }
 
     #[test]

@@ -26,6 +26,9 @@ fn a_plain_file_system_of_each_backend_is_accepted() {
         "{backend: {nfs: {server: 10.0.0.1, export: /, folder: a/b..c, version: '4.1', port: 2050}}, owner: {uid: 5, mode: '0700'}, \
           nodeGroup: gpu, capacity: 10Gi, mountOptions: [hard, timeo=600, lookupcache=none], localCache: true}",
         "{backend: {persistentVolumeClaim: {claimName: efs}}}",
+        "{backend: {managed: {capacity: 10Gi}}}",
+        "{backend: {managed: {capacity: 10Gi, adopt: 0f8fad5b-d9cb-469f-a165-70867728950e/data}}, owner: {uid: 5}, \
+          nodeGroup: gpu, mountOptions: [nconnect=4], localCache: true, reclaimPolicy: Archive}",
     ] {
         validate_cel(&file_system(spec)).expect(spec);
     }
@@ -36,6 +39,8 @@ fn exactly_one_backend_is_demanded() {
     let sentence = "backend takes exactly one of";
     assert!(refusal("{backend: {}}").contains(sentence));
     let both = "{backend: {nfs: {server: nfs, export: /e}, persistentVolumeClaim: {claimName: c}}}";
+    assert!(refusal(both).contains(sentence));
+    let both = "{backend: {nfs: {server: nfs, export: /e}, managed: {capacity: 1Gi}}}";
     assert!(refusal(both).contains(sentence));
 }
 
@@ -113,6 +118,60 @@ fn a_claim_backend_refuses_what_only_our_own_mounts_can_do() {
         let spec = format!("{{backend: {{persistentVolumeClaim: {{claimName: c}}}}, {extra}}}");
         assert!(refusal(&spec).contains("used as its own driver mounts it"), "{extra}");
     }
+}
+
+#[test]
+fn a_managed_backends_size_is_its_own_and_above_zero() {
+    for capacity in ["banana", "0", "-1Gi", "''", "0Gi"] {
+        let spec = format!("{{backend: {{managed: {{capacity: {capacity}}}}}}}");
+        assert!(refusal(&spec).contains("capacity is a quantity above zero"), "{capacity}");
+    }
+    let twice = "{backend: {managed: {capacity: 1Gi}}, capacity: 1Gi}";
+    assert!(refusal(twice).contains("the size of a managed backend is backend.managed.capacity"));
+}
+
+#[test]
+fn of_a_managed_backend_only_the_size_may_change() {
+    const KEY: &str = "0f8fad5b-d9cb-469f-a165-70867728950e/data";
+    let plain = "{backend: {managed: {capacity: 10Gi}}}";
+    let adopting = format!("{{backend: {{managed: {{capacity: 10Gi, adopt: {KEY}}}}}}}");
+    for (old, size) in [(plain, "20Gi"), (plain, "5Gi"), (adopting.as_str(), "20Gi")] {
+        let new = old.replace("10Gi", size);
+        validate_cel_update(&file_system(&new), &file_system(old)).expect(&new);
+    }
+    let sentence = "backend is immutable";
+    let other = adopting.replace("/data", "/other");
+    let nfs = "{backend: {nfs: {server: nfs, export: /e}}}";
+    for (old, new) in [
+        (plain, adopting.as_str()),
+        (adopting.as_str(), plain),
+        (adopting.as_str(), other.as_str()),
+        (plain, nfs),
+        (nfs, plain),
+    ] {
+        assert!(change_refusal(old, new).contains(sentence), "{old} -> {new}");
+    }
+}
+
+#[test]
+fn files_may_go_only_where_the_driver_makes_the_folder() {
+    let sentence = "reclaimPolicy Delete and Archive are for folders that the driver makes";
+    for policy in ["Delete", "Archive"] {
+        let with = |backend: &str| format!("{{backend: {{{backend}}}, reclaimPolicy: {policy}}}");
+        for backend in ["nfs: {server: nfs, export: /e}", "persistentVolumeClaim: {claimName: c}"] {
+            assert!(refusal(&with(backend)).contains(sentence), "{policy} {backend}");
+        }
+        for backend in ["nfs: {server: nfs, export: /e, folder: a}", "managed: {capacity: 1Gi}"] {
+            validate_cel(&file_system(&with(backend))).expect(backend);
+        }
+        // It may be taken back, and given, at any time.
+        let keep = "{backend: {managed: {capacity: 1Gi}}, reclaimPolicy: Retain}";
+        let gone = with("managed: {capacity: 1Gi}");
+        validate_cel_update(&file_system(keep), &file_system(&gone)).expect(policy);
+        validate_cel_update(&file_system(&gone), &file_system(keep)).expect(policy);
+    }
+    validate_cel(&file_system("{backend: {persistentVolumeClaim: {claimName: c}}, reclaimPolicy: Retain}"))
+        .expect("Retain is for everybody");
 }
 
 #[test]
