@@ -20,6 +20,7 @@ pub mod cluster;
 pub mod config;
 pub mod control_plane;
 pub mod credentials;
+pub mod disks;
 pub mod host;
 pub mod machine;
 pub mod product;

@@ -46,6 +46,16 @@ pub fn values() -> Value {
     json!({"defaultFileSystem": {"backend": {"nfs": nfs}}})
 }
 
+/// The same with the embedded NFS server on the second disk of n1, where each workspace gets a folder with an enforced
+/// size; the disk must have been offered, see [`crate::disks`].
+pub fn values_with_server() -> Value {
+    json!({"nfsServer": {
+        "storage": {"block": {"storageClassName": crate::disks::STORAGE_CLASS, "size": crate::disks::SIZE}},
+        // The least that the server takes: each test of one that comes back waits so long.
+        "graceSeconds": 15,
+    }})
+}
+
 /// Loads the images (docker-archive tars, each named by its content) into the workers and installs the chart, or
 /// upgrades it, with `values` over its defaults. Returns when every pod is ready. Pods of an older image are replaced.
 pub fn install(cluster: &Cluster, images: &[PathBuf], values: &Value) -> Result<(), InstallError> {
@@ -58,7 +68,11 @@ pub fn install(cluster: &Cluster, images: &[PathBuf], values: &Value) -> Result<
     // The tag stays the same whatever the image holds; a changed annotation is what makes new pods.
     let contents: Vec<String> = images.iter().map(|image| image.display().to_string()).collect();
     values["podAnnotations"]["workspacefs.io/images"] = json!(digest(&contents));
-    let chart = chart();
+    install_chart(cluster, &chart(), &values)
+}
+
+/// Installs a chart, or upgrades to it. Returns when every pod is ready.
+pub fn install_chart(cluster: &Cluster, chart: &Path, values: &Value) -> Result<(), InstallError> {
     let chart = chart.to_string_lossy();
     let arguments = ["upgrade", "--install", RELEASE, &chart, "--create-namespace", "--values", "-"];
     let wait = ["--wait", "--timeout", READY_TIME_MAX];
@@ -108,6 +122,8 @@ fn pods(cluster: &Cluster) -> String {
         ask(&events),
         logs("node"),
         logs("operator"),
+        logs("controller"),
+        logs("nfs-server"),
     ]
     .join("\n")
 }

@@ -14,7 +14,7 @@ use workspacefs_e2e::progress::Progress;
 use crate::shell;
 
 /// Values that the schema must refuse, as `--set` takes them: a slip of the pen each.
-const REFUSED: [&str; 8] = [
+const REFUSED: [&str; 14] = [
     "kubeletdir=/var/lib/kubelet",
     "node.htttpPort=1",
     "kubeletDir=var/lib/kubelet",
@@ -23,6 +23,12 @@ const REFUSED: [&str; 8] = [
     "operator.replicas=-1",
     "node.rpcDeadlineSeconds=0",
     "defaultFileSystem.backend.nfs.server=only",
+    "defaultFileSystem=true",
+    "defaultFileSystem.backend.managed.capacity=lots",
+    "nfsServer.storage.directory.path=/srv/workspacefs",
+    "nfsServer.storage.block.size=10Gi",
+    "nfsServer.nodeCIDRs={10.0.0.1}",
+    "controller.kubeAPIQPS=0",
 ];
 
 /// A chart and the program that renders it.
@@ -61,7 +67,8 @@ impl Chart {
 
     /// What `kubectl apply -k deploy/kustomize` applies: the chart with its default values, without Helm's marks.
     pub fn kustomize_base(&self) -> Result<String> {
-        let rendered = self.template(None)?;
+        // A hook belongs to Helm: as a plain object the Job would run at once.
+        let rendered = shell::output(self.command().arg("--no-hooks"))?;
         let lines = rendered.lines().filter(|line| !line.trim_start().starts_with("helm.sh/chart:"));
         let text: Vec<&str> = lines.map(str::trim_end).collect();
         let text = text.join("\n").replace("managed-by: Helm", "managed-by: kustomize");

@@ -1,6 +1,8 @@
 //! `cargo xtask images`: static release binaries, and the container images made of them, as docker-archive tars in
 //! `$WSFS_CACHE/images/container-<name>-<key>/`. The key is a hash of what is in the image: an unchanged one is not built again.
 
+mod debian;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +11,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use workspacefs_e2e::ClusterConfig;
 use workspacefs_e2e::build::cache::{self, Key};
+use workspacefs_e2e::build::programs::Programs;
+use workspacefs_e2e::build::sidecars;
 use workspacefs_e2e::progress::Progress;
 
 use crate::shell;
@@ -17,10 +21,16 @@ use crate::shell;
 struct Image {
     name: &'static str,
     binary: &'static str,
+    /// Whether the build context has a folder `debian` too: [`debian`].
+    needs_debian: bool,
 }
 
-const IMAGES: [Image; 2] =
-    [Image { name: "node", binary: "csi-driver" }, Image { name: "operator", binary: "operator" }];
+const IMAGES: [Image; 2] = [
+    Image { name: "node", binary: "csi-driver", needs_debian: false },
+    Image { name: "operator", binary: "operator", needs_debian: false },
+];
+
+const NFS_SERVER: Image = Image { name: "nfs-server", binary: "nfs-server", needs_debian: true };
 
 /// How long an image that nobody asked for is kept: another checkout's cluster may be about to load it.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
@@ -30,22 +40,39 @@ pub struct Args {}
 
 /// Builds what changed and says where it is.
 pub fn run(_args: Args) -> Result<()> {
-    for tar in build()? {
-        println!("{}", tar.display());
+    let binaries = static_binaries()?;
+    for image in IMAGES.iter().chain([&NFS_SERVER]) {
+        println!("{}", image.archive(&binaries, &folder()?)?.display());
     }
     Ok(())
 }
 
-/// Builds binaries and images as far as they changed. Returns the tars, in docker-archive form.
+/// Everything that the chart runs without the embedded server: our images as far as they changed, and the sidecars'.
+/// Returns the tars, in docker-archive form.
 pub fn build() -> Result<Vec<PathBuf>> {
     let binaries = static_binaries()?;
-    let folder = ClusterConfig::from_environment("images")?.cache().join("images");
-    IMAGES.iter().map(|image| image.archive(&binaries, &folder)).collect()
+    let folder = folder()?;
+    let mut tars: Vec<PathBuf> =
+        IMAGES.iter().map(|image| image.archive(&binaries, &folder)).collect::<Result<_>>()?;
+    let programs = Programs::build(&ClusterConfig::from_environment("images")?, &Progress::default())?;
+    tars.extend(sidecars::archives(&programs, &folder)?);
+    Ok(tars)
+}
+
+/// The same, with the embedded server.
+pub fn build_with_server() -> Result<Vec<PathBuf>> {
+    let mut tars = build()?;
+    tars.push(NFS_SERVER.archive(&static_binaries()?, &folder()?)?);
+    Ok(tars)
+}
+
+fn folder() -> Result<PathBuf> {
+    Ok(ClusterConfig::from_environment("images")?.cache().join("images"))
 }
 
 /// Every program that is built static. Always all of them in one call: cargo gives shared dependencies the features that
 /// the named packages ask for, and another set of packages would compile most of them again.
-const PROGRAMS: [&str; 3] = ["csi-driver", "operator", "workspacefs-bench"];
+const PROGRAMS: [&str; 4] = ["csi-driver", "nfs-server", "operator", "workspacefs-bench"];
 
 /// Builds our programs so that they need nothing but a kernel, and returns their folder.
 pub fn static_binaries() -> Result<PathBuf> {
@@ -79,12 +106,26 @@ impl Image {
         for input in [&dockerfile, &binaries.join(self.binary)] {
             key.add(&fs::read(input).with_context(|| format!("cannot read {}", input.display()))?);
         }
+        let debian = self.needs_debian.then(|| debian::tree(folder)).transpose()?;
+        if let Some(debian) = &debian {
+            // Its name holds the key of its content.
+            key.add(debian.as_os_str().as_encoded_bytes());
+        }
         let entry = folder.join(format!("container-{}-{}", self.name, key.finish()));
         let progress = Progress::default();
-        let entry =
-            cache::entry(&entry, &progress, |unfinished| self.build(&dockerfile, binaries, unfinished))?;
+        let entry = cache::entry(&entry, &progress, |unfinished| match &debian {
+            None => self.build(&dockerfile, binaries, unfinished),
+            Some(debian) => {
+                let context = unfinished.join("context");
+                fs::create_dir_all(&context)?;
+                fs::copy(binaries.join(self.binary), context.join(self.binary))?;
+                shell::output(Command::new("cp").arg("-a").arg(debian).arg(context.join("debian")))?;
+                self.build(&dockerfile, &context, unfinished)?;
+                Ok(fs::remove_dir_all(context)?)
+            }
+        })?;
         File::open(&entry)?.set_modified(SystemTime::now())?;
-        cache::prune(&entry, |other| recently_used(&folder.join(other)))?;
+        cache::prune(&entry, recently_used_in(folder))?;
         Ok(entry.join(format!("{}.tar", self.name)))
     }
 
@@ -110,7 +151,10 @@ impl Image {
     }
 }
 
-fn recently_used(entry: &Path) -> bool {
-    let used = fs::metadata(entry).and_then(|metadata| metadata.modified());
-    used.is_ok_and(|used| used.elapsed().unwrap_or_default() < KEEP)
+/// Which entries of a folder somebody asked for of late.
+fn recently_used_in(folder: &Path) -> impl Fn(&str) -> bool {
+    move |entry| {
+        let used = fs::metadata(folder.join(entry)).and_then(|metadata| metadata.modified());
+        used.is_ok_and(|used| used.elapsed().unwrap_or_default() < KEEP)
+    }
 }

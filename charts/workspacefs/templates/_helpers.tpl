@@ -19,8 +19,47 @@ workspaceSelector: {{ .Values.workspaceSelector | quote }}
 nodeGroupLabel: {{ .Values.nodeGroupLabel | quote }}
 probeIntervalSeconds: {{ .Values.probe.intervalSeconds }}
 probeTimeoutSeconds: {{ .Values.probe.timeoutSeconds }}
-{{- with .Values.defaultFileSystem }}
+{{- if .Values.nfsServer.storage }}
+nfsServer: {service: workspacefs-nfs}
+isolationProbe: {service: workspacefs-isolation-probe}
+usageIntervalSeconds: {{ .Values.nfsServer.usageIntervalSeconds }}
+{{- end }}
+{{- with include "workspacefs.defaultFileSystem" . }}
 defaultFileSystem:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The spec of the default FileSystem; nothing where workspaces get none. */}}
+{{- define "workspacefs.defaultFileSystem" -}}
+{{- if kindIs "map" .Values.defaultFileSystem }}
+{{- toYaml .Values.defaultFileSystem }}
+{{- else if and .Values.nfsServer.storage (kindIs "invalid" .Values.defaultFileSystem) }}
+{{- dict "backend" (dict "managed" (dict "capacity" "10Gi")) | toYaml }}
+{{- end }}
+{{- end }}
+
+{{/* The end of every pod's spec but for its containers: where it runs and how its images are pulled. Call with
+     (dict "root" $ "part" .Values.operator). */}}
+{{- define "workspacefs.placement" -}}
+nodeSelector:
+  kubernetes.io/os: linux
+  {{- with .part.nodeSelector }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .part.tolerations }}
+tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What a container without any privilege has. */}}
+{{- define "workspacefs.unprivileged" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
 {{- end }}

@@ -20,10 +20,7 @@ pub struct Sidecar {
 
 /// All of them; the tags are the versions in `programs/sidecars/go.mod`.
 pub const SIDECARS: [Sidecar; 2] = [
-    Sidecar {
-        program: "csi-provisioner",
-        reference: "registry.k8s.io/sig-storage/csi-provisioner:v6.3.0",
-    },
+    Sidecar { program: "csi-provisioner", reference: "registry.k8s.io/sig-storage/csi-provisioner:v6.3.0" },
     Sidecar { program: "csi-resizer", reference: "registry.k8s.io/sig-storage/csi-resizer:v2.2.0" },
 ];
 
@@ -64,7 +61,8 @@ impl Sidecar {
         let entry = folder.join(format!("container-{}-{}", self.program, key.finish()));
         let name = format!("{}.tar", self.program);
         let entry = cache::entry(&entry, &Progress::default(), |unfinished| {
-            let content = fs::read(&path).map_err(|source| SidecarError::Read { path: path.clone(), source })?;
+            let content =
+                fs::read(&path).map_err(|source| SidecarError::Read { path: path.clone(), source })?;
             let image = ContainerImage {
                 reference: self.reference.into(),
                 entries: vec![Entry::File { path: self.program.into(), mode: 0o755, content }],

@@ -19,7 +19,7 @@ use workspacefs_node_init::spec::{SPEC_ARGUMENT, SPEC_FILE};
 const KERNEL: &str = "/usr/bin/linux.uml";
 
 /// Size of the disk that each machine has beside the one it boots from; the file is sparse.
-const DISK_BYTES: u64 = 8 << 30;
+const DISK_BYTES: u64 = 32 << 30;
 
 /// How long a machine may take until it answers.
 const BOOT_TIME_MAX: Duration = Duration::from_secs(90);

@@ -1,7 +1,14 @@
-//! What must hold for the rendered chart, whatever the values: rights are named one by one, only the node plugin is
-//! privileged, one container runs per node, and an uninstall keeps the kinds.
+//! What must hold for the rendered chart, whatever the values: rights are named one by one, only what mounts is privileged
+//! and then for a reason that is listed here, one container runs per node, the embedded server is reached through a
+//! NetworkPolicy only, and an uninstall keeps the kinds and the server's address.
 
 use serde_json::Value;
+
+/// Our own Secrets, and what the one process that makes them may do with them. To read all is nobody's business.
+const SECRETS: [&str; 3] = ["workspacefs-nfs-authority", "workspacefs-nfs-tls", "workspacefs-nfs-client"];
+
+/// The container that mounts, in the one Deployment that has one.
+const MOUNTS: (&str, &str) = ("workspacefs-controller", "csi-driver");
 
 /// Says each rule that is broken, and by which object.
 pub(super) fn broken(objects: &[Value]) -> Vec<String> {
@@ -13,7 +20,36 @@ pub(super) fn broken(objects: &[Value]) -> Vec<String> {
             found.push(format!("no {kind}"));
         }
     }
+    found.extend(server(objects));
     found
+}
+
+/// The embedded server, where there is one: one container, behind a NetworkPolicy that lets chosen pods to the agent, at an
+/// address that stays.
+fn server(objects: &[Value]) -> Vec<String> {
+    let named =
+        |kind: &str| objects.iter().find(|o| o["kind"] == kind && o["metadata"]["name"] == "workspacefs-nfs");
+    let Some(set) = named("StatefulSet") else { return Vec::new() };
+    let pod = &set["spec"]["template"];
+    let one = list(&pod["spec"]["containers"]).len() == 1 && list(&pod["spec"]["initContainers"]).is_empty();
+    let alone = pod["spec"]["hostNetwork"].is_null() && pod["spec"]["hostPID"].is_null();
+    let kept = named("Service").map(|o| &o["metadata"]["annotations"]["helm.sh/resource-policy"]);
+    let policy = named("NetworkPolicy").map_or(&Value::Null, |policy| &policy["spec"]);
+    let selects = list(&policy["policyTypes"]).iter().any(|kind| kind == "Ingress")
+        && policy["podSelector"]["matchLabels"] == set["spec"]["selector"]["matchLabels"];
+    let to_agent = list(&policy["ingress"]).iter().filter(|rule| {
+        list(&rule["ports"]).is_empty() || list(&rule["ports"]).iter().any(|p| p["port"] == "agent")
+    });
+    let only_ours = to_agent.clone().count() == 1
+        && to_agent.flat_map(|rule| list(&rule["from"])).all(|from| !from["podSelector"].is_null())
+        && !list(&policy["ingress"]).is_empty();
+    let holds = [
+        (one, "the server's pod has not one container"),
+        (alone, "the server shares the host's network or processes, where no NetworkPolicy counts"),
+        (kept.is_some_and(|kept| kept == "keep"), "an uninstall would give the server's address away"),
+        (selects && only_ours, "not only operator and controller reach the agent"),
+    ];
+    holds.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what.into()).collect()
 }
 
 fn object(object: &Value) -> Vec<String> {
@@ -21,7 +57,7 @@ fn object(object: &Value) -> Vec<String> {
     let found = match kind {
         "ClusterRole" | "Role" => rights(object),
         "DaemonSet" => node(object),
-        "Deployment" => unprivileged(object),
+        "Deployment" | "Job" => unprivileged(object),
         "CustomResourceDefinition" => {
             let kept = object["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep";
             if kept { vec![] } else { vec!["an uninstall would delete every object of the kind".into()] }
@@ -41,7 +77,7 @@ fn rights(role: &Value) -> Vec<String> {
                 let resource = value.split('/').next().unwrap_or_default();
                 if value.contains('*') {
                     found.push(format!("wildcard in {field}"));
-                } else if field == "resources" && resource == "secrets" {
+                } else if field == "resources" && resource == "secrets" && !of_own_secrets(role, rule) {
                     found.push("a right to Secrets".into());
                 } else if field == "verbs" && ["escalate", "bind", "impersonate"].contains(&value) {
                     found.push(format!("verb {value}"));
@@ -50,6 +86,17 @@ fn rights(role: &Value) -> Vec<String> {
         }
     }
     found
+}
+
+/// Reading and writing by name, or making new ones: in the release's own namespace, never by list.
+fn of_own_secrets(role: &Value, rule: &Value) -> bool {
+    let only = |field: &str, allowed: &[&str]| {
+        let values = list(&rule[field]);
+        !values.is_empty() && values.iter().all(|value| allowed.iter().any(|allowed| value == allowed))
+    };
+    let by_name = only("resourceNames", &SECRETS) && only("verbs", &["get", "update"]);
+    let new = rule["resourceNames"].is_null() && only("verbs", &["create"]);
+    role["kind"] == "Role" && (by_name || new) && only("resources", &["secrets"])
 }
 
 fn node(daemon_set: &Value) -> Vec<String> {
@@ -67,7 +114,9 @@ fn node(daemon_set: &Value) -> Vec<String> {
 fn unprivileged(deployment: &Value) -> Vec<String> {
     let pod = &deployment["spec"]["template"]["spec"];
     let mut found = Vec::new();
-    if pod["securityContext"]["runAsNonRoot"] != true {
+    let mounts = deployment["metadata"]["name"] == MOUNTS.0;
+    // What talks to the one that mounts must be its user: its socket lets in nobody else.
+    if pod["securityContext"]["runAsNonRoot"] != true && !mounts {
         found.push("may run as root".into());
     }
     if pod["hostNetwork"] == true || list(&pod["volumes"]).iter().any(|volume| !volume["hostPath"].is_null())
@@ -76,12 +125,15 @@ fn unprivileged(deployment: &Value) -> Vec<String> {
     }
     for container in list(&pod["containers"]) {
         let context = &container["securityContext"];
+        if context["readOnlyRootFilesystem"] != true {
+            found.push("its root is writable".into());
+        }
+        if mounts && container["name"] == MOUNTS.1 {
+            continue;
+        }
         let drops_all = list(&context["capabilities"]["drop"]).iter().any(|name| name == "ALL");
         if context["privileged"] == true || !drops_all || context["allowPrivilegeEscalation"] != false {
             found.push("has privileges".into());
-        }
-        if context["readOnlyRootFilesystem"] != true {
-            found.push("its root is writable".into());
         }
     }
     found
@@ -116,6 +168,54 @@ mod tests {
         ] {
             assert_eq!(object(&role(rule)), [format!("ClusterRole r: {what}")]);
         }
+    }
+
+    #[test]
+    fn our_own_secrets_are_read_by_name_in_our_own_namespace_and_never_listed() {
+        let rule = |verbs: Value, names: Value| json!({"resources": ["secrets"], "verbs": verbs, "resourceNames": names});
+        let role =
+            |rule: Value| object(&json!({"kind": "Role", "metadata": {"name": "r"}, "rules": [rule]})).len();
+        assert_eq!(role(rule(json!(["get", "update"]), json!(["workspacefs-nfs-tls"]))), 0);
+        assert_eq!(role(rule(json!(["create"]), Value::Null)), 0);
+        for (verbs, names) in [
+            (json!(["get"]), Value::Null),
+            (json!(["get"]), json!([])),
+            (json!(["list"]), json!(["workspacefs-nfs-tls"])),
+            (json!(["get"]), json!(["workspacefs-nfs-tls", "somebodys"])),
+            (json!(["create", "list"]), Value::Null),
+        ] {
+            assert_eq!(role(rule(verbs.clone(), names.clone())), 1, "{verbs} {names}");
+        }
+        let everywhere = super::tests::role(rule(json!(["get"]), json!(["workspacefs-nfs-tls"])));
+        assert_eq!(object(&everywhere), ["ClusterRole r: a right to Secrets"]);
+    }
+
+    #[test]
+    fn the_server_is_one_container_behind_a_policy_at_an_address_that_stays() {
+        let labels = json!({"app": "server"});
+        let good = [
+            json!({"kind": "StatefulSet", "metadata": {"name": "workspacefs-nfs"}, "spec": {
+                "selector": {"matchLabels": labels}, "template": {"spec": {"containers": [{}]}}}}),
+            json!({"kind": "Service", "metadata": {"name": "workspacefs-nfs",
+                "annotations": {"helm.sh/resource-policy": "keep"}}}),
+            json!({"kind": "NetworkPolicy", "metadata": {"name": "workspacefs-nfs"}, "spec": {
+                "podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"], "ingress": [
+                    {"ports": [{"port": "nfs"}]},
+                    {"ports": [{"port": "agent"}], "from": [{"podSelector": {"matchLabels": {"app": "ours"}}}]}]}}),
+        ];
+        assert!(server(&good).is_empty() && server(&[]).is_empty());
+        let bad = |at: usize, path: &str, value: Value| {
+            let mut objects = good.clone();
+            *objects[at].pointer_mut(path).unwrap() = value;
+            server(&objects).len()
+        };
+        assert_eq!(bad(0, "/spec/template/spec/containers", json!([{}, {}])), 1);
+        assert_eq!(bad(0, "/spec/template/spec", json!({"containers": [{}], "hostNetwork": true})), 1);
+        assert_eq!(bad(1, "/metadata/annotations", json!({})), 1);
+        assert_eq!(bad(2, "/spec/podSelector/matchLabels", json!({"app": "other"})), 1);
+        assert_eq!(bad(2, "/spec/ingress/1/from/0", json!({"ipBlock": {}})), 1);
+        assert_eq!(bad(2, "/spec/ingress/0", json!({})), 1);
+        assert_eq!(server(&good[..2]).len(), 1);
     }
 
     #[test]
@@ -159,6 +259,15 @@ mod tests {
         let privileged =
             |pod: &mut Value| pod["containers"][0]["securityContext"]["privileged"] = json!(true);
         assert_eq!(bad(&privileged), ["Deployment d: has privileges"]);
+        let controller = |pod: &mut Value| {
+            pod["containers"][0]["name"] = json!("csi-driver");
+            privileged(pod);
+        };
+        assert_eq!(bad(&controller), ["Deployment d: has privileges"]);
+        let mut mounting = good.clone();
+        mounting["metadata"]["name"] = json!("workspacefs-controller");
+        controller(&mut mounting["spec"]["template"]["spec"]);
+        assert!(object(&mounting).is_empty());
     }
 
     #[test]

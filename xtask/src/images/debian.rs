@@ -1,0 +1,127 @@
+//! What the NFS server's image has of Debian: the few programs that the agent runs, the libraries that these load, and the
+//! licences of the packages that they are from. No package manager, no shell: about 20 MB instead of 160.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use workspacefs_e2e::build::cache::{self, Key};
+use workspacefs_e2e::progress::Progress;
+
+use crate::shell;
+
+/// Debian's release: Ganesha 4.3, xfsprogs 6.1.
+const RELEASE: &str = "bookworm";
+
+/// The packages, without what they recommend.
+const PACKAGES: &str = "base-files,netbase,nfs-ganesha,nfs-ganesha-vfs,util-linux,xfsprogs";
+
+/// What is taken of them, beside the libraries that it loads.
+const FILES: [&str; 11] = [
+    "etc/debian_version",
+    "etc/protocols",
+    "etc/services",
+    "usr/bin/ganesha.nfsd",
+    "usr/lib/os-release",
+    "usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so",
+    "usr/sbin/blkid",
+    "usr/sbin/mkfs.xfs",
+    "usr/sbin/xfs_growfs",
+    "usr/sbin/xfs_quota",
+    "usr/sbin/xfs_repair",
+];
+
+/// Where Debian's programs look for their loader.
+const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
+
+/// Raised when the recipe changes in a way that the constants do not show.
+const RECIPE: &[u8] = b"1";
+
+/// The tree, built where the cache in `folder` does not have it.
+pub fn tree(folder: &Path) -> Result<PathBuf> {
+    let mut key = Key::default();
+    key.add(RECIPE).add(RELEASE.as_bytes()).add(PACKAGES.as_bytes());
+    FILES.iter().for_each(|file| {
+        key.add(file.as_bytes());
+    });
+    let entry = folder.join(format!("nfs-server-debian-{}", key.finish()));
+    let entry = cache::entry(&entry, &Progress::default(), build)?;
+    cache::prune(&entry, super::recently_used_in(folder))?;
+    Ok(entry)
+}
+
+fn build(target: &Path) -> Result<()> {
+    shell::ensure_program("mmdebstrap", "mmdebstrap")?;
+    let all = target.with_extension("all");
+    cache::remove(&all)?;
+    let mut make = Command::new("mmdebstrap");
+    // Only unpacked: no script of a package is needed for what is taken.
+    make.args(["--quiet", "--mode=root", "--variant=extract"]);
+    make.args([
+        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+        "--aptopt=APT::Install-Recommends \"false\"",
+    ]);
+    shell::output(make.arg(format!("--include={PACKAGES}")).arg(RELEASE).arg(&all))?;
+    for folder in
+        ["etc", "usr/bin", "usr/sbin", "usr/lib64", "usr/share/doc", "run", "tmp", "var/log", "var/lib"]
+    {
+        fs::create_dir_all(target.join(folder))?;
+    }
+    for folder in ["bin", "lib", "lib64", "sbin"] {
+        std::os::unix::fs::symlink(format!("usr/{folder}"), target.join(folder))?;
+    }
+    // Ganesha reads it to learn which file system an export lies on.
+    std::os::unix::fs::symlink("/proc/self/mounts", target.join("etc/mtab"))?;
+    // Users and groups, as far as programs insist on them.
+    fs::write(target.join("etc/passwd"), "root:x:0:0:root:/:/sbin/nologin\n")?;
+    fs::write(target.join("etc/group"), "root:x:0:\n")?;
+    fs::write(target.join("etc/nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files dns\n")?;
+    for file in FILES.iter().map(|file| (*file).to_owned()).chain(libraries(&all)?) {
+        copy(&all, target, &file)?;
+    }
+    licences(&all, target)?;
+    Ok(cache::remove(&all)?)
+}
+
+/// The loader, and what it loads for each of the programs and for Ganesha's plug-in: paths beneath the tree.
+fn libraries(all: &Path) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::from([LOADER.to_owned()]);
+    for file in FILES.iter().filter(|file| file.contains("bin/") || file.ends_with(".so")) {
+        let mut list = Command::new("chroot");
+        list.arg(all).arg(format!("/{LOADER}")).args(["--list", &format!("/{file}")]);
+        let said = shell::output(&mut list)?;
+        ensure!(!said.contains("not found"), "{file} lacks a library: {said}");
+        // `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f...)`
+        let path = |line: &str| Some(line.split(" => /").nth(1)?.split(' ').next()?.to_owned());
+        found.extend(said.lines().filter_map(path));
+    }
+    Ok(found)
+}
+
+/// Copies one file, with what its symbolic links lead to under the name that they have.
+fn copy(from: &Path, to: &Path, file: &str) -> Result<()> {
+    // `lib` leads to `usr/lib` in both trees.
+    let target = to.join(file);
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::copy(from.join(file), &target).with_context(|| format!("cannot take {file}"))?;
+    Ok(())
+}
+
+/// The licences of all packages: which of them a file is from is not worth finding out.
+fn licences(from: &Path, to: &Path) -> Result<()> {
+    for package in fs::read_dir(from.join("usr/share/doc"))? {
+        let name = package?.file_name();
+        let copyright = Path::new("usr/share/doc").join(&name).join("copyright");
+        if from.join(&copyright).exists() {
+            fs::create_dir_all(to.join("usr/share/doc").join(&name))?;
+            fs::copy(from.join(&copyright), to.join(&copyright))?;
+        }
+    }
+    let common = Path::new("usr/share/common-licenses");
+    shell::output(Command::new("cp").arg("-a").arg(from.join(common)).arg(to.join("usr/share")))?;
+    Ok(())
+}
