@@ -1,6 +1,7 @@
 //! Our product on a test cluster: images into the machines, the chart by the real Helm, and back out.
 
 use crate::cluster::{Cluster, ImportError, KubectlError};
+use crate::disks;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +26,9 @@ pub enum InstallError {
         #[source]
         source: ImportError,
     },
+    /// The server's disk is not offered.
+    #[error("cannot offer the server's disk")]
+    Disk(#[source] KubectlError),
     /// Helm failed, or what it installed did not become ready.
     #[error("the chart is not installed; what runs in {NAMESPACE}:\n{pods}")]
     Helm {
@@ -50,7 +54,7 @@ pub fn values() -> Value {
 /// size; the disk must have been offered, see [`crate::disks`].
 pub fn values_with_server() -> Value {
     json!({"nfsServer": {
-        "storage": {"block": {"storageClassName": crate::disks::STORAGE_CLASS, "size": crate::disks::SIZE}},
+        "storage": {"block": {"storageClassName": disks::STORAGE_CLASS, "size": disks::SIZE}},
         // The least that the server takes: each test of one that comes back waits so long.
         "graceSeconds": 15,
     }})
@@ -71,6 +75,16 @@ pub fn install(cluster: &Cluster, images: &[PathBuf], values: &Value) -> Result<
     install_chart(cluster, &chart(), &values)
 }
 
+/// Offers the second disk of n1 to the embedded server, and installs the chart with it.
+pub fn install_with_server(
+    cluster: &Cluster,
+    images: &[PathBuf],
+    values: &Value,
+) -> Result<(), InstallError> {
+    disks::offer(cluster, "n1").map_err(InstallError::Disk)?;
+    install(cluster, images, values)
+}
+
 /// Installs a chart, or upgrades to it. Returns when every pod is ready.
 pub fn install_chart(cluster: &Cluster, chart: &Path, values: &Value) -> Result<(), InstallError> {
     let chart = chart.to_string_lossy();
@@ -78,6 +92,12 @@ pub fn install_chart(cluster: &Cluster, chart: &Path, values: &Value) -> Result<
     let wait = ["--wait", "--timeout", READY_TIME_MAX];
     helm(cluster, &[&arguments[..], &wait[..]].concat(), values.to_string().as_bytes())
         .map_err(|source| InstallError::Helm { pods: pods(cluster), source })
+}
+
+/// The values that the release was installed with, beside its chart's defaults.
+pub fn installed_values(cluster: &Cluster) -> Result<Value, KubectlError> {
+    let text = helm_output(cluster, &["get", "values", RELEASE, "--output", "json"], b"")?;
+    Ok(serde_json::from_slice(&text).unwrap_or_default())
 }
 
 /// Uninstalls the release, if there is one. The kinds and their objects stay.
@@ -91,6 +111,10 @@ pub fn chart() -> PathBuf {
 }
 
 fn helm(cluster: &Cluster, arguments: &[&str], input: &[u8]) -> Result<(), KubectlError> {
+    helm_output(cluster, arguments, input).map(drop)
+}
+
+fn helm_output(cluster: &Cluster, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, KubectlError> {
     let mut helm = cluster.command("helm", "admin")?;
     helm.args(arguments).args(["--namespace", NAMESPACE]);
     // Helm's own files, away from the user's.
@@ -99,7 +123,7 @@ fn helm(cluster: &Cluster, arguments: &[&str], input: &[u8]) -> Result<(), Kubec
     {
         helm.env(variable, cluster.layout().root().join("helm").join(folder));
     }
-    cluster.run(&mut helm, input, HELM_TIME_MAX).map(drop)
+    cluster.run(&mut helm, input, HELM_TIME_MAX)
 }
 
 fn digest(parts: &[String]) -> String {

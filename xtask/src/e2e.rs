@@ -12,7 +12,7 @@ const TRIED_AGAIN_MAX: usize = 3;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which suite: shared
+    /// Which suite: shared, managed
     suite: String,
     /// Only the cases whose names contain one of these
     only: Vec<String>,
@@ -42,10 +42,15 @@ pub fn run(args: Args) -> Result<()> {
     }
     let cluster = Cluster::up(&ClusterConfig::from_environment(&args.name)?)?;
     if !args.as_installed {
-        let mut values = product::values();
+        let with_server = suite.name == "managed";
+        let mut values = if with_server { product::values_with_server() } else { product::values() };
         // What must show in no log must not show in the most talkative one.
         values["logLevel"] = "info,csi_driver=debug,operator=debug".into();
-        product::install(&cluster, &images::build()?, &values)?;
+        if with_server {
+            product::install_with_server(&cluster, &images::build_with_server()?, &values)?;
+        } else {
+            product::install(&cluster, &images::build()?, &values)?;
+        }
     }
     let options = Options { only: args.only, parallel: args.parallel, keep: args.keep };
     let mut summary = suites::run(&cluster, suite, &options)?;

@@ -6,6 +6,7 @@
 mod case;
 mod context;
 mod fault;
+mod managed;
 mod node;
 mod pod;
 mod report;
@@ -18,5 +19,5 @@ pub use runner::{Options, Summary, run};
 
 /// The suite of that name.
 pub fn named(name: &str) -> Option<Suite> {
-    [shared::suite].into_iter().map(|suite| suite()).find(|suite| suite.name == name)
+    [shared::suite, managed::suite].into_iter().map(|suite| suite()).find(|suite| suite.name == name)
 }

@@ -105,18 +105,25 @@ async fn events(context: &Context) -> Result<Vec<String>> {
 
 async fn logs(context: &Context, since: Duration) -> Result<Vec<String>> {
     let api: Api<Pod> = Api::namespaced(context.client(), PRODUCT_NAMESPACE);
-    let parameters = LogParams {
-        since_seconds: Some(i64::try_from(since.as_secs())? + 1),
-        tail_lines: Some(LOG_LINES),
-        ..LogParams::default()
-    };
+    let since_seconds = Some(i64::try_from(since.as_secs())? + 1);
     let mut lines = Vec::new();
     for pod in api.list(&ListParams::default()).await? {
         let name = pod.metadata.name.unwrap_or_default();
-        let node = pod.spec.and_then(|spec| spec.node_name).unwrap_or_default();
-        match api.logs(&name, &parameters).await {
-            Ok(text) => lines.extend(text.lines().map(|line| format!("{name} on {node}: {line}"))),
-            Err(error) => lines.push(format!("{name} on {node}: no log: {error}")),
+        let spec = pod.spec.unwrap_or_default();
+        let node = spec.node_name.unwrap_or_default();
+        for container in spec.containers {
+            let container = container.name;
+            let parameters = LogParams {
+                container: Some(container.clone()),
+                since_seconds,
+                tail_lines: Some(LOG_LINES),
+                ..LogParams::default()
+            };
+            let whose = format!("{name} {container} on {node}");
+            match api.logs(&name, &parameters).await {
+                Ok(text) => lines.extend(text.lines().map(|line| format!("{whose}: {line}"))),
+                Err(error) => lines.push(format!("{whose}: no log: {error}")),
+            }
         }
     }
     Ok(lines)

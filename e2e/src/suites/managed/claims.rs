@@ -1,0 +1,165 @@
+//! Further claims, by the StorageClass of a FileSystem, with the real provisioner and resizer.
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use crate::suites::case::{Case, cases};
+use crate::suites::context::Context;
+use crate::suites::pod::PodSpec;
+use crate::suites::wait::{seconds, until};
+
+pub fn cases() -> Vec<Case> {
+    cases![
+        a_claim_of_the_class_is_bound_to_a_folder_of_its_own_and_ends_at_its_size,
+        a_claim_grows_while_a_pod_writes,
+        a_claim_takes_from_what_is_left_and_gives_it_back,
+        a_claim_on_an_nfs_server_of_your_own_is_a_fresh_folder_and_cannot_grow,
+        a_deleted_claim_goes_into_the_trash_under_reclaim_policy_delete,
+    ]
+}
+
+impl Context {
+    /// The StorageClass of one of the case's FileSystems.
+    pub fn class_of(&self, file_system: &str) -> String {
+        format!("{}.{file_system}", self.namespace())
+    }
+
+    /// Makes a claim of a class.
+    pub async fn create_claim(&self, name: &str, class: &str, size: &str) -> Result<PersistentVolumeClaim> {
+        let object = json!({
+            "metadata": { "name": name },
+            "spec": {
+                "storageClassName": class,
+                "accessModes": ["ReadWriteMany"],
+                "resources": { "requests": { "storage": size } },
+            },
+        });
+        Ok(self.claims().create(&PostParams::default(), &serde_json::from_value(object)?).await?)
+    }
+
+    /// Asks for more.
+    async fn grow(&self, claim: &str, size: &str) -> Result<()> {
+        let patch = json!({ "spec": { "resources": { "requests": { "storage": size } } } });
+        self.claims().patch(claim, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// Waits until a claim has this size.
+    async fn has_size(&self, claim: &str, size: &str) -> Result<()> {
+        let look = || async {
+            let object = self.claims().get(claim).await?;
+            let now = object.status.and_then(|status| status.capacity).and_then(|mut s| s.remove("storage"));
+            ensure!(now.as_ref().is_some_and(|now| now.0 == size), "its size is {now:?}");
+            Ok(())
+        };
+        until(&format!("claim {claim} has {size}"), seconds(90), look).await
+    }
+
+    /// Waits until the StorageClass of a FileSystem is there.
+    pub async fn class_is_there(&self, file_system: &str) -> Result<StorageClass> {
+        let api: Api<StorageClass> = Api::all(self.client());
+        let name = self.class_of(file_system);
+        let look = || async { Ok(api.get(&name).await?) };
+        until(&format!("StorageClass {name} is there"), seconds(60), look).await
+    }
+}
+
+const OVER: &str = "dd if=/dev/zero of=/data/big bs=1M count=400 conv=fsync 2>&1";
+
+async fn a_claim_of_the_class_is_bound_to_a_folder_of_its_own_and_ends_at_its_size(
+    context: Context,
+) -> Result<()> {
+    context.managed("data", "512Mi").await?;
+    let class = context.class_is_there("data").await?;
+    ensure!(class.allow_volume_expansion == Some(true), "its claims cannot grow");
+    context.create_claim("more", &context.class_of("data"), "100Mi").await?;
+    context.bound("more").await?;
+    context.has_size("more", "100Mi").await?;
+    let both = PodSpec::new("user").on("n2").claim("more", "/data").claim("data", "/own");
+    context.start([both]).await?;
+    context
+        .exec("user", "echo own > /own/x && test ! -e /data/x && echo more > /data/y && test ! -e /own/y")
+        .await?;
+    let ran = context.try_exec("user", OVER).await?;
+    ensure!(!ran.success, "400 MiB went into 100: {}", ran.text);
+    // What the claim cannot have, its FileSystem still has.
+    context.exec("user", "dd if=/dev/zero of=/own/some bs=1M count=100 conv=fsync 2>&1").await?;
+    Ok(())
+}
+
+async fn a_claim_grows_while_a_pod_writes(context: Context) -> Result<()> {
+    context.managed("data", "1Gi").await?;
+    context.class_is_there("data").await?;
+    context.create_claim("more", &context.class_of("data"), "64Mi").await?;
+    context.bound("more").await?;
+    context.start([PodSpec::new("user").on("n2").claim("more", "/data")]).await?;
+    ensure!(!context.try_exec("user", OVER).await?.success, "400 MiB went into 64");
+    context.grow("more", "512Mi").await?;
+    context.has_size("more", "512Mi").await?;
+    context.exec("user", OVER).await?;
+    Ok(())
+}
+
+async fn a_claim_takes_from_what_is_left_and_gives_it_back(context: Context) -> Result<()> {
+    context.managed_with("data", "512Mi", json!({ "reclaimPolicy": "Delete" })).await?;
+    context.class_is_there("data").await?;
+    let class = context.class_of("data");
+    context.create_claim("first", &class, "300Mi").await?;
+    context.bound("first").await?;
+    context.create_claim("second", &class, "300Mi").await?;
+    let message = context.event("second", &["ProvisioningFailed"], seconds(60)).await?;
+    context.note(message.clone());
+    ensure!(
+        message.contains("300 MiB") || message.contains("300Mi") || message.contains("314572800"),
+        "{message}"
+    );
+    ensure!(message.contains("left"), "what is left is not said: {message}");
+    context.claims().delete("first", &Default::default()).await?;
+    // The provisioner tries again by itself.
+    until("the second claim is bound", seconds(150), || async { context.bound("second").await.map(drop) })
+        .await
+}
+
+async fn a_claim_on_an_nfs_server_of_your_own_is_a_fresh_folder_and_cannot_grow(
+    context: Context,
+) -> Result<()> {
+    context.file_system("own").await?;
+    let class = context.class_is_there("own").await?;
+    ensure!(class.allow_volume_expansion != Some(true), "the class says that its claims can grow");
+    context.create_claim("more", &context.class_of("own"), "100Mi").await?;
+    context.bound("more").await?;
+    let both = PodSpec::new("user").on("n2").claim("more", "/data").claim("own", "/own");
+    context.start([both]).await?;
+    context
+        .exec("user", "echo x > /data/x && test ! -e /own/x && echo x > /own/y && test ! -e /data/y")
+        .await?;
+    let refused = context.grow("more", "200Mi").await;
+    let Err(error) = refused else { anyhow::bail!("it was accepted") };
+    ensure!(format!("{error:#}").contains("resize"), "{error:#}");
+    Ok(())
+}
+
+async fn a_deleted_claim_goes_into_the_trash_under_reclaim_policy_delete(context: Context) -> Result<()> {
+    context.managed_with("data", "512Mi", json!({ "reclaimPolicy": "Delete" })).await?;
+    context.class_is_there("data").await?;
+    context.create_claim("more", &context.class_of("data"), "100Mi").await?;
+    let claim = context.bound("more").await?;
+    let volume = claim.spec.and_then(|spec| spec.volume_name).context("bound to nothing")?;
+    context.start([PodSpec::new("user").on("n2").claim("more", "/data")]).await?;
+    context.exec("user", "echo precious > /data/x && sync -d /data/x").await?;
+    context.stop("user").await?;
+    context.claims().delete("more", &Default::default()).await?;
+    let look = || async {
+        let left = context.volumes().get_opt(&volume).await?;
+        ensure!(left.is_none(), "the PersistentVolume {volume} is still there");
+        Ok(())
+    };
+    until("the volume is gone", seconds(90), look).await?;
+    let removed = context.agent(&["removed"]).await?;
+    ensure!(removed.contains(context.namespace()), "the agent lists:\n{removed}");
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The suite `managed`: the embedded NFS server on a block claim, from an installation with nothing but a disk to what
+//! happens when the server, its node or the whole release goes.
+
+mod claims;
+mod file_systems;
+mod isolation;
+mod limits;
+mod refusals;
+mod release;
+mod removal;
+mod server;
+mod survival;
+mod verifier;
+
+use anyhow::Result;
+
+use super::case::Suite;
+use crate::Cluster;
+
+/// The suite. What disturbs nothing comes first; each fault has the cluster to itself; last, the release itself goes.
+pub fn suite() -> Suite {
+    let parts = [
+        file_systems::cases(),
+        limits::cases(),
+        claims::cases(),
+        refusals::cases(),
+        removal::cases(),
+        isolation::cases(),
+        survival::cases(),
+        release::cases(),
+    ];
+    let cases = parts.into_iter().flatten().collect();
+    Suite { name: "managed", cases, prepare, tidy_up }
+}
+
+/// The storage host's export, for what is compared with the embedded server.
+fn prepare(cluster: &Cluster) -> Result<()> {
+    cluster.machine("nfs")?.shell("rm -rf /export/*/e2e && mkdir /export/shared/e2e")?;
+    Ok(())
+}
+
+fn tidy_up(_: &Cluster) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_case_has_a_namespace_of_its_own() {
+        let cases = super::suite().cases;
+        let names: HashSet<_> =
+            cases.iter().map(|case| super::super::runner::namespace_name(case.name)).collect();
+        assert_eq!(names.len(), cases.len());
+    }
+}
