@@ -1,7 +1,8 @@
 //! Our product on a test cluster: images into the machines, the chart by the real Helm, and back out.
 
-use crate::cluster::{Cluster, ImportError, KubectlError};
+use crate::cluster::{Cluster, ImportError, KubectlError, NoSuchMachine};
 use crate::disks;
+use crate::machine::RunError;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +10,9 @@ use std::time::Duration;
 /// Namespace and name of the release.
 pub const NAMESPACE: &str = "workspacefs-system";
 const RELEASE: &str = "workspacefs";
+
+/// The embedded server's one pod.
+pub const SERVER_POD: &str = "workspacefs-nfs-0";
 
 /// Time for Helm, of which it may wait [`READY_TIME_MAX`] for pods.
 const HELM_TIME_MAX: Duration = Duration::from_secs(240);
@@ -103,6 +107,30 @@ pub fn installed_values(cluster: &Cluster) -> Result<Value, KubectlError> {
 /// Uninstalls the release, if there is one. The kinds and their objects stay.
 pub fn uninstall(cluster: &Cluster) -> Result<(), KubectlError> {
     helm(cluster, &["uninstall", RELEASE, "--ignore-not-found", "--wait"], b"")
+}
+
+/// Why nothing can be done on the embedded server's disk.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerDiskError {
+    /// Where the server runs is not known.
+    #[error("cannot find the embedded server")]
+    Find(#[source] KubectlError),
+    /// It runs on no machine of the cluster.
+    #[error("the embedded server runs nowhere")]
+    Nowhere(#[source] NoSuchMachine),
+    /// The line failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// Runs a line of shell on the embedded server's node, in the root of the server's disk; it must succeed.
+pub fn on_server_disk(cluster: &Cluster, line: &str) -> Result<String, ServerDiskError> {
+    let pod = ["--namespace", NAMESPACE, "get", "pod", SERVER_POD, "--output=jsonpath={.spec.nodeName}"];
+    let node = cluster.kubectl("admin", &pod).map_err(ServerDiskError::Find)?;
+    let machine = cluster.machine(node.trim()).map_err(ServerDiskError::Nowhere)?;
+    // The disk is mounted in the container only; its first process works in the container's root.
+    let enter = "cd /proc/$(pgrep -o -x nfs-server)/cwd/srv/workspacefs";
+    Ok(machine.shell(&format!("{enter} && {line}"))?)
 }
 
 /// The chart in the checkout.

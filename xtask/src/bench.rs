@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use workspacefs_bench::DriverReport;
 use workspacefs_e2e::{Cluster, product};
 
-use crate::standalone::{self, Standalone};
+use crate::standalone::{self, Place, Standalone};
 use crate::{images, shell};
 
 const PAGE: &str = "docs/performance.md";
@@ -64,7 +64,7 @@ pub fn run(args: Args) -> Result<()> {
 
 fn driver(cluster: Cluster) -> Result<DriverReport> {
     let binaries = images::static_binaries()?;
-    let driver = Standalone::start(cluster, "bench")?;
+    let driver = Standalone::start(cluster, "bench", Place::Export)?;
     let node = driver.node()?;
     let program = driver.cluster().share(&binaries.join("csi-bench"))?;
     let targets = format!("{}/pods/bench", driver.kubelet_folder());

@@ -1,6 +1,7 @@
-//! `cargo xtask sanity`: the real csi-sanity against our node plugin and controller, inside worker n1, on the real NFS
-//! share. Nothing is skipped by us. What csi-sanity leaves out by itself, because we do not advertise the capability, must
-//! be exactly what docs/conformance.md says; and nothing may be left over on the node or on the share.
+//! `cargo xtask sanity`: the real csi-sanity against our node plugin and controller, inside worker n1, on a FileSystem of the
+//! embedded server: real Ganesha, real quotas. Nothing is skipped by us. What csi-sanity leaves out by itself, because we do
+//! not advertise the capability, must be exactly what docs/conformance.md says; and nothing may be left over on the node or
+//! on the share.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,12 +9,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use workspacefs_e2e::product;
 
-use crate::shell;
-use crate::standalone::{self, Standalone};
+use crate::standalone::{self, Place, Standalone};
+use crate::{images, shell};
 
 /// It takes well under a minute.
 const TIME_MAX: Duration = Duration::from_secs(600);
+/// Size of its volumes: many of them fit into the FileSystem.
+const VOLUME_BYTES: u64 = 256 << 20;
 const CONFORMANCE: &str = "docs/conformance.md";
 
 /// Arguments of `cargo xtask sanity`.
@@ -35,7 +39,10 @@ struct Report {
 /// Runs it. The last line is `sanity: N passed, N failed`.
 pub fn run(args: Args) -> Result<()> {
     let documented = documented(&fs::read_to_string(shell::root().join(CONFORMANCE))?);
-    let driver = Standalone::start(standalone::cluster(&args.name)?, "sanity")?;
+    let cluster = standalone::cluster(&args.name)?;
+    // The server is the product's own; the driver that is tested runs beside it.
+    product::install_with_server(&cluster, &images::build_with_server()?, &product::values_with_server())?;
+    let driver = Standalone::start(cluster, "sanity", Place::Embedded)?;
     let report = csi_sanity(&driver)?;
     let trashed = driver.trash()?.len();
     let logs = if report.failed.is_empty() {
@@ -86,6 +93,8 @@ fn csi_sanity(driver: &Standalone) -> Result<Report> {
         format!("--csi.mountdir={}/pods/mount", driver.kubelet_folder()),
         format!("--csi.stagingdir={}/pods/staging", driver.kubelet_folder()),
         format!("--csi.testvolumeparameters={run}/parameters.yaml"),
+        format!("--csi.testvolumesize={VOLUME_BYTES}"),
+        format!("--csi.testvolumeexpandsize={}", 2 * VOLUME_BYTES),
         format!("--ginkgo.json-report={run}/report.json"),
         "--ginkgo.v".into(),
         "--ginkgo.no-color".into(),

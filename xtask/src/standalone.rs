@@ -1,15 +1,18 @@
 //! The driver's node plugin and controller as plain processes on worker n1, beside the installed product and unknown to
 //! kubelet: what csi-sanity and the benchmark talk to. Same binary, real NFS share, real API server.
 
+mod place;
+
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use workspacefs_api::{DRIVER, RESERVED_FOLDER};
+use workspacefs_api::DRIVER;
 use workspacefs_e2e::machine::Stream;
 use workspacefs_e2e::{Cluster, ClusterConfig, Machine};
 
+pub use self::place::Place;
 use crate::{images, shell};
 
 /// The export that everything here happens on, and its server.
@@ -25,6 +28,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(35);
 pub struct Standalone {
     cluster: Cluster,
     purpose: &'static str,
+    place: Place,
     brought_crd: bool,
     trash_before: Vec<String>,
 }
@@ -37,15 +41,16 @@ pub fn cluster(name: &str) -> Result<Cluster> {
 
 impl Standalone {
     /// Builds the driver, makes namespace `wsfs-<purpose>` with a FileSystem `default`, and starts both processes.
-    pub fn start(cluster: Cluster, purpose: &'static str) -> Result<Self> {
+    pub fn start(cluster: Cluster, purpose: &'static str, place: Place) -> Result<Self> {
         let binaries = images::static_binaries()?;
         let brought_crd = bring_crd(&cluster)?;
-        let mut this = Self { cluster, purpose, brought_crd, trash_before: Vec::new() };
+        let mut this = Self { cluster, purpose, place, brought_crd, trash_before: Vec::new() };
         // What an interrupted run left.
         this.kill("KILL")?;
         this.unmount_all()?;
         this.trash_before = this.trash()?;
         this.apply_objects()?;
+        place.wait(&this.cluster, &this.namespace())?;
 
         let driver = this.cluster.share(&binaries.join("csi-driver"))?;
         let node = this.node()?;
@@ -54,9 +59,10 @@ impl Standalone {
         // A copy: the shared file changes with the next build, and the helpers are started from it.
         node.run(&["cp", &driver, &format!("{run}/csi-driver")])?;
         node.copy(&this.cluster.kubeconfig("admin"), &format!("{run}/kubeconfig"), 0o600)?;
+        let more = place.controller_arguments(&this.cluster, &node, &run)?;
         this.spawn(
             "controller",
-            &format!("--endpoint={} --http=127.0.0.1:19810", this.controller_endpoint()),
+            &format!("--endpoint={} --http=127.0.0.1:19810 {more}", this.controller_endpoint()),
         )?;
         this.spawn(
             "node",
@@ -134,7 +140,7 @@ impl Standalone {
                 "apiVersion": "workspacefs.io/v1alpha1",
                 "kind": "FileSystem",
                 "metadata": {"name": "default", "namespace": namespace},
-                "spec": {"backend": {"nfs": {"server": SERVER, "export": EXPORT, "folder": namespace}}},
+                "spec": self.place.spec(&namespace),
             },
         ]});
         self.cluster.kubectl_with("admin", &["apply", "-f", "-"], objects.to_string().as_bytes())?;
@@ -213,24 +219,11 @@ impl Standalone {
         Ok(left)
     }
 
-    /// Removes the namespace's folder and what this run put into the trash. A volume that is not in the trash is a
-    /// left-over.
+    /// Removes what this run put onto the share. A volume that is not in the trash is a left-over.
     fn clean_share(&self) -> Result<Vec<String>> {
-        let nfs = self.cluster.machine("nfs")?;
         let uid = self.file_system_uid()?;
-        let reserved = format!("{EXPORT}/{RESERVED_FOLDER}");
-        let volumes = nfs.shell(&format!("ls -A {reserved}/volumes/{uid} 2>/dev/null || true"))?;
-        let left = volumes.lines().map(|volume| format!("volume {volume} on the share")).collect();
-        let mut remove = vec![
-            format!("{EXPORT}/{}", self.namespace()),
-            format!("{reserved}/volumes/{uid}"),
-            format!("{reserved}/owners/{uid}.json"),
-        ];
-        let new = self.trash()?.into_iter().filter(|name| !self.trash_before.contains(name));
-        remove.extend(new.map(|name| format!("{reserved}/trash/{name}")));
-        let argv: Vec<&str> =
-            ["rm", "-rf", "--"].into_iter().chain(remove.iter().map(String::as_str)).collect();
-        nfs.run(&argv)?;
+        let left = self.place.volumes(&self.cluster, &uid)?;
+        self.place.clean(&self.cluster, &self.namespace(), &uid, &self.trash_before)?;
         Ok(left)
     }
 
@@ -246,11 +239,7 @@ impl Standalone {
 
     /// The names in the share's trash.
     pub fn trash(&self) -> Result<Vec<String>> {
-        let listed = self
-            .cluster
-            .machine("nfs")?
-            .shell(&format!("ls -A {EXPORT}/{RESERVED_FOLDER}/trash 2>/dev/null || true"))?;
-        Ok(listed.lines().map(str::to_owned).collect())
+        self.place.trash(&self.cluster)
     }
 }
 

@@ -6,13 +6,10 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use workspacefs_api::FileSystem;
 
+use crate::product::{self, SERVER_POD};
 use crate::suites::context::{Context, is_ready};
-use crate::suites::node::node_of;
 use crate::suites::report::PRODUCT_NAMESPACE;
 use crate::suites::wait::{seconds, until};
-
-/// The server's pod.
-pub const SERVER: &str = "workspacefs-nfs-0";
 
 impl Context {
     /// Makes a FileSystem on the embedded server and waits until it is ready and its claim bound.
@@ -29,7 +26,7 @@ impl Context {
     /// The server's pod, once it is Ready.
     pub async fn server(&self) -> Result<Pod> {
         let look = || async {
-            let pod = self.product().get(SERVER).await?;
+            let pod = self.product().get(SERVER_POD).await?;
             ensure!(is_ready(&pod), "it is not Ready");
             Ok(pod)
         };
@@ -38,13 +35,13 @@ impl Context {
 
     /// Runs a line of shell where the server's disk is, at its root; it must succeed.
     pub async fn on_disk(&self, line: &str) -> Result<String> {
-        let node = node_of(&self.server().await?)?.to_owned();
-        self.on(&node, &format!("cd /proc/$(pgrep -o -x nfs-server)/root/srv/workspacefs && {line}")).await
+        let line = line.to_owned();
+        self.blocking(move |cluster| product::on_server_disk(cluster, &line)).await
     }
 
     /// The agent's command line, as the documents say it.
     pub async fn agent(&self, arguments: &[&str]) -> Result<String> {
-        let mut words = vec!["--namespace", PRODUCT_NAMESPACE, "exec", SERVER, "--", "nfs-server"];
+        let mut words = vec!["--namespace", PRODUCT_NAMESPACE, "exec", SERVER_POD, "--", "nfs-server"];
         words.extend(arguments);
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
         self.blocking(move |cluster| {
