@@ -71,6 +71,10 @@ pub struct ControllerArgs {
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, env = "WSFS_HTTP", default_value = "0.0.0.0:9810")]
     pub http: SocketAddr,
+    /// Folder with ca.crt, tls.crt and tls.key for the embedded NFS server's agent. Without it managed FileSystems get no
+    /// volumes.
+    #[arg(long, env = "WSFS_AGENT_TLS")]
+    pub agent_tls: Option<PathBuf>,
 }
 
 /// Parses the command line and runs the process until it is asked to end.

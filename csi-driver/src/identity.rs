@@ -4,7 +4,8 @@ use tonic::{Request, Response, Status};
 use workspacefs_api::DRIVER;
 use workspacefs_csi_proto::csi::v1::identity_server::Identity;
 use workspacefs_csi_proto::csi::v1::plugin_capability::service::Type as ServiceType;
-use workspacefs_csi_proto::csi::v1::plugin_capability::{Service, Type};
+use workspacefs_csi_proto::csi::v1::plugin_capability::volume_expansion::Type as ExpansionType;
+use workspacefs_csi_proto::csi::v1::plugin_capability::{Service, Type, VolumeExpansion};
 use workspacefs_csi_proto::csi::v1::{
     GetPluginCapabilitiesRequest, GetPluginCapabilitiesResponse, GetPluginInfoRequest, GetPluginInfoResponse,
     PluginCapability, ProbeRequest, ProbeResponse,
@@ -33,10 +34,11 @@ impl Identity for IdentityService {
     ) -> Result<Response<GetPluginCapabilitiesResponse>, Status> {
         // The plugin as a whole has a controller, whichever of its processes is asked. No topology: a share is reached
         // from everywhere, and node groups are the PersistentVolume's affinity.
-        let capability = PluginCapability {
-            r#type: Some(Type::Service(Service { r#type: ServiceType::ControllerService.into() })),
-        };
-        Ok(Response::new(GetPluginCapabilitiesResponse { capabilities: vec![capability] }))
+        let service = Type::Service(Service { r#type: ServiceType::ControllerService.into() });
+        // Online: a quota on the server grows while the volume is in use.
+        let expansion = Type::VolumeExpansion(VolumeExpansion { r#type: ExpansionType::Online.into() });
+        let capabilities = [service, expansion].map(|kind| PluginCapability { r#type: Some(kind) }).to_vec();
+        Ok(Response::new(GetPluginCapabilitiesResponse { capabilities }))
     }
 
     async fn probe(&self, _: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {

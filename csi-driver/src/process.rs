@@ -24,6 +24,7 @@ use workspacefs_sys::tree::MountApi;
 use crate::authority::LocalAuthority;
 use crate::cli::{ControllerArgs, NodeArgs};
 use crate::controller::Controller;
+use crate::controller::agent::TlsAgents;
 use crate::controller::lookup::ApiFileSystems;
 use crate::controller::seams::FileSystems;
 use crate::controller::store::ShareVolumes;
@@ -108,7 +109,8 @@ pub async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
         idle: CONTROLLER_IDLE,
     })?;
     let volumes = ShareVolumes::new(shares.clone(), CONTROLLER_PATIENCE);
-    let service = Controller::new(ApiFileSystems::new(client), volumes);
+    let agents = TlsAgents::new(args.agent_tls);
+    let service = Controller::new(ApiFileSystems::new(client), volumes, agents);
     let routes =
         Routes::new(IdentityServer::new(IdentityService)).add_service(ControllerServer::new(service));
     let socket = PrivateSocket::bind(args.endpoint.path())?;

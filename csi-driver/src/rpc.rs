@@ -38,12 +38,19 @@ pub fn note(volume_id: &str, target_path: Option<&str>) {
 
 /// The RPCs that change something: worth a line in the log each time, while the questions that kubelet repeats all day
 /// are not.
-const CHANGES: [&str; 5] =
-    ["CreateVolume", "DeleteVolume", "NodePublishVolume", "NodeUnpublishVolume", "NotifyRegistrationStatus"];
+const CHANGES: [&str; 6] = [
+    "ControllerExpandVolume",
+    "CreateVolume",
+    "DeleteVolume",
+    "NodePublishVolume",
+    "NodeUnpublishVolume",
+    "NotifyRegistrationStatus",
+];
 
 /// Every other RPC we answer. Names a caller invents do not become labels.
-const QUESTIONS: [&str; 10] = [
+const QUESTIONS: [&str; 11] = [
     "ControllerGetCapabilities",
+    "GetCapacity",
     "GetInfo",
     "GetPluginCapabilities",
     "GetPluginInfo",

@@ -85,8 +85,12 @@ async fn the_driver_says_who_it_is() {
         client.get_plugin_capabilities(GetPluginCapabilitiesRequest {}).await.unwrap().into_inner();
     let service =
         plugin_capability::Service { r#type: plugin_capability::service::Type::ControllerService.into() };
-    let wanted = PluginCapability { r#type: Some(plugin_capability::Type::Service(service)) };
-    assert_eq!(capabilities.capabilities, [wanted]);
+    let online = plugin_capability::volume_expansion::Type::Online.into();
+    let expansion = plugin_capability::VolumeExpansion { r#type: online };
+    let wanted =
+        [plugin_capability::Type::Service(service), plugin_capability::Type::VolumeExpansion(expansion)];
+    let wanted = wanted.map(|kind| PluginCapability { r#type: Some(kind) });
+    assert_eq!(capabilities.capabilities, wanted);
     assert_eq!(client.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true));
     server.stop().await;
 }

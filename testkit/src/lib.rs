@@ -8,6 +8,7 @@ pub mod builders;
 mod cluster;
 pub mod faults;
 mod http;
+pub mod ids;
 mod merge;
 mod path;
 pub mod requests;

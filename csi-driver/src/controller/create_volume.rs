@@ -1,17 +1,19 @@
-//! CreateVolume: a fresh folder on a FileSystem's share, beside the FileSystem's own. No size is enforced, so none is
-//! claimed: `capacity_bytes` is 0.
+//! CreateVolume: a fresh folder beside a FileSystem's own. On a managed FileSystem its size is enforced, taken from what is
+//! left, and said. On an `nfs` share nothing enforces a size, so none is claimed: `capacity_bytes` is 0.
 
-use workspacefs_api::volume::{Folder, VolumeAttributes, VolumeId};
+use workspacefs_agent_proto::v1;
+use workspacefs_api::volume::VolumeId;
 use workspacefs_csi_proto::csi::v1::{CreateVolumeRequest, CreateVolumeResponse, Volume};
 
 use super::Controller;
+use super::agent::AgentError;
 use super::parameters::{Parameters, ParametersError};
 use super::record::{RangeError, folder_name, record, satisfies};
-use super::seams::{Home, HomeError, LookupError};
+use super::seams::{Home, HomeError, Keeper, LookupError};
 use crate::capability::{Capability, CapabilityError};
 use crate::op_guard::Busy;
 use crate::rpc;
-use crate::share::{ShareError, VolumeRecord};
+use crate::share::{PosixOwner, ShareError, VolumeRecord};
 
 /// What CSI allows a name to have.
 const NAME_BYTES_MAX: usize = 128;
@@ -38,7 +40,7 @@ pub enum CreateVolumeError {
     Parameters(ParametersError),
     #[error(transparent)]
     Lookup(LookupError),
-    #[error("no FileSystem {name:?} in namespace {namespace:?}")]
+    #[error("the StorageClass names FileSystem {name:?} in namespace {namespace:?}, and there is none")]
     NoFileSystem { namespace: String, name: String },
     #[error("FileSystem {0} is being deleted")]
     Deleting(String),
@@ -50,6 +52,8 @@ pub enum CreateVolumeError {
     Incompatible(String),
     #[error("cannot make the volume's folder")]
     Share(#[source] ShareError),
+    #[error("cannot make the volume")]
+    Agent(#[source] AgentError),
 }
 
 /// A request whose fields make sense by themselves.
@@ -70,17 +74,25 @@ impl Controller {
         let folder = folder_name(&wish.name);
         let id = VolumeId::Volume { uid, folder: folder.clone() }.to_string();
         rpc::note(&id, None);
+        let attributes = home.volume(&folder).map_err(CreateVolumeError::Home)?;
 
         let _guard = self.guards.try_acquire(&id).map_err(CreateVolumeError::Busy)?;
-        let found =
-            self.volumes.create(&home, &folder, &wish.record).await.map_err(CreateVolumeError::Share)?;
-        if !satisfies(&found, &wish.record) {
+        let (made, capacity_bytes) = match home.keeper {
+            Keeper::Share => {
+                let made = self.volumes.create(&home, &folder, &wish.record).await;
+                (made.map_err(CreateVolumeError::Share)?, 0)
+            }
+            Keeper::Agent => {
+                let size = self.ensure_claim(&home, folder, &wish.record).await?;
+                (VolumeRecord { required_bytes: size, limit_bytes: size }, size)
+            }
+        };
+        if !satisfies(&made, &wish.record) {
             return Err(CreateVolumeError::Incompatible(wish.name));
         }
-        let attributes = VolumeAttributes { folder: Folder::Volume(folder), ..home.attributes };
         let volume = Volume {
             volume_id: id,
-            capacity_bytes: 0,
+            capacity_bytes,
             volume_context: attributes.to_map().into_iter().collect(),
             content_source: None,
             // Reached from everywhere; the node group, if any, is in the context and checked at publish.
@@ -89,8 +101,28 @@ impl Controller {
         Ok(CreateVolumeResponse { volume: Some(volume) })
     }
 
+    /// The size of the claim that there is now.
+    async fn ensure_claim(
+        &self,
+        home: &Home,
+        name: String,
+        wish: &VolumeRecord,
+    ) -> Result<i64, CreateVolumeError> {
+        let owner = PosixOwner::from(&home.attributes.owner);
+        let request = v1::EnsureClaimRequest {
+            file_system_uid: home.attributes.file_system_uid.clone(),
+            name,
+            required_bytes: wish.required_bytes.unsigned_abs(),
+            limit_bytes: wish.limit_bytes.unsigned_abs(),
+            owner: Some(v1::Owner { uid: owner.uid, gid: owner.gid, mode: owner.mode }),
+        };
+        let claim = self.agents.ensure_claim(home.server(), request).await;
+        let claim = claim.map_err(CreateVolumeError::Agent)?;
+        Ok(claim.size_bytes.try_into().unwrap_or(i64::MAX))
+    }
+
     async fn find_home(&self, parameters: &Parameters) -> Result<Home, CreateVolumeError> {
-        let Parameters { namespace, file_system: name } = parameters;
+        let Parameters { namespace, file_system: name, .. } = parameters;
         let found = self.file_systems.by_name(namespace, name).await.map_err(CreateVolumeError::Lookup)?;
         let Some(fs) = found else {
             return Err(CreateVolumeError::NoFileSystem { namespace: namespace.clone(), name: name.clone() });
@@ -123,5 +155,6 @@ fn read(request: &CreateVolumeRequest) -> Result<Wish, CreateVolumeError> {
     }
     let record = record(request.capacity_range.as_ref()).map_err(CreateVolumeError::Range)?;
     let parameters = Parameters::parse(&request.parameters).map_err(CreateVolumeError::Parameters)?;
+    parameters.permit().map_err(CreateVolumeError::Parameters)?;
     Ok(Wish { name: request.name.clone(), record, parameters })
 }

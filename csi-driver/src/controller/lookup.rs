@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kube::api::ListParams;
+use kube::api::{GetParams, ListParams};
 use kube::{Api, Client};
 use workspacefs_api::FileSystem;
 
@@ -52,6 +52,20 @@ impl FileSystems for ApiFileSystems {
         }
         let api: Api<FileSystem> = Api::namespaced(self.0.clone(), namespace);
         within(api.get_opt(name)).await
+    }
+
+    async fn cached(&self, namespace: &str, name: &str) -> Result<Option<FileSystem>, LookupError> {
+        if !is_name(namespace) || !is_name(name) {
+            return Ok(None);
+        }
+        let api: Api<FileSystem> = Api::namespaced(self.0.clone(), namespace);
+        let answer = async {
+            match api.get_with(name, &GetParams::any()).await {
+                Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+                answer => answer.map(Some),
+            }
+        };
+        within(answer).await
     }
 
     async fn by_uid(&self, uid: &str) -> Result<Option<FileSystem>, LookupError> {

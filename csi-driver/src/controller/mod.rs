@@ -1,8 +1,11 @@
-//! The Controller service: volumes as folders on the shares of FileSystems. One file per RPC; `status` decides the
-//! codes, `seams` says what it stands on.
+//! The Controller service: volumes as folders beside those of FileSystems, on shares (`store`) or on the embedded NFS server
+//! (`agent`). One file per RPC; `status` decides the codes, `seams` says what it stands on.
 
+pub mod agent;
 pub mod create_volume;
 pub mod delete_volume;
+pub mod expand_volume;
+pub mod get_capacity;
 pub mod lookup;
 pub mod parameters;
 pub mod record;
@@ -19,20 +22,26 @@ use workspacefs_csi_proto::csi::v1::controller_service_capability::rpc::Type as 
 use workspacefs_csi_proto::csi::v1::controller_service_capability::{Rpc, Type};
 
 use crate::op_guard::OpGuards;
-use seams::{FileSystems, Volumes};
+use seams::{Agents, FileSystems, Volumes};
 
 /// The Controller service. Clones share their guards.
 #[derive(Clone)]
 pub struct Controller {
     file_systems: Arc<dyn FileSystems>,
     volumes: Arc<dyn Volumes>,
+    agents: Arc<dyn Agents>,
     guards: OpGuards,
 }
 
 impl Controller {
-    /// A service on these FileSystems and shares.
-    pub fn new(file_systems: impl FileSystems, volumes: impl Volumes) -> Self {
-        Self { file_systems: Arc::new(file_systems), volumes: Arc::new(volumes), guards: OpGuards::new() }
+    /// A service on these FileSystems, shares and agents.
+    pub fn new(file_systems: impl FileSystems, volumes: impl Volumes, agents: impl Agents) -> Self {
+        Self {
+            file_systems: Arc::new(file_systems),
+            volumes: Arc::new(volumes),
+            agents: Arc::new(agents),
+            guards: OpGuards::new(),
+        }
     }
 }
 
@@ -59,6 +68,20 @@ impl v1::controller_server::Controller for Controller {
         Ok(Response::new(self.validate(request.into_inner()).await?))
     }
 
+    async fn controller_expand_volume(
+        &self,
+        request: Request<v1::ControllerExpandVolumeRequest>,
+    ) -> Result<Response<v1::ControllerExpandVolumeResponse>, Status> {
+        Ok(Response::new(self.expand(request.into_inner()).await?))
+    }
+
+    async fn get_capacity(
+        &self,
+        request: Request<v1::GetCapacityRequest>,
+    ) -> Result<Response<v1::GetCapacityResponse>, Status> {
+        Ok(Response::new(self.capacity(request.into_inner()).await?))
+    }
+
     async fn controller_get_capabilities(
         &self,
         _: Request<v1::ControllerGetCapabilitiesRequest>,
@@ -67,9 +90,14 @@ impl v1::controller_server::Controller for Controller {
             r#type: Some(Type::Rpc(Rpc { r#type: rpc.into() })),
         };
         Ok(Response::new(v1::ControllerGetCapabilitiesResponse {
-            capabilities: [RpcType::CreateDeleteVolume, RpcType::SingleNodeMultiWriter]
-                .map(capability)
-                .to_vec(),
+            capabilities: [
+                RpcType::CreateDeleteVolume,
+                RpcType::GetCapacity,
+                RpcType::ExpandVolume,
+                RpcType::SingleNodeMultiWriter,
+            ]
+            .map(capability)
+            .to_vec(),
         }))
     }
 }

@@ -1,4 +1,4 @@
-//! The parameters of a StorageClass, typed.
+//! The parameters of a StorageClass, typed, and whose claims they serve.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,28 @@ use workspacefs_api::volume::is_kubernetes_key;
 
 /// The claim's namespace, as external-provisioner adds it with `--extra-create-metadata`.
 const CLAIM_NAMESPACE: &str = "csi.storage.k8s.io/pvc/namespace";
+const NAMESPACE: &str = "namespace";
+const FILE_SYSTEM: &str = "fileSystem";
+const ALLOWED_NAMESPACES: &str = "allowedNamespaces";
+/// Every namespace.
+const ALL: &str = "*";
 
-/// Which FileSystem gets the volume.
+/// Which FileSystem gets the volume, and whose claims may have one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Parameters {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub file_system: String,
+    allowed: Allowed,
+    claim_namespace: Option<String>,
+}
+
+/// The namespaces, besides the FileSystem's own, whose claims are served.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Allowed {
+    These(Vec<String>),
+    All,
 }
 
 /// Why parameters were refused.
@@ -23,16 +37,30 @@ pub enum ParametersError {
     #[error("StorageClass parameter {0:?} is missing")]
     Missing(&'static str),
     /// A key that means nothing to us: better refused than silently without effect.
-    #[error("unknown StorageClass parameter {0:?}; known are: namespace, fileSystem")]
+    #[error(
+        "unknown StorageClass parameter {0:?}; known are: {NAMESPACE}, {FILE_SYSTEM}, {ALLOWED_NAMESPACES}"
+    )]
     Unknown(String),
-    /// A claim may only use FileSystems of its own namespace.
-    #[error("a claim of namespace {claim:?} may not use a FileSystem of namespace {file_system:?}")]
+    /// A list that is not one.
+    #[error(
+        "StorageClass parameter {ALLOWED_NAMESPACES:?} is a comma-separated list of namespaces, or \"*\", not {0:?}"
+    )]
+    AllowedNamespaces(String),
+    /// A claim may use FileSystems of other namespaces only where its class says so.
+    #[error(
+        "a claim of namespace {claim:?} may not use a FileSystem of namespace {file_system:?}: only a StorageClass whose parameter {ALLOWED_NAMESPACES} names {claim:?} permits that"
+    )]
     ForeignNamespace {
         /// Where the claim is.
         claim: String,
         /// Where the FileSystem is.
         file_system: String,
     },
+    /// Whose claim it is cannot be seen, so it may be anybody's.
+    #[error(
+        "the claim's namespace is not told: start external-provisioner with --extra-create-metadata, or permit all namespaces ({ALLOWED_NAMESPACES}: \"*\")"
+    )]
+    NoClaimNamespace,
 }
 
 impl Parameters {
@@ -40,11 +68,10 @@ impl Parameters {
     /// claim's namespace.
     ///
     /// # Errors
-    /// The first parameter that is missing, unknown or not permitted.
+    /// The first parameter that is missing, unknown or malformed.
     pub fn parse(map: &HashMap<String, String>) -> Result<Self, ParametersError> {
-        let unknown = map
-            .keys()
-            .filter(|key| !is_kubernetes_key(key) && !["namespace", "fileSystem"].contains(&key.as_str()));
+        const KNOWN: [&str; 3] = [NAMESPACE, FILE_SYSTEM, ALLOWED_NAMESPACES];
+        let unknown = map.keys().filter(|key| !is_kubernetes_key(key) && !KNOWN.contains(&key.as_str()));
         // The smallest, so that the same request always gets the same answer.
         if let Some(key) = unknown.min() {
             return Err(ParametersError::Unknown(key.clone()));
@@ -52,49 +79,121 @@ impl Parameters {
         let required = |key: &'static str| {
             map.get(key).filter(|value| !value.is_empty()).cloned().ok_or(ParametersError::Missing(key))
         };
-        let parameters = Self { namespace: required("namespace")?, file_system: required("fileSystem")? };
-        match map.get(CLAIM_NAMESPACE) {
-            Some(claim) if *claim != parameters.namespace => Err(ParametersError::ForeignNamespace {
+        Ok(Self {
+            namespace: required(NAMESPACE)?,
+            file_system: required(FILE_SYSTEM)?,
+            allowed: match map.get(ALLOWED_NAMESPACES) {
+                Some(text) => Allowed::parse(text)?,
+                None => Allowed::These(Vec::new()),
+            },
+            claim_namespace: map.get(CLAIM_NAMESPACE).cloned(),
+        })
+    }
+
+    /// Whether the claim that these parameters came with may have a volume.
+    ///
+    /// # Errors
+    /// It is another namespace's, or may be.
+    pub fn permit(&self) -> Result<(), ParametersError> {
+        match (&self.allowed, &self.claim_namespace) {
+            (Allowed::All, _) => Ok(()),
+            (Allowed::These(_), None) => Err(ParametersError::NoClaimNamespace),
+            (Allowed::These(_), Some(claim)) if *claim == self.namespace => Ok(()),
+            (Allowed::These(allowed), Some(claim)) if allowed.contains(claim) => Ok(()),
+            (Allowed::These(_), Some(claim)) => Err(ParametersError::ForeignNamespace {
                 claim: claim.clone(),
-                file_system: parameters.namespace,
+                file_system: self.namespace.clone(),
             }),
-            _ => Ok(parameters),
         }
     }
+}
+
+impl Allowed {
+    fn parse(text: &str) -> Result<Self, ParametersError> {
+        if text.trim() == ALL {
+            return Ok(Self::All);
+        }
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        match names.iter().all(|name| is_namespace(name)) {
+            true => Ok(Self::These(names)),
+            false => Err(ParametersError::AllowedNamespaces(text.into())),
+        }
+    }
+}
+
+/// Whether `text` is a DNS label, as the names of namespaces are.
+fn is_namespace(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn map(entries: &[(&str, &str)]) -> HashMap<String, String> {
-        entries.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+    const BOTH: [(&str, &str); 2] = [("namespace", "a"), ("fileSystem", "f")];
+
+    fn parse(entries: &[(&str, &str)]) -> Result<Parameters, ParametersError> {
+        Parameters::parse(&entries.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect())
+    }
+
+    fn with(more: &[(&str, &str)]) -> Result<Parameters, ParametersError> {
+        parse(&[&BOTH, more].concat())
     }
 
     #[test]
-    fn the_two_parameters_are_read_and_kubernetes_own_are_passed_over() {
-        let asked = map(&[
-            ("namespace", "team-a"),
-            ("fileSystem", "default"),
-            ("csi.storage.k8s.io/pvc/name", "data"),
-            (CLAIM_NAMESPACE, "team-a"),
-        ]);
-        let wanted = Parameters { namespace: "team-a".into(), file_system: "default".into() };
-        assert_eq!(Parameters::parse(&asked), Ok(wanted));
+    fn the_file_system_is_read_and_kubernetes_own_keys_are_passed_over() {
+        let read = with(&[("csi.storage.k8s.io/pvc/name", "data"), (CLAIM_NAMESPACE, "a")]).unwrap();
+        assert_eq!((read.namespace.as_str(), read.file_system.as_str()), ("a", "f"));
+        assert_eq!(read.permit(), Ok(()));
     }
 
     #[test]
-    fn missing_unknown_and_foreign_are_refused() {
-        let both = [("namespace", "a"), ("fileSystem", "f")];
-        assert_eq!(Parameters::parse(&map(&both[..1])), Err(ParametersError::Missing("fileSystem")));
-        assert_eq!(Parameters::parse(&map(&both[1..])), Err(ParametersError::Missing("namespace")));
+    fn missing_and_unknown_are_refused() {
+        assert_eq!(parse(&BOTH[..1]), Err(ParametersError::Missing("fileSystem")));
+        assert_eq!(parse(&BOTH[1..]), Err(ParametersError::Missing("namespace")));
         assert_eq!(
-            Parameters::parse(&map(&[("namespace", ""), ("fileSystem", "f")])),
+            parse(&[("namespace", ""), ("fileSystem", "f")]),
             Err(ParametersError::Missing("namespace"))
         );
-        let unknown = map(&[both[0], both[1], ("server", "evil"), ("zzz", "")]);
-        assert_eq!(Parameters::parse(&unknown), Err(ParametersError::Unknown("server".into())));
-        let foreign = map(&[both[0], both[1], (CLAIM_NAMESPACE, "b")]);
-        assert!(matches!(Parameters::parse(&foreign), Err(ParametersError::ForeignNamespace { .. })));
+        assert_eq!(with(&[("server", "evil"), ("zzz", "")]), Err(ParametersError::Unknown("server".into())));
+    }
+
+    #[test]
+    fn a_claim_of_another_namespace_is_served_only_where_the_class_names_it() {
+        let foreign = |allowed: Option<&str>| {
+            let mut more = vec![(CLAIM_NAMESPACE, "b")];
+            more.extend(allowed.map(|allowed| (ALLOWED_NAMESPACES, allowed)));
+            with(&more).unwrap().permit()
+        };
+        for allowed in [None, Some("c"), Some("bb,c"), Some("a")] {
+            let refused = foreign(allowed);
+            assert!(matches!(refused, Err(ParametersError::ForeignNamespace { .. })), "{allowed:?}");
+        }
+        for allowed in ["*", "b", "c,b", "c, b", " * "] {
+            assert_eq!(foreign(Some(allowed)), Ok(()), "{allowed:?}");
+        }
+        // Its own namespace need not be named.
+        assert_eq!(with(&[(CLAIM_NAMESPACE, "a"), (ALLOWED_NAMESPACES, "c")]).unwrap().permit(), Ok(()));
+    }
+
+    #[test]
+    fn a_claim_of_unknown_namespace_is_served_only_where_all_are() {
+        assert_eq!(with(&[]).unwrap().permit(), Err(ParametersError::NoClaimNamespace));
+        assert_eq!(
+            with(&[(ALLOWED_NAMESPACES, "a")]).unwrap().permit(),
+            Err(ParametersError::NoClaimNamespace)
+        );
+        assert_eq!(with(&[(ALLOWED_NAMESPACES, "*")]).unwrap().permit(), Ok(()));
+    }
+
+    #[test]
+    fn a_list_with_anything_but_namespaces_in_it_is_refused_whole() {
+        for bad in ["", ",", "a,", "a,,b", "A", "a b", "*,a", "a*", "team-*", "-a", "a-", &"a".repeat(64)] {
+            let refused = with(&[(ALLOWED_NAMESPACES, bad)]);
+            assert_eq!(refused, Err(ParametersError::AllowedNamespaces(bad.into())), "{bad:?}");
+        }
     }
 }

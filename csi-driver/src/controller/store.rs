@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::seams::{Home, Volumes};
-use crate::share::{PosixOwner, ShareError, ShareSpec, Shares, VolumeName, VolumeRecord};
+use crate::share::{
+    Leaving, OwnFolder, PosixOwner, ShareError, ShareSpec, Shares, Taken, VolumeName, VolumeRecord,
+};
 
 /// Volumes on the shares of this process.
 #[derive(Clone, Debug)]
@@ -22,9 +24,13 @@ impl ShareVolumes {
     }
 }
 
+fn spec(home: &Home) -> ShareSpec {
+    ShareSpec::new(&home.attributes, &home.mount_options)
+}
+
 fn place(home: &Home, folder: &str) -> (ShareSpec, VolumeName) {
     let name = VolumeName { file_system: home.attributes.file_system_uid.clone(), name: folder.into() };
-    (ShareSpec::new(&home.attributes, &home.mount_options), name)
+    (spec(home), name)
 }
 
 #[async_trait]
@@ -46,8 +52,22 @@ impl Volumes for ShareVolumes {
         self.shares.volume_record(&spec, name, Instant::now() + self.patience).await
     }
 
-    async fn trash(&self, home: &Home, folder: &str) -> Result<(), ShareError> {
+    async fn remove(&self, home: &Home, folder: &str, leaving: Leaving) -> Result<(), ShareError> {
         let (spec, name) = place(home, folder);
-        self.shares.trash_volume(&spec, name, Instant::now() + self.patience).await.map(|_| ())
+        self.shares.remove_volume(&spec, name, leaving, Instant::now() + self.patience).await.map(drop)
+    }
+
+    async fn remove_own(
+        &self,
+        home: &Home,
+        folder: OwnFolder,
+        leaving: Leaving,
+    ) -> Result<Taken, ShareError> {
+        self.shares.remove_own(&spec(home), folder, leaving, Instant::now() + self.patience).await
+    }
+
+    async fn bytes_available(&self, home: &Home) -> Result<u64, ShareError> {
+        let usage = self.shares.space(&spec(home), Instant::now() + self.patience).await?;
+        Ok(usage.bytes_available)
     }
 }

@@ -1,12 +1,15 @@
 //! ValidateVolumeCapabilities: does this volume exist, and can it do all that is asked of it.
 
-use workspacefs_api::volume::{Folder, VolumeAttributes, VolumeId};
+use tonic::Code;
+use workspacefs_agent_proto::v1;
+use workspacefs_api::volume::{VolumeAttributes, VolumeId};
 use workspacefs_csi_proto::csi::v1::validate_volume_capabilities_response::Confirmed;
 use workspacefs_csi_proto::csi::v1::{ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse};
 
 use super::Controller;
+use super::agent::AgentError;
 use super::parameters::Parameters;
-use super::seams::{Home, HomeError, LookupError};
+use super::seams::{Home, HomeError, Keeper, LookupError};
 use crate::capability::Capability;
 use crate::rpc;
 use crate::share::ShareError;
@@ -28,6 +31,8 @@ pub enum ValidateError {
     Home(HomeError),
     #[error("cannot look for the volume")]
     Share(#[source] ShareError),
+    #[error("cannot look for the volume")]
+    Agent(#[source] AgentError),
 }
 
 impl Controller {
@@ -45,20 +50,40 @@ impl Controller {
         rpc::note(&request.volume_id, None);
         let found = self.file_systems.by_uid(id.file_system_uid()).await.map_err(ValidateError::Lookup)?;
         let home = Home::of(&found.ok_or(ValidateError::NoVolume)?).map_err(ValidateError::Home)?;
-        if let VolumeId::Volume { folder, .. } = &id {
-            let record = self.volumes.record(&home, folder).await.map_err(ValidateError::Share)?;
-            record.ok_or(ValidateError::NoVolume)?;
+        let attributes = match &id {
+            VolumeId::FileSystem { .. } => home.attributes.clone(),
+            VolumeId::Volume { folder, .. } => {
+                self.must_exist(&home, folder).await?;
+                home.volume(folder).map_err(ValidateError::Home)?
+            }
+        };
+        Ok(verdict(&attributes, request))
+    }
+
+    async fn must_exist(&self, home: &Home, folder: &str) -> Result<(), ValidateError> {
+        match home.keeper {
+            Keeper::Share => {
+                let record = self.volumes.record(home, folder).await.map_err(ValidateError::Share)?;
+                record.map(drop).ok_or(ValidateError::NoVolume)
+            }
+            Keeper::Agent => {
+                let file_system_uid = home.attributes.file_system_uid.clone();
+                let request = v1::GetClaimRequest { file_system_uid, name: folder.into() };
+                match self.agents.get_claim(home.server(), request).await {
+                    Ok(_) => Ok(()),
+                    Err(AgentError::Refused { code: Code::NotFound, .. }) => Err(ValidateError::NoVolume),
+                    Err(error) => Err(ValidateError::Agent(error)),
+                }
+            }
         }
-        Ok(verdict(id, home, request))
     }
 }
 
 fn verdict(
-    id: VolumeId,
-    home: Home,
+    volume: &VolumeAttributes,
     request: ValidateVolumeCapabilitiesRequest,
 ) -> ValidateVolumeCapabilitiesResponse {
-    match objection(id, home, &request) {
+    match objection(volume, &request) {
         Some(message) => ValidateVolumeCapabilitiesResponse { confirmed: None, message },
         None => ValidateVolumeCapabilitiesResponse {
             confirmed: Some(Confirmed {
@@ -74,7 +99,7 @@ fn verdict(
 
 /// What speaks against it; None if nothing does. Context and parameters need not be given, but must be this volume's if
 /// they are.
-fn objection(id: VolumeId, home: Home, request: &ValidateVolumeCapabilitiesRequest) -> Option<String> {
+fn objection(volume: &VolumeAttributes, request: &ValidateVolumeCapabilitiesRequest) -> Option<String> {
     if let Some(error) = request.volume_capabilities.iter().find_map(|asked| Capability::parse(asked).err()) {
         return Some(chain(&error));
     }
@@ -84,24 +109,16 @@ fn objection(id: VolumeId, home: Home, request: &ValidateVolumeCapabilitiesReque
     if !request.parameters.is_empty() {
         match Parameters::parse(&request.parameters) {
             Err(error) => return Some(chain(&error)),
-            Ok(named)
-                if format!("{}/{}", named.namespace, named.file_system) != home.attributes.file_system =>
-            {
-                return Some(format!("the volume belongs to FileSystem {}", home.attributes.file_system));
+            Ok(named) if format!("{}/{}", named.namespace, named.file_system) != volume.file_system => {
+                return Some(format!("the volume belongs to FileSystem {}", volume.file_system));
             }
             Ok(_) => {}
         }
     }
-    let attributes = match id {
-        VolumeId::FileSystem { .. } => home.attributes,
-        VolumeId::Volume { folder, .. } => {
-            VolumeAttributes { folder: Folder::Volume(folder), ..home.attributes }
-        }
-    };
     if !request.volume_context.is_empty() {
         match VolumeAttributes::from_map(&request.volume_context) {
             Err(error) => return Some(chain(&error)),
-            Ok(given) if given != attributes => {
+            Ok(given) if given != *volume => {
                 return Some("the volume context is not this volume's".into());
             }
             Ok(_) => {}

@@ -59,8 +59,8 @@ fn volume_code(error: &VolumeError) -> Code {
         | E::Unusable(..)
         | E::UnusableOptions(..)
         | E::NoKubernetes => Code::FailedPrecondition,
-        // Will be back.
-        E::Lookup { .. } => Code::Unavailable,
+        // Will be back, or will be made.
+        E::Lookup { .. } | E::NotMade(_) => Code::Unavailable,
     }
 }
 
@@ -244,6 +244,7 @@ mod tests {
             (E::Missing { namespace: text(), name: text() }, Code::NotFound),
             (E::Deleting(text()), Code::FailedPrecondition),
             (E::OtherDriver(text()), Code::FailedPrecondition),
+            (E::NotMade(text()), Code::Unavailable),
             (E::Unusable(text(), AttributesError::NotNfs), Code::FailedPrecondition),
             (E::UnusableOptions(text(), MountOptionError::NotAllowed(text())), Code::FailedPrecondition),
             (E::Lookup { namespace: text(), name: text(), source: lookup() }, Code::Unavailable),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use workspacefs_agent_proto::{CLAIMS, WORKSPACES};
 use workspacefs_api::mount_options::{self, MountOption, MountOptionError};
 use workspacefs_api::path::{PathError, RelativePath};
 use workspacefs_api::volume::{
@@ -84,6 +85,11 @@ pub enum VolumeError {
         "FileSystem {0} stands on another driver's claim: mount that FileSystem's claim instead of an inline volume"
     )]
     OtherDriver(String),
+    /// The embedded NFS server has not made its folder yet.
+    #[error(
+        "FileSystem {0} has no folder on the embedded NFS server yet: the volume is mounted once it has, see the FileSystem's conditions"
+    )]
+    NotMade(String),
     /// The object is older than the rules it breaks.
     #[error("FileSystem {0} is not usable")]
     Unusable(String, #[source] AttributesError),
@@ -130,12 +136,7 @@ fn claim(
 ) -> Result<Volume, VolumeError> {
     let id = VolumeId::parse(volume_id).map_err(VolumeError::NotOurs)?;
     let attributes = VolumeAttributes::from_map(context).map_err(VolumeError::Attributes)?;
-    let belongs = match (&id, &attributes.folder) {
-        (VolumeId::FileSystem { .. }, Folder::Own(_)) => true,
-        (VolumeId::Volume { folder, .. }, Folder::Volume(name)) => folder == name,
-        _ => false,
-    };
-    if !belongs || id.file_system_uid() != attributes.file_system_uid {
+    if !belongs(&id, &attributes.folder) || id.file_system_uid() != attributes.file_system_uid {
         return Err(VolumeError::Mismatch);
     }
     Ok(Volume {
@@ -144,6 +145,22 @@ fn claim(
         mount_from: RelativePath::default(),
         is_inline: false,
     })
+}
+
+/// Whether the folder is one that a volume of that id can have.
+fn belongs(id: &VolumeId, folder: &Folder) -> bool {
+    match (id, folder) {
+        (VolumeId::FileSystem { .. }, Folder::Own(_)) => true,
+        // Not more exactly: an adopted folder keeps the name of another namespace.
+        (VolumeId::FileSystem { .. }, Folder::Existing(path)) => {
+            path.as_str().strip_prefix(WORKSPACES).is_some_and(|rest| rest.starts_with('/'))
+        }
+        (VolumeId::Volume { folder, .. }, Folder::Volume(name)) => folder == name,
+        (VolumeId::Volume { uid, folder }, Folder::Existing(path)) => {
+            path.as_str() == format!("{CLAIMS}/{uid}/{folder}")
+        }
+        (VolumeId::FileSystem { .. }, Folder::Volume(_)) | (VolumeId::Volume { .. }, Folder::Own(_)) => false,
+    }
 }
 
 /// The attributes of an inline volume.
@@ -196,6 +213,7 @@ impl Inline {
         }
         let attributes = VolumeAttributes::of_file_system(fs).map_err(|error| match error {
             AttributesError::NotNfs => VolumeError::OtherDriver(name()),
+            AttributesError::NotMade => VolumeError::NotMade(name()),
             error => VolumeError::Unusable(name(), error),
         })?;
         let mut asked = fs.spec.mount_options.clone().unwrap_or_default();
@@ -212,7 +230,9 @@ impl Inline {
 mod tests {
     use async_trait::async_trait;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-    use workspacefs_api::{Backend, ClaimBackend, FileSystemSpec, NfsBackend};
+    use workspacefs_api::{
+        Backend, ClaimBackend, FileSystemSpec, FileSystemStatus, ManagedBackend, NfsBackend, SharePlace,
+    };
 
     use super::*;
 
@@ -335,6 +355,53 @@ mod tests {
         let error = find("csi-0", &inline(&[]), &[], Some(&api)).await.unwrap_err();
         assert!(matches!(error, VolumeError::Lookup { .. }));
         assert_eq!(started.elapsed(), LOOKUP_MAX);
+    }
+
+    fn managed(share: Option<SharePlace>) -> FileSystem {
+        let mut fs = file_system();
+        fs.spec.backend = Backend { managed: Some(ManagedBackend::default()), ..Default::default() };
+        fs.status = Some(FileSystemStatus { share, ..Default::default() });
+        fs
+    }
+
+    #[tokio::test]
+    async fn an_inline_volume_of_a_managed_file_system_is_where_its_status_says() {
+        let share = SharePlace {
+            server: "10.96.0.7".into(),
+            export: "/workspacefs".into(),
+            folder: format!("workspaces/{UID}/default"),
+        };
+        let context = inline(&[(MOUNT_FROM, "/datasets")]);
+        let volume = find_inline(&context, Some(managed(Some(share.clone())))).await.unwrap();
+        assert_eq!(volume.attributes.folder, Folder::Existing(RelativePath::parse(&share.folder).unwrap()));
+        assert_eq!((volume.attributes.server, volume.mount_from.as_str()), (share.server, "datasets"));
+        let error = find_inline(&context, Some(managed(None))).await.unwrap_err();
+        assert!(matches!(error, VolumeError::NotMade(_)));
+        assert!(error.to_string().contains("team-a/default"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_managed_volumes_id_and_folder_must_belong_together() {
+        let mut attributes = VolumeAttributes::of_file_system(&file_system()).unwrap();
+        let (own, claim) = (format!("v1.fs.{UID}"), format!("v1.vol.{UID}.pvc-1"));
+        let other = "11111111-d9cb-469f-a165-70867728950e";
+        for (folder, is_own, is_claim) in [
+            (format!("workspaces/{UID}/default"), true, false),
+            (format!("workspaces/{other}/data"), true, false),
+            (format!("claims/{UID}/pvc-1"), false, true),
+            (format!("claims/{UID}/pvc-2"), false, false),
+            (format!("claims/{other}/pvc-1"), false, false),
+            (format!("claims/{UID}"), false, false),
+            (format!("claims/{UID}/pvc-1/deeper"), false, false),
+            ("workspaces".into(), false, false),
+            ("workspaces-of-others/a".into(), false, false),
+            ("claims".into(), false, false),
+        ] {
+            attributes.folder = Folder::Existing(RelativePath::parse(&folder).unwrap());
+            let map = attributes.to_map();
+            assert_eq!(find(&own, &map, &[], None).await.is_ok(), is_own, "{folder}");
+            assert_eq!(find(&claim, &map, &[], None).await.is_ok(), is_claim, "{folder}");
+        }
     }
 
     #[tokio::test]

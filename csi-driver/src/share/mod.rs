@@ -20,7 +20,10 @@ mod view;
 pub use entry::Silence;
 pub use error::ShareError;
 pub use process::HelperProgram;
-pub use protocol::{CreatedVolume, FolderRequest, PosixOwner, Usage, ViewRequest, VolumeName, VolumeRecord};
+pub use protocol::{
+    CreatedVolume, FolderRequest, Leaving, OwnFolder, PosixOwner, Taken, Usage, ViewRequest, VolumeName,
+    VolumeRecord,
+};
 pub use spec::{ShareKey, ShareSpec};
 pub use table::{Keep, Shares, SharesConfig, StartError};
 pub use view::View;

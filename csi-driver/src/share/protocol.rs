@@ -45,7 +45,10 @@ pub(crate) enum Question {
     Usage(PathBuf),
     CreateVolume(VolumeName, VolumeRecord, PosixOwner),
     VolumeRecord(VolumeName),
-    TrashVolume(VolumeName),
+    RemoveVolume(VolumeName, Leaving),
+    RemoveOwn(OwnFolder, Leaving),
+    /// Of the share as a whole.
+    Space,
     Unmount,
 }
 
@@ -61,7 +64,8 @@ pub(crate) enum Answer {
     Usage(Usage),
     Created(CreatedVolume),
     Record(Option<VolumeRecord>),
-    Trashed(bool),
+    Removed(Option<String>),
+    Taken(Taken),
     Unmounted,
 }
 
@@ -77,6 +81,8 @@ pub enum FolderRequest {
         /// Applied when it is created and never again.
         owner: PosixOwner,
     },
+    /// A folder that the embedded server made, beneath the export; never created here: it would have no quota.
+    Existing(String),
     /// A folder that CreateVolume made; never created here.
     Volume(VolumeName),
 }
@@ -91,6 +97,7 @@ impl FolderRequest {
                 file_system,
                 owner: PosixOwner::from(&attributes.owner),
             },
+            Folder::Existing(path) => Self::Existing(path.as_str().into()),
             Folder::Volume(name) => Self::Volume(VolumeName { file_system, name: name.clone() }),
         }
     }
@@ -114,6 +121,35 @@ pub struct VolumeName {
     pub file_system: String,
     /// Name of its folder.
     pub name: String,
+}
+
+/// Where a folder goes that is taken away. It is moved by one rename; nothing is ever removed here.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum Leaving {
+    /// `.workspacefs/trash`, under a name that begins with this one.
+    Trash(String),
+    /// `.workspacefs/archive`, under exactly this name.
+    Archive(String),
+}
+
+/// A FileSystem's own folder, to be taken away if we made it for that FileSystem.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct OwnFolder {
+    /// Beneath the export, without leading slash.
+    pub path: String,
+    /// The FileSystem's uid.
+    pub file_system: String,
+}
+
+/// What came of taking a FileSystem's own folder away.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Taken {
+    /// It is there now, beneath the export.
+    Moved(String),
+    /// There is no such folder.
+    Absent,
+    /// It is not known to be ours, or others have a part in it: nothing was touched. The reason in words.
+    NotOurs(String),
 }
 
 /// Numeric owner and permission bits.
@@ -154,8 +190,8 @@ pub struct CreatedVolume {
     pub new: bool,
 }
 
-/// statfs of a mounted volume, as its pod sees it. With a project quota on it (XFS on the server) these are the quota's
-/// figures.
+/// statfs of a mounted volume, as its pod sees it, or of a share. With a project quota on it (XFS on the server) these are
+/// the quota's figures.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Usage {
     /// Bytes in all.

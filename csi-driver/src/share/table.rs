@@ -19,7 +19,8 @@ use super::protocol::{Answer, Hello, Question, Request};
 use super::record::ShareRecords;
 use super::view::{Cleared, View};
 use super::{
-    CreatedVolume, PosixOwner, ShareError, ShareKey, ShareSpec, Usage, ViewRequest, VolumeName, VolumeRecord,
+    CreatedVolume, Leaving, OwnFolder, PosixOwner, ShareError, ShareKey, ShareSpec, Taken, Usage,
+    ViewRequest, VolumeName, VolumeRecord,
 };
 
 /// Where shares are kept.
@@ -193,18 +194,50 @@ impl Shares {
         }
     }
 
-    /// Moves a volume's folder into the share's trash; false if there was none. Repeating it is harmless.
+    /// Moves a volume's folder away; says where it is now, beneath the export, or None if there was none. Repeating it is
+    /// harmless.
     ///
     /// # Errors
     /// [`ShareError`], at the latest at the deadline.
-    pub async fn trash_volume(
+    pub async fn remove_volume(
         &self,
         spec: &ShareSpec,
         name: VolumeName,
+        leaving: Leaving,
         deadline: Instant,
-    ) -> Result<bool, ShareError> {
-        match self.ask(spec, Question::TrashVolume(name), "move the volume to the trash", deadline).await? {
-            (Answer::Trashed(found), _) => Ok(found),
+    ) -> Result<Option<String>, ShareError> {
+        let question = Question::RemoveVolume(name, leaving);
+        match self.ask(spec, question, "move the volume away", deadline).await? {
+            (Answer::Removed(place), _) => Ok(place),
+            _ => Err(unexpected(spec)),
+        }
+    }
+
+    /// Moves a FileSystem's own folder away if we made it for that FileSystem. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// [`ShareError`], at the latest at the deadline; the next call carries on where this one stopped.
+    pub async fn remove_own(
+        &self,
+        spec: &ShareSpec,
+        folder: OwnFolder,
+        leaving: Leaving,
+        deadline: Instant,
+    ) -> Result<Taken, ShareError> {
+        let question = Question::RemoveOwn(folder, leaving);
+        match self.ask(spec, question, "move the folder away", deadline).await? {
+            (Answer::Taken(taken), _) => Ok(taken),
+            _ => Err(unexpected(spec)),
+        }
+    }
+
+    /// How full the share as a whole is.
+    ///
+    /// # Errors
+    /// [`ShareError`], at the latest at the deadline.
+    pub async fn space(&self, spec: &ShareSpec, deadline: Instant) -> Result<Usage, ShareError> {
+        match self.ask(spec, Question::Space, "ask for the share's usage", deadline).await? {
+            (Answer::Usage(usage), _) => Ok(usage),
             _ => Err(unexpected(spec)),
         }
     }

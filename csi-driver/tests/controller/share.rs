@@ -1,213 +1,24 @@
-//! The controller's RPCs over a unix socket, on FileSystems and shares of the tests' own.
-#![allow(clippy::unwrap_used)]
+//! Volumes on the share of an `nfs` FileSystem, and what holds for every FileSystem.
 
-mod common;
-
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use common::TestServer;
-use csi_driver::controller::Controller;
-use csi_driver::controller::seams::{FileSystems, Home, LookupError, Volumes};
-use csi_driver::share::{ShareError, VolumeRecord};
+use csi_driver::share::Leaving;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::Notify;
 use tonic::Code;
-use tonic::service::Routes;
-use tonic::transport::Channel;
 use workspacefs_api::volume::{Folder, VolumeAttributes};
-use workspacefs_api::{Backend, ClaimBackend, FileSystem, FileSystemSpec, NfsBackend};
-use workspacefs_csi_proto::csi::v1::controller_client::ControllerClient;
-use workspacefs_csi_proto::csi::v1::controller_server::ControllerServer;
-use workspacefs_csi_proto::csi::v1::volume_capability::access_mode::Mode;
-use workspacefs_csi_proto::csi::v1::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
+use workspacefs_api::{Backend, ClaimBackend, ReclaimPolicy};
+use workspacefs_csi_proto::csi::v1::volume_capability::{AccessType, BlockVolume, MountVolume};
 use workspacefs_csi_proto::csi::v1::*;
 
-const UID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
-const OTHER_UID: &str = "0f8fad5b-d9cb-469f-a165-70867728950f";
-
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Trouble {
-    #[default]
-    None,
-    Unreachable,
-    Full,
-    Denied,
-}
-
-/// FileSystems and the volumes on their shares, in memory.
-#[derive(Clone, Default)]
-struct World(Arc<Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    file_systems: Vec<FileSystem>,
-    api_away: bool,
-    volumes: BTreeMap<String, VolumeRecord>,
-    trash: Vec<String>,
-    trouble: Trouble,
-    /// A creation waits here, if set.
-    hold: Option<Arc<Notify>>,
-}
-
-impl World {
-    fn with(file_systems: Vec<FileSystem>) -> Self {
-        Self(Arc::new(Mutex::new(State { file_systems, ..State::default() })))
-    }
-
-    fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.0.lock().unwrap());
-    }
-
-    fn find(&self, wanted: impl Fn(&FileSystem) -> bool) -> Result<Option<FileSystem>, LookupError> {
-        let state = self.0.lock().unwrap();
-        if state.api_away {
-            return Err(LookupError("connection refused".into()));
-        }
-        Ok(state.file_systems.iter().find(|fs| wanted(fs)).cloned())
-    }
-
-    fn share(&self) -> Result<(), ShareError> {
-        match self.0.lock().unwrap().trouble {
-            Trouble::None => Ok(()),
-            Trouble::Unreachable => {
-                Err(ShareError::Unreachable { server: "nfs".into(), reason: "timed out".into() })
-            }
-            Trouble::Full => Err(ShareError::NoSpace { path: "nfs:/export".into(), reason: "ENOSPC".into() }),
-            Trouble::Denied => {
-                Err(ShareError::Denied { path: "nfs:/export".into(), reason: "EACCES".into() })
-            }
-        }
-    }
-}
-
-#[async_trait]
-impl FileSystems for World {
-    async fn by_name(&self, namespace: &str, name: &str) -> Result<Option<FileSystem>, LookupError> {
-        self.find(|fs| {
-            fs.metadata.namespace.as_deref() == Some(namespace) && fs.metadata.name.as_deref() == Some(name)
-        })
-    }
-
-    async fn by_uid(&self, uid: &str) -> Result<Option<FileSystem>, LookupError> {
-        self.find(|fs| fs.metadata.uid.as_deref() == Some(uid))
-    }
-}
-
-#[async_trait]
-impl Volumes for World {
-    async fn create(
-        &self,
-        home: &Home,
-        folder: &str,
-        record: &VolumeRecord,
-    ) -> Result<VolumeRecord, ShareError> {
-        let hold = self.0.lock().unwrap().hold.clone();
-        if let Some(hold) = hold {
-            hold.notified().await;
-        }
-        self.share()?;
-        let key = format!("{}/{folder}", home.attributes.file_system_uid);
-        Ok(*self.0.lock().unwrap().volumes.entry(key).or_insert(*record))
-    }
-
-    async fn record(&self, home: &Home, folder: &str) -> Result<Option<VolumeRecord>, ShareError> {
-        self.share()?;
-        let key = format!("{}/{folder}", home.attributes.file_system_uid);
-        Ok(self.0.lock().unwrap().volumes.get(&key).copied())
-    }
-
-    async fn trash(&self, home: &Home, folder: &str) -> Result<(), ShareError> {
-        self.share()?;
-        let mut state = self.0.lock().unwrap();
-        let key = format!("{}/{folder}", home.attributes.file_system_uid);
-        if state.volumes.remove(&key).is_some() {
-            state.trash.push(key);
-        }
-        Ok(())
-    }
-}
-
-fn file_system(name: &str, uid: &str, backend: Backend) -> FileSystem {
-    let mut fs = FileSystem::new(name, FileSystemSpec { backend, ..Default::default() });
-    fs.metadata.namespace = Some("team-a".into());
-    fs.metadata.uid = Some(uid.into());
-    fs
-}
-
-fn nfs(name: &str, uid: &str) -> FileSystem {
-    let nfs = NfsBackend { server: "nfs".into(), export: "/export".into(), ..Default::default() };
-    file_system(name, uid, Backend { nfs: Some(nfs), ..Default::default() })
-}
-
-struct Setup {
-    world: World,
-    server: TestServer,
-    client: ControllerClient<Channel>,
-}
-
-async fn setup(file_systems: Vec<FileSystem>) -> Setup {
-    let world = World::with(file_systems);
-    let service = ControllerServer::new(Controller::new(world.clone(), world.clone()));
-    let server = TestServer::start(Routes::new(service), Duration::from_secs(10));
-    let client = ControllerClient::new(server.connect().await);
-    Setup { world, server, client }
-}
+use crate::world::{
+    CLAIM_NAMESPACE, OTHER_UID, Setup, State, Trouble, UID, World, capability, file_system, mount, nfs,
+    parameters, setup, wish,
+};
 
 async fn default_setup() -> Setup {
-    setup(vec![nfs("default", UID)]).await
-}
-
-fn capability(access_type: AccessType) -> VolumeCapability {
-    let mode = Some(AccessMode { mode: Mode::MultiNodeMultiWriter.into() });
-    VolumeCapability { access_type: Some(access_type), access_mode: mode }
-}
-
-fn mount() -> VolumeCapability {
-    capability(AccessType::Mount(MountVolume::default()))
-}
-
-fn parameters(namespace: &str, name: &str) -> std::collections::HashMap<String, String> {
-    [("namespace", namespace), ("fileSystem", name)].map(|(k, v)| (k.into(), v.into())).into()
-}
-
-fn wish(name: &str) -> CreateVolumeRequest {
-    CreateVolumeRequest {
-        name: name.into(),
-        capacity_range: Some(CapacityRange { required_bytes: 10, limit_bytes: 10 }),
-        volume_capabilities: vec![mount()],
-        parameters: parameters("team-a", "default"),
-        ..Default::default()
-    }
-}
-
-impl Setup {
-    async fn create(&mut self, request: CreateVolumeRequest) -> Result<Volume, Code> {
-        let answer = self.client.create_volume(request).await;
-        answer.map(|answer| answer.into_inner().volume.unwrap()).map_err(|status| status.code())
-    }
-
-    async fn delete(&mut self, id: &str) -> Result<(), Code> {
-        let request = DeleteVolumeRequest { volume_id: id.into(), ..Default::default() };
-        self.client.delete_volume(request).await.map(|_| ()).map_err(|status| status.code())
-    }
-
-    async fn validate(
-        &mut self,
-        id: &str,
-        change: impl FnOnce(&mut ValidateVolumeCapabilitiesRequest),
-    ) -> Result<ValidateVolumeCapabilitiesResponse, Code> {
-        let mut request = ValidateVolumeCapabilitiesRequest {
-            volume_id: id.into(),
-            volume_capabilities: vec![mount()],
-            ..Default::default()
-        };
-        change(&mut request);
-        let answer = self.client.validate_volume_capabilities(request).await;
-        answer.map(|answer| answer.into_inner()).map_err(|status| status.code())
-    }
+    setup(World::with(vec![nfs("default", UID)])).await
 }
 
 #[tokio::test]
@@ -267,10 +78,11 @@ async fn a_bad_wish_is_an_invalid_argument_and_makes_nothing() {
         ("snapshot", with(snapshot)),
         ("mutable parameters", with(|r| r.mutable_parameters = parameters("a", "b"))),
         ("no parameters", with(|r| r.parameters.clear())),
+        ("a claim of nobody knows which namespace", with(|r| drop(r.parameters.remove(CLAIM_NAMESPACE)))),
         ("unknown parameter", with(|r| drop(r.parameters.insert("server".into(), "evil".into())))),
         (
             "a claim of another namespace",
-            with(|r| drop(r.parameters.insert("csi.storage.k8s.io/pvc/namespace".into(), "b".into()))),
+            with(|r| drop(r.parameters.insert(CLAIM_NAMESPACE.into(), "b".into()))),
         ),
         (
             "contradicting sizes",
@@ -298,9 +110,13 @@ async fn a_file_system_that_cannot_be_used_is_named() {
     };
     let mut going = nfs("going", OTHER_UID);
     going.metadata.deletion_timestamp = Some(Time(Default::default()));
-    let mut setup = setup(vec![file_system("claim", UID, claim), going]).await;
+    let mut setup = setup(World::with(vec![file_system("claim", UID, claim), going])).await;
     for (name, code, words) in [
-        ("missing", Code::NotFound, "no FileSystem \"missing\" in namespace \"team-a\""),
+        (
+            "missing",
+            Code::InvalidArgument,
+            "FileSystem \"missing\" in namespace \"team-a\", and there is none",
+        ),
         ("claim", Code::FailedPrecondition, "backend is not nfs"),
         ("going", Code::FailedPrecondition, "team-a/going is being deleted"),
     ] {
@@ -363,7 +179,84 @@ async fn deleting_moves_to_the_trash_and_can_be_repeated() {
     for _ in 0..2 {
         assert_eq!(setup.delete(&id).await, Ok(()));
     }
-    setup.world.set(|state| assert_eq!(state.trash, [format!("{UID}/pvc-1")]));
+    setup.world.set(|state| {
+        assert_eq!(state.left, [(format!("{UID}/pvc-1"), Leaving::Trash("pvc-1".into()))]);
+    });
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn deleting_on_a_file_system_with_archive_keeps_the_files_under_a_readable_name() {
+    let mut fs = nfs("default", UID);
+    fs.spec.reclaim_policy = ReclaimPolicy::Archive;
+    let mut setup = setup(World::with(vec![fs])).await;
+    let id = setup.create(wish("pvc-1")).await.unwrap().volume_id;
+    assert_eq!(setup.delete(&id).await, Ok(()));
+    setup.world.get(|state| match state.left.as_slice() {
+        [(_, Leaving::Archive(name))] => {
+            let stamp = name.strip_prefix("team-a.default.pvc-1.20").expect(name);
+            assert!(stamp.len() == 14 && stamp.ends_with('Z'), "{name}");
+        }
+        other => panic!("{other:?}"),
+    });
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_claim_of_another_namespace_gets_a_volume_only_where_the_class_says_so() {
+    let mut setup = default_setup().await;
+    let foreign = |allowed: Option<&str>| {
+        let mut request = wish("pvc-1");
+        request.parameters.insert(CLAIM_NAMESPACE.into(), "team-b".into());
+        if let Some(allowed) = allowed {
+            request.parameters.insert("allowedNamespaces".into(), allowed.into());
+        }
+        request
+    };
+    for allowed in [None, Some("team-c"), Some("team-a"), Some("")] {
+        assert_eq!(setup.create(foreign(allowed)).await, Err(Code::InvalidArgument), "{allowed:?}");
+    }
+    assert!(setup.world.get(|state| state.volumes.is_empty()));
+    for allowed in ["team-b", "team-c, team-b", "*"] {
+        assert!(setup.create(foreign(Some(allowed))).await.is_ok(), "{allowed}");
+    }
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_share_has_no_size_to_grow_and_says_so_instead_of_pretending() {
+    let mut setup = default_setup().await;
+    let id = setup.create(wish("pvc-1")).await.unwrap().volume_id;
+    for id in [id, format!("v1.fs.{UID}")] {
+        let status = setup.expand(&id, 1, 0).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unimplemented);
+        assert!(status.message().contains("nothing enforces a size there"), "{}", status.message());
+    }
+    setup.server.stop().await;
+}
+
+#[tokio::test]
+async fn the_capacity_of_a_share_is_what_can_be_written_to_it() {
+    let mut setup = default_setup().await;
+    let mut ask = async |parameters| {
+        let request = GetCapacityRequest { parameters, ..Default::default() };
+        setup.client.get_capacity(request).await.map(|answer| answer.into_inner())
+    };
+    let answer = ask(parameters("team-a", "default")).await.unwrap();
+    assert_eq!((answer.available_capacity, answer.maximum_volume_size), (7, None), "any size is accepted");
+    let none = ask(Default::default()).await.unwrap();
+    assert_eq!(none.available_capacity, 0, "without parameters no volume can be made");
+    let missing = ask(parameters("team-a", "missing")).await.unwrap_err();
+    assert_eq!(missing.code(), Code::InvalidArgument);
+    let mut foreign = parameters("team-a", "default");
+    foreign.insert("unknown".into(), "x".into());
+    assert_eq!(ask(foreign).await.unwrap_err().code(), Code::InvalidArgument);
+    setup.world.set(|state| state.trouble = Trouble::Unreachable);
+    let silent = setup.client.get_capacity(GetCapacityRequest {
+        parameters: parameters("team-a", "default"),
+        ..Default::default()
+    });
+    assert_eq!(silent.await.unwrap_err().code(), Code::Unavailable);
     setup.server.stop().await;
 }
 
@@ -385,7 +278,7 @@ async fn an_id_that_is_not_ours_deletes_nothing_and_succeeds() {
         assert_eq!(setup.delete(id).await, Ok(()), "{id}: not even the API server is asked");
     }
     assert_eq!(setup.delete("").await, Err(Code::InvalidArgument));
-    setup.world.set(|state| assert_eq!((state.volumes.len(), state.trash.len()), (1, 0)));
+    setup.world.set(|state| assert_eq!((state.volumes.len(), state.left.len()), (1, 0)));
     setup.server.stop().await;
 }
 
@@ -478,6 +371,8 @@ async fn the_controller_says_what_it_can() {
             None => panic!("an empty capability"),
         })
         .collect();
-    assert_eq!(found, [Type::CreateDeleteVolume as i32, Type::SingleNodeMultiWriter as i32]);
+    let wanted =
+        [Type::CreateDeleteVolume, Type::GetCapacity, Type::ExpandVolume, Type::SingleNodeMultiWriter];
+    assert_eq!(found, wanted.map(|kind| kind as i32));
     setup.server.stop().await;
 }

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use workspacefs_api::path::RelativePath;
 use workspacefs_sys::beneath::{self, Links};
 
 use super::super::ShareError;
@@ -37,7 +38,21 @@ pub(super) struct OwnerRecord {
 pub(super) fn open(share: &Share, request: &FolderRequest) -> Result<Folder, ShareError> {
     match request {
         FolderRequest::Own { path, file_system, owner } => own(share, path, file_system, *owner),
+        FolderRequest::Existing(path) => existing(share, path),
         FolderRequest::Volume(name) => volumes::open(share, name),
+    }
+}
+
+/// A folder of the embedded server's making. Nobody but that server writes above it, so a link on the way is no way.
+fn existing(share: &Share, path: &str) -> Result<Folder, ShareError> {
+    let full = share.root().join(path);
+    // Checked here once more, whoever sent it: the root itself would be everybody's files.
+    if !RelativePath::parse(path).is_ok_and(|parsed| !parsed.is_root() && parsed.as_str() == path) {
+        return Err(ShareError::NotFound { path: full });
+    }
+    match beneath::directory(share.root().fd.as_fd(), path, Links::Refused) {
+        Ok(fd) => Ok(Folder { fd, path: full }),
+        Err(errno) => Err(words::at("open", &full, errno)),
     }
 }
 
@@ -264,7 +279,7 @@ fn is_empty(fd: &OwnedFd, folder: &Folder) -> Result<bool, ShareError> {
     Ok(true)
 }
 
-fn record_name(file_system: &str) -> String {
+pub(super) fn record_name(file_system: &str) -> String {
     format!("{file_system}.json")
 }
 

@@ -2,10 +2,12 @@
 //! wait; the plugin kills it when that takes too long, and it dies with the plugin.
 //!
 //! One thread, no runtime; a name is looked up in another. [`connect`] finds out in words whether a server is there, [`nfs`] mounts, [`resolve`] walks
-//! people's paths, [`folder`] creates the first time, [`reserved`] and [`volumes`] keep `.workspacefs`.
+//! people's paths, [`folder`] creates the first time, [`reserved`] and [`volumes`] keep `.workspacefs`, [`leaving`] moves
+//! folders into it.
 
 mod connect;
 mod folder;
+mod leaving;
 mod nfs;
 mod reserved;
 mod resolve;
@@ -19,7 +21,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rustix::fs::statvfs;
+use rustix::fs::{StatVfs, fstatvfs, statvfs};
 use rustix::io::Errno;
 use workspacefs_api::RESERVED_FOLDER;
 use workspacefs_sys::channel::BlockingChannel;
@@ -116,7 +118,11 @@ impl Helper<'_> {
                 without_fd(Answer::Created(volumes::create(share, name, *record, *owner)?))
             }
             Question::VolumeRecord(name) => without_fd(Answer::Record(volumes::record(share, name)?)),
-            Question::TrashVolume(name) => without_fd(Answer::Trashed(volumes::trash(share, name)?)),
+            Question::RemoveVolume(name, to) => {
+                without_fd(Answer::Removed(leaving::volume(share, name, to)?))
+            }
+            Question::RemoveOwn(folder, to) => without_fd(Answer::Taken(leaving::own(share, folder, to)?)),
+            Question::Space => without_fd(Answer::Usage(space(share)?)),
             Question::Usage(target) => without_fd(Answer::Usage(usage(target)?)),
             Question::Unmount => without_fd(Answer::Unmounted),
         }
@@ -217,16 +223,26 @@ fn usage(target: &Path) -> Result<Usage, ShareError> {
     if !inspect::is_mount_root(target).map_err(failed)? {
         return Err(failed(Errno::NOENT));
     }
-    let answer = statvfs(target).map_err(failed)?;
+    Ok(figures(&statvfs(target).map_err(failed)?))
+}
+
+/// Of the share as a whole.
+fn space(share: &Share) -> Result<Usage, ShareError> {
+    let root = share.root();
+    let answer = fstatvfs(&root.fd).map_err(|e| words::at("ask for the usage of", &root.path, e))?;
+    Ok(figures(&answer))
+}
+
+fn figures(answer: &StatVfs) -> Usage {
     let bytes = |blocks: u64| blocks.saturating_mul(answer.f_frsize);
-    Ok(Usage {
+    Usage {
         bytes_total: bytes(answer.f_blocks),
         bytes_available: bytes(answer.f_bavail),
         bytes_used: bytes(answer.f_blocks.saturating_sub(answer.f_bfree)),
         inodes_total: answer.f_files,
         inodes_available: answer.f_favail,
         inodes_used: answer.f_files.saturating_sub(answer.f_ffree),
-    })
+    }
 }
 
 fn local(action: &str, error: io::Error) -> ShareError {

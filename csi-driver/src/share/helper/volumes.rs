@@ -1,10 +1,9 @@
 //! The volumes that CreateVolume makes: a folder in `.workspacefs/volumes/<FileSystem uid>/` each, with a record of what
-//! was asked for beside the owners' records, and, once deleted, a folder in `.workspacefs/trash`.
+//! was asked for beside the owners' records.
 
 use std::os::fd::AsFd;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{Mode, mkdirat, renameat};
+use rustix::fs::{Mode, mkdirat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use workspacefs_api::volume::{is_folder_name, is_uid};
@@ -17,7 +16,6 @@ use super::reserved::{self, Ours, squashed};
 use super::resolve::{Folder, Share};
 
 const VOLUMES: &str = "volumes";
-const TRASH: &str = "trash";
 
 /// `owners/<FileSystem uid>.<name>.json`.
 #[derive(Debug, Deserialize, Serialize)]
@@ -97,32 +95,8 @@ pub(super) fn record(share: &Share, name: &VolumeName) -> Result<Option<VolumeRe
     Ok(stored.filter(|s| s.created).map(|s| s.record))
 }
 
-/// Renames a volume's folder into the trash, then forgets its record. Nothing is removed.
-pub(super) fn trash(share: &Share, name: &VolumeName) -> Result<bool, ShareError> {
-    check(name)?;
-    let Some(ours) = reserved::open(share)? else {
-        return Ok(false);
-    };
-    let found = match existing(share, name)? {
-        Some(volumes) => {
-            let trash = ours.directory(TRASH)?;
-            let moved =
-                renameat(&volumes.folder().fd, &name.name, &trash.folder().fd, trash_name(&name.name));
-            match moved {
-                Ok(()) => true,
-                Err(Errno::NOENT) => false,
-                Err(errno) => return Err(volumes.failed("move to the trash", &name.name, errno)),
-            }
-        }
-        None => false,
-    };
-    if let Some(owners) = ours.find(OWNERS)? {
-        owners.remove(&record_name(name))?;
-    }
-    Ok(found)
-}
-
-fn existing(share: &Share, name: &VolumeName) -> Result<Option<Ours>, ShareError> {
+/// The folder with the volumes of the FileSystem that `name` belongs to, if there is one.
+pub(super) fn existing(share: &Share, name: &VolumeName) -> Result<Option<Ours>, ShareError> {
     let Some(ours) = reserved::open(share)? else {
         return Ok(None);
     };
@@ -132,18 +106,12 @@ fn existing(share: &Share, name: &VolumeName) -> Result<Option<Ours>, ShareError
     }
 }
 
-fn record_name(name: &VolumeName) -> String {
+pub(super) fn record_name(name: &VolumeName) -> String {
     format!("{}.{}.json", name.file_system, name.name)
 }
 
-/// `<name>.<unix seconds>.<random>`: two volumes of one name, one after the other, do not meet there.
-fn trash_name(name: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{name}.{}.{:08x}", now.as_secs(), now.subsec_nanos() ^ std::process::id())
-}
-
 /// The names become parts of paths: they are checked here once more, whoever sent them.
-fn check(name: &VolumeName) -> Result<(), ShareError> {
+pub(super) fn check(name: &VolumeName) -> Result<(), ShareError> {
     if is_uid(&name.file_system) && is_folder_name(&name.name) {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use csi_driver::share::{Keep, PosixOwner, ShareError, ShareSpec, VolumeName, VolumeRecord};
+use csi_driver::share::{Keep, Leaving, PosixOwner, ShareError, ShareSpec, VolumeName, VolumeRecord};
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -46,12 +46,14 @@ pub async fn volumes_are_created_once_published_and_trashed(world: World) {
     assert!(folder.join("file").exists());
     node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
     // Deleting is moving.
-    assert_eq!(shares.trash_volume(&spec, name("pvc-1"), soon()).await, Ok(true));
-    assert_eq!(shares.trash_volume(&spec, name("pvc-1"), soon()).await, Ok(false));
+    let trash = || Leaving::Trash("pvc-1".into());
+    let place = shares.remove_volume(&spec, name("pvc-1"), trash(), soon()).await.unwrap().unwrap();
+    assert_eq!(shares.remove_volume(&spec, name("pvc-1"), trash(), soon()).await, Ok(None));
     assert_eq!(shares.volume_record(&spec, name("pvc-1"), soon()).await, Ok(None));
     let trash = names(&export.join(".workspacefs/trash"));
     assert!(trash.len() == 1 && trash[0].starts_with("pvc-1."), "{trash:?}");
-    let moved = export.join(".workspacefs/trash").join(&trash[0]).join("file");
+    assert_eq!(place, format!(".workspacefs/trash/{}", trash[0]));
+    let moved = export.join(place).join("file");
     assert_eq!(fs::read_to_string(moved).unwrap(), "precious");
     // The same name again is another volume.
     assert!(shares.create_volume(&spec, name("pvc-1"), other, OWNER, soon()).await.unwrap().new);
@@ -64,13 +66,13 @@ pub async fn hostile_names_reach_nothing(world: World) {
     let spec = ShareSpec::new(&Claim::of(&export, "").attributes(), &[]);
     let shares = world.shares_kept(Keep::Detached);
     for bad in ["../../../victim", "..", ".", "", "a/b", "a\0b", ".hidden"] {
-        let result = shares.trash_volume(&spec, name(bad), soon()).await;
+        let result = shares.remove_volume(&spec, name(bad), Leaving::Trash("x".into()), soon()).await;
         assert!(matches!(result, Err(ShareError::NotFound { .. })), "{bad:?}: {result:?}");
         let result = shares.create_volume(&spec, name(bad), RECORD, OWNER, soon()).await;
         assert!(matches!(result, Err(ShareError::NotFound { .. })), "{bad:?}: {result:?}");
     }
     let uid = VolumeName { file_system: "../..".into(), name: "victim".into() };
-    assert!(shares.trash_volume(&spec, uid, soon()).await.is_err());
+    assert!(shares.remove_volume(&spec, uid, Leaving::Trash("x".into()), soon()).await.is_err());
     assert_eq!(names(&export), ["victim"]);
 }
 
