@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+/// The reason of what is not known yet.
+const NOT_YET: &str = "Asking";
+
 /// One finding, before it becomes a condition.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finding {
@@ -22,7 +25,12 @@ impl Finding {
         Self { kind, status: if holds { "True" } else { "False" }, reason, message: message.into() }
     }
 
-    /// Nobody knows about `kind` yet.
+    /// Nobody knows about `kind` yet, and soon somebody will: what was known stands until then.
+    pub fn not_yet(kind: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, status: "Unknown", reason: NOT_YET, message: message.into() }
+    }
+
+    /// Nobody can know about `kind`, whatever was known before.
     pub fn unknown(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
         Self { kind, status: "Unknown", reason, message: message.into() }
     }
@@ -40,7 +48,7 @@ pub fn update(
         .iter()
         .map(|finding| {
             let before = old.iter().find(|c| c.type_ == finding.kind);
-            if let Some(known) = before.filter(|_| finding.status == "Unknown") {
+            if let Some(known) = before.filter(|_| finding.reason == NOT_YET) {
                 return Condition { observed_generation: generation, ..known.clone() };
             }
             let since = before.filter(|c| c.status == finding.status).map(|c| c.last_transition_time.clone());
@@ -78,10 +86,12 @@ mod tests {
     #[test]
     fn what_is_not_known_yet_does_not_replace_what_was_known() {
         let now = Timestamp::UNIX_EPOCH;
-        let asking = [Finding::unknown("Reachable", "Asking", "a")];
+        let asking = [Finding::not_yet("Reachable", "a")];
         assert_eq!(update(&[], &asking, None, now)[0].status, "Unknown");
         let known = update(&[], &[Finding::new("Reachable", false, "Refused", "b")], None, now);
         assert_eq!(update(&known, &asking, None, now), known);
+        let lost = [Finding::unknown("Reachable", "NobodyAsks", "c")];
+        assert_eq!(update(&known, &lost, None, now)[0].status, "Unknown");
     }
 
     #[test]

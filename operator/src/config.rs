@@ -22,6 +22,12 @@ pub struct Config {
     pub probe_interval: Duration,
     /// For how long an answer is waited for.
     pub probe_timeout: Duration,
+    /// The Service of the embedded server, in the operator's namespace. None: there is no such server.
+    pub nfs_server: Option<String>,
+    /// The Service of the pod that tries to reach the embedded server from where workloads are.
+    pub isolation_probe: Option<String>,
+    /// Between two questions to the embedded server how full its file systems are.
+    pub usage_interval: Duration,
 }
 
 /// The file as it is written.
@@ -38,6 +44,18 @@ struct File {
     probe_interval_seconds: u64,
     #[serde(default = "default_timeout")]
     probe_timeout_seconds: u64,
+    #[serde(default)]
+    nfs_server: Option<ServiceName>,
+    #[serde(default)]
+    isolation_probe: Option<ServiceName>,
+    #[serde(default = "default_interval")]
+    usage_interval_seconds: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ServiceName {
+    service: String,
 }
 
 fn default_selector() -> String {
@@ -77,6 +95,14 @@ pub enum ConfigError {
     /// Not the key of a label.
     #[error("nodeGroupLabel {0:?} is not the key of a label")]
     NodeGroupLabel(String),
+    /// Not the name of a Service.
+    #[error("{field}.service {name:?} is not the name of a Service")]
+    Service {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        name: String,
+    },
     /// A number outside its bounds.
     #[error("{field} is {value}; it must be from 1 to {max}")]
     OutOfBounds {
@@ -125,6 +151,9 @@ impl Config {
             default_file_system: template,
             probe_interval: seconds("probeIntervalSeconds", file.probe_interval_seconds, 3600)?,
             probe_timeout: seconds("probeTimeoutSeconds", file.probe_timeout_seconds, 60)?,
+            nfs_server: service("nfsServer", file.nfs_server)?,
+            isolation_probe: service("isolationProbe", file.isolation_probe)?,
+            usage_interval: seconds("usageIntervalSeconds", file.usage_interval_seconds, 3600)?,
         })
     }
 }
@@ -135,6 +164,18 @@ fn seconds(field: &'static str, value: u64, max: u64) -> Result<Duration, Config
     } else {
         Err(ConfigError::OutOfBounds { field, value, max })
     }
+}
+
+fn service(field: &'static str, given: Option<ServiceName>) -> Result<Option<String>, ConfigError> {
+    let Some(ServiceName { service: name }) = given else {
+        return Ok(None);
+    };
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let fits = (1..=63).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.chars().all(plain);
+    if fits { Ok(Some(name)) } else { Err(ConfigError::Service { field, name }) }
 }
 
 #[cfg(test)]
@@ -152,6 +193,8 @@ mod tests {
         assert_eq!(config.node_group_label, "workspacefs.io/node-group");
         assert!(config.default_file_system.is_none());
         assert_eq!((config.probe_interval.as_secs(), config.probe_timeout.as_secs()), (30, 5));
+        assert_eq!((config.nfs_server, config.isolation_probe), (None, None));
+        assert_eq!(config.usage_interval.as_secs(), 30);
     }
 
     #[test]
@@ -163,6 +206,12 @@ mod tests {
             ("nodeGroupLabel: 'a b'", "nodeGroupLabel"),
             ("probeIntervalSeconds: 0", "probeIntervalSeconds"),
             ("probeTimeoutSeconds: 99", "from 1 to 60"),
+            ("usageIntervalSeconds: 0", "usageIntervalSeconds"),
+            ("nfsServer: {service: ''}", "nfsServer.service"),
+            ("nfsServer: {service: a.b}", "nfsServer.service"),
+            ("isolationProbe: {service: -x}", "isolationProbe.service"),
+            ("nfsServer: {servce: x}", "servce"),
+            ("defaultFileSystem: {backend: {managed: {capacity: none}}}", "capacity"),
             ("defaultFileSystem: {backend: {}}", "exactly one"),
             ("defaultFileSystem: {backend: {nfs: {server: a, export: /e, foldr: x}}}", "foldr"),
         ] {

@@ -1,5 +1,5 @@
 //! The operator: keeps volumes, claims and conditions of FileSystems as they should be, and gives every workspace its
-//! default FileSystem. One replica works at a time ([`lease`]); every change is level-triggered: a pass looks at what there
+//! default FileSystem; keeps the embedded NFS server's certificates and asks its agent for folders. One replica works at a time ([`lease`]); every change is level-triggered: a pass looks at what there
 //! is, not at what happened, and can be cut off and repeated anywhere.
 
 pub mod backoff;
@@ -15,19 +15,23 @@ pub mod probe;
 pub mod quantity;
 pub mod reconciler;
 pub mod selector;
+pub mod server;
 pub mod workspace;
 
 use std::time::Duration;
 
 use kube::Client;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use workspacefs_runtime::{CancellationToken, Gate};
 
 use crate::config::Config;
 use crate::events::Events;
+use crate::filesystem::controller::Place;
 use crate::lease::{Election, LeaseTimes, LostLease};
 use crate::metrics::Metrics;
+use crate::server::secrets;
 
 /// The name under which we own fields.
 pub const FIELD_MANAGER: &str = "workspacefs-operator";
@@ -79,7 +83,7 @@ pub async fn run(
         }
     }
     metrics.leader.set(1);
-    let controllers = work(client, &config, &identity, &metrics, &shutdown);
+    let controllers = work(client, &config, &identity, &namespace, &metrics, &shutdown);
     let drained = async {
         tokio::pin!(controllers);
         tokio::select! {
@@ -110,21 +114,29 @@ async fn work(
     client: Client,
     config: &Config,
     identity: &str,
+    namespace: &str,
     metrics: &Metrics,
     shutdown: &CancellationToken,
 ) {
     let events = Events::new(client.clone(), identity);
-    let file_systems =
-        filesystem::controller::run(client.clone(), config, events, metrics.clone(), shutdown.clone());
+    let place = Place { client: client.clone(), namespace, events, metrics: metrics.clone() };
+    let (known, certificates) = watch::channel(Err("its certificates are being made".into()));
+    let file_systems = filesystem::controller::run(place, config, certificates, shutdown.clone());
+    let secrets = async {
+        if config.nfs_server.is_some() {
+            secrets::keep(client.clone(), namespace, metrics, known, shutdown.clone()).await;
+        }
+    };
     let workspaces = async {
         match &config.default_file_system {
             Some(template) => {
                 let selector = &config.workspace_selector;
                 let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
+                let client = client.clone();
                 workspace::controller::run(client, selector, template.clone(), metrics, shutdown).await;
             }
             None => tracing::info!("no default FileSystem configured"),
         }
     };
-    tokio::join!(file_systems, workspaces);
+    tokio::join!(file_systems, secrets, workspaces);
 }

@@ -18,6 +18,32 @@ pub struct Metrics {
     pub probes: Family<ProbeLabels, Counter>,
     /// `leader`: 1 on the replica that works.
     pub leader: Gauge,
+    /// `agent_calls_total{call,outcome}`.
+    pub agent_calls: Family<CallLabels, Counter>,
+    /// `certificate_not_after_timestamp_seconds{certificate}`.
+    pub certificates: Family<CertificateLabels, Gauge>,
+    /// `managed_file_systems`.
+    pub managed_file_systems: Gauge,
+    /// `managed_capacity_bytes`.
+    pub managed_capacity: Gauge,
+    /// `managed_available_bytes`.
+    pub managed_available: Gauge,
+}
+
+/// Labels of a call to the embedded server's agent.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct CallLabels {
+    /// What was asked.
+    pub call: &'static str,
+    /// What came of it.
+    pub outcome: &'static str,
+}
+
+/// Label of a certificate.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct CertificateLabels {
+    /// The Secret that holds it.
+    pub certificate: &'static str,
 }
 
 /// Labels of a pass.
@@ -54,6 +80,11 @@ impl Metrics {
             duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             probes: Family::default(),
             leader: Gauge::default(),
+            agent_calls: Family::default(),
+            certificates: Family::default(),
+            managed_file_systems: Gauge::default(),
+            managed_capacity: Gauge::default(),
+            managed_available: Gauge::default(),
         };
         registry.register(
             "reconciles",
@@ -72,6 +103,36 @@ impl Metrics {
             "1 on the replica that works. Alert when the sum over all is not 1",
             metrics.leader.clone(),
         );
+        metrics.register_server(registry);
         metrics
+    }
+
+    /// What concerns the embedded server.
+    fn register_server(&self, registry: &mut Registry) {
+        registry.register(
+            "agent_calls",
+            "Questions to the embedded server's agent, by answer. Alert when unavailable or failed keep growing",
+            self.agent_calls.clone(),
+        );
+        registry.register(
+            "certificate_not_after_timestamp_seconds",
+            "When the embedded server's certificates end. Alert when less than 60 days are left: they are renewed long before",
+            self.certificates.clone(),
+        );
+        registry.register(
+            "managed_file_systems",
+            "FileSystems on the embedded server",
+            self.managed_file_systems.clone(),
+        );
+        registry.register(
+            "managed_capacity_bytes",
+            "The capacities of all FileSystems on the embedded server together",
+            self.managed_capacity.clone(),
+        );
+        registry.register(
+            "managed_available_bytes",
+            "What is left of the capacities of all FileSystems on the embedded server together",
+            self.managed_available.clone(),
+        );
     }
 }

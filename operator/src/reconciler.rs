@@ -47,14 +47,21 @@ pub trait Reconciler: Send + Sync + 'static {
     /// Makes everything as the object wishes.
     fn apply(&self, object: &Self::Object) -> impl Future<Output = Result<Next, PassError>> + Send;
 
-    /// Takes everything away that [`Reconciler::apply`] made. Only called where [`Reconciler::finalized`] says so.
+    /// Takes everything away that [`Reconciler::apply`] made. Only called where [`Reconciler::held`] says so.
     fn cleanup(&self, object: &Self::Object) -> impl Future<Output = Result<Next, PassError>> + Send;
 
-    /// The finalizer that holds the object until `cleanup` is done, and how to set it. None: there is none.
-    fn finalized(
-        &self,
-        object: &Self::Object,
-    ) -> Option<(Api<PartialObjectMeta<Self::Object>>, &'static str)>;
+    /// What holds the object until `cleanup` is done. None: nothing does.
+    fn held(&self, object: &Self::Object) -> Option<Held<Self::Object>>;
+}
+
+/// The finalizers of an object that is not being deleted.
+pub struct Held<K> {
+    /// How to set them.
+    pub api: Api<PartialObjectMeta<K>>,
+    /// Ours: off when `cleanup` is done.
+    pub own: &'static str,
+    /// All that should be there, others' included.
+    pub wanted: Vec<String>,
 }
 
 /// Runs passes over what `queue` names, until `shutdown`; then finishes those that run.
@@ -137,25 +144,23 @@ impl<R: Reconciler> Passes<R> {
     }
 
     async fn step(&self, object: &R::Object) -> Result<Next, PassError> {
-        let Some((api, name)) = self.reconciler.finalized(object) else {
+        let Some(Held { api, own, wanted }) = self.reconciler.held(object) else {
             return self.reconciler.apply(object).await;
         };
         let deleting = object.meta().deletion_timestamp.is_some();
-        let held = object.finalizers().iter().any(|finalizer| finalizer == name);
+        let held = object.finalizers().iter().any(|finalizer| finalizer == own);
         match (held, deleting) {
-            (true, false) => self.reconciler.apply(object).await,
+            (true, false) if object.finalizers() == wanted => self.reconciler.apply(object).await,
             // Nothing may be made before the finalizer is there. Its own change brings the next pass.
-            (false, false) => {
-                let with = object.finalizers().iter().cloned().chain([name.to_string()]).collect();
-                set_finalizers(&api, object.meta(), with)
-                    .await
-                    .map_err(PassError::api("add the finalizer"))?;
+            (_, false) => {
+                let set = set_finalizers(&api, object.meta(), wanted).await;
+                set.map_err(PassError::api("set the finalizers"))?;
                 Ok(Next::Done(None))
             }
             (true, true) => {
                 let next = self.reconciler.cleanup(object).await?;
                 if let Next::Done(_) = next {
-                    let without = object.finalizers().iter().filter(|f| *f != name).cloned().collect();
+                    let without = object.finalizers().iter().filter(|f| *f != own).cloned().collect();
                     let set = set_finalizers(&api, object.meta(), without).await;
                     set.map_err(PassError::api("remove the finalizer"))?;
                 }

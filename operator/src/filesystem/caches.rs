@@ -1,26 +1,36 @@
-//! What the watches keep of our own volumes and claims, so that a pass that finds all well asks the API server nothing.
+//! What the watches keep of our own volumes, claims and classes, so that a pass that finds all well asks the API server
+//! nothing.
 
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::error::PassError;
 
-/// Both caches.
+/// The caches.
 #[derive(Clone)]
 pub struct Caches {
     /// Volumes with our label.
     pub volumes: Store<PersistentVolume>,
     /// Claims with our label.
     pub claims: Store<PersistentVolumeClaim>,
+    /// Classes with our label.
+    pub classes: Store<StorageClass>,
 }
 
 impl Caches {
     /// Waits for the first lists.
     pub async fn filled(&self) -> Result<(), PassError> {
         self.volumes.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
-        self.claims.wait_until_ready().await.map_err(|_| PassError::WatchEnded)
+        self.claims.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
+        self.classes.wait_until_ready().await.map_err(|_| PassError::WatchEnded)
+    }
+
+    /// A class by name.
+    pub fn class(&self, name: &str) -> Option<Arc<StorageClass>> {
+        self.classes.get(&ObjectRef::new(name))
     }
 
     /// A volume by name.

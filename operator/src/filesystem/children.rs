@@ -1,14 +1,16 @@
-//! The state of a FileSystem's volume and claim, as far as the next step depends on it.
+//! The state of a FileSystem's volume, claim and class, as far as the next step depends on it.
 
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::{Resource, ResourceExt};
 
 use super::objects::Identity;
-use super::own::{is_our_claim, is_our_volume};
+use super::own::{is_our_claim, is_our_class, is_our_volume};
 
-/// A volume or claim of the right name.
+/// A volume, claim or class of the right name.
 #[derive(Clone, Debug)]
 pub enum Child<T> {
     /// There is none.
@@ -68,6 +70,18 @@ impl Child<PersistentVolumeClaim> {
     pub fn claim(fs: &Identity, object: Option<Arc<PersistentVolumeClaim>>) -> Self {
         Self::of(object, |claim| is_our_claim(claim, &fs.uid))
     }
+}
+
+impl Child<StorageClass> {
+    /// What is there under the name of the FileSystem's class.
+    pub fn class(object: Option<Arc<StorageClass>>) -> Self {
+        Self::of(object, is_our_class)
+    }
+}
+
+/// The size that a claim asks for.
+pub fn request_of(claim: &PersistentVolumeClaim) -> Option<&Quantity> {
+    claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage")
 }
 
 /// A claim's phase.

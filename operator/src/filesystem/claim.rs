@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
+use serde_json::json;
 
-use super::children::Child;
+use super::children::{Child, claim_phase, request_of};
 use super::objects::{self, Identity};
 use super::own::covers;
 use super::plan::Wanted;
@@ -14,6 +16,7 @@ use super::volume::exactly;
 use super::{FileSystems, refusal};
 use crate::FIELD_MANAGER;
 use crate::error::PassError;
+use crate::quantity;
 
 impl FileSystems {
     /// The claim as the cache knows it, else as the API server does: a foreign one has no label, so no cache.
@@ -86,6 +89,33 @@ impl FileSystems {
             Err(error) => match refusal(&error) {
                 Some(why) => Ok(Child::Refused(why)),
                 None => Err(PassError::api("update the PersistentVolumeClaim")(error)),
+            },
+        }
+    }
+
+    /// Has the claim ask for `size`, if it asks for less: Kubernetes then raises its volume. Never for less than it does.
+    /// Says what the API server said where it refused (a quota of the namespace may).
+    pub(super) async fn grow_claim(
+        &self,
+        claim: &PersistentVolumeClaim,
+        size: &Quantity,
+    ) -> Result<Option<String>, PassError> {
+        let asks = request_of(claim).and_then(|asks| quantity::milli(&asks.0));
+        // A claim that is not bound cannot grow.
+        if claim_phase(claim) != "Bound" || asks >= quantity::milli(&size.0) {
+            return Ok(None);
+        }
+        let namespace = claim.namespace().unwrap_or_default();
+        let patch = json!({
+            "metadata": {"uid": claim.metadata.uid},
+            "spec": {"resources": {"requests": {"storage": size}}},
+        });
+        let by_us = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        match self.claims(&namespace).patch(&claim.name_any(), &by_us, &Patch::Merge(&patch)).await {
+            Ok(_) => Ok(None),
+            Err(error) => match refusal(&error) {
+                Some(why) => Ok(Some(why)),
+                None => Err(PassError::api("have the PersistentVolumeClaim grow")(error)),
             },
         }
     }

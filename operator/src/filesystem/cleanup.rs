@@ -1,27 +1,42 @@
-//! The end of a FileSystem: first no pod uses it any more, then the claim goes, then the volume, then the finalizer. Files
-//! are never touched here. Works on metadata alone, so an object that cannot be read ends like any other.
+//! The end of a FileSystem: its class goes first, so that no further claim begins. Then no pod and no further claim uses it any
+//! more, then its claim goes, then the volume, then its folder on the embedded server to where its policy says, then the
+//! finalizer. Files of other servers are never touched here (the CSI controller does that, held by a finalizer of its own),
+//! nor is a claim of another driver. An object that cannot be read ends like any other; its files are retained.
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{ListParams, ObjectMeta};
-use workspacefs_api::FileSystemStatus;
+use workspacefs_agent_proto::v1::{Disposal, RemoveFileSystemRequest};
+use workspacefs_api::{FileSystemStatus, ReclaimPolicy};
 
-use super::FileSystems;
 use super::children::Child;
 use super::findings::{IN_USE, terminating};
 use super::objects::Identity;
 use super::status::Report;
-use super::users;
+use super::{FileSystems, Found, Guarded, embedded, users};
 use crate::conditions::Finding;
-use crate::error::PassError;
+use crate::error::{PassError, chain};
+use crate::events::Happened;
 use crate::reconciler::Next;
 
 /// Pods are not watched, so they are asked for again this often, and only meanwhile.
 const ASK_PODS_AGAIN: Duration = Duration::from_secs(10);
 /// Claims and volumes are watched; this is for a watch that missed something.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What becomes of a FileSystem's folder on the embedded server; None where it has none there.
+pub(super) fn disposal(object: &Guarded) -> Option<Disposal> {
+    match &object.0 {
+        Ok(fs) => fs.spec.backend.managed.as_ref().map(|_| match fs.spec.reclaim_policy {
+            ReclaimPolicy::Retain => Disposal::Retain,
+            ReclaimPolicy::Delete => Disposal::Trash,
+            ReclaimPolicy::Archive => Disposal::Archive,
+        }),
+        Err(unreadable) => unreadable.status.share.as_ref().map(|_| Disposal::Retain),
+    }
+}
 
 impl FileSystems {
     /// One pass over a FileSystem with its own volume that is being deleted.
@@ -30,14 +45,17 @@ impl FileSystems {
         fs: &Identity,
         meta: &ObjectMeta,
         old: FileSystemStatus,
+        folder: Option<Disposal>,
     ) -> Result<Next, PassError> {
+        self.remove_class(fs).await?;
         let claim = self.find_claim(fs).await?;
         let volume = self.find_volume(fs).await?;
-        let named = users::Named { name: &fs.name, has_claim: !matches!(claim, Child::Foreign) };
-        let pods = self.pods_using(fs, named).await?;
-        if !pods.is_empty() {
-            let in_use = Finding::new(IN_USE, true, "PodsUseIt", users::message(&pods));
-            self.say(fs, meta, old, vec![terminating("waits for the pods that use it"), in_use]).await?;
+        let own = (!matches!(claim, Child::Foreign)).then_some(fs.name.as_str());
+        if let Some(in_use) = self.in_use(fs, users::Named { inline: Some(&fs.name), claim: own }).await? {
+            return self.wait_for_pods(fs, meta, old, in_use).await;
+        }
+        if let Some(in_use) = self.claims_on(fs).await? {
+            self.say(fs, meta, old, vec![terminating("waits for further claims on it"), in_use]).await?;
             return Ok(Next::Waiting(ASK_PODS_AGAIN));
         }
         match &claim {
@@ -45,11 +63,38 @@ impl FileSystems {
             Child::Leaving => {}
             // Nothing of ours: on to the volume.
             Child::Absent | Child::Foreign | Child::Refused(_) => {
-                return self.take_volume_away(fs, meta, old, &volume).await;
+                return self.take_volume_away(fs, meta, old, &volume, folder).await;
             }
         }
         self.say(fs, meta, old, vec![terminating(format!("waits for claim {} to go", fs.name))]).await?;
         Ok(Next::Waiting(LOOK_AGAIN))
+    }
+
+    /// One pass over a FileSystem on a claim of another driver that is being deleted. Nothing was made for it, so nothing is
+    /// deleted; but its name does not go from under those who use it.
+    pub(super) async fn let_go(
+        &self,
+        fs: &Identity,
+        meta: &ObjectMeta,
+        old: FileSystemStatus,
+        claim: &str,
+    ) -> Result<Next, PassError> {
+        // The driver mounts no such FileSystem inline.
+        match self.in_use(fs, users::Named { inline: None, claim: Some(claim) }).await? {
+            Some(in_use) => self.wait_for_pods(fs, meta, old, in_use).await,
+            None => Ok(Next::Done(None)),
+        }
+    }
+
+    async fn wait_for_pods(
+        &self,
+        fs: &Identity,
+        meta: &ObjectMeta,
+        old: FileSystemStatus,
+        in_use: Finding,
+    ) -> Result<Next, PassError> {
+        self.say(fs, meta, old, vec![terminating("waits for the pods that use it"), in_use]).await?;
+        Ok(Next::Waiting(ASK_PODS_AGAIN))
     }
 
     async fn take_volume_away(
@@ -58,15 +103,58 @@ impl FileSystems {
         meta: &ObjectMeta,
         old: FileSystemStatus,
         volume: &Child<k8s_openapi::api::core::v1::PersistentVolume>,
+        folder: Option<Disposal>,
     ) -> Result<Next, PassError> {
         match volume {
             Child::Ours(volume) => self.delete_volume(volume).await?,
             Child::Leaving => {}
-            Child::Absent | Child::Foreign | Child::Refused(_) => return Ok(Next::Done(None)),
+            Child::Absent | Child::Foreign | Child::Refused(_) => {
+                return match folder {
+                    Some(disposal) => self.take_folder_away(fs, meta, old, disposal).await,
+                    None => Ok(Next::Done(None)),
+                };
+            }
         }
         self.say(fs, meta, old, vec![terminating(format!("waits for volume {} to go", fs.volume_name()))])
             .await?;
         Ok(Next::Waiting(LOOK_AGAIN))
+    }
+
+    /// Ends the folder on the embedded server. Not before the server has said so does the finalizer go: it would be nobody's.
+    async fn take_folder_away(
+        &self,
+        fs: &Identity,
+        meta: &ObjectMeta,
+        old: FileSystemStatus,
+        disposal: Disposal,
+    ) -> Result<Next, PassError> {
+        let Some(embedded) = &self.embedded else {
+            if old.share.is_none() {
+                // It was never made.
+                return Ok(Next::Done(None));
+            }
+            let why = embedded::no_server().message;
+            let waits = format!("waits for the embedded server, which has its files: {why}");
+            self.say(fs, meta, old, vec![terminating(waits)]).await?;
+            return Ok(Next::Waiting(LOOK_AGAIN));
+        };
+        let request = RemoveFileSystemRequest { uid: fs.uid.clone(), disposal: disposal.into() };
+        match embedded.server.remove(request).await {
+            Ok(removed) => {
+                embedded.forget(&fs.uid);
+                if disposal != Disposal::Retain && !removed.kept_as.is_empty() {
+                    let note =
+                        format!("its files are now in {} on the embedded server's disk", removed.kept_as);
+                    self.status.tell(fs, &Happened { warning: false, reason: "FilesMoved", note }).await;
+                }
+                Ok(Next::Done(None))
+            }
+            Err(error) => {
+                let waits = format!("waits for the embedded server, which has its files: {}", chain(&error));
+                self.say(fs, meta, old, vec![terminating(waits)]).await?;
+                Ok(Next::Waiting(LOOK_AGAIN))
+            }
+        }
     }
 
     async fn say(
@@ -76,8 +164,15 @@ impl FileSystems {
         old: FileSystemStatus,
         findings: Vec<Finding>,
     ) -> Result<(), PassError> {
-        let claim_name = old.claim_name.clone();
-        self.status.write(fs, Report { meta, old, claim_name, findings }).await
+        let found = Found { findings, ..Found::as_before(&old, old.claim_name.clone()) };
+        self.status.write(fs, Report { meta, old, found }).await
+    }
+
+    /// Condition InUse, where pods use it.
+    async fn in_use(&self, fs: &Identity, named: users::Named<'_>) -> Result<Option<Finding>, PassError> {
+        let pods = self.pods_using(fs, named).await?;
+        let found = || Finding::new(IN_USE, true, "PodsUseIt", users::message("pod", &pods));
+        Ok((!pods.is_empty()).then(found))
     }
 
     async fn pods_using(&self, fs: &Identity, named: users::Named<'_>) -> Result<Vec<String>, PassError> {

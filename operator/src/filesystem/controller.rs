@@ -1,45 +1,96 @@
-//! What makes a pass over a FileSystem happen: it changed; its volume or its claim did; the answer of its server did.
+//! What makes a pass over a FileSystem happen: it changed; its volume, claim or class did; the answer of its server did.
+
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::PartialObjectMeta;
 use kube::runtime::controller::{ReconcileRequest, trigger_self, trigger_with};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 use workspacefs_api::FILE_SYSTEM_UID_LABEL;
 use workspacefs_runtime::CancellationToken;
 
 use super::caches::Caches;
+use super::managed::Embedded;
+use super::status::StatusWriter;
 use super::{FileSystems, Guarded};
 use crate::config::Config;
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::probe::shared::Prober;
 use crate::reconciler;
+use crate::server::Server;
+use crate::server::known::Knowledge;
+use crate::server::secrets::Known;
+use crate::server::watcher::Watcher;
 
 type Queue = stream::BoxStream<'static, Result<ReconcileRequest<Guarded>, watcher::Error>>;
 
-/// Runs until `shutdown`.
+/// Where this operator is, and who it is.
+pub struct Place<'a> {
+    /// The API server.
+    pub client: Client,
+    /// Its own namespace, in which the embedded server's Service is.
+    pub namespace: &'a str,
+    /// Where changes are told.
+    pub events: Events,
+    /// What it counts.
+    pub metrics: Metrics,
+}
+
+/// Runs until `shutdown`. `certificates` tells what to show to the embedded server's agent, where there is one.
 pub async fn run(
-    client: Client,
+    place: Place<'_>,
     config: &Config,
-    events: Events,
-    metrics: Metrics,
+    certificates: watch::Receiver<Known>,
     shutdown: CancellationToken,
 ) {
+    let Place { client, namespace, events, metrics } = place;
     let (prober, woken) = Prober::new(config.probe_interval, config.probe_timeout, metrics.clone());
     let (store, queue, caches) = watches(&client, woken);
-    let file_systems = FileSystems::new(
+    let waker = prober.waker();
+    let mut watcher = None;
+    let mut embedded = None;
+    if let Some(service) = &config.nfs_server {
+        let server = Server::new(client.clone(), namespace, service, certificates, metrics.clone());
+        let (server, knowledge) = (Arc::new(server), Arc::<Knowledge>::default());
+        embedded = Some(Embedded::new(server.clone(), knowledge.clone(), service.clone()));
+        watcher = Some(Watcher {
+            client: client.clone(),
+            namespace: namespace.into(),
+            service: service.clone(),
+            isolation_probe: config.isolation_probe.clone(),
+            server,
+            knowledge,
+            interval: config.usage_interval,
+            metrics: metrics.clone(),
+        });
+    }
+    let file_systems = FileSystems {
+        status: StatusWriter::new(client.clone(), events),
         client,
         caches,
         prober,
-        events,
-        config.node_group_label.clone(),
-        config.probe_interval,
-    );
-    reconciler::run(file_systems, store, queue, metrics, shutdown).await;
+        embedded,
+        node_group_label: config.node_group_label.clone(),
+        probe_interval: config.probe_interval,
+    };
+    let stop = shutdown.clone();
+    let watching = async move {
+        if let Some(watcher) = watcher {
+            let wake = move |namespace: &str, name: &str| {
+                // Nobody listens any more when the operator is ending.
+                drop(waker.send(ObjectRef::new(name).within(namespace)));
+            };
+            watcher.run(wake, stop).await;
+        }
+    };
+    tokio::join!(reconciler::run(file_systems, store, queue, metrics, shutdown), watching);
 }
 
 fn watches(client: &Client, woken: UnboundedReceiver<ObjectRef<Guarded>>) -> (Store<Guarded>, Queue, Caches) {
@@ -62,6 +113,7 @@ fn watches(client: &Client, woken: UnboundedReceiver<ObjectRef<Guarded>>) -> (St
     let by_volume = trigger_with(of_volume, move |volume| owner_of_volume(&volume, &known));
 
     let (claims, writer) = reflector::store();
+    let ours_too = ours.clone();
     let of_claim = watcher(Api::<PersistentVolumeClaim>::all(client.clone()), ours)
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
@@ -71,6 +123,15 @@ fn watches(client: &Client, woken: UnboundedReceiver<ObjectRef<Guarded>>) -> (St
     let by_claim = trigger_with(of_claim, move |claim| {
         concerned(&known, &claim.namespace().unwrap_or_default(), &claim.name_any())
     });
+
+    let (classes, writer) = reflector::store();
+    let of_class = watcher(Api::<StorageClass>::all(client.clone()), ours_too)
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear())
+        .reflect(writer)
+        .touched_objects();
+    let known = store.clone();
+    let by_class = trigger_with(of_class, move |class| owner_of_class(&class, &known));
 
     // Claims of others concern us by name only: one that a FileSystem uses, or that stands in its way. Their metadata is
     // enough to know that something changed, and nothing of it is kept.
@@ -89,10 +150,11 @@ fn watches(client: &Client, woken: UnboundedReceiver<ObjectRef<Guarded>>) -> (St
         boxed(trigger_self(file_systems, ())),
         boxed(by_volume),
         boxed(by_claim),
+        boxed(by_class),
         boxed(by_any_claim),
         boxed(woken),
     ]);
-    (store, queue.boxed(), Caches { volumes, claims })
+    (store, queue.boxed(), Caches { volumes, claims, classes })
 }
 
 fn boxed(
@@ -110,6 +172,14 @@ fn owner_of_volume(volume: &PersistentVolume, known: &Store<Guarded>) -> Vec<Obj
     };
     let owner = ObjectRef::new(name).within(namespace);
     known.get(&owner).map(|_| owner).into_iter().collect()
+}
+
+/// The FileSystem whose name a class of ours bears: neither a namespace nor a FileSystem has a dot in its name.
+fn owner_of_class(class: &StorageClass, known: &Store<Guarded>) -> Option<ObjectRef<Guarded>> {
+    let name = class.name_any();
+    let (namespace, name) = name.split_once('.')?;
+    let owner = ObjectRef::new(name).within(namespace);
+    known.get(&owner).map(|_| owner)
 }
 
 /// The FileSystems that a claim concerns: the one of its name, and those that use it.

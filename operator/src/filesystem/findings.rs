@@ -1,13 +1,14 @@
 //! What the conditions of a FileSystem say, decided from what was seen. Pure.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
 use workspacefs_api::NfsVersion;
 
 use super::children::{Child, claim_phase};
 use super::objects::Identity;
 use super::plan::{CAPACITY_PLACEHOLDER, Wanted};
 use crate::conditions::Finding;
-use crate::probe::Outcome;
+use crate::probe::{Outcome, Target};
 
 /// Workloads can use it.
 pub const READY: &str = "Ready";
@@ -17,8 +18,18 @@ pub const REACHABLE: &str = "Reachable";
 pub const QUOTA_ENFORCED: &str = "QuotaEnforced";
 /// Locks are not seen by other nodes.
 pub const LOCKS_LOCAL: &str = "LocksLocal";
-/// It is being deleted, but pods use it.
+/// It is being deleted, but pods or further claims use it.
 pub const IN_USE: &str = "InUse";
+/// Pods without rights cannot reach the server.
+pub const ISOLATED: &str = "Isolated";
+/// The capacity that is asked for is enforced. Said only where it is not.
+pub const RESIZED: &str = "Resized";
+/// Further claims can be made by the StorageClass. Said only where they cannot.
+pub const CLASS_READY: &str = "StorageClassReady";
+
+/// Every condition that the operator writes. Others are others'.
+pub const OURS: [&str; 8] =
+    [READY, REACHABLE, QUOTA_ENFORCED, LOCKS_LOCAL, IN_USE, ISOLATED, RESIZED, CLASS_READY];
 
 /// Ready, of a FileSystem with a volume of ours.
 pub fn ready(
@@ -97,15 +108,36 @@ pub fn terminating(message: impl Into<String>) -> Finding {
     Finding::new(READY, false, "Terminating", message)
 }
 
+/// Reachable, of any server.
+pub fn reachable(target: &Target, probed: Option<&Outcome>) -> Finding {
+    match probed {
+        None => Finding::not_yet(REACHABLE, format!("{target} is being asked")),
+        Some(outcome) => {
+            Finding::new(REACHABLE, outcome.reachable(), outcome.reason(), outcome.message(target))
+        }
+    }
+}
+
+/// StorageClassReady, where it is not.
+pub fn about_class(fs: &Identity, class: &Child<StorageClass>) -> Option<Finding> {
+    let name = fs.class_name();
+    let not = |reason, message| Some(Finding::new(CLASS_READY, false, reason, message));
+    match class {
+        Child::Ours(_) | Child::Absent | Child::Leaving => None,
+        Child::Foreign => not(
+            "NameTaken",
+            format!(
+                "StorageClass {name} exists and was not made for this FileSystem. It is left alone; delete it, and it is \
+                 made as it should be"
+            ),
+        ),
+        Child::Refused(why) => not("Refused", format!("StorageClass {name} was refused: {why}")),
+    }
+}
+
 /// Reachable, QuotaEnforced and LocksLocal.
 pub fn about_server(wanted: &Wanted, probed: Option<&Outcome>) -> Vec<Finding> {
-    let target = wanted.target();
-    let reachable = match probed {
-        None => Finding::unknown(REACHABLE, "Asking", format!("{target} is being asked")),
-        Some(outcome) => {
-            Finding::new(REACHABLE, outcome.reachable(), outcome.reason(), outcome.message(&target))
-        }
-    };
+    let reachable = reachable(&wanted.target(), probed);
     let advice = match &wanted.capacity {
         Some(size) => {
             format!("advisory: an nfs backend cannot enforce {}; the server decides what fits", size.0)

@@ -1,12 +1,18 @@
-//! FileSystem → PersistentVolume, claim, conditions. What is wished comes from [`plan`] and [`objects`], what is found goes
-//! through [`findings`]; here they meet.
+//! FileSystem → PersistentVolume, claim, StorageClass, conditions. What is wished comes from [`plan`] and [`objects`], what is
+//! found goes through [`findings`]; here they meet.
 
 mod caches;
 mod children;
 mod claim;
+mod class;
 mod cleanup;
 pub mod controller;
+mod embedded;
+pub mod fill;
 pub mod findings;
+mod further;
+pub mod guarded;
+mod managed;
 pub mod objects;
 pub mod own;
 pub mod plan;
@@ -16,31 +22,34 @@ mod volume;
 
 use std::time::Duration;
 
-use kube::api::{ObjectMeta, PartialObjectMeta};
-use kube::core::DeserializeGuard;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource};
-use workspacefs_api::{FINALIZER, FileSystem, FileSystemStatus};
+use workspacefs_api::{FILES_FINALIZER, FINALIZER, FileSystemStatus, ReclaimPolicy, SharePlace, Usage};
 
 use self::caches::Caches;
 use self::children::Child;
+use self::fill::Levels;
+pub use self::guarded::Guarded;
+use self::managed::Embedded;
 use self::objects::Identity;
 use self::plan::{Plan, Wanted};
 use self::status::{Report, StatusWriter};
 use crate::conditions::Finding;
 use crate::error::PassError;
-use crate::events::{Events, Happened};
+use crate::events::Happened;
 use crate::probe::shared::Prober;
-use crate::reconciler::{Next, Reconciler};
-
-/// A FileSystem, or what is known of one that cannot be read.
-pub type Guarded = DeserializeGuard<FileSystem>;
+use crate::reconciler::{Held, Next, Reconciler};
 
 /// Reconciles FileSystems.
 pub struct FileSystems {
     client: Client,
     caches: Caches,
     prober: Prober<ObjectRef<Guarded>>,
+    /// None: there is no embedded server.
+    embedded: Option<Embedded>,
     status: StatusWriter,
     node_group_label: String,
     probe_interval: Duration,
@@ -52,44 +61,107 @@ impl Reconciler for FileSystems {
 
     async fn apply(&self, object: &Guarded) -> Result<Next, PassError> {
         let (fs, meta, old) = self.begin(object).await?;
-        let plan = match &object.0 {
-            Ok(fs) => Plan::of(fs),
-            Err(unreadable) => Plan::Invalid(unreadable.error.clone()),
+        let found = match &object.0 {
+            Err(unreadable) => Some(Found::no_more_than(&old, None, findings::invalid(&unreadable.error))),
+            Ok(file_system) => match Plan::of(file_system) {
+                Plan::Volume(wanted) => self.apply_nfs(object, &fs, &old, &wanted).await?,
+                Plan::Managed(managed) => self.apply_managed(file_system, &fs, &old, &managed).await?,
+                Plan::Claim(name) => {
+                    let claim = self.read_claim(&fs.namespace, &name).await?;
+                    let ready = findings::ready_on_claim(&name, claim.as_ref());
+                    Some(Found::no_more_than(&old, Some(name), ready))
+                }
+                Plan::Invalid(why) => Some(Found::no_more_than(&old, None, findings::invalid(&why))),
+            },
         };
-        let (claim_name, findings, again) = match plan {
-            Plan::Volume(wanted) => {
-                let findings = self.apply_volume(object, &fs, &old, &wanted).await?;
-                // Nothing moves before the end of a namespace; then the objects go too.
-                let Some(findings) = findings else {
-                    return Ok(Next::Done(None));
-                };
-                (Some(fs.name.clone()), findings, Some(self.probe_interval))
-            }
-            Plan::Claim(name) => {
-                let claim = self.read_claim(&fs.namespace, &name).await?;
-                (Some(name.clone()), vec![findings::ready_on_claim(&name, claim.as_ref())], None)
-            }
-            Plan::Invalid(why) => (None, vec![findings::invalid(&why)], None),
+        // Nothing moves before the end of a namespace; then the objects go too.
+        let Some(found) = found else {
+            return Ok(Next::Done(None));
         };
-        self.status.write(&fs, Report { meta, old, claim_name, findings }).await?;
+        let (again, happened, levels) = (found.again, found.happened.clone(), found.levels.clone());
+        self.status.write(&fs, Report { meta, old, found }).await?;
+        for happened in &happened {
+            self.status.tell(&fs, happened).await;
+        }
+        if let Some((embedded, levels)) = self.embedded.as_ref().zip(levels) {
+            embedded.heard(&fs.uid, levels);
+        }
         Ok(Next::Done(again))
     }
 
     async fn cleanup(&self, object: &Guarded) -> Result<Next, PassError> {
-        let (fs, meta, old) = self.begin(object).await?;
+        let (identity, meta, old) = self.begin(object).await?;
         if let Ok(fs) = &object.0
-            && let Plan::Claim(_) = Plan::of(fs)
+            && let Plan::Claim(claim) = Plan::of(fs)
         {
-            // Nothing was made for it, and its pods do not depend on it.
-            return Ok(Next::Done(None));
+            return self.let_go(&identity, meta, old, &claim).await;
         }
-        self.take_away(&fs, meta, old).await
+        self.take_away(&identity, meta, old, cleanup::disposal(object)).await
     }
 
-    fn finalized(&self, object: &Guarded) -> Option<(Api<PartialObjectMeta<Guarded>>, &'static str)> {
-        let namespace = object.meta().namespace.as_deref()?;
-        Some((Api::namespaced(self.client.clone(), namespace), FINALIZER))
+    fn held(&self, object: &Guarded) -> Option<Held<Guarded>> {
+        let meta = object.meta();
+        let api = Api::namespaced(self.client.clone(), meta.namespace.as_deref()?);
+        let mut wanted = meta.finalizers.clone().unwrap_or_default();
+        // Of one that cannot be read, whatever it has stays.
+        if let Ok(fs) = &object.0 {
+            let files_go = fs.spec.backend.nfs.is_some() && fs.spec.reclaim_policy != ReclaimPolicy::Retain;
+            set(&mut wanted, FILES_FINALIZER, files_go);
+        }
+        set(&mut wanted, FINALIZER, true);
+        Some(Held { api, own: FINALIZER, wanted })
     }
+}
+
+/// Adds a finalizer, or takes it out, in the order that is there.
+fn set(finalizers: &mut Vec<String>, name: &str, wanted: bool) {
+    if !wanted {
+        finalizers.retain(|finalizer| finalizer != name);
+    } else if !finalizers.iter().any(|finalizer| finalizer == name) {
+        finalizers.push(name.into());
+    }
+}
+
+/// What a pass found, for the status.
+struct Found {
+    /// The claim that workloads name.
+    claim_name: Option<String>,
+    findings: Vec<Finding>,
+    share: Option<SharePlace>,
+    usage: Option<Usage>,
+    /// When to look again, even if nothing changes.
+    again: Option<Duration>,
+    /// What is to be told beside the changes of conditions.
+    happened: Vec<Happened>,
+    /// How full further claims are, once that is told.
+    levels: Option<Levels>,
+}
+
+impl Found {
+    /// One finding; whatever else was known of the FileSystem stays as it was.
+    fn no_more_than(old: &FileSystemStatus, claim_name: Option<String>, finding: Finding) -> Self {
+        Self { findings: vec![finding], ..Self::as_before(old, claim_name) }
+    }
+
+    fn as_before(old: &FileSystemStatus, claim_name: Option<String>) -> Self {
+        Self {
+            claim_name,
+            findings: Vec::new(),
+            share: old.share.clone(),
+            usage: old.usage.clone(),
+            again: None,
+            happened: Vec::new(),
+            levels: None,
+        }
+    }
+}
+
+/// What there is of a FileSystem in the cluster.
+struct Children {
+    volume: Child<PersistentVolume>,
+    claim: Child<PersistentVolumeClaim>,
+    class: Child<StorageClass>,
+    happened: Vec<Happened>,
 }
 
 impl FileSystems {
@@ -100,21 +172,45 @@ impl FileSystems {
         self.caches.filled().await?;
         let meta = object.meta();
         let fs = Identity::of(meta).ok_or(PassError::Incomplete("name, namespace and uid"))?;
-        let old = object.0.as_ref().ok().and_then(|fs| fs.status.clone()).unwrap_or_default();
-        Ok((fs, meta, old))
+        Ok((fs, meta, object.status()))
     }
 
-    /// Volume and claim, and what was found. None where the namespace is ending, in which nothing can be made.
-    async fn apply_volume(
+    /// A FileSystem on an NFS server of others. None where the namespace is ending, in which nothing can be made.
+    async fn apply_nfs(
         &self,
         object: &Guarded,
         fs: &Identity,
         old: &FileSystemStatus,
         wanted: &Wanted,
-    ) -> Result<Option<Vec<Finding>>, PassError> {
+    ) -> Result<Option<Found>, PassError> {
         let probed = self.prober.get(&wanted.target(), ObjectRef::from_obj(object));
+        let Some(children) = self.apply_children(fs, old, wanted).await? else {
+            return Ok(None);
+        };
+        let mut findings = vec![findings::ready(fs, &children.volume, &children.claim)];
+        findings.extend(findings::about_server(wanted, probed.as_ref()));
+        findings.extend(findings::about_class(fs, &children.class));
+        Ok(Some(Found {
+            claim_name: Some(fs.name.clone()),
+            findings,
+            share: None,
+            usage: None,
+            again: Some(self.probe_interval),
+            happened: children.happened,
+            levels: None,
+        }))
+    }
+
+    /// Volume, claim and class. None where the namespace is ending.
+    async fn apply_children(
+        &self,
+        fs: &Identity,
+        old: &FileSystemStatus,
+        wanted: &Wanted,
+    ) -> Result<Option<Children>, PassError> {
         let mut claim = self.find_claim(fs).await?;
         let mut volume = self.find_volume(fs).await?;
+        let mut happened = Vec::new();
         // The claim is looked at first: our volume must not come to be under the nose of a foreign claim of that name,
         // which would be bound to it.
         if !matches!(claim, Child::Foreign) && !matches!(volume, Child::Foreign) {
@@ -126,24 +222,11 @@ impl FileSystems {
             };
             if made && old.claim_name.is_some() {
                 let note = format!("claim {} was gone and has been made again; files are untouched", fs.name);
-                self.status.tell(fs, &Happened { warning: false, reason: "ClaimMadeAgain", note }).await;
+                happened.push(Happened { warning: false, reason: "ClaimMadeAgain", note });
             }
         }
-        let mut findings = vec![findings::ready(fs, &volume, &claim)];
-        findings.extend(findings::about_server(wanted, probed.as_ref()));
-        Ok(Some(findings))
-    }
-
-    fn new(
-        client: Client,
-        caches: Caches,
-        prober: Prober<ObjectRef<Guarded>>,
-        events: Events,
-        node_group_label: String,
-        probe_interval: Duration,
-    ) -> Self {
-        let status = StatusWriter::new(client.clone(), events);
-        Self { client, caches, prober, status, node_group_label, probe_interval }
+        let class = self.ensure_class(fs, wanted).await?;
+        Ok(Some(Children { volume, claim, class, happened }))
     }
 }
 

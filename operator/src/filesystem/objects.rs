@@ -1,9 +1,10 @@
-//! The PersistentVolume and the claim that a FileSystem should have, as JSON for the API server. Pure: nothing is asked.
+//! The PersistentVolume, the claim and the StorageClass that a FileSystem should have, as JSON for the API server. Pure:
+//! nothing is asked.
 
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 use workspacefs_api::volume::VolumeId;
-use workspacefs_api::{DRIVER, FILE_SYSTEM_UID_LABEL};
+use workspacefs_api::{DRIVER, FILE_SYSTEM_UID_LABEL, ReclaimPolicy};
 
 use super::own::{MANAGED_BY, volume_name};
 use super::plan::Wanted;
@@ -30,14 +31,36 @@ impl Identity {
         volume_name(&self.uid)
     }
 
-    /// The class that volume and claim name. The class itself comes later; the name cannot (ADR 0006).
-    fn class_name(&self) -> String {
+    /// The class that volume and claim name, and further claims.
+    pub fn class_name(&self) -> String {
         format!("{}.{}", self.namespace, self.name)
     }
 
     fn labels(&self) -> Value {
         json!({(MANAGED_BY.0): MANAGED_BY.1, (FILE_SYSTEM_UID_LABEL): self.uid})
     }
+}
+
+/// The StorageClass for further claims. Only where a size is a limit may they grow.
+pub fn class(fs: &Identity, wanted: &Wanted) -> Value {
+    let reclaim = match wanted.reclaim_policy {
+        ReclaimPolicy::Retain => "Retain",
+        // Whether deleted files go into the trash or the archive is the driver's to know.
+        ReclaimPolicy::Delete | ReclaimPolicy::Archive => "Delete",
+    };
+    let mut class = json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": fs.class_name(), "labels": fs.labels()},
+        "provisioner": DRIVER,
+        "parameters": {"namespace": fs.namespace, "fileSystem": fs.name},
+        "reclaimPolicy": reclaim,
+        "volumeBindingMode": "Immediate",
+        "mountOptions": wanted.mount_options,
+    });
+    if wanted.enforced {
+        class["allowVolumeExpansion"] = json!(true);
+    }
+    class
 }
 
 /// The PersistentVolume. `claim_uid` where the claim exists already: a volume that comes back (somebody deleted it) is bound

@@ -7,10 +7,11 @@ use kube::api::{ObjectMeta, Patch, PatchParams};
 use serde_json::json;
 use workspacefs_api::{FileSystem, FileSystemStatus};
 
-use super::findings::{IN_USE, REACHABLE, READY};
+use super::Found;
+use super::findings::{CLASS_READY, IN_USE, OURS, QUOTA_ENFORCED, REACHABLE, READY, RESIZED};
 use super::objects::Identity;
 use crate::FIELD_MANAGER;
-use crate::conditions::{self, Finding};
+use crate::conditions;
 use crate::error::PassError;
 use crate::events::{Events, Happened};
 
@@ -26,10 +27,8 @@ pub struct Report<'a> {
     pub meta: &'a ObjectMeta,
     /// Its status, as the pass saw it; empty where that cannot be read.
     pub old: FileSystemStatus,
-    /// The claim that workloads name.
-    pub claim_name: Option<String>,
     /// All that was found.
-    pub findings: Vec<Finding>,
+    pub found: Found,
 }
 
 impl StatusWriter {
@@ -40,10 +39,13 @@ impl StatusWriter {
 
     /// Writes what changed. A pass that saw an outdated object fails here as a conflict, before it tells anybody.
     pub async fn write(&self, fs: &Identity, report: Report<'_>) -> Result<(), PassError> {
-        let Report { meta, old, claim_name, findings } = report;
+        let Report { meta, mut old, found } = report;
         let generation = meta.generation;
-        let conditions = conditions::update(&old.conditions, &findings, generation, Timestamp::now());
-        let new = FileSystemStatus { observed_generation: generation, claim_name, conditions };
+        // Conditions of others stay as they are: server-side apply merges them by type.
+        old.conditions.retain(|condition| OURS.contains(&condition.type_.as_str()));
+        let conditions = conditions::update(&old.conditions, &found.findings, generation, Timestamp::now());
+        let Found { claim_name, share, usage, .. } = found;
+        let new = FileSystemStatus { observed_generation: generation, claim_name, share, usage, conditions };
         if new == old {
             return Ok(());
         }
@@ -99,6 +101,13 @@ fn changes(old: &FileSystemStatus, new: &FileSystemStatus) -> Vec<Happened> {
             (REACHABLE, "False", _) => Some((true, "Unreachable")),
             (REACHABLE, "True", _) if was_false => Some((false, "Reachable")),
             (IN_USE, "True", _) => Some((true, "InUse")),
+            (QUOTA_ENFORCED, "True", "Full") => Some((true, "Full")),
+            (QUOTA_ENFORCED, "True", "NearlyFull") if before.is_none_or(|b| b.reason != "Full") => {
+                Some((true, "NearlyFull"))
+            }
+            // A server that is away is told of by Reachable.
+            (RESIZED, "False", reason) => warning(reason).map(|reason| (true, reason)),
+            (CLASS_READY, "False", _) => Some((true, "StorageClassNotReady")),
             _ => None,
         };
         if let Some((warning, reason)) = event {
@@ -110,7 +119,7 @@ fn changes(old: &FileSystemStatus, new: &FileSystemStatus) -> Vec<Happened> {
 
 /// The reasons of Ready=False that somebody should hear of, as they are called in Events.
 fn warning(reason: &str) -> Option<&'static str> {
-    const HEARD_OF: [&str; 9] = [
+    const HEARD_OF: [&str; 18] = [
         "NameTaken",
         "Refused",
         "ClaimTerminating",
@@ -120,6 +129,15 @@ fn warning(reason: &str) -> Option<&'static str> {
         "ClaimNotShared",
         "ClaimNotBound",
         "Invalid",
+        "NoServer",
+        "ServerUnavailable",
+        "ServerFailed",
+        "ServerMoved",
+        "NoSpace",
+        "FolderTaken",
+        "NotAdopted",
+        "BelowUsage",
+        "ClaimRefused",
     ];
     HEARD_OF.into_iter().find(|known| *known == reason)
 }
@@ -127,6 +145,7 @@ fn warning(reason: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conditions::Finding;
 
     fn status(findings: &[Finding]) -> FileSystemStatus {
         let conditions = conditions::update(&[], findings, Some(1), Timestamp::UNIX_EPOCH);
@@ -148,5 +167,10 @@ mod tests {
         assert_eq!(reasons(&[bound, up.clone()], &[taken, down.clone()]), ["NameTaken", "Unreachable"]);
         assert_eq!(reasons(&[down], &[up]), ["Reachable"]);
         assert!(reasons(&[], &[Finding::new(READY, false, "Binding", "m")]).is_empty());
+        let quota = |reason| Finding::new(QUOTA_ENFORCED, true, reason, "m");
+        assert_eq!(reasons(&[quota("Enforced")], &[quota("NearlyFull")]), ["NearlyFull"]);
+        assert_eq!(reasons(&[quota("NearlyFull")], &[quota("Full")]), ["Full"]);
+        assert!(reasons(&[quota("Full")], &[quota("NearlyFull")]).is_empty());
+        assert!(reasons(&[quota("NearlyFull")], &[quota("Enforced")]).is_empty());
     }
 }

@@ -7,13 +7,14 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::children::Child;
+use super::children::{Child, request_of};
 use super::objects::{self, Identity};
 use super::own::covers;
 use super::plan::Wanted;
 use super::{FileSystems, refusal};
 use crate::FIELD_MANAGER;
 use crate::error::PassError;
+use crate::quantity;
 
 impl FileSystems {
     /// The volume as the cache knows it, else as the API server does: a foreign one has no label, so no cache.
@@ -38,9 +39,17 @@ impl FileSystems {
         claim: &Child<PersistentVolumeClaim>,
     ) -> Result<Child<PersistentVolume>, PassError> {
         let claim_uid = claim.ours().and_then(|claim| claim.uid());
-        let wish = objects::volume(fs, wanted, &self.node_group_label, claim_uid.as_deref());
         match volume {
-            Child::Absent => self.create_volume(wish).await,
+            Child::Absent => {
+                let mut wish = objects::volume(fs, wanted, &self.node_group_label, claim_uid.as_deref());
+                // A claim asks for no less than it once did; a smaller volume it would not be bound to.
+                if let Some(request) = claim.ours().and_then(|claim| request_of(claim))
+                    && quantity::milli(&request.0) > quantity::milli(&wanted.capacity_or_placeholder().0)
+                {
+                    wish["spec"]["capacity"]["storage"] = json!(request);
+                }
+                self.create_volume(wish).await
+            }
             Child::Ours(volume) => {
                 let volume = match self.update_volume(&volume, fs, wanted).await? {
                     Child::Ours(volume) => volume,
@@ -80,6 +89,10 @@ impl FileSystems {
             serde_json::to_value(volume.as_ref()).map_err(PassError::json("read the PersistentVolume"))?;
         // The source of a volume is immutable, and so is our backend: one made by an older release stays as it was.
         wish["spec"]["csi"] = actual["spec"]["csi"].clone();
+        if wanted.enforced {
+            // A size that is a limit is raised by Kubernetes: the claim asks, and the resizer has the driver carry it out.
+            wish["spec"]["capacity"] = actual["spec"]["capacity"].clone();
+        }
         if covers(&actual, &wish) {
             return Ok(Child::Ours(volume.clone()));
         }

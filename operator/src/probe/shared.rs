@@ -38,6 +38,11 @@ impl<W: Clone + Eq + Hash + Send + 'static> Prober<W> {
         (Self { interval, deadline, metrics, known: Arc::default(), wake }, woken)
     }
 
+    /// Wakes at its receiver whoever it is told.
+    pub fn waker(&self) -> UnboundedSender<W> {
+        self.wake.clone()
+    }
+
     /// What is known of `target`; None where nothing is yet. Never waits: asks in the background when the last answer is
     /// older than the interval, and wakes `who` if the new one differs.
     pub fn get(&self, target: &Target, who: W) -> Option<Outcome> {

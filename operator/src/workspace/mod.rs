@@ -14,7 +14,7 @@ use crate::FIELD_MANAGER;
 use crate::error::PassError;
 use crate::filesystem::namespace_is_ending;
 use crate::filesystem::own::MANAGED_BY;
-use crate::reconciler::{Next, Reconciler};
+use crate::reconciler::{Held, Next, Reconciler};
 
 /// The name of the FileSystem that every workspace has.
 pub const DEFAULT_FILE_SYSTEM: &str = "default";
@@ -62,7 +62,7 @@ impl Reconciler for Workspaces {
     }
 
     /// What is in a namespace goes with it; nothing of ours must hold it.
-    fn finalized(&self, _: &Namespace) -> Option<(Api<PartialObjectMeta<Namespace>>, &'static str)> {
+    fn held(&self, _: &Namespace) -> Option<Held<Namespace>> {
         None
     }
 }

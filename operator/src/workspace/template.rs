@@ -43,7 +43,10 @@ impl Template {
         }
         match check_spec(&example) {
             Plan::Invalid(message) => Err(TemplateError::Invalid(message)),
-            Plan::Volume(_) | Plan::Claim(_) => Ok(template),
+            Plan::Managed(managed) if !managed.adopt.is_empty() => {
+                Err(TemplateError::Invalid("adopt names one folder, and a template is for many".into()))
+            }
+            Plan::Volume(_) | Plan::Managed(_) | Plan::Claim(_) => Ok(template),
         }
     }
 
@@ -97,6 +100,15 @@ mod tests {
         assert!(Template::parse(options).unwrap_err().to_string().contains("exec"));
         let two = json!({"backend": {"nfs": {"server": "nfs", "export": "/e"}, "persistentVolumeClaim": {"claimName": "c"}}});
         assert!(Template::parse(two).unwrap_err().to_string().contains("exactly one"));
+    }
+
+    #[test]
+    fn a_folder_of_the_embedded_server_is_everybodys_own() {
+        let template = Template::parse(json!({"backend": {"managed": {"capacity": "10Gi"}}})).unwrap();
+        assert!(!template.shares_one_folder());
+        let adopt = "00000000-0000-4000-8000-000000000000/default";
+        let refused = Template::parse(json!({"backend": {"managed": {"capacity": "10Gi", "adopt": adopt}}}));
+        assert!(refused.unwrap_err().to_string().contains("adopt"));
     }
 
     #[test]

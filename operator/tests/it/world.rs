@@ -23,7 +23,8 @@ use workspacefs_testkit::{FakeApi, Request, builders};
 
 /// The namespace of most tests; it is no workspace.
 pub const SPACE: &str = "team-a";
-const SYSTEM: &str = "workspacefs-system";
+/// Where the operator is.
+pub const SYSTEM: &str = "workspacefs-system";
 
 /// Longer than a pass, shorter than patience.
 pub const QUIET: Duration = Duration::from_millis(400);
@@ -48,6 +49,9 @@ pub fn config() -> Config {
         default_file_system: None,
         probe_interval: Duration::from_millis(200),
         probe_timeout: Duration::from_millis(500),
+        nfs_server: None,
+        isolation_probe: None,
+        usage_interval: Duration::from_secs(30),
     }
 }
 
@@ -137,7 +141,7 @@ impl NfsServer {
         Self::on(TcpListener::bind(("127.0.0.1", port)).await.unwrap())
     }
 
-    fn on(listener: TcpListener) -> Self {
+    pub fn on(listener: TcpListener) -> Self {
         let port = listener.local_addr().unwrap().port();
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = calls.clone();
