@@ -83,7 +83,11 @@ fn csi_sanity(driver: &Standalone) -> Result<Report> {
     let node = driver.node()?;
     let run = driver.run_folder();
     let program = driver.cluster().share(&driver.cluster().program("csi-sanity")?)?;
-    let parameters = format!("namespace: {}\nfileSystem: default\n", driver.namespace());
+    // The last is what external-provisioner adds; without it nobody knows whose claim it would be.
+    let namespace = driver.namespace();
+    let parameters = format!(
+        "namespace: {namespace}\nfileSystem: default\ncsi.storage.k8s.io/pvc/namespace: {namespace}\n"
+    );
     node.shell(&format!("cat >{run}/parameters.yaml <<'END'\n{parameters}END"))?;
     let argv = [
         program,

@@ -54,7 +54,12 @@ struct Args {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let mut controller = ControllerClient::new(connect(&args.controller).await?);
-    let parameters = [("namespace", args.namespace.as_str()), ("fileSystem", "default")];
+    let parameters = [
+        ("namespace", args.namespace.as_str()),
+        ("fileSystem", "default"),
+        // As external-provisioner adds it.
+        ("csi.storage.k8s.io/pvc/namespace", args.namespace.as_str()),
+    ];
     let request = CreateVolumeRequest {
         name: "bench".into(),
         volume_capabilities: vec![capability()],

@@ -1,6 +1,6 @@
 //! The Node service: volumes are private views of folders on shares, mounted at kubelet's targets. One file per RPC;
 //! `status` decides the codes; `target` and `targets` know what is mounted where, `volume` which folder is meant,
-//! `labels` which node group this is, `usage` how full things are.
+//! `labels` which node group this is, `usage` and `figures` how full things are.
 //!
 //! Nothing here waits for a server: that is `share`'s helper processes' part, and each RPC has a deadline. The server
 //! runs an RPC to its end even when its caller hangs up, so the guard of a target is held exactly as long as something
@@ -8,6 +8,7 @@
 
 mod arguments;
 pub mod decision;
+pub mod figures;
 mod health;
 mod labels;
 mod publish;
@@ -34,6 +35,7 @@ use workspacefs_runtime::CancellationToken;
 use crate::controller::seams::FileSystems;
 use crate::op_guard::OpGuards;
 use crate::share::Shares;
+use figures::StatusFigures;
 use health::Failures;
 use targets::Targets;
 use usage::Usages;
@@ -55,7 +57,7 @@ pub struct NodeConfig {
     pub node_group_label: String,
     /// The node's own labels.
     pub labels: NodeLabels,
-    /// Where inline volumes' FileSystems are looked up; None without an API server.
+    /// Where inline volumes' FileSystems, and what is known of their usage, are looked up; None without an API server.
     pub file_systems: Option<Arc<dyn FileSystems>>,
     /// After its last volume is gone, a share stays mounted for as long as the shares' `idle` says.
     pub shares: Shares,
@@ -71,6 +73,7 @@ struct Inner {
     shares: Shares,
     targets: Targets,
     usages: Usages,
+    figures: StatusFigures,
     guards: OpGuards,
     failures: Failures,
     /// A volume was unpublished: its share may be idle now.
@@ -88,6 +91,7 @@ impl Node {
             shares: config.shares.clone(),
             targets: Targets::open(config.records.clone())?,
             usages: Usages::new(config.shares.clone()),
+            figures: StatusFigures::new(config.file_systems.clone()),
             guards: OpGuards::new(),
             failures: Failures::default(),
             released: Notify::new(),

@@ -10,6 +10,7 @@ use workspacefs_sys::SysError;
 
 use super::Node;
 use super::arguments::{ArgumentError, Publish};
+use super::figures::Whose;
 use super::labels::NodeGroupError;
 use super::target::{Target, TargetError};
 use super::targets::{BeginError, Begun, Record};
@@ -140,5 +141,6 @@ fn record(asked: &Publish, volume: &Volume) -> Record {
         fingerprint: asked.fingerprint.clone(),
         mode: asked.capability.mode.into(),
         share: ShareSpec::new(&volume.attributes, &volume.options),
+        whose: Some(Whose::of(&asked.volume_id, volume)),
     }
 }

@@ -1,5 +1,6 @@
-//! NodeGetVolumeStats: what the background check found. Never waits for a server, but for the first figures of a volume
-//! that was just published (2 s).
+//! NodeGetVolumeStats: usage and limit as the FileSystem's status has them, where a size is enforced; else what the
+//! background check found on the share. Never waits for a server, but for the first figures of a volume that was just
+//! published (2 s), and not for an API server that is away.
 //!
 //! When the server is silent the answer is UNAVAILABLE with the latest figures and their age in its message. An OK with
 //! old figures would be shown as the present: the response has no field for an age.
@@ -73,7 +74,13 @@ impl Node {
             Some(sample) => Some(sample),
             None => usages.first(&record, Instant::now() + FIRST_MAX).await,
         };
-        let usage = figures(sample, Instant::now())?;
+        let on_share = figures(sample, Instant::now())?;
+        let enforced = match &record.whose {
+            Some(whose) => self.0.figures.of(whose).await,
+            None => None,
+        };
+        self.0.figures.say(&record, enforced.as_ref());
+        let usage = enforced.map_or(on_share, |enforced| enforced.usage);
         Ok(NodeGetVolumeStatsResponse { usage: usage_lines(&usage) })
     }
 }

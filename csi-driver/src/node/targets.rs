@@ -12,6 +12,7 @@ use thiserror::Error;
 use workspacefs_csi_proto::csi::v1::volume_capability::access_mode::Mode;
 
 use super::decision::{AtTarget, Decision, decide};
+use super::figures::Whose;
 use super::target::{State, Target, TargetError};
 use crate::share::{ShareKey, ShareSpec, record};
 
@@ -29,6 +30,9 @@ pub struct Record {
     pub mode: i32,
     /// The share it lies on.
     pub share: ShareSpec,
+    /// Whose files they are; None in the record of an older plugin.
+    #[serde(default)]
+    pub whose: Option<Whose>,
 }
 
 impl Record {

@@ -52,6 +52,7 @@ impl Node {
     pub(super) fn take_away(&self, target: &Target) -> Result<(), UnpublishError> {
         target.unmount()?;
         self.0.usages.forget(target.path());
+        self.0.figures.forget(target.path());
         // The record goes even if the folder cannot: nothing of the share is held any more.
         let removed = target.remove();
         self.0.targets.end(target).map_err(UnpublishError::Record)?;

@@ -92,9 +92,14 @@ pub(super) fn own(share: &Share, folder: &OwnFolder, to: &Leaving) -> Result<Tak
     }
     let to = match begun {
         Some(begun) => begun,
-        None => destination(to)?,
+        None => {
+            let to = destination(to)?;
+            // One that was never written to its end: then nothing was moved yet.
+            ways.remove(&record)?;
+            ways.claim(&record, &to)?;
+            to
+        }
     };
-    ways.replace(&record, &to)?;
     let taken = take(share, &ours, &path, &to)?;
     match &taken {
         Taken::NotOurs(_) => ways.remove(&record)?,

@@ -3,11 +3,14 @@
 mod faults;
 mod folders;
 mod kills;
+mod leaving;
+mod managed;
 mod publish;
 mod race;
 mod reading;
 mod real;
 mod shares;
+mod twice;
 mod volumes;
 
 use crate::world::Case;
@@ -76,6 +79,23 @@ cases! {
         volumes_are_created_once_published_and_trashed,
         hostile_names_reach_nothing,
         a_detached_share_leaves_no_mount;
+    managed:
+        folders_of_the_embedded_server_are_shown_and_never_created,
+        a_link_on_the_way_to_such_a_folder_is_not_followed,
+        an_inline_volume_of_a_managed_file_system_waits_until_it_is_made,
+        usage_and_limit_are_those_of_the_file_systems_status;
+    leaving:
+        a_deleted_volume_is_archived_under_the_name_that_was_asked_for,
+        a_file_systems_own_folder_leaves_if_we_made_it,
+        a_folder_that_is_not_known_to_be_ours_stays,
+        a_folder_that_others_have_a_part_in_stays,
+        what_stands_at_the_old_place_of_a_folder_that_left_is_not_taken_for_it,
+        a_helper_killed_at_any_step_of_a_leave_loses_nothing_and_the_next_completes_it,
+        a_helper_killed_at_any_step_of_a_volumes_life_leaves_nothing_half_made;
+    twice:
+        every_line_of_the_specifications_table_holds_for_real_mounts,
+        node_publish_volume_is_idempotent,
+        node_unpublish_volume_is_idempotent;
 }
 
 cases! {
