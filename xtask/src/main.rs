@@ -3,6 +3,7 @@
 mod bench;
 mod chart;
 mod cluster;
+mod conformance;
 mod demo;
 mod e2e;
 mod generate;
@@ -44,6 +45,8 @@ enum Command {
     Mounts(mounts::Args),
     /// csi-sanity, inside a node, on a real NFS share
     Sanity(sanity::Args),
+    /// Kubernetes' own storage suite
+    Conformance(conformance::Args),
     /// Measure and write docs/performance.md
     Bench(bench::Args),
     /// Every test there is
@@ -61,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Command::E2e(args) => e2e::run(args),
         Command::Mounts(args) => mounts::run(args),
         Command::Sanity(args) => sanity::run(args),
+        Command::Conformance(args) => conformance::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Test(args) => test::run(args),
     }

@@ -23,6 +23,8 @@ struct Set {
     name: &'static str,
     /// Packages, and the name of the program each becomes.
     packages: &'static [(&'static str, &'static str)],
+    /// The same for packages whose tests are the program.
+    tests: &'static [(&'static str, &'static str)],
     /// Build tags.
     tags: &'static str,
     /// Variables set by the linker: without them nodes report no version.
@@ -40,6 +42,7 @@ const SETS: [Set; 6] = [
             ("k8s.io/kubernetes/cmd/kube-proxy", "kube-proxy"),
             ("k8s.io/kubernetes/cmd/kubectl", "kubectl"),
         ],
+        tests: &[],
         tags: "",
         variables: &[
             ("k8s.io/component-base/version.gitVersion", KUBERNETES_VERSION),
@@ -54,13 +57,21 @@ const SETS: [Set; 6] = [
             ("github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", "containerd-shim-runc-v2"),
             ("github.com/containerd/containerd/v2/cmd/ctr", "ctr"),
         ],
+        tests: &[],
         tags: "no_btrfs,no_devmapper,no_zfs",
         variables: &[],
     },
-    Set { name: "etcd", packages: &[("go.etcd.io/etcd/server/v3", "etcd")], tags: "", variables: &[] },
+    Set {
+        name: "etcd",
+        packages: &[("go.etcd.io/etcd/server/v3", "etcd")],
+        tests: &[],
+        tags: "",
+        variables: &[],
+    },
     Set {
         name: "csi",
         packages: &[("github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity", "csi-sanity")],
+        tests: &[],
         tags: "",
         variables: &[],
     },
@@ -70,11 +81,27 @@ const SETS: [Set; 6] = [
             ("github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner", "csi-provisioner"),
             ("github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer", "csi-resizer"),
         ],
+        tests: &[],
         tags: "",
         variables: &[],
     },
-    Set { name: "helm", packages: &[("helm.sh/helm/v4/cmd/helm", "helm")], tags: "", variables: &[] },
+    Set {
+        name: "helm",
+        packages: &[("helm.sh/helm/v4/cmd/helm", "helm")],
+        tests: &[],
+        tags: "",
+        variables: &[],
+    },
 ];
+
+/// Kubernetes' own test suite, and the program in its pods. Built only for those who run it.
+const CONFORMANCE: Set = Set {
+    name: "conformance",
+    packages: &[("k8s.io/kubernetes/test/images/agnhost", "agnhost")],
+    tests: &[("k8s.io/kubernetes/test/e2e", "e2e.test")],
+    tags: "",
+    variables: SETS[0].variables,
+};
 
 /// Why programs cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -114,9 +141,22 @@ pub struct Programs {
 impl Programs {
     /// Builds what is not in the cache yet.
     pub fn build(config: &ClusterConfig, progress: &Progress) -> Result<Programs, ProgramsError> {
+        Programs::build_sets(&SETS, config, progress)
+    }
+
+    /// Builds Kubernetes' own test suite, `e2e.test`, and `agnhost`.
+    pub fn build_conformance(config: &ClusterConfig, progress: &Progress) -> Result<Programs, ProgramsError> {
+        Programs::build_sets(&[CONFORMANCE], config, progress)
+    }
+
+    fn build_sets(
+        sets: &[Set],
+        config: &ClusterConfig,
+        progress: &Progress,
+    ) -> Result<Programs, ProgramsError> {
         let go = run(&mut command(&["go", "version"]), b"", LIMIT).map_err(ProgramsError::NoGo)?;
         let mut folders = Vec::new();
-        for set in &SETS {
+        for set in sets {
             let key = set.key(config, &go)?;
             let folder = config.cache().join("programs").join(format!("{}-{key}", set.name));
             folders
@@ -162,7 +202,7 @@ impl Set {
         for part in self.flags() {
             key.add(part.as_bytes());
         }
-        for (package, program) in self.packages {
+        for (package, program) in self.packages.iter().chain(self.tests) {
             key.add(package.as_bytes()).add(program.as_bytes());
         }
         Ok(key.finish())
@@ -172,14 +212,20 @@ impl Set {
         let _step = progress.long(&format!("building {} (minutes when nothing is cached)", self.name));
         let file_error = |source| CacheError::File { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(file_error)?;
-        let mut go = command(&["go", "build"]);
-        go.args(self.flags())
-            .arg("-o")
-            .arg(folder.join(""))
-            .args(self.packages.iter().map(|(package, _)| package));
-        go.current_dir(self.source(config)).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly");
-        go.env("GOCACHE", config.cache().join("go-build"));
-        run(&mut go, b"", LIMIT).map_err(|source| ProgramsError::Build { set: self.name, source })?;
+        let go = |verb: &[&str]| {
+            let mut go = command(&["go"]);
+            go.args(verb).args(self.flags()).arg("-o");
+            go.current_dir(self.source(config)).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly");
+            go.env("GOCACHE", config.cache().join("go-build"));
+            go
+        };
+        let failed = |source| ProgramsError::Build { set: self.name, source };
+        let mut build = go(&["build"]);
+        build.arg(folder.join("")).args(self.packages.iter().map(|(package, _)| package));
+        run(&mut build, b"", LIMIT).map_err(failed)?;
+        for (package, program) in self.tests {
+            run(go(&["test", "-c"]).arg(folder.join(program)).arg(package), b"", LIMIT).map_err(failed)?;
+        }
         for (package, program) in self.packages {
             let built = folder.join(built_name(package));
             if built != folder.join(program) {

@@ -18,7 +18,7 @@ while :; do
   head -c 131072 /dev/urandom > /tmp/wanted
   dd if=/tmp/wanted of=$file bs=128k conv=fsync 2> /tmp/said || echo "round $round: write: $(cat /tmp/said)" >> /tmp/errors
   dd if=$file of=/tmp/read bs=128k iflag=direct 2> /tmp/said || echo "round $round: read: $(cat /tmp/said)" >> /tmp/errors
-  cmp -s /tmp/wanted /tmp/read || echo "round $round: $file is not what was written" >> /tmp/errors
+  busybox cmp -s /tmp/wanted /tmp/read || echo "round $round: $file is not what was written" >> /tmp/errors
   sha256sum < /tmp/wanted > $file.sum || echo "round $round: cannot write $file.sum" >> /tmp/errors
   read now _ < /proc/uptime
   echo "$round $now" >> /tmp/rounds

@@ -1,0 +1,230 @@
+//! `cargo xtask conformance`: Kubernetes' own storage suite, the real `e2e.test`, on the test cluster with the product and
+//! its embedded server. `e2e/conformance/driver.yaml` says what the driver can; all specs that follow from that run, but for
+//! those that break nodes by ssh, which these nodes have not.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use workspacefs_e2e::build::container_image::{ContainerImage, Entry};
+use workspacefs_e2e::build::programs::Programs;
+use workspacefs_e2e::progress::Progress;
+use workspacefs_e2e::{Cluster, ClusterConfig, product};
+
+use crate::{images, shell, standalone};
+
+/// What the suite pulls elsewhere, by the names that its version pins.
+const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.66.1";
+const BUSYBOX: &str = "registry.k8s.io/e2e-test-images/busybox:1.37.0-2";
+
+/// The namespace of the FileSystem that the suite's claims are on; the StorageClass names it.
+const NAMESPACE: &str = "wsfs-conformance";
+
+/// All of the driver's specs.
+const FOCUS: &str = r"External.Storage.*csi\.workspacefs\.io";
+
+/// Those that stop kubelet or a node through ssh.
+const CANNOT_RUN: &str = r"\[Disruptive\]";
+
+/// Some of each kind: what `make test` runs.
+const SUBSET: &str = r"External.Storage.*csi\.workspacefs\.io.*(should store data|should support existing directories|should resize volume when PVC is edited while pod is using it|should access to two volumes with the same volume mode.*different node|should create read/write inline ephemeral volume|should concurrently access the single read-only volume)";
+
+/// Specs run one at a time.
+const TIME_MAX: Duration = Duration::from_secs(3 * 3600);
+
+/// Arguments of `cargo xtask conformance`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only some specs of each kind
+    #[arg(long, conflicts_with = "focus")]
+    subset: bool,
+    /// Only specs whose names match this, of all of the suite's
+    #[arg(long)]
+    focus: Option<String>,
+    /// Which cluster; started if it does not run
+    #[arg(long, env = "WSFS_CLUSTER", default_value = "dev")]
+    name: String,
+}
+
+/// How a spec ended.
+#[derive(Debug, PartialEq)]
+struct Spec {
+    name: String,
+    state: String,
+    reason: String,
+}
+
+/// Runs it. The last line is `conformance: N passed, N failed`.
+pub fn run(args: Args) -> Result<()> {
+    let config = ClusterConfig::from_environment(&args.name)?;
+    let programs = Programs::build_conformance(&config, &Progress::default())?;
+    let cluster = standalone::cluster(&args.name)?;
+    let mut values = product::values_with_server();
+    // Every namespace of the suite has this label; each gets a FileSystem for inline volumes.
+    values["workspaceSelector"] = json!("e2e-framework");
+    values["defaultFileSystem"] =
+        json!({"backend": {"managed": {"capacity": "256Mi"}}, "reclaimPolicy": "Delete"});
+    product::install_with_server(&cluster, &images::build_with_server()?, &values)?;
+    make_file_system(&cluster)?;
+    for image in write_images(&cluster, &programs)? {
+        cluster.import_image(&image)?;
+    }
+    let focus = args.focus.as_deref().unwrap_or(if args.subset { SUBSET } else { FOCUS });
+    let specs = suite(&cluster, &programs, focus)?;
+    cluster.kubectl("admin", &["delete", "namespace", NAMESPACE, "--timeout=100s"])?;
+    let of_state = |wanted: &str| specs.iter().filter(|spec| spec.state == wanted).count();
+    for spec in specs.iter().filter(|spec| spec.state == "skipped" && !spec.reason.is_empty()) {
+        println!("left out: {}: {}", spec.name, spec.reason);
+    }
+    let failed: Vec<&Spec> = specs
+        .iter()
+        .filter(|spec| !["passed", "skipped", "pending"].contains(&spec.state.as_str()))
+        .collect();
+    for spec in &failed {
+        println!("failed: {}: {}", spec.name, spec.reason);
+    }
+    println!("conformance: {} passed, {} failed", of_state("passed"), failed.len());
+    // A run of nothing proves nothing.
+    if !failed.is_empty() || of_state("passed") == 0 {
+        // Not by an error, whose words would come after the count.
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+fn make_file_system(cluster: &Cluster) -> Result<()> {
+    let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "workspacefs.io/v1alpha1",
+            "kind": "FileSystem",
+            "metadata": {"name": "default", "namespace": NAMESPACE},
+            "spec": {"backend": {"managed": {"capacity": "15Gi"}}, "reclaimPolicy": "Delete"},
+        },
+    ]});
+    cluster.kubectl_with("admin", &["apply", "-f", "-"], objects.to_string().as_bytes())?;
+    let ready = ["wait", "--for=condition=Ready", "filesystem/default", "--timeout=60s"];
+    cluster.kubectl("admin", &[&["--namespace", NAMESPACE][..], &ready].concat())?;
+    Ok(())
+}
+
+/// agnhost with a shell, as upstream's has one, and busybox with all of its names.
+fn write_images(cluster: &Cluster, programs: &Programs) -> Result<Vec<PathBuf>> {
+    let folder = cluster.layout().root().join("images");
+    let node = cluster.machine("n1")?;
+    let busybox = node.run_within(&["cat", "/bin/busybox"], b"", Duration::from_secs(60))?.stdout;
+    let names = node.run(&["busybox", "--list"])?;
+    let agnhost = std::fs::read(programs.path("agnhost").context("agnhost was not built")?)?;
+    let mut paths = Vec::new();
+    for (name, reference, program) in
+        [("agnhost.tar", AGNHOST, Some(agnhost)), ("e2e-busybox.tar", BUSYBOX, None)]
+    {
+        let mut image = ContainerImage {
+            reference: reference.into(),
+            entries: userland(&busybox, &names),
+            entrypoint: Vec::new(),
+            environment: vec!["PATH=/bin:/usr/bin:/sbin:/usr/sbin".into()],
+        };
+        if let Some(content) = program {
+            image.entries.push(Entry::File { path: "agnhost".into(), mode: 0o755, content });
+            image.entrypoint = vec!["/agnhost".into()];
+        }
+        let path = folder.join(name);
+        image.write(&path)?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+/// A small userland: busybox under all of its names, and the users that the suite's pods run as.
+fn userland(busybox: &[u8], names: &str) -> Vec<Entry> {
+    let text = |path: &str, content: &str| Entry::File {
+        path: path.into(),
+        mode: 0o644,
+        content: content.as_bytes().to_vec(),
+    };
+    let mut entries = vec![
+        Entry::File { path: "bin/busybox".into(), mode: 0o755, content: busybox.to_vec() },
+        Entry::Folder { path: "tmp".into(), mode: 0o1777 },
+        text("etc/passwd", "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"),
+        text("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+    ];
+    let link = |name: &str| Entry::Link { path: format!("bin/{name}"), target: "busybox".into() };
+    entries.extend(names.lines().map(str::trim).filter(|name| *name != "busybox").map(link));
+    entries
+}
+
+/// Runs the specs and reads ginkgo's report.
+fn suite(cluster: &Cluster, programs: &Programs, focus: &str) -> Result<Vec<Spec>> {
+    let folder = shell::root().join("e2e/conformance");
+    let reports = cluster.layout().root().join("conformance");
+    std::fs::create_dir_all(&reports)?;
+    let report = reports.join("report.json");
+    let mut e2e = cluster.command("kubectl", "admin").map(|kubectl| {
+        let mut e2e = std::process::Command::new(programs.path("e2e.test").unwrap_or_default());
+        e2e.arg("--kubectl-path").arg(kubectl.get_program());
+        e2e
+    })?;
+    let kubeconfig = cluster.kubeconfig("admin");
+    e2e.current_dir(&folder).env("KUBECONFIG", &kubeconfig).arg("--kubeconfig").arg(&kubeconfig);
+    e2e.args(["--provider=skeleton", "--num-nodes=2", "--disable-log-dump"]);
+    e2e.arg(format!("--repo-root={}", folder.display())).arg("--storage.testdriver=driver.yaml");
+    e2e.arg(format!("--ginkgo.focus={focus}")).arg(format!("--ginkgo.skip={CANNOT_RUN}"));
+    e2e.arg(format!("--ginkgo.timeout={}s", TIME_MAX.as_secs())).arg("--ginkgo.no-color");
+    e2e.arg(format!("--ginkgo.json-report={}", report.display()));
+    // Its end says what its report says.
+    cluster.run_attached(&mut e2e)?;
+    let text = std::fs::read_to_string(&report).context("e2e.test wrote no report")?;
+    let specs = read_report(&serde_json::from_str(&text)?)?;
+    ensure!(!specs.is_empty(), "no spec matches {focus}");
+    Ok(specs)
+}
+
+/// The specs that were chosen: ginkgo lists all others as skipped, without a reason.
+fn read_report(json: &Value) -> Result<Vec<Spec>> {
+    let suites = json.as_array().context("the report is no list of suites")?;
+    let mut specs = Vec::new();
+    for spec in suites.iter().filter_map(|suite| suite["SpecReports"].as_array()).flatten() {
+        let state = spec["State"].as_str().unwrap_or("unknown").to_owned();
+        let reason = spec["Failure"]["Message"].as_str().unwrap_or_default().to_owned();
+        if (state == "skipped" && reason.is_empty()) || (spec["LeafNodeType"] != "It" && state == "passed") {
+            continue;
+        }
+        let containers = spec["ContainerHierarchyTexts"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let parts = containers.iter().chain([&spec["LeafNodeText"]]).filter_map(Value::as_str);
+        specs.push(Spec { name: parts.collect::<Vec<_>>().join(" "), state, reason });
+    }
+    Ok(specs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specs_that_nobody_chose_are_no_specs_and_those_that_skip_themselves_are() {
+        let spec = |kind: &str, name: &str, state: &str, message: &str| {
+            json!({"LeafNodeType": kind, "ContainerHierarchyTexts": ["External"], "LeafNodeText": name,
+                "State": state, "Failure": {"Message": message}})
+        };
+        let report = json!([{"SpecReports": [
+            spec("It", "a", "passed", ""),
+            spec("It", "b", "skipped", ""),
+            spec("It", "c", "skipped", "no snapshots"),
+            spec("It", "d", "failed", "broken"),
+            spec("SynchronizedBeforeSuite", "", "passed", ""),
+            spec("SynchronizedBeforeSuite", "", "failed", "no cluster"),
+        ]}]);
+        let names: Vec<(String, String)> =
+            read_report(&report).unwrap().into_iter().map(|spec| (spec.name, spec.state)).collect();
+        let expected = [
+            ("External a", "passed"),
+            ("External c", "skipped"),
+            ("External d", "failed"),
+            ("External ", "failed"),
+        ];
+        assert_eq!(names, expected.map(|(name, state)| (name.to_owned(), state.to_owned())));
+        assert!(read_report(&json!({})).is_err());
+    }
+}
