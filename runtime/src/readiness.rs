@@ -1,14 +1,19 @@
 //! Whether a process is ready: named gates, each opened by the part that knows, all open = ready.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The gates of one process. Clones see the same gates.
 #[derive(Clone, Default)]
 pub struct Readiness(Arc<Mutex<Vec<Named>>>);
 
-type Named = (&'static str, Arc<AtomicBool>);
+type Named = (&'static str, Gate);
+
+#[derive(Debug)]
+enum Gateway {
+    Open,
+    Closed { reason: String },
+}
 
 impl Readiness {
     /// No gates: ready.
@@ -18,15 +23,20 @@ impl Readiness {
 
     /// Adds a gate, closed until its owner opens it. `name` says what is waited for.
     pub fn gate(&self, name: &'static str) -> Gate {
-        let open = Arc::new(AtomicBool::new(false));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, open.clone()));
-        Gate(open)
+        let gate = Gate(Arc::new(Mutex::new(Gateway::Closed { reason: String::new() })));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, gate.clone()));
+        gate
     }
 
-    /// The names of the gates still closed; empty means ready.
-    pub fn closed(&self) -> Vec<&'static str> {
+    /// The gates still closed, each with its reason if one was given; empty means ready.
+    pub fn closed(&self) -> Vec<String> {
         let gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.iter().filter(|(_, open)| !open.load(Ordering::Acquire)).map(|(name, _)| *name).collect()
+        let said = |(name, gate): &Named| match &*gate.state() {
+            Gateway::Open => None,
+            Gateway::Closed { reason } if reason.is_empty() => Some((*name).to_string()),
+            Gateway::Closed { reason } => Some(format!("{name} ({reason})")),
+        };
+        gates.iter().filter_map(said).collect()
     }
 }
 
@@ -38,17 +48,26 @@ impl fmt::Debug for Readiness {
 
 /// One condition for being ready.
 #[derive(Clone, Debug)]
-pub struct Gate(Arc<AtomicBool>);
+pub struct Gate(Arc<Mutex<Gateway>>);
 
 impl Gate {
+    fn state(&self) -> MutexGuard<'_, Gateway> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The condition holds.
     pub fn open(&self) {
-        self.0.store(true, Ordering::Release);
+        *self.state() = Gateway::Open;
     }
 
     /// The condition holds no longer.
     pub fn close(&self) {
-        self.0.store(false, Ordering::Release);
+        self.close_because("");
+    }
+
+    /// The condition does not hold, for a reason that a person can act on.
+    pub fn close_because(&self, reason: &str) {
+        *self.state() = Gateway::Closed { reason: reason.into() };
     }
 }
 
@@ -67,5 +86,7 @@ mod tests {
         assert!(readiness.closed().is_empty());
         a.close();
         assert_eq!(readiness.closed(), ["a"]);
+        a.close_because("no disk");
+        assert_eq!(readiness.closed(), ["a (no disk)"]);
     }
 }

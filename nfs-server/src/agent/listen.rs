@@ -1,0 +1,165 @@
+//! Where the service listens: a TLS port for operator and CSI controller, and a socket in the container for the command
+//! line. Certificates are read again when their files change; calls under way finish on the old ones.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use workspacefs_agent_proto::tls::Credentials;
+use workspacefs_agent_proto::v1::agent_server::AgentServer;
+use workspacefs_runtime::CancellationToken;
+
+use super::Agent;
+use crate::text::chain;
+
+/// How often the certificates' files are looked at: three short local reads.
+const LOOK: Duration = Duration::from_secs(10);
+/// Calls are short: who takes longer than this has gone.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Calls at a time of one connection; they queue for one lock anyway.
+const CALLS_MAX: usize = 64;
+
+/// The service cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address.
+    #[error("cannot listen on {0}")]
+    Bind(String, #[source] io::Error),
+    /// The server ended.
+    #[error("the server ended")]
+    Serve(#[from] tonic::transport::Error),
+}
+
+/// A listening port on every address, IPv6 and IPv4, or IPv4 alone where there is no IPv6.
+///
+/// # Errors
+/// [`ListenError`].
+pub fn bind(port: u16) -> Result<TcpListener, ListenError> {
+    let any: [SocketAddr; 2] = [(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()];
+    let failed = |error| ListenError::Bind(format!("port {port}"), error);
+    let listener = TcpListener::bind(any[0]).or_else(|_| TcpListener::bind(any[1])).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+fn router(mut server: Server, agent: &Agent) -> Router {
+    server.add_service(AgentServer::new(agent.clone()))
+}
+
+/// Serves with TLS until `stop` is cancelled. Waits for certificates that are not there yet.
+///
+/// # Errors
+/// [`ListenError`].
+pub async fn tls(
+    listener: TcpListener,
+    folder: PathBuf,
+    agent: Agent,
+    stop: CancellationToken,
+) -> Result<(), ListenError> {
+    let mut current = None;
+    let mut complained = String::new();
+    loop {
+        let next = next_credentials(&folder, current.as_ref(), &mut complained);
+        let Some(credentials) = stop.run_until_cancelled(next).await else { return Ok(()) };
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .concurrency_limit_per_connection(CALLS_MAX)
+            .tls_config(credentials.server());
+        current = Some(credentials);
+        let server = match server {
+            Ok(server) => router(server, &agent),
+            Err(error) => {
+                tracing::error!(?folder, error = chain(&error), "the certificates cannot be used");
+                continue;
+            }
+        };
+        let failed = |error| ListenError::Bind("the agent's port".into(), error);
+        // A copy of the same listening socket: whoever connects while one server ends waits for the next.
+        let copy = listener.try_clone().and_then(tokio::net::TcpListener::from_std).map_err(failed)?;
+        let replaced = stop.child_token();
+        let serving =
+            tokio::spawn(server.serve_with_incoming_shutdown(
+                TcpListenerStream::new(copy),
+                replaced.clone().cancelled_owned(),
+            ));
+        tracing::info!(?folder, "serving operator and controller");
+        let changed = next_credentials(&folder, current.as_ref(), &mut complained);
+        if stop.run_until_cancelled(changed).await.is_none() {
+            drain(serving).await;
+            return Ok(());
+        }
+        tracing::info!(?folder, "the certificates have changed");
+        replaced.cancel();
+        tokio::spawn(drain(serving));
+    }
+}
+
+async fn drain(serving: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>) {
+    let abort = serving.abort_handle();
+    match tokio::time::timeout(DRAIN_TIME_MAX, serving).await {
+        Ok(Ok(Err(error))) => tracing::warn!(error = chain(&error), "a server ended"),
+        Ok(_) => {}
+        Err(_) => abort.abort(),
+    }
+}
+
+/// Waits until the files hold other credentials than `current`.
+async fn next_credentials(
+    folder: &Path,
+    current: Option<&Credentials>,
+    complained: &mut String,
+) -> Credentials {
+    loop {
+        match Credentials::read(folder) {
+            Ok(found) if Some(&found) != current => return found,
+            Ok(_) => {}
+            Err(error) => {
+                let complaint = error.to_string();
+                if *complained != complaint {
+                    tracing::warn!(?folder, complaint, "waiting for certificates");
+                    *complained = complaint;
+                }
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Serves the command line on a socket that only root may open, until `stop` is cancelled.
+///
+/// # Errors
+/// [`ListenError`].
+pub async fn socket(path: &Path, agent: Agent, stop: CancellationToken) -> Result<(), ListenError> {
+    let failed = |error| ListenError::Bind(path.display().to_string(), error);
+    let listener = bind_private(path).map_err(failed)?;
+    router(Server::builder(), &agent)
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    // What a predecessor left.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Private before anybody can know its name.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let hidden = path.with_file_name(format!(".{name}"));
+    match std::fs::remove_file(&hidden) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&hidden)?;
+    std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&hidden, path)?;
+    Ok(listener)
+}

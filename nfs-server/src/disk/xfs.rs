@@ -1,0 +1,255 @@
+//! The real disk: XFS with project quota. Every path is opened beneath the root by descriptor; no link is followed, since
+//! nobody should have put one where we look.
+
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, Dir, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, fchown, fstatvfs, fsync, mkdirat, renameat,
+    renameat_with, unlinkat,
+};
+use rustix::io::Errno;
+use workspacefs_agent_proto::{CLAIMS, WORKSPACES};
+use workspacefs_sys::beneath::{self, Links};
+use workspacefs_sys::project::{self, Project};
+use workspacefs_sys::quota::{self, Limits, Quota};
+
+use super::{Disk, DiskError, Emptied, Owner, Space, tree};
+use crate::names::{ARCHIVE_FOLDER, EXPORT_FOLDER, NEW_FOLDER, Place, TRASH_FOLDER};
+
+/// Our own state.
+pub const STATE_FOLDER: &str = "state";
+/// One record per folder.
+const RECORDS: &str = "state/records";
+const RECORD_SUFFIX: &str = ".json";
+/// More is no record of ours.
+const RECORD_BYTES_MAX: u64 = 64 << 10;
+/// For us alone.
+const PRIVATE: Mode = Mode::RWXU;
+/// What lies above folders: can be passed through, not listed.
+const PASSABLE: Mode = Mode::from_raw_mode(0o711);
+
+/// An XFS, from its root or from a folder in it.
+#[derive(Debug)]
+pub struct Xfs {
+    root: OwnedFd,
+}
+
+impl Xfs {
+    /// Makes the folders that are missing beneath `root`, an open folder.
+    ///
+    /// # Errors
+    /// [`DiskError`].
+    pub fn new(root: OwnedFd) -> Result<Self, DiskError> {
+        let this = Self { root };
+        for (path, mode) in [
+            (STATE_FOLDER.to_string(), PRIVATE),
+            (RECORDS.into(), PRIVATE),
+            (NEW_FOLDER.into(), PRIVATE),
+            (TRASH_FOLDER.into(), PRIVATE),
+            (ARCHIVE_FOLDER.into(), PRIVATE),
+            (EXPORT_FOLDER.into(), PASSABLE),
+            (format!("{EXPORT_FOLDER}/{WORKSPACES}"), PASSABLE),
+            (format!("{EXPORT_FOLDER}/{CLAIMS}"), PASSABLE),
+        ] {
+            this.make_folder(&path, mode)?;
+        }
+        Ok(this)
+    }
+
+    /// Its root.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    fn make_folder(&self, path: &str, mode: Mode) -> Result<(), DiskError> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let parent = self.folder(parent)?;
+        match mkdirat(&parent, name, mode) {
+            // The process's umask may have taken bits away.
+            Ok(()) => {
+                let made = self.folder(path)?;
+                fchmod(&made, mode).map_err(DiskError::at("set the mode of", path))
+            }
+            Err(Errno::EXIST) => self.folder(path).map(drop),
+            Err(errno) => Err(DiskError::at("make the folder", path)(errno)),
+        }
+    }
+
+    fn folder(&self, path: &str) -> Result<OwnedFd, DiskError> {
+        self.open_folder(path).map_err(DiskError::at("open", path))
+    }
+
+    fn open_folder(&self, path: &str) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        beneath::open(self.root.as_fd(), path, flags, Mode::empty(), Links::Refused)
+    }
+
+    fn new_folder(&self, project: u32) -> Result<(OwnedFd, String), DiskError> {
+        let path = Place::New(project).path();
+        Ok((self.folder(&path)?, path))
+    }
+
+    fn names(&self, path: &str) -> Result<Vec<String>, DiskError> {
+        let list = || -> Result<Vec<String>, Errno> {
+            let mut names = Vec::new();
+            for entry in Dir::read_from(&self.open_folder(path)?)? {
+                // What is not text was not named by us.
+                if let Ok(name) = entry?.file_name().to_str() {
+                    names.push(name.to_string());
+                }
+            }
+            Ok(names)
+        };
+        list().map_err(DiskError::at("list", path))
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, DiskError> {
+        let read = || -> Result<Vec<u8>, std::io::Error> {
+            let fd = beneath::open(self.root.as_fd(), path, OFlags::RDONLY, Mode::empty(), Links::Refused)?;
+            let mut text = Vec::new();
+            std::io::Read::read_to_end(
+                &mut std::io::Read::take(std::fs::File::from(fd), RECORD_BYTES_MAX),
+                &mut text,
+            )?;
+            Ok(text)
+        };
+        read().map_err(|error| DiskError::at("read", path)(errno(&error)))
+    }
+
+    fn quota_error(action: &'static str, project: u32) -> impl FnOnce(Errno) -> DiskError {
+        DiskError::at(action, format!("project {project}"))
+    }
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+/// Writes the file `name` in `folder` so that after a power cut either the old or the new content is there.
+///
+/// # Errors
+/// What the kernel says.
+pub fn write_durably(folder: BorrowedFd<'_>, name: &str, text: &[u8]) -> Result<(), Errno> {
+    let new = format!(".{name}.new");
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+    let fd = beneath::open(folder, &new, flags, Mode::from_raw_mode(0o600), Links::Refused)?;
+    let mut file = std::fs::File::from(fd);
+    file.write_all(text).map_err(|error| errno(&error))?;
+    fsync(&file)?;
+    renameat(folder, new.as_str(), folder, name)?;
+    fsync(folder)
+}
+
+impl Disk for Xfs {
+    fn space(&self) -> Result<Space, DiskError> {
+        let stat = fstatvfs(&self.root).map_err(DiskError::at("ask the size of", "the file system"))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Space { total: bytes(stat.f_blocks), free: bytes(stat.f_bavail) })
+    }
+
+    fn records(&self) -> Result<Vec<Vec<u8>>, DiskError> {
+        let names = self.names(RECORDS)?;
+        let is_record = |name: &&String| name.ends_with(RECORD_SUFFIX) && !name.starts_with('.');
+        names.iter().filter(is_record).map(|name| self.read(&format!("{RECORDS}/{name}"))).collect()
+    }
+
+    fn write_record(&self, project: u32, text: &[u8]) -> Result<(), DiskError> {
+        let name = format!("{project}{RECORD_SUFFIX}");
+        let folder = self.folder(RECORDS)?;
+        write_durably(folder.as_fd(), &name, text).map_err(DiskError::at("write the record", name))
+    }
+
+    fn remove_record(&self, project: u32) -> Result<(), DiskError> {
+        let name = format!("{project}{RECORD_SUFFIX}");
+        match unlinkat(self.folder(RECORDS)?, name.as_str(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(DiskError::at("remove the record", name)(errno)),
+        }
+    }
+
+    fn quota(&self, project: u32) -> Result<Quota, DiskError> {
+        quota::get(self.root(), project).map_err(Self::quota_error("ask the quota of", project))
+    }
+
+    fn next_quota(&self, from: u32) -> Result<Option<Quota>, DiskError> {
+        quota::next(self.root(), from).map_err(Self::quota_error("ask the quota after", from))
+    }
+
+    fn set_limits(&self, project: u32, limits: Limits) -> Result<(), DiskError> {
+        quota::set_limits(self.root(), project, limits)
+            .map_err(Self::quota_error("set the quota of", project))
+    }
+
+    fn clear_limits(&self, project: u32) -> Result<(), DiskError> {
+        quota::clear_limits(self.root(), project).map_err(Self::quota_error("clear the quota of", project))
+    }
+
+    fn new_folders(&self) -> Result<Vec<u32>, DiskError> {
+        Ok(self.names(NEW_FOLDER)?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    fn make(&self, project: u32) -> Result<(), DiskError> {
+        self.make_folder(&Place::New(project).path(), PRIVATE)
+    }
+
+    fn discard(&self, project: u32) -> Result<(), DiskError> {
+        let name = project.to_string();
+        match unlinkat(self.folder(NEW_FOLDER)?, name.as_str(), AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(DiskError::at("remove", Place::New(project).path())(errno)),
+        }
+    }
+
+    fn mark(&self, project: u32) -> Result<(), DiskError> {
+        let (fd, path) = self.new_folder(project)?;
+        project::set(fd.as_fd(), Project { id: project, inherited: true })
+            .map_err(DiskError::at("set the project of", path))
+    }
+
+    fn own(&self, project: u32, owner: Owner) -> Result<(), DiskError> {
+        let (fd, path) = self.new_folder(project)?;
+        fchown(&fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
+            .map_err(DiskError::at("set the owner of", path.clone()))?;
+        // After the owner: a change of owner takes setgid away.
+        fchmod(&fd, Mode::from_raw_mode(owner.mode)).map_err(DiskError::at("set the mode of", path))
+    }
+
+    fn project_at(&self, place: &Place) -> Result<Option<u32>, DiskError> {
+        let path = place.path();
+        match self.open_folder(&path) {
+            Ok(fd) => {
+                let found = project::get(fd.as_fd()).map_err(DiskError::at("ask the project of", path))?;
+                Ok(Some(found.id))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(DiskError::at("open", path)(errno)),
+        }
+    }
+
+    fn rename(&self, from: &Place, to: &Place) -> Result<(), DiskError> {
+        if to.has_own_parent() {
+            self.make_folder(&to.parent(), PASSABLE)?;
+        }
+        let (old, new) = (self.folder(&from.parent())?, self.folder(&to.parent())?);
+        renameat_with(&old, from.name().as_str(), &new, to.name().as_str(), RenameFlags::NOREPLACE)
+            .map_err(DiskError::at("move", format!("{} to {}", from.path(), to.path())))
+    }
+
+    fn prune(&self, place: &Place) -> Result<(), DiskError> {
+        let parent = place.parent();
+        let Some((above, name)) = parent.rsplit_once('/').filter(|_| place.has_own_parent()) else {
+            return Ok(());
+        };
+        match unlinkat(self.folder(above)?, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+            Err(errno) => Err(DiskError::at("remove", parent)(errno)),
+        }
+    }
+
+    fn remove_some(&self, place: &Place, entries_max: u64) -> Result<Emptied, DiskError> {
+        let parent = self.folder(&place.parent())?;
+        tree::remove_some(parent.as_fd(), &place.name(), entries_max)
+            .map_err(DiskError::at("empty", place.path()))
+    }
+}

@@ -1,0 +1,126 @@
+//! The file that says that a file system, or a directory, is ours. It is written before anything else.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{Dir, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use workspacefs_sys::beneath::{self, Links};
+
+use crate::disk::xfs::write_durably;
+
+/// Its name, at the root.
+const NAME: &str = "workspacefs.json";
+/// The layout that this program knows.
+const LAYOUT: u32 = 1;
+/// What a cut writing of the marker leaves.
+const UNFINISHED: &str = ".workspacefs.json.new";
+
+/// What it says.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Marker {
+    layout: u32,
+    /// Of this storage, for good: by it NFS clients know that a server that comes back is the same.
+    pub id: String,
+}
+
+/// It is not ours, or cannot be made ours.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkerError {
+    /// Somebody's files.
+    #[error("it holds files that are not ours, {0:?} for one: nothing was written to it. Give an empty one")]
+    Foreign(String),
+    /// Of a later version of us.
+    #[error("its layout is {0}, and this version knows only {LAYOUT}: use the newer version again")]
+    Layout(u32),
+    /// Ours, and damaged.
+    #[error("its {NAME} cannot be read")]
+    Malformed(#[source] serde_json::Error),
+    /// The disk.
+    #[error("cannot {0} its {NAME}")]
+    Io(&'static str, #[source] std::io::Error),
+}
+
+/// Reads the marker of the folder `root`, or makes it ours if nothing is in it.
+///
+/// # Errors
+/// [`MarkerError`]; then nothing was written.
+pub fn claim(root: BorrowedFd<'_>) -> Result<Marker, MarkerError> {
+    let failed = |what| move |errno: Errno| MarkerError::Io(what, errno.into());
+    match beneath::open(root, NAME, OFlags::RDONLY, Mode::empty(), Links::Refused) {
+        Ok(fd) => {
+            let marker: Marker =
+                serde_json::from_reader(std::fs::File::from(fd)).map_err(MarkerError::Malformed)?;
+            return if marker.layout == LAYOUT {
+                Ok(marker)
+            } else {
+                Err(MarkerError::Layout(marker.layout))
+            };
+        }
+        Err(Errno::NOENT) => {}
+        Err(errno) => return Err(failed("open")(errno)),
+    }
+    if let Some(name) = somebodys(root).map_err(failed("look for"))? {
+        return Err(MarkerError::Foreign(name));
+    }
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid")
+        .map_err(|error| MarkerError::Io("make", error))?;
+    let marker = Marker { layout: LAYOUT, id: id.trim().to_string() };
+    let text = serde_json::to_vec(&marker).map_err(MarkerError::Malformed)?;
+    write_durably(root, NAME, &text).map_err(failed("write"))?;
+    Ok(marker)
+}
+
+/// The name of something in there that we did not make.
+fn somebodys(root: BorrowedFd<'_>) -> Result<Option<String>, Errno> {
+    let root = beneath::open(root, "", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty(), Links::Refused)?;
+    for entry in Dir::read_from(root.as_fd())? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !matches!(name.as_str(), "." | ".." | UNFINISHED) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn claimed(path: &std::path::Path) -> Result<Marker, MarkerError> {
+        let root = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        claim(root.as_fd())
+    }
+
+    #[test]
+    fn an_empty_folder_becomes_ours_and_keeps_its_id() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(UNFINISHED), "{\"lay").unwrap();
+        let marker = claimed(dir.path()).unwrap();
+        fs::write(dir.path().join("other"), "").unwrap();
+        assert_eq!(claimed(dir.path()).unwrap(), marker);
+        let another = tempfile::tempdir().unwrap();
+        assert_ne!(claimed(another.path()).unwrap().id, marker.id);
+    }
+
+    #[test]
+    fn somebodys_files_are_named_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("thesis.tex"), "").unwrap();
+        let error = claimed(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("thesis.tex"), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_later_layout_or_a_damaged_marker_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(NAME), r#"{"layout":2,"id":"x"}"#).unwrap();
+        assert!(matches!(claimed(dir.path()), Err(MarkerError::Layout(2))));
+        fs::write(dir.path().join(NAME), "{").unwrap();
+        assert!(matches!(claimed(dir.path()), Err(MarkerError::Malformed(_))));
+    }
+}

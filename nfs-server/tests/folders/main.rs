@@ -1,0 +1,9 @@
+//! The folders on a disk in memory: the rules, and what holds when an operation is cut.
+
+// Every line here is a test.
+#![allow(clippy::unwrap_used)]
+
+mod fake;
+mod kills;
+mod rules;
+mod world;
