@@ -12,7 +12,6 @@ pub mod filesystem;
 pub mod lease;
 pub mod metrics;
 pub mod probe;
-pub mod quantity;
 pub mod reconciler;
 pub mod selector;
 pub mod server;

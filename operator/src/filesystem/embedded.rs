@@ -7,10 +7,10 @@ use super::findings::{ISOLATED, QUOTA_ENFORCED, REACHABLE, READY, RESIZED, reach
 use crate::conditions::Finding;
 use crate::error::chain;
 use crate::probe::{Outcome, Target};
-use crate::quantity;
 use crate::server::health::Trouble;
 use crate::server::isolation::Isolation;
 use crate::server::{Kind, ServerError};
+use workspacefs_api::quantity;
 
 /// Ready, where the cluster has no embedded server.
 pub fn no_server() -> Finding {

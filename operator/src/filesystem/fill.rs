@@ -9,8 +9,8 @@ use workspacefs_agent_proto::v1;
 use workspacefs_api::{ClaimUsage, Usage};
 
 use crate::events::Happened;
-use crate::quantity;
 use crate::server::known::Seen;
+use workspacefs_api::quantity;
 
 /// A status is no database.
 const CLAIMS_MAX: usize = 100;

@@ -20,9 +20,9 @@ use super::{Children, FileSystems, Found, embedded, findings};
 use crate::conditions::Finding;
 use crate::error::PassError;
 use crate::events::Happened;
-use crate::quantity;
 use crate::server::known::{Knowledge, Seen};
 use crate::server::{Server, ServerError};
+use workspacefs_api::quantity;
 
 /// A folder that is not made is asked for again at least so often.
 const TRY_AGAIN: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 use workspacefs_api::FILE_SYSTEM_UID_LABEL;
 
-use crate::quantity;
+use workspacefs_api::quantity;
 
 /// Label and value by which Kubernetes tools show whose an object is.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "workspacefs");

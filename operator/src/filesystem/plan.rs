@@ -11,7 +11,7 @@ use workspacefs_api::{
 
 use super::objects::Identity;
 use crate::probe::Target;
-use crate::quantity;
+use workspacefs_api::quantity;
 
 /// A PersistentVolume must say a size. This one, which nobody can take for a promise and no quota minds, stands where the
 /// FileSystem has no `capacity`.

@@ -14,7 +14,7 @@ use super::plan::Wanted;
 use super::{FileSystems, refusal};
 use crate::FIELD_MANAGER;
 use crate::error::PassError;
-use crate::quantity;
+use workspacefs_api::quantity;
 
 impl FileSystems {
     /// The volume as the cache knows it, else as the API server does: a foreign one has no label, so no cache.

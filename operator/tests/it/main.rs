@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod claims_of_others;
+mod classes;
 mod conditions;
 mod crash;
 mod deletion;
 mod embedded;
+mod ends;
 mod leader;
 mod managed;
 mod outage;
