@@ -187,7 +187,7 @@ impl<R: Reconciler> Passes<R> {
 }
 
 /// Writes over exactly the version that was read: finalizers of others that came meanwhile make this a conflict.
-async fn set_finalizers<K>(
+pub(crate) async fn set_finalizers<K>(
     api: &Api<PartialObjectMeta<K>>,
     meta: &ObjectMeta,
     finalizers: Vec<String>,

@@ -1,5 +1,6 @@
 //! What the conditions of a FileSystem on the embedded server say. Pure.
 
+use jiff::Timestamp;
 use workspacefs_agent_proto::v1;
 
 use super::fill::Level;
@@ -81,8 +82,8 @@ pub fn reachable_embedded(target: &Target, probed: Option<&Outcome>, trouble: Op
     }
 }
 
-/// Isolated. That nobody reaches a server which is away proves nothing.
-pub fn isolated(found: Option<Isolation>, reachable: bool) -> Finding {
+/// Isolated. That nobody reached a server which was away proves nothing; it has been reachable since `reachable_since`.
+pub fn isolated(found: Option<Isolation>, reachable_since: Option<Timestamp>) -> Finding {
     match found {
         None => Finding::not_yet(ISOLATED, "the isolation probe is being asked"),
         Some(Isolation::NotProbed) => {
@@ -99,12 +100,18 @@ pub fn isolated(found: Option<Isolation>, reachable: bool) -> Finding {
                  value nfsServer.nodeCIDRs"
             ),
         ),
-        Some(Isolation::Closed(detail)) if reachable => {
-            Finding::new(ISOLATED, true, "Refused", format!("a pod without any right was kept out: {detail}"))
-        }
-        Some(Isolation::Closed(_)) => {
-            Finding::unknown(ISOLATED, "ServerAway", "nobody reaches the server now, so that proves nothing")
-        }
+        Some(Isolation::Closed { detail, at }) => match reachable_since {
+            None => Finding::unknown(
+                ISOLATED,
+                "ServerAway",
+                "nobody reaches the server now, so that proves nothing",
+            ),
+            Some(since) if at < since => Finding::not_yet(ISOLATED, "the isolation probe tries again"),
+            Some(_) => {
+                let message = format!("a pod without any right was kept out: {detail}");
+                Finding::new(ISOLATED, true, "KeptOut", message)
+            }
+        },
     }
 }
 
@@ -149,19 +156,22 @@ mod tests {
 
     #[test]
     fn isolated_is_true_only_where_the_probe_was_kept_out_of_a_server_that_is_there() {
-        for (found, reachable, status, reason) in [
-            (None, true, "Unknown", "Asking"),
-            (Some(Isolation::NotProbed), true, "Unknown", "NotProbed"),
-            (Some(Isolation::Silent("s".into())), true, "Unknown", "ProbeSilent"),
-            (Some(Isolation::Closed("d".into())), true, "True", "Refused"),
-            (Some(Isolation::Closed("d".into())), false, "Unknown", "ServerAway"),
-            (Some(Isolation::Open("d".into())), true, "False", "Reached"),
-            (Some(Isolation::Open("d".into())), false, "False", "Reached"),
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let closed = || Some(Isolation::Closed { detail: "d".into(), at: at(100) });
+        for (found, since, status, reason) in [
+            (None, Some(at(50)), "Unknown", "Asking"),
+            (Some(Isolation::NotProbed), Some(at(50)), "Unknown", "NotProbed"),
+            (Some(Isolation::Silent("s".into())), Some(at(50)), "Unknown", "ProbeSilent"),
+            (closed(), Some(at(50)), "True", "KeptOut"),
+            (closed(), Some(at(150)), "Unknown", "Asking"),
+            (closed(), None, "Unknown", "ServerAway"),
+            (Some(Isolation::Open("d".into())), Some(at(50)), "False", "Reached"),
+            (Some(Isolation::Open("d".into())), None, "False", "Reached"),
         ] {
-            let finding = isolated(found.clone(), reachable);
-            assert_eq!((finding.status, finding.reason), (status, reason), "{found:?} {reachable}");
+            let finding = isolated(found.clone(), since);
+            assert_eq!((finding.status, finding.reason), (status, reason), "{found:?} {since:?}");
         }
-        let message = isolated(Some(Isolation::Open("d".into())), true).message;
+        let message = isolated(Some(Isolation::Open("d".into())), None).message;
         assert!(message.contains("NetworkPolicy") && message.contains("nfsServer.nodeCIDRs"), "{message}");
     }
 

@@ -207,7 +207,7 @@ impl FileSystems {
         let who = ObjectRef::new(&fs.name).within(&fs.namespace);
         let probed = self.prober.get(&target, who);
         let reachable = embedded::reachable_embedded(&target, probed.as_ref(), embedded.knowledge.trouble());
-        let isolated = embedded::isolated(embedded.knowledge.isolation(), reachable.status == "True");
+        let isolated = embedded::isolated(embedded.knowledge.isolation(), reachable_since(old, &reachable));
         let ready = match embedded.server.known_address() {
             Some(is) if is != made.share.server => {
                 embedded::moved(&made.share.server, &embedded.service, &is)
@@ -256,6 +256,17 @@ impl FileSystems {
 fn not_resized(managed: &Managed, made: &Made) -> Option<Finding> {
     let problem = made.problem.as_ref()?;
     Some(embedded::not_resized(problem, managed.capacity_bytes, made.enforced))
+}
+
+/// Since when the server has been reachable without a break that anybody noticed; None where it is not.
+fn reachable_since(old: &FileSystemStatus, reachable: &Finding) -> Option<Timestamp> {
+    let known = old.conditions.iter().find(|c| c.type_ == findings::REACHABLE && c.status == "True");
+    match (reachable.status, known) {
+        ("False", _) => None,
+        (_, Some(condition)) => Some(condition.last_transition_time.0),
+        ("True", None) => Some(Timestamp::now()),
+        _ => None,
+    }
 }
 
 /// Whether a folder that had files was not there any more, so that the server made an empty one: its disk is another.

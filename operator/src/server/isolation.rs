@@ -41,8 +41,23 @@ pub enum Isolation {
     Silent(String),
     /// The probe came through; what it met.
     Open(String),
-    /// It did not; what it met.
-    Closed(String),
+    /// It did not.
+    Closed {
+        /// What it met.
+        detail: String,
+        /// When it tried last.
+        at: Timestamp,
+    },
+}
+
+impl Isolation {
+    /// Whether this says the same as `other`, be it of another time.
+    pub fn says_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Closed { detail: a, .. }, Self::Closed { detail: b, .. }) => a == b,
+            _ => self == other,
+        }
+    }
 }
 
 /// Why the probe gave no answer.
@@ -82,7 +97,8 @@ fn judge(report: Report, now: Timestamp) -> Isolation {
     if now.duration_since(report.at).unsigned_abs().as_secs() > AGE_SECONDS_MAX {
         return Isolation::Silent("the isolation probe has not tried for minutes".into());
     }
-    if report.reached { Isolation::Open(report.detail) } else { Isolation::Closed(report.detail) }
+    let Report { reached, at, detail } = report;
+    if reached { Isolation::Open(detail) } else { Isolation::Closed { detail, at } }
 }
 
 #[cfg(test)]
@@ -94,7 +110,10 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let report = |reached| Report { reached, at: at(1000), detail: "d".into() };
         assert_eq!(judge(report(true), at(1010)), Isolation::Open("d".into()));
-        assert_eq!(judge(report(false), at(1290)), Isolation::Closed("d".into()));
+        let closed = judge(report(false), at(1290));
+        assert_eq!(closed, Isolation::Closed { detail: "d".into(), at: at(1000) });
+        assert!(closed.says_as(&Isolation::Closed { detail: "d".into(), at: at(1030) }));
+        assert!(!closed.says_as(&Isolation::Open("d".into())));
         assert!(matches!(judge(report(false), at(1400)), Isolation::Silent(_)));
         assert!(matches!(judge(report(false), at(500)), Isolation::Silent(_)), "from a clock far ahead");
     }

@@ -112,7 +112,7 @@ impl Knowledge {
     /// What the isolation probe found. Says whether that is news.
     pub fn set_isolation(&self, isolation: Isolation) -> bool {
         let mut inner = self.inner();
-        let news = inner.isolation.as_ref() != Some(&isolation);
+        let news = !inner.isolation.as_ref().is_some_and(|known| known.says_as(&isolation));
         inner.isolation = Some(isolation);
         news
     }

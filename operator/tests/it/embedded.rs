@@ -156,6 +156,11 @@ impl FakeAgent {
         self.disk().file_systems.values().cloned().collect()
     }
 
+    /// The uids of FileSystems that ended.
+    pub fn ended(&self) -> Vec<String> {
+        self.disk().kept.values().cloned().collect()
+    }
+
     /// Where ended folders are.
     pub fn kept(&self) -> Vec<String> {
         self.disk().kept.keys().cloned().collect()

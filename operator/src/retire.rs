@@ -1,0 +1,236 @@
+//! What an uninstall begins with. Without the node plugin kubelet could unmount nothing, so it does not begin while pods use
+//! FileSystems. Then the operator is stopped, its lease taken, and what holds FileSystems taken off them: nobody would be left
+//! to do it, and their namespaces could never end. No file and no volume is touched. Each step can be repeated, and be cut.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
+use kube::api::{ListParams, ObjectList, PartialObjectMeta, Patch, PatchParams};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use thiserror::Error;
+use tokio::time::timeout;
+use workspacefs_api::{DRIVER, FILES_FINALIZER, FINALIZER, FileSystem};
+
+use crate::filesystem::users;
+use crate::lease::{Election, LostLease};
+use crate::reconciler::set_finalizers;
+use crate::{FIELD_MANAGER, Replica};
+
+/// The Deployment that runs the operator.
+const DEPLOYMENT: &str = "workspacefs-operator";
+const PAGE: u32 = 500;
+
+/// Why an uninstall must not go on.
+#[derive(Debug, Error)]
+pub enum RetireError {
+    /// Pods have FileSystems mounted.
+    #[error(
+        "{} FileSystems, and could not end without the node plugin: {}. Delete them, or scale what owns them to 0, and \
+         uninstall again",
+        if .0.len() == 1 { "1 pod uses".to_string() } else { format!("{} pods use", .0.len()) },
+        users::named(.0)
+    )]
+    InUse(Vec<String>),
+    /// The API server refused, or did not answer.
+    #[error("cannot {step}")]
+    Api {
+        /// What was being done.
+        step: &'static str,
+        /// The client's error.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// Somebody else took the lease.
+    #[error("an operator works again")]
+    Lease(#[source] LostLease),
+    /// It took too long: an operator may still be running.
+    #[error("not done within {0:?}; what was begun is completed by the next try")]
+    Late(Duration),
+}
+
+fn failed(step: &'static str) -> impl FnOnce(kube::Error) -> RetireError {
+    move |source| RetireError::Api { step, source: Box::new(source) }
+}
+
+/// Carries it out within `time_max`, as `replica`.
+///
+/// # Errors
+/// [`RetireError`].
+pub async fn retire(client: Client, replica: Replica, time_max: Duration) -> Result<(), RetireError> {
+    timeout(time_max, steps(client, replica)).await.unwrap_or(Err(RetireError::Late(time_max)))
+}
+
+async fn steps(client: Client, replica: Replica) -> Result<(), RetireError> {
+    refuse_if_used(&client).await?;
+    let Replica { identity, namespace, times } = replica;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+    let replicas = scale(&deployments, 0).await?;
+    let mut election = Election::new(client.clone(), &namespace, identity, times);
+    election.acquire(|| {}).await;
+    // Looked at again: between the first look and now pods may have come.
+    let held = async {
+        refuse_if_used(&client).await?;
+        take_finalizers_off(&client).await
+    };
+    let done = tokio::select! {
+        done = held => done,
+        lost = election.keep() => match lost {
+            Ok(never) => match never {},
+            Err(lost) => return Err(RetireError::Lease(lost)),
+        },
+    };
+    if let (Err(RetireError::InUse(_)), Some(replicas)) = (&done, replicas.filter(|replicas| *replicas > 0)) {
+        // The uninstall does not go on, so the operator does.
+        scale(&deployments, replicas).await?;
+    }
+    election.release().await;
+    done
+}
+
+/// Sets the number of operators; what it was. None where there is no such Deployment.
+async fn scale(deployments: &Api<Deployment>, replicas: i32) -> Result<Option<i32>, RetireError> {
+    let was = match deployments.get_scale(DEPLOYMENT).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(None),
+        scale => scale.map_err(failed("read how many operators there are"))?,
+    };
+    let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    let by_us = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    match deployments.patch_scale(DEPLOYMENT, &by_us, &patch).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        scaled => {
+            scaled.map_err(failed("stop the operator"))?;
+            tracing::info!(replicas, "operator scaled");
+            Ok(was.spec.and_then(|spec| spec.replicas))
+        }
+    }
+}
+
+async fn refuse_if_used(client: &Client) -> Result<(), RetireError> {
+    let volumes: Vec<PersistentVolume> =
+        all(Api::all(client.clone()), ListParams::default()).await.map_err(failed("list the volumes"))?;
+    let claims: HashSet<(String, String)> = volumes.iter().filter_map(claim_of).collect();
+    let live = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
+    let pods: Vec<Pod> = all(Api::all(client.clone()), live).await.map_err(failed("list the pods"))?;
+    let mut users: Vec<String> = pods.iter().filter(|pod| uses(pod, &claims)).map(full_name).collect();
+    users.sort_unstable();
+    if users.is_empty() { Ok(()) } else { Err(RetireError::InUse(users)) }
+}
+
+/// Namespace and name of the claim that a volume of ours is for.
+fn claim_of(volume: &PersistentVolume) -> Option<(String, String)> {
+    let spec =
+        volume.spec.as_ref().filter(|spec| spec.csi.as_ref().is_some_and(|csi| csi.driver == DRIVER))?;
+    let claim = spec.claim_ref.as_ref()?;
+    Some((claim.namespace.clone()?, claim.name.clone()?))
+}
+
+/// Whether a pod has a volume of ours mounted, or may any moment.
+fn uses(pod: &Pod, claims: &HashSet<(String, String)>) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let placed = spec.node_name.as_deref().is_some_and(|node| !node.is_empty());
+    let ours = |claim: String| claims.contains(&(pod.namespace().unwrap_or_default(), claim));
+    placed
+        && !matches!(phase, Some("Succeeded" | "Failed"))
+        && spec.volumes.iter().flatten().any(|volume| {
+            let by_claim = volume.persistent_volume_claim.as_ref().map(|claim| claim.claim_name.clone());
+            let of_its_own = volume.ephemeral.as_ref().map(|_| format!("{}-{}", pod.name_any(), volume.name));
+            by_claim.or(of_its_own).is_some_and(ours)
+                || volume.csi.as_ref().is_some_and(|csi| csi.driver == DRIVER)
+        })
+}
+
+fn full_name(pod: &Pod) -> String {
+    format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())
+}
+
+/// Until a look at all of them finds none.
+async fn take_finalizers_off(client: &Client) -> Result<(), RetireError> {
+    let api: Api<PartialObjectMeta<FileSystem>> = Api::all(client.clone());
+    loop {
+        let listed: Vec<_> =
+            all(api.clone(), ListParams::default()).await.map_err(failed("list the FileSystems"))?;
+        let held: Vec<_> =
+            listed.iter().filter(|fs| fs.finalizers().iter().any(|name| is_ours(name))).collect();
+        if held.is_empty() {
+            return Ok(());
+        }
+        for fs in held {
+            let namespace = fs.namespace().unwrap_or_default();
+            let own: Api<PartialObjectMeta<FileSystem>> = Api::namespaced(client.clone(), &namespace);
+            let left = fs.finalizers().iter().filter(|name| !is_ours(name)).cloned().collect();
+            match set_finalizers(&own, fs.meta(), left).await {
+                // Somebody was faster, or it is gone: the next look tells.
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+                set => set.map_err(failed("take the finalizers off a FileSystem"))?,
+            }
+        }
+    }
+}
+
+fn is_ours(finalizer: &str) -> bool {
+    [FINALIZER, FILES_FINALIZER].contains(&finalizer)
+}
+
+/// Every object, page by page.
+async fn all<K>(api: Api<K>, selection: ListParams) -> Result<Vec<K>, kube::Error>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let selection = selection.limit(PAGE);
+    let (mut items, mut page) = (Vec::new(), selection.clone());
+    loop {
+        let ObjectList { items: some, metadata, .. } = api.list(&page).await?;
+        items.extend(some);
+        match metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = selection.clone().continue_token(&token),
+            None => return Ok(items),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use workspacefs_testkit::builders::{running_pod, volume};
+
+    use super::*;
+
+    #[test]
+    fn pods_with_a_claim_of_ours_or_inline_count_and_others_do_not() {
+        let of = |driver: &str| {
+            let claim = json!({"namespace": "a", "name": "data"});
+            volume("v", json!({"csi": {"driver": driver, "volumeHandle": "x"}, "claimRef": claim}))
+        };
+        let ours = HashSet::from_iter(claim_of(&of(DRIVER)));
+        assert_eq!((ours.len(), claim_of(&of("other"))), (1, None));
+        let by_claim = |name: &str| json!([{"name": "v", "persistentVolumeClaim": {"claimName": name}}]);
+        let check = |namespace: &str, volumes: Value| uses(&running_pod(namespace, "p", volumes), &ours);
+        assert!(check("a", by_claim("data")));
+        assert!(!check("b", by_claim("data")), "another namespace's claim of that name");
+        assert!(!check("a", by_claim("other")));
+        assert!(check("b", json!([{"name": "v", "csi": {"driver": DRIVER}}])));
+        assert!(!check("a", json!([{"name": "v", "csi": {"driver": "other"}}])));
+        let template = json!([{"name": "v", "ephemeral": {}}]);
+        let own = HashSet::from([("a".to_string(), "p-v".to_string())]);
+        assert!(uses(&running_pod("a", "p", template.clone()), &own) && !check("a", template));
+        let mut unplaced = running_pod("a", "p", by_claim("data"));
+        unplaced.spec.as_mut().unwrap().node_name = None;
+        assert!(!uses(&unplaced, &ours));
+    }
+
+    #[test]
+    fn a_refusal_names_ten_pods_and_says_what_to_do() {
+        let pods: Vec<String> = (0..12).map(|i| format!("a/p{i:02}")).collect();
+        let message = RetireError::InUse(pods).to_string();
+        assert!(
+            message.starts_with("12 pods use FileSystems") && message.contains("a/p09 and 2 more"),
+            "{message}"
+        );
+        assert!(RetireError::InUse(vec!["a/p".into()]).to_string().starts_with("1 pod uses F"));
+    }
+}
