@@ -69,6 +69,9 @@ pub trait Disk: Send + Sync {
     /// Size and free space.
     fn space(&self) -> Result<Space, DiskError>;
 
+    /// Where ids of projects begin: different for each storage, since two directories may lie on one disk.
+    fn first_project(&self) -> u32;
+
     /// Every record, in no order.
     fn records(&self) -> Result<Vec<Vec<u8>>, DiskError>;
     /// Writes a project's record so that after a power cut either the old or the new one is there.

@@ -15,6 +15,7 @@ use workspacefs_sys::project::{self, Project};
 use workspacefs_sys::quota::{self, Limits, Quota};
 
 use super::{Disk, DiskError, Emptied, Owner, Space, tree};
+use crate::folders::model::{PROJECT_FIRST, PROJECT_LAST};
 use crate::names::{ARCHIVE_FOLDER, EXPORT_FOLDER, NEW_FOLDER, Place, TRASH_FOLDER};
 
 /// Our own state.
@@ -33,15 +34,16 @@ const PASSABLE: Mode = Mode::from_raw_mode(0o711);
 #[derive(Debug)]
 pub struct Xfs {
     root: OwnedFd,
+    first_project: u32,
 }
 
 impl Xfs {
-    /// Makes the folders that are missing beneath `root`, an open folder.
+    /// Makes the folders that are missing beneath `root`, an open folder. `id` is the storage's own.
     ///
     /// # Errors
     /// [`DiskError`].
-    pub fn new(root: OwnedFd) -> Result<Self, DiskError> {
-        let this = Self { root };
+    pub fn new(root: OwnedFd, id: &str) -> Result<Self, DiskError> {
+        let this = Self { root, first_project: first_project(id) };
         for (path, mode) in [
             (STATE_FOLDER.to_string(), PRIVATE),
             (RECORDS.into(), PRIVATE),
@@ -122,6 +124,17 @@ impl Xfs {
     }
 }
 
+/// Ids of projects begin at one of many places.
+fn first_project(id: &str) -> u32 {
+    const PLACES: u64 = 4096;
+    const APART: u32 = (PROJECT_LAST - PROJECT_FIRST) / PLACES as u32;
+    // FNV-1a: always the same, for every version of us.
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    PROJECT_FIRST + (hash % PLACES) as u32 * APART
+}
+
 fn errno(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
@@ -142,6 +155,10 @@ pub fn write_durably(folder: BorrowedFd<'_>, name: &str, text: &[u8]) -> Result<
 }
 
 impl Disk for Xfs {
+    fn first_project(&self) -> u32 {
+        self.first_project
+    }
+
     fn space(&self) -> Result<Space, DiskError> {
         let stat = fstatvfs(&self.root).map_err(DiskError::at("ask the size of", "the file system"))?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
@@ -251,5 +268,17 @@ impl Disk for Xfs {
         let parent = self.folder(&place.parent())?;
         tree::remove_some(parent.as_fd(), &place.name(), entries_max)
             .map_err(DiskError::at("empty", place.path()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_storage_has_its_own_ids() {
+        let ids = ["0f8fad5b", "1f8fad5b", ""].map(first_project);
+        assert!(ids[0] != ids[1] && ids.iter().all(|id| (PROJECT_FIRST..PROJECT_LAST).contains(id)));
+        assert_eq!(first_project("0f8fad5b"), ids[0]);
     }
 }

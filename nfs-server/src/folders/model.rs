@@ -98,11 +98,11 @@ impl Model {
         self.records().find(|record| record.place == *place)
     }
 
-    /// Where to begin looking for a free project id: after the highest that is taken.
-    pub fn project_after(&self) -> u32 {
+    /// Where to begin looking for a free project id: after the highest that is taken, or at `first`.
+    pub fn project_after(&self, first: u32) -> u32 {
         match self.records.last_key_value() {
             Some((&last, _)) if (PROJECT_FIRST..PROJECT_LAST).contains(&last) => last + 1,
-            _ => PROJECT_FIRST,
+            _ => first.clamp(PROJECT_FIRST, PROJECT_LAST),
         }
     }
 }

@@ -64,7 +64,9 @@ fn restore_limits(disk: &dyn Disk, model: &Model) -> Result<(), DiskError> {
     let mut from = PROJECT_FIRST;
     while let Some(quota) = disk.next_quota(from)?.filter(|quota| quota.project <= PROJECT_LAST) {
         let has_limits = quota.bytes_limit != 0 || quota.inodes_limit != 0;
-        if model.get(quota.project).is_none() && has_limits {
+        // What is in use without a record of ours may be another agent's, in another directory of the same disk.
+        let is_unused = quota.bytes_used == 0 && quota.inodes_used == 0;
+        if model.get(quota.project).is_none() && has_limits && is_unused {
             disk.clear_limits(quota.project)?;
         }
         from = quota.project + 1;

@@ -75,7 +75,7 @@ impl Work<'_> {
 
     /// A project id that nothing carries.
     pub fn new_project(&self) -> Result<u32, StepError> {
-        let first = self.model.project_after();
+        let first = self.model.project_after(self.disk.first_project());
         for project in (first..=PROJECT_LAST).chain(PROJECT_FIRST..first) {
             if self.model.get(project).is_some() {
                 continue;

@@ -120,7 +120,7 @@ fn take_mounted(device: Device, root: OwnedFd, mount_point: &Path) -> Result<Sto
     let marker = marker::claim(root.as_fd())?;
     device.grow(mount_point)?;
     node::ensure_visible(device.number, Some(device.path()))?;
-    let disk = Xfs::new(root)?;
+    let disk = Xfs::new(root, &marker.id)?;
     Ok(Storage { disk, path: mount_point.into(), id: marker.id, device: Some(device) })
 }
 
@@ -135,7 +135,7 @@ fn take_directory(path: &Path) -> Result<Storage, Cause> {
     let marker = marker::claim(root.as_fd())?;
     let number = std::fs::metadata(path).map_err(Cause::Open)?.dev();
     node::ensure_visible(number, None)?;
-    let disk = Xfs::new(root)?;
+    let disk = Xfs::new(root, &marker.id)?;
     Ok(Storage { disk, path: path.into(), id: marker.id, device: None })
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use workspacefs_nfs_server::disk::{Disk, DiskError, Emptied, Owner, Space};
+use workspacefs_nfs_server::folders::model::PROJECT_FIRST;
 use workspacefs_nfs_server::names::Place;
 use workspacefs_sys::Errno;
 use workspacefs_sys::quota::{Limits, Quota};
@@ -116,6 +117,10 @@ impl FakeDisk {
 }
 
 impl Disk for FakeDisk {
+    fn first_project(&self) -> u32 {
+        PROJECT_FIRST
+    }
+
     fn space(&self) -> Result<Space, DiskError> {
         self.look(|content| Space { total: TOTAL, free: TOTAL - content.all_used() - content.foreign_bytes })
     }

@@ -380,3 +380,22 @@ fn one_damaged_record_stops_nobody_else() {
     assert_eq!(world.folders.file_systems().unwrap().len(), 1);
     assert!(world.disk.content().records.contains_key(&5), "it is left for a person to look at");
 }
+
+#[test]
+fn limits_of_another_agents_folders_on_the_same_disk_are_left_alone() {
+    let world = World::new();
+    let theirs = workspacefs_nfs_server::names::KeptName::try_from("theirs".to_string()).unwrap();
+    let project = workspacefs_nfs_server::folders::model::PROJECT_FIRST + 7;
+    let limits = workspacefs_sys::quota::Limits { bytes: GIB, inodes: 10 };
+    {
+        let mut content = world.disk.content();
+        let folder = crate::fake::FakeFolder { project, ..Default::default() };
+        content.folders.insert(Place::Archive(theirs), folder);
+        content.limits.insert(project, limits);
+        // And one that nobody uses.
+        content.limits.insert(project + 1, limits);
+    }
+    let world = world.restarted();
+    let content = world.disk.content();
+    assert!(content.limits.contains_key(&project) && !content.limits.contains_key(&(project + 1)));
+}
