@@ -26,6 +26,7 @@ use crate::cli::{ControllerArgs, NodeArgs};
 use crate::controller::Controller;
 use crate::controller::agent::TlsAgents;
 use crate::controller::lookup::ApiFileSystems;
+use crate::controller::removal::Removals;
 use crate::controller::seams::FileSystems;
 use crate::controller::store::ShareVolumes;
 use crate::identity::IdentityService;
@@ -39,6 +40,8 @@ use crate::socket::PrivateSocket;
 /// How long an RPC of the controller waits for a server. The provisioner's own patience is 10 s unless it is told
 /// otherwise; its second call then finds the first one's work done.
 const CONTROLLER_PATIENCE: Duration = Duration::from_secs(20);
+/// The controller's name in Events, where the environment does not tell the pod's.
+const CONTROLLER_NAME: &str = "workspacefs-controller";
 /// What the end of a process adds to the time an RPC may take.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 /// A share that the controller has not used for so long is let go.
@@ -109,8 +112,10 @@ pub async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
         idle: CONTROLLER_IDLE,
     })?;
     let volumes = ShareVolumes::new(shares.clone(), CONTROLLER_PATIENCE);
-    let agents = TlsAgents::new(args.agent_tls);
-    let service = Controller::new(ApiFileSystems::new(client), volumes, agents);
+    let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| CONTROLLER_NAME.into());
+    let removals = Removals::new(client.clone(), volumes.clone(), &instance);
+    let file_systems = ApiFileSystems::with_names(client, removals.store());
+    let service = Controller::new(file_systems, volumes, TlsAgents::new(args.agent_tls));
     let routes =
         Routes::new(IdentityServer::new(IdentityService)).add_service(ControllerServer::new(service));
     let socket = PrivateSocket::bind(args.endpoint.path())?;
@@ -119,6 +124,7 @@ pub async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
         base.serve_http(args.http),
         serve(socket, routes, base.rpcs.clone(), base.shutdown.clone(), drain),
         let_go_of_idle_shares(&shares, &base.shutdown).map(Ok),
+        removals.run(base.shutdown.clone()).map(Ok),
     )?;
     Ok(())
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kube::api::{GetParams, ListParams};
-use kube::{Api, Client};
+use kube::runtime::reflector::Store;
+use kube::{Api, Client, Resource, ResourceExt};
 use workspacefs_api::FileSystem;
 
+use super::removal::Guarded;
 use super::seams::{FileSystems, LookupError};
 
 /// How long the API server may take, in seconds: well inside the provisioner's own patience.
@@ -17,22 +19,47 @@ const PAGE: u32 = 500;
 /// Asks the API server each time: volumes are made and deleted rarely, and a stale answer could send one to a
 /// FileSystem that is gone.
 #[derive(Clone)]
-pub struct ApiFileSystems(Client);
+pub struct ApiFileSystems {
+    client: Client,
+    /// What a watch has seen, if this process has one: tells the name of the FileSystem to ask for, never what it says.
+    seen: Option<Store<Guarded>>,
+}
 
 impl ApiFileSystems {
     /// Asks through `client`.
     pub fn new(client: Client) -> Self {
-        Self(client)
+        Self { client, seen: None }
+    }
+
+    /// The same, where `seen` knows the names of most FileSystems.
+    pub fn with_names(client: Client, seen: Store<Guarded>) -> Self {
+        Self { client, seen: Some(seen) }
     }
 
     async fn find_uid(&self, uid: &str) -> kube::Result<Option<FileSystem>> {
-        let api: Api<FileSystem> = Api::all(self.0.clone());
+        let is_it = |object: &FileSystem| object.metadata.uid.as_deref() == Some(uid);
+        let seen =
+            self.seen.as_ref().and_then(|seen| seen.find(|one| one.meta().uid.as_deref() == Some(uid)));
+        if let Some(seen) = seen
+            && let Some(namespace) = seen.namespace()
+        {
+            let api: Api<FileSystem> = Api::namespaced(self.client.clone(), &namespace);
+            if let Some(found) = api.get_opt(&seen.name_any()).await?.filter(is_it) {
+                return Ok(Some(found));
+            }
+        }
+        self.search(is_it).await
+    }
+
+    /// Looks through all there are: the API server selects by name and namespace only. One that cannot be read does not hide
+    /// the others.
+    async fn search(&self, is_it: impl Fn(&FileSystem) -> bool) -> kube::Result<Option<FileSystem>> {
+        let api: Api<Guarded> = Api::all(self.client.clone());
         let mut params = ListParams::default().limit(PAGE);
         loop {
             let page = api.list(&params).await?;
             let next = page.metadata.continue_.clone().filter(|token| !token.is_empty());
-            // The API server selects by name and namespace only.
-            if let Some(found) = page.items.into_iter().find(|fs| fs.metadata.uid.as_deref() == Some(uid)) {
+            if let Some(found) = page.items.into_iter().filter_map(|fs| fs.0.ok()).find(|fs| is_it(fs)) {
                 return Ok(Some(found));
             }
             match next {
@@ -50,7 +77,7 @@ impl FileSystems for ApiFileSystems {
         if !is_name(namespace) || !is_name(name) {
             return Ok(None);
         }
-        let api: Api<FileSystem> = Api::namespaced(self.0.clone(), namespace);
+        let api: Api<FileSystem> = Api::namespaced(self.client.clone(), namespace);
         within(api.get_opt(name)).await
     }
 
@@ -58,7 +85,7 @@ impl FileSystems for ApiFileSystems {
         if !is_name(namespace) || !is_name(name) {
             return Ok(None);
         }
-        let api: Api<FileSystem> = Api::namespaced(self.0.clone(), namespace);
+        let api: Api<FileSystem> = Api::namespaced(self.client.clone(), namespace);
         let answer = async {
             match api.get_with(name, &GetParams::any()).await {
                 Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),

@@ -1,5 +1,6 @@
 //! The Controller service: volumes as folders beside those of FileSystems, on shares (`store`) or on the embedded NFS server
-//! (`agent`). One file per RPC; `status` decides the codes, `seams` says what it stands on.
+//! (`agent`). One file per RPC; `status` decides the codes, `seams` says what it stands on. `removal` is no RPC: it
+//! moves the own folder of an `nfs` FileSystem away that is deleted.
 
 pub mod agent;
 pub mod create_volume;
@@ -9,6 +10,7 @@ pub mod get_capacity;
 pub mod lookup;
 pub mod parameters;
 pub mod record;
+pub mod removal;
 pub mod seams;
 mod status;
 pub mod store;

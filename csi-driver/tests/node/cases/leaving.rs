@@ -205,8 +205,10 @@ pub async fn a_helper_killed_at_any_step_of_a_leave_loses_nothing_and_the_next_c
         let name = format!("team-a.data-{stop}");
         let taken = share.take(&uid, &folder, Leaving::Archive(name.clone())).await.unwrap();
         let killed = killer.has_killed();
-        // The second helper finds it done, or does it; it can tell that from a folder that never was.
-        assert_eq!(taken, Taken::Moved(format!(".workspacefs/archive/{name}")), "killed at stop {stop}");
+        // The second helper does what is left to do. Of a leave that was complete but for its answer it only knows that
+        // there is no such folder.
+        let moved = Taken::Moved(format!(".workspacefs/archive/{name}"));
+        assert!([moved, Taken::Absent].contains(&taken), "killed at stop {stop}: {taken:?}");
         let file = export.join(format!(".workspacefs/archive/{name}/file"));
         assert_eq!(fs::read_to_string(file).unwrap(), folder, "killed at stop {stop}");
         assert!(!export.join(&folder).exists(), "killed at stop {stop}");
