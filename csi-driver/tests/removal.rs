@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use workspacefs_api::{FILES_FINALIZER, FINALIZER, FileSystem};
 use workspacefs_runtime::CancellationToken;
+use workspacefs_testkit::faults::Outage;
 use workspacefs_testkit::{FakeApi, Fault, Moment, Verb, builders};
 
 const SPACE: &str = "team-a";
@@ -290,6 +291,17 @@ async fn killed_at_any_write_its_successor_completes_it_and_nothing_is_moved_twi
             nth += 1;
         }
         assert!(nth >= 2, "only {nth} writes were tried");
+    }
+}
+
+#[tokio::test]
+async fn it_ends_when_it_is_asked_to_whatever_the_api_server_does() {
+    for outage in [Outage::Silent, Outage::Refusing] {
+        let (api, share) = (api().await, Share::with(&[]));
+        api.set_outage(outage);
+        let controller = Controller::start(&api, &share);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        controller.stop().await;
     }
 }
 

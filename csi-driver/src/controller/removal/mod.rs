@@ -22,6 +22,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
+use tokio::sync::RwLock;
 use workspacefs_api::{FILES_FINALIZER, FileSystem};
 use workspacefs_runtime::CancellationToken;
 
@@ -77,6 +78,8 @@ struct Context {
     reports: Reports,
     /// Failures in a row of a FileSystem, for the pause before its next pass.
     failures: Mutex<HashMap<ObjectRef<Guarded>, u32>>,
+    /// Every pass shares it. Whoever asks for it alone waits for those that run, and no further one begins.
+    running: RwLock<()>,
 }
 
 impl Removals {
@@ -89,6 +92,7 @@ impl Removals {
             client,
             volumes: Arc::new(volumes),
             failures: Mutex::default(),
+            running: RwLock::default(),
         };
         Self { controller, context: Arc::new(context) }
     }
@@ -100,8 +104,9 @@ impl Removals {
 
     /// Runs until `shutdown`; then finishes the passes that run.
     pub async fn run(self, shutdown: CancellationToken) {
-        self.controller
-            .graceful_shutdown_on(shutdown.cancelled_owned())
+        let passes = self.context.clone();
+        let work = self
+            .controller
             .run(pass, |object, error, context| context.try_again(&object, error), self.context)
             .for_each(|result| {
                 use kube::runtime::controller::Error;
@@ -113,12 +118,18 @@ impl Removals {
                     }
                 }
                 std::future::ready(())
-            })
-            .await;
+            });
+        // The controller's own graceful end would do, were it not that a watch which has seen nothing yet never ends so.
+        let stopped = async {
+            shutdown.cancelled().await;
+            drop(passes.running.write().await);
+        };
+        tokio::select! { () = work => {}, () = stopped => {} }
     }
 }
 
 async fn pass(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, RemovalError> {
+    let _running = context.running.read().await;
     let result = context.step(&object).await;
     match &result {
         Ok(()) => drop(context.failures().remove(&ObjectRef::from_obj(object.as_ref()))),
