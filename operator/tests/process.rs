@@ -73,6 +73,12 @@ impl Operator {
     }
 }
 
+fn run(kubeconfig: &Path, args: &[&str], log: &str) -> Operator {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
+    command.args(args).env("KUBECONFIG", kubeconfig).env("POD_NAME", "test").env("WSFS_LOG", log);
+    Operator(command.stderr(Stdio::piped()).spawn().unwrap())
+}
+
 fn kubeconfig(url: &str) -> String {
     format!(
         "{{apiVersion: v1, kind: Config, current-context: c, clusters: [{{name: c, cluster: {{server: '{url}'}}}}], \
@@ -144,4 +150,94 @@ async fn it_is_ready_when_the_api_server_answers_counts_what_it_does_and_ends_we
     assert!(log.contains("lease released"), "{log}");
     let lease = &api.all("Lease")[0];
     assert!(lease["spec"]["holderIdentity"].is_null(), "{lease}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retire_ends_with_a_message_while_pods_use_file_systems_and_well_when_none_does() {
+    let api = FakeApi::start().await;
+    api.put(&builders::namespace("system", &[]));
+    api.put(&builders::namespace("team-a", &[]));
+    let inline = serde_json::json!([{"name": "v", "csi": {"driver": "csi.workspacefs.io"}}]);
+    api.put(&builders::running_pod("team-a", "user", inline));
+    let folder = Folder::new("retire");
+    let kubeconfig = folder.file("kubeconfig", &kubeconfig(api.url()));
+    let retire = || {
+        let operator = run(&kubeconfig, &["retire", "--timeout-seconds=15"], "info");
+        tokio::task::spawn_blocking(|| operator.end())
+    };
+    let (status, log) = retire().await.unwrap();
+    assert!(!status.success());
+    assert!(log.contains("1 pod uses FileSystems") && log.contains("team-a/user"), "{log}");
+    api.delete("Pod", "team-a", "user");
+    let (status, log) = retire().await.unwrap();
+    assert!(status.success(), "{log}");
+}
+
+#[test]
+fn the_isolation_probe_serves_what_it_met() {
+    let folder = Folder::new("probe");
+    let kubeconfig = folder.file("kubeconfig", "not needed");
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (target, http) = (server.local_addr().unwrap().to_string(), free_address());
+    // It takes connections and ends them: something is there.
+    std::thread::spawn(move || server.incoming().for_each(drop));
+    let args = ["isolation-probe", "--server", &target, "--http", &http];
+    let operator = run(&kubeconfig, &args, "info");
+    let start = Instant::now();
+    let answer = loop {
+        let answer = get(&http, "/isolation");
+        if answer.starts_with("HTTP/1.1 200") {
+            break answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "{answer}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(answer.contains("\"reached\":true") && answer.contains(&target), "{answer}");
+    assert!(get(&http, "/healthz").starts_with("HTTP/1.1 200"));
+    assert!(get(&http, "/readyz").starts_with("HTTP/1.1 200"));
+    operator.terminate();
+    let (status, log) = operator.end();
+    assert!(status.success(), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_key_stands_in_any_log_however_much_is_logged() {
+    let api = FakeApi::start().await;
+    api.put(&builders::namespace("system", &[]));
+    api.put(&builders::service("system", "workspacefs-nfs", "127.99.0.1"));
+    let folder = Folder::new("keys");
+    let config = folder.file("config.yaml", "nfsServer: {service: workspacefs-nfs}");
+    let kubeconfig = folder.file("kubeconfig", &kubeconfig(api.url()));
+    let config = format!("--config={}", config.display());
+    let mut operator = run(&kubeconfig, &[&config, "--http=127.0.0.1:0"], "trace");
+    // So much is logged that the pipe would fill up.
+    let mut pipe = operator.0.stderr.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut log = String::new();
+        pipe.read_to_string(&mut log).unwrap();
+        log
+    });
+    api.until("the certificates", |api| api.all("Secret").len() == 3).await;
+    let namespace = builders::namespace("team-a", &[]);
+    api.put(&namespace);
+    api.put(&builders::file_system("team-a", "data", builders::managed("1Gi")));
+    api.until("it is told that nobody answers", |api| {
+        let fs = &api.all("FileSystem")[0];
+        fs["status"]["conditions"][0]["reason"] == "ServerUnavailable"
+    })
+    .await;
+    operator.terminate();
+    assert!(operator.0.wait().unwrap().success());
+    let log = reader.join().unwrap();
+    assert!(log.contains("\"level\":\"TRACE\""), "nothing was logged: the test proves nothing");
+    for name in ["workspacefs-nfs-authority", "workspacefs-nfs-tls", "workspacefs-nfs-client"] {
+        let secret: k8s_openapi::api::core::v1::Secret = api.find("Secret", "system", name).unwrap();
+        let pem = String::from_utf8(secret.data.unwrap()["tls.key"].0.clone()).unwrap();
+        let key = pem.lines().nth(1).unwrap();
+        let encoded = &api.find::<serde_json::Value>("Secret", "system", name).unwrap()["data"]["tls.key"];
+        // As it is, and as the API server's clients send it, behind what every key begins with.
+        assert!(!log.contains(key) && !log.contains(&encoded.as_str().unwrap()[60..100]), "{name}");
+    }
+    assert!(!log.contains("PRIVATE KEY"));
+    assert!(api.all("Event").iter().all(|event| !event.to_string().contains("PRIVATE KEY")));
 }

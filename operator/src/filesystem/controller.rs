@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::PartialObjectMeta;
@@ -10,8 +10,9 @@ use kube::runtime::controller::{ReconcileRequest, trigger_self, trigger_with};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
+use workspacefs_agent_proto::v1;
 use workspacefs_api::FILE_SYSTEM_UID_LABEL;
 use workspacefs_runtime::CancellationToken;
 
@@ -26,8 +27,8 @@ use crate::probe::shared::Prober;
 use crate::reconciler;
 use crate::server::Server;
 use crate::server::known::Knowledge;
-use crate::server::secrets::Known;
-use crate::server::watcher::Watcher;
+use crate::server::secrets;
+use crate::server::watcher::{Cluster, Watcher};
 
 type Queue = stream::BoxStream<'static, Result<ReconcileRequest<Guarded>, watcher::Error>>;
 
@@ -47,13 +48,13 @@ pub struct Place<'a> {
 pub async fn run(
     place: Place<'_>,
     config: &Config,
-    certificates: watch::Receiver<Known>,
+    certificates: watch::Receiver<secrets::Known>,
     shutdown: CancellationToken,
 ) {
     let Place { client, namespace, events, metrics } = place;
     let (prober, woken) = Prober::new(config.probe_interval, config.probe_timeout, metrics.clone());
     let (store, queue, caches) = watches(&client, woken);
-    let waker = prober.waker();
+    let cluster = Known { waker: prober.waker(), store: store.clone() };
     let mut watcher = None;
     let mut embedded = None;
     if let Some(service) = &config.nfs_server {
@@ -83,14 +84,30 @@ pub async fn run(
     let stop = shutdown.clone();
     let watching = async move {
         if let Some(watcher) = watcher {
-            let wake = move |namespace: &str, name: &str| {
-                // Nobody listens any more when the operator is ending.
-                drop(waker.send(ObjectRef::new(name).within(namespace)));
-            };
-            watcher.run(wake, stop).await;
+            watcher.run(cluster, stop).await;
         }
     };
     tokio::join!(reconciler::run(file_systems, store, queue, metrics, shutdown), watching);
+}
+
+/// The FileSystems, as the embedded server's watcher needs them.
+struct Known {
+    waker: UnboundedSender<ObjectRef<Guarded>>,
+    store: Store<Guarded>,
+}
+
+impl Cluster for Known {
+    fn wake(&self, namespace: &str, name: &str) {
+        // Nobody listens any more when the operator is ending.
+        drop(self.waker.send(ObjectRef::new(name).within(namespace)));
+    }
+
+    fn lacks(&self, file_system: &v1::FileSystem) -> bool {
+        // Before the first list nobody can say.
+        let listed = self.store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok());
+        let known = self.store.get(&ObjectRef::new(&file_system.name).within(&file_system.namespace));
+        listed && known.is_none_or(|known| known.uid().as_ref() != Some(&file_system.uid))
+    }
 }
 
 fn watches(client: &Client, woken: UnboundedReceiver<ObjectRef<Guarded>>) -> (Store<Guarded>, Queue, Caches) {

@@ -215,3 +215,32 @@ async fn files_of_an_nfs_server_are_held_for_the_csi_controller() {
     api.settled(QUIET).await;
     assert_eq!(finalizers(&api), json!(["workspacefs.io/files"]), "the controller's work is not done");
 }
+
+#[tokio::test]
+async fn what_the_server_keeps_for_one_that_was_torn_away_is_retained_and_the_others_are_left_alone() {
+    let api = api().await;
+    let server = Embedded::start(&api).await;
+    let uid = put_managed(&api, "data", "Delete");
+    let stays = put_managed(&api, "other", "Delete");
+    let operator = Operator::start(&api, "a", embedded_config());
+    until_bound(&api, "data").await;
+    until_bound(&api, "other").await;
+    operator.stop().await;
+    // As an uninstall does it, and then an administrator.
+    api.edit("FileSystem", SPACE, "data", |fs| fs["metadata"]["finalizers"] = json!([]));
+    api.delete("FileSystem", SPACE, "data");
+    let _operator = Operator::start(&api, "a", embedded_config());
+    while server.agent.file_system(&uid).is_some() {
+        tokio::time::sleep(QUIET / 4).await;
+    }
+    assert!(server.agent.kept()[0].starts_with("workspaces/"), "{:?}", server.agent.kept());
+    let listed = server.agent.calls("list");
+    while server.agent.calls("list") < listed + 5 {
+        tokio::time::sleep(QUIET / 4).await;
+    }
+    assert!(server.agent.file_system(&stays).is_some());
+    // Made again, it finds its files.
+    put_managed(&api, "data", "Delete");
+    until_reason(&api, "data", "QuotaEnforced", "Enforced").await;
+    assert!(server.agent.kept().is_empty());
+}
