@@ -152,8 +152,11 @@ fn full_name(pod: &Pod) -> String {
 async fn take_finalizers_off(client: &Client) -> Result<(), RetireError> {
     let api: Api<PartialObjectMeta<FileSystem>> = Api::all(client.clone());
     loop {
-        let listed: Vec<_> =
-            all(api.clone(), ListParams::default()).await.map_err(failed("list the FileSystems"))?;
+        let listed = match all(api.clone(), ListParams::default()).await {
+            // The kind is gone, and with it every FileSystem.
+            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+            listed => listed.map_err(failed("list the FileSystems"))?,
+        };
         let held: Vec<_> =
             listed.iter().filter(|fs| fs.finalizers().iter().any(|name| is_ours(name))).collect();
         if held.is_empty() {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod certificates;
 mod claims_of_others;
 mod classes;
 mod conditions;
