@@ -2,20 +2,31 @@
 //! Needs root, as the driver does.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/agent.rs"]
+mod agent;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use agent::{Authority, Running as Agent};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
+use workspacefs_agent_proto::tls::SERVER_NAME;
+use workspacefs_csi_proto::csi::v1::controller_client::ControllerClient;
 use workspacefs_csi_proto::csi::v1::identity_client::IdentityClient;
 use workspacefs_csi_proto::csi::v1::node_client::NodeClient;
-use workspacefs_csi_proto::csi::v1::{NodeGetInfoRequest, ProbeRequest};
+use workspacefs_csi_proto::csi::v1::volume_capability::{AccessMode, AccessType, MountVolume};
+use workspacefs_csi_proto::csi::v1::{
+    CreateVolumeRequest, NodeGetInfoRequest, ProbeRequest, VolumeCapability,
+};
 use workspacefs_csi_proto::pluginregistration::v1::registration_client::RegistrationClient;
 use workspacefs_csi_proto::pluginregistration::v1::{InfoRequest, RegistrationStatus};
+use workspacefs_testkit::{FakeApi, builders};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -55,11 +66,36 @@ impl Place {
 
     /// With an API server at an address where nobody listens.
     fn start_with_kubernetes(&self) -> Running {
-        let kubeconfig = self.path("kubeconfig");
-        let config = "{clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], users: [{name: u, user: {}}], \
-                      contexts: [{name: x, context: {cluster: c, user: u}}], current-context: x}";
-        std::fs::write(&kubeconfig, config).unwrap();
+        let kubeconfig = self.kubeconfig("http://127.0.0.1:1");
         self.start_with(|command| _ = command.env("KUBECONFIG", kubeconfig))
+    }
+
+    fn kubeconfig(&self, server: &str) -> PathBuf {
+        let path = self.path("kubeconfig");
+        let config = format!(
+            "{{clusters: [{{name: c, cluster: {{server: '{server}'}}}}], users: [{{name: u, user: {{}}}}], \
+             contexts: [{{name: x, context: {{cluster: c, user: u}}}}], current-context: x}}"
+        );
+        std::fs::write(&path, config).unwrap();
+        path
+    }
+
+    /// The controller, with the API server at an address and the credentials in a folder.
+    fn start_controller(&self, server: &str, tls: &Path) -> Running {
+        let log = self.path("log");
+        let file = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_csi-driver"))
+            .arg("controller")
+            .arg(format!("--endpoint=unix://{}", self.path("controller.sock").display()))
+            .arg(format!("--http={}", self.http))
+            .arg(format!("--agent-tls={}", tls.display()))
+            .env("KUBECONFIG", self.kubeconfig(server))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Running { child, log }
     }
 
     fn start_with(&self, change: impl FnOnce(&mut Command)) -> Running {
@@ -214,6 +250,41 @@ async fn a_taken_port_ends_the_plugin_and_is_named() {
     let mut plugin = place.start();
     assert_eq!(plugin.end().await.code(), Some(1));
     assert!(plugin.log().contains(&format!("cannot listen on {}", place.http)), "{}", plugin.log());
+}
+
+#[tokio::test]
+async fn the_controller_makes_a_managed_volume_by_the_agent_and_ends_at_sigterm() {
+    let (place, authority) = (Place::new(), Authority::new());
+    let agent = Agent::start(8, &authority.issue(SERVER_NAME)).await;
+    let tls = tempfile::tempdir().unwrap();
+    agent::write(tls.path(), &authority.issue("client"));
+    let api = FakeApi::start().await;
+    api.put(&builders::namespace("team-a", &[]));
+    api.put(&builders::file_system("team-a", "data", json!({"backend": {"managed": {"capacity": "1Gi"}}})));
+    api.edit("FileSystem", "team-a", "data", |fs| {
+        let folder = "workspaces/0f8fad5b-d9cb-469f-a165-70867728950e/data";
+        fs["status"]["share"] = json!({"server": agent.host, "export": "/workspacefs", "folder": folder});
+    });
+    let mut controller = place.start_controller(api.url(), tls.path());
+    let channel = controller.connect(&place.path("controller.sock")).await;
+    let parameters =
+        [("namespace", "team-a"), ("fileSystem", "data"), ("csi.storage.k8s.io/pvc/namespace", "team-a")];
+    let request = CreateVolumeRequest {
+        name: "pvc-1".into(),
+        volume_capabilities: vec![VolumeCapability {
+            access_type: Some(AccessType::Mount(MountVolume::default())),
+            access_mode: Some(AccessMode { mode: 5 }),
+        }],
+        parameters: parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        ..Default::default()
+    };
+    let mut client = ControllerClient::new(channel);
+    let volume = client.create_volume(request).await.unwrap().into_inner().volume.unwrap();
+    assert_eq!(volume.capacity_bytes, 7, "what the agent says");
+    assert!(place.get("/readyz").starts_with("HTTP/1.1 200"));
+    controller.signal(Signal::TERM);
+    assert!(controller.end().await.success(), "{}", controller.log());
+    agent.stop().await;
 }
 
 fn controller(arguments: &[&str]) -> Output {

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod idempotent;
 mod ids;
 mod kills;
 mod managed;
