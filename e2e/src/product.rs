@@ -59,7 +59,7 @@ pub fn values() -> Value {
 pub fn values_with_server() -> Value {
     json!({"nfsServer": {
         "storage": {"block": {"storageClassName": disks::STORAGE_CLASS, "size": disks::SIZE}},
-        // The least that the server takes: each test of one that comes back waits so long.
+        // Each test of a server that comes back waits so long.
         "graceSeconds": 15,
     }})
 }

@@ -19,13 +19,15 @@ const RELEASE: &str = "bookworm";
 const PACKAGES: &str = "base-files,netbase,nfs-ganesha,nfs-ganesha-vfs,util-linux,xfsprogs";
 
 /// What is taken of them, beside the libraries that it loads.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "etc/debian_version",
     "etc/protocols",
     "etc/services",
     "usr/bin/ganesha.nfsd",
     "usr/lib/os-release",
     "usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so",
+    // Ganesha does not start without a mapper of names, though it is told to use numbers.
+    "usr/lib/x86_64-linux-gnu/libnfsidmap/nsswitch.so",
     "usr/sbin/blkid",
     "usr/sbin/mkfs.xfs",
     "usr/sbin/xfs_growfs",
@@ -37,7 +39,7 @@ const FILES: [&str; 11] = [
 const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
 
 /// Raised when the recipe changes in a way that the constants do not show.
-const RECIPE: &[u8] = b"1";
+const RECIPE: &[u8] = b"2";
 
 /// The tree, built where the cache in `folder` does not have it.
 pub fn tree(folder: &Path) -> Result<PathBuf> {
@@ -77,6 +79,7 @@ fn build(target: &Path) -> Result<()> {
     // Users and groups, as far as programs insist on them.
     fs::write(target.join("etc/passwd"), "root:x:0:0:root:/:/sbin/nologin\n")?;
     fs::write(target.join("etc/group"), "root:x:0:\n")?;
+    fs::write(target.join("etc/idmapd.conf"), "[General]\nDomain = localdomain\n")?;
     fs::write(target.join("etc/nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files dns\n")?;
     for file in FILES.iter().map(|file| (*file).to_owned()).chain(libraries(&all)?) {
         copy(&all, target, &file)?;
