@@ -1,5 +1,6 @@
 //! The end of a FileSystem: first no pod uses it any more, then the claim goes, then the volume, then the finalizer. Files
-//! are never touched here. Works on metadata alone, so an object that cannot be read ends like any other.
+//! are never touched here, nor is a claim of another driver. What has a volume of ours needs its metadata alone for that, so
+//! an object that cannot be read ends like any other.
 
 use std::time::Duration;
 
@@ -33,12 +34,9 @@ impl FileSystems {
     ) -> Result<Next, PassError> {
         let claim = self.find_claim(fs).await?;
         let volume = self.find_volume(fs).await?;
-        let named = users::Named { name: &fs.name, has_claim: !matches!(claim, Child::Foreign) };
-        let pods = self.pods_using(fs, named).await?;
-        if !pods.is_empty() {
-            let in_use = Finding::new(IN_USE, true, "PodsUseIt", users::message(&pods));
-            self.say(fs, meta, old, vec![terminating("waits for the pods that use it"), in_use]).await?;
-            return Ok(Next::Waiting(ASK_PODS_AGAIN));
+        let own = (!matches!(claim, Child::Foreign)).then_some(fs.name.as_str());
+        if let Some(in_use) = self.in_use(fs, users::Named { inline: Some(&fs.name), claim: own }).await? {
+            return self.wait_for_pods(fs, meta, old, in_use).await;
         }
         match &claim {
             Child::Ours(claim) => self.delete_claim(claim).await?,
@@ -50,6 +48,33 @@ impl FileSystems {
         }
         self.say(fs, meta, old, vec![terminating(format!("waits for claim {} to go", fs.name))]).await?;
         Ok(Next::Waiting(LOOK_AGAIN))
+    }
+
+    /// One pass over a FileSystem on a claim of another driver that is being deleted. Nothing was made for it, so nothing is
+    /// deleted; but its name does not go from under those who use it.
+    pub(super) async fn let_go(
+        &self,
+        fs: &Identity,
+        meta: &ObjectMeta,
+        old: FileSystemStatus,
+        claim: &str,
+    ) -> Result<Next, PassError> {
+        // The driver mounts no such FileSystem inline.
+        match self.in_use(fs, users::Named { inline: None, claim: Some(claim) }).await? {
+            Some(in_use) => self.wait_for_pods(fs, meta, old, in_use).await,
+            None => Ok(Next::Done(None)),
+        }
+    }
+
+    async fn wait_for_pods(
+        &self,
+        fs: &Identity,
+        meta: &ObjectMeta,
+        old: FileSystemStatus,
+        in_use: Finding,
+    ) -> Result<Next, PassError> {
+        self.say(fs, meta, old, vec![terminating("waits for the pods that use it"), in_use]).await?;
+        Ok(Next::Waiting(ASK_PODS_AGAIN))
     }
 
     async fn take_volume_away(
@@ -78,6 +103,13 @@ impl FileSystems {
     ) -> Result<(), PassError> {
         let claim_name = old.claim_name.clone();
         self.status.write(fs, Report { meta, old, claim_name, findings }).await
+    }
+
+    /// Condition InUse, where pods use it.
+    async fn in_use(&self, fs: &Identity, named: users::Named<'_>) -> Result<Option<Finding>, PassError> {
+        let pods = self.pods_using(fs, named).await?;
+        let found = || Finding::new(IN_USE, true, "PodsUseIt", users::message(&pods));
+        Ok((!pods.is_empty()).then(found))
     }
 
     async fn pods_using(&self, fs: &Identity, named: users::Named<'_>) -> Result<Vec<String>, PassError> {

@@ -7,6 +7,7 @@ mod claim;
 mod cleanup;
 pub mod controller;
 pub mod findings;
+pub mod guarded;
 pub mod objects;
 pub mod own;
 pub mod plan;
@@ -17,13 +18,13 @@ mod volume;
 use std::time::Duration;
 
 use kube::api::{ObjectMeta, PartialObjectMeta};
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource};
-use workspacefs_api::{FINALIZER, FileSystem, FileSystemStatus};
+use workspacefs_api::{FINALIZER, FileSystemStatus};
 
 use self::caches::Caches;
 use self::children::Child;
+pub use self::guarded::Guarded;
 use self::objects::Identity;
 use self::plan::{Plan, Wanted};
 use self::status::{Report, StatusWriter};
@@ -32,9 +33,6 @@ use crate::error::PassError;
 use crate::events::{Events, Happened};
 use crate::probe::shared::Prober;
 use crate::reconciler::{Next, Reconciler};
-
-/// A FileSystem, or what is known of one that cannot be read.
-pub type Guarded = DeserializeGuard<FileSystem>;
 
 /// Reconciles FileSystems.
 pub struct FileSystems {
@@ -76,14 +74,13 @@ impl Reconciler for FileSystems {
     }
 
     async fn cleanup(&self, object: &Guarded) -> Result<Next, PassError> {
-        let (fs, meta, old) = self.begin(object).await?;
+        let (identity, meta, old) = self.begin(object).await?;
         if let Ok(fs) = &object.0
-            && let Plan::Claim(_) = Plan::of(fs)
+            && let Plan::Claim(claim) = Plan::of(fs)
         {
-            // Nothing was made for it, and its pods do not depend on it.
-            return Ok(Next::Done(None));
+            return self.let_go(&identity, meta, old, &claim).await;
         }
-        self.take_away(&fs, meta, old).await
+        self.take_away(&identity, meta, old).await
     }
 
     fn finalized(&self, object: &Guarded) -> Option<(Api<PartialObjectMeta<Guarded>>, &'static str)> {
@@ -100,8 +97,7 @@ impl FileSystems {
         self.caches.filled().await?;
         let meta = object.meta();
         let fs = Identity::of(meta).ok_or(PassError::Incomplete("name, namespace and uid"))?;
-        let old = object.0.as_ref().ok().and_then(|fs| fs.status.clone()).unwrap_or_default();
-        Ok((fs, meta, old))
+        Ok((fs, meta, object.status()))
     }
 
     /// Volume and claim, and what was found. None where the namespace is ending, in which nothing can be made.

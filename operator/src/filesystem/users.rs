@@ -10,10 +10,10 @@ const NAMES_MAX: usize = 10;
 /// A file system, as pods name it.
 #[derive(Clone, Copy, Debug)]
 pub struct Named<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Whether the claim of that name may be its own: somebody else's leads elsewhere.
-    pub has_claim: bool,
+    /// In an inline volume of our driver; None where it mounts none.
+    pub inline: Option<&'a str>,
+    /// By a claim; None where that name is somebody else's claim, which leads elsewhere.
+    pub claim: Option<&'a str>,
 }
 
 /// Whether a pod has the file system mounted, or may any moment: it is on a node and has not ended.
@@ -28,14 +28,10 @@ pub fn uses(pod: &Pod, file_system: Named<'_>) -> bool {
 
 /// By its claim, or inline.
 fn names(volume: &Volume, file_system: Named<'_>) -> bool {
-    let by_claim = file_system.has_claim
-        && volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.claim_name == file_system.name);
-    let inline = volume.csi.as_ref().is_some_and(|csi| {
-        let attributes = csi.volume_attributes.as_ref();
-        csi.driver == DRIVER
-            && attributes.and_then(|a| a.get("fileSystem")).is_some_and(|name| name == file_system.name)
-    });
-    by_claim || inline
+    let claim = volume.persistent_volume_claim.as_ref().map(|claim| claim.claim_name.as_str());
+    let ours = volume.csi.as_ref().filter(|csi| csi.driver == DRIVER);
+    let inline = ours.and_then(|csi| csi.volume_attributes.as_ref()?.get("fileSystem")).map(String::as_str);
+    (claim.is_some() && claim == file_system.claim) || (inline.is_some() && inline == file_system.inline)
 }
 
 /// The names of those that use it, sorted.
@@ -66,7 +62,8 @@ mod tests {
         running_pod("a", "p", volumes)
     }
 
-    const OWN: Named<'static> = Named { name: "data", has_claim: true };
+    const OWN: Named<'static> = Named { inline: Some("data"), claim: Some("data") };
+    const OTHER: Named<'static> = Named { inline: Some("other"), claim: Some("other") };
 
     #[test]
     fn a_pod_uses_a_file_system_by_its_claim_or_inline() {
@@ -77,18 +74,21 @@ mod tests {
             json!([{"name": "v", "csi": {"driver": "x", "volumeAttributes": {"fileSystem": "data"}}}]);
         for (volumes, used) in [(claim, true), (inline, true), (other_driver, false), (json!([]), false)] {
             assert_eq!(uses(&pod(volumes.clone()), OWN), used, "{volumes}");
-            assert!(!uses(&pod(volumes), Named { name: "other", ..OWN }));
+            assert!(!uses(&pod(volumes), OTHER));
         }
     }
 
     #[test]
     fn who_mounts_somebody_elses_claim_of_that_name_does_not_use_it() {
-        let foreign = Named { has_claim: false, ..OWN };
+        let foreign = Named { claim: None, ..OWN };
         let claim = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
         assert!(!uses(&pod(claim), foreign));
         let inline =
             json!([{"name": "v", "csi": {"driver": DRIVER, "volumeAttributes": {"fileSystem": "data"}}}]);
         assert!(uses(&pod(inline), foreign));
+        // Neither name being there is no name in common.
+        let nameless = Named { inline: None, claim: None };
+        assert!(!uses(&pod(json!([{"name": "v", "emptyDir": {}}])), nameless));
     }
 
     #[test]

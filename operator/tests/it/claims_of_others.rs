@@ -49,12 +49,41 @@ async fn no_volume_no_claim_and_no_probe_is_made_for_it_and_its_end_touches_noth
     put_on_claim(&api, "data", "data");
     let _operator = Operator::start(&api, "a", config());
     until_reason(&api, "data", "Ready", "ClaimNotBound").await;
-    let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
-    api.put(&builders::running_pod(SPACE, "user", volumes));
     assert!(condition(&api, "data", "Reachable").is_none());
     api.delete("FileSystem", SPACE, "data");
     api.until("it is gone", |api| file_system(api, SPACE, "data").is_none()).await;
     api.settled(QUIET).await;
     assert_eq!(claim(&api, SPACE, "data").unwrap(), theirs);
     assert!(api.all("PersistentVolume").is_empty());
+}
+
+#[tokio::test]
+async fn while_pods_use_its_claim_it_stays_and_names_them_and_the_claim_is_never_deleted() {
+    let api = api().await;
+    let claim_of = |name: &str| json!([{"name": "v", "persistentVolumeClaim": {"claimName": name}}]);
+    api.put(&builders::claim(SPACE, "efs", json!({"accessModes": ["ReadWriteMany"]})));
+    set_phase(&api, "efs", "Bound");
+    let theirs = claim(&api, SPACE, "efs").unwrap();
+    put_on_claim(&api, "data", "efs");
+    let _operator = Operator::start(&api, "a", config());
+    until_reason(&api, "data", "Ready", "Bound").await;
+    api.put(&builders::running_pod(SPACE, "user", claim_of("efs")));
+    // Its own name is no claim of it, and inline it is refused: neither uses it.
+    api.put(&builders::running_pod(SPACE, "bystander", claim_of("data")));
+    let inline = json!([{"name": "v", "csi": {"driver": "csi.workspacefs.io", "volumeAttributes": {"fileSystem": "data"}}}]);
+    api.put(&builders::running_pod(SPACE, "refused", inline));
+
+    api.delete("FileSystem", SPACE, "data");
+    let message = until_reason(&api, "data", "InUse", "PodsUseIt").await;
+    assert_eq!(message, "1 pod uses it: user. It goes when they are gone");
+    assert!(has_reason(&api, "data", "Terminating"));
+    api.settled(QUIET).await;
+    assert!(event_reasons(&api).contains(&"InUse".to_string()));
+    // The claim's name stays with it as long as somebody may ask.
+    assert_eq!(at(&file_system(&api, SPACE, "data").unwrap(), "/status/claimName"), "efs");
+
+    api.delete("Pod", SPACE, "user");
+    api.until("it is gone", |api| file_system(api, SPACE, "data").is_none()).await;
+    api.settled(QUIET).await;
+    assert_eq!(claim(&api, SPACE, "efs").unwrap(), theirs);
 }

@@ -159,6 +159,36 @@ async fn an_object_older_than_its_rules_or_not_readable_at_all_says_so_and_stops
 }
 
 #[tokio::test]
+async fn what_was_said_of_an_object_that_cannot_be_read_is_not_said_again_nor_dated_anew() {
+    let api = api().await;
+    api.put(&json!({
+        "apiVersion": "workspacefs.io/v1alpha1", "kind": "FileSystem",
+        "metadata": {"namespace": SPACE, "name": "data"}, "spec": {"backend": "none of your business"},
+    }));
+    let _operator = Operator::start(&api, "a", config());
+    let status = |api: &workspacefs_testkit::FakeApi| {
+        api.find::<Value>("FileSystem", SPACE, "data").unwrap()["status"].clone()
+    };
+    api.until("it is told", |api| status(api)["observedGeneration"] == 1).await;
+    api.settled(QUIET).await;
+    let first = status(&api)["conditions"][0].clone();
+    assert_eq!(first["reason"], "Invalid", "{first}");
+    // Times are in whole seconds.
+    sleep(Duration::from_millis(1100)).await;
+    api.edit("FileSystem", SPACE, "data", |fs| {
+        fs["spec"]["backend"] = json!("nor of mine");
+        fs["metadata"]["generation"] = json!(2);
+    });
+    api.until("a pass has seen the change", |api| status(api)["observedGeneration"] == 2).await;
+    api.settled(QUIET).await;
+    let second = status(&api)["conditions"][0].clone();
+    assert_eq!(second["reason"], "Invalid", "{second}");
+    assert_eq!(second["lastTransitionTime"], first["lastTransitionTime"]);
+    let told = writes(&api).into_iter().filter(|request| request.resource == "events").count();
+    assert_eq!(told, 1, "{:?}", event_reasons(&api));
+}
+
+#[tokio::test]
 async fn a_watch_that_is_told_to_begin_anew_misses_nothing() {
     let (api, nfs) = (api().await, NfsServer::start().await);
     let _operator = Operator::start(&api, "a", config());
