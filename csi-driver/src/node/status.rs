@@ -86,6 +86,7 @@ fn share_code(error: &ShareError) -> Code {
         // There, but not what it has to be: somebody must change it first.
         E::VersionRefused { .. }
         | E::NotADirectory { .. }
+        | E::BehindLink { .. }
         | E::Untrusted { .. }
         | E::NoUserNamespace { .. }
         | E::NoClient { .. } => Code::FailedPrecondition,
@@ -215,6 +216,7 @@ mod tests {
             (E::LeadsOut { path: text() }, Code::InvalidArgument),
             (E::Reserved { path: text() }, Code::InvalidArgument),
             (E::Denied { path: text(), reason: text() }, Code::PermissionDenied),
+            (E::BehindLink { path: text(), link: text() }, Code::FailedPrecondition),
             (E::Untrusted { path: text() }, Code::FailedPrecondition),
             (E::NoUserNamespace { path: text(), reason: text() }, Code::FailedPrecondition),
             (E::NoSpace { path: text(), reason: text() }, Code::ResourceExhausted),

@@ -46,6 +46,7 @@ cases! {
         a_squashed_share_with_a_ready_folder_is_mounted,
         mount_from_is_a_folder_beneath,
         mount_from_that_leads_elsewhere_is_refused_with_its_path,
+        a_file_systems_folder_is_not_looked_for_behind_links,
         what_hides_our_folder_is_never_seen_on_the_share,
         our_own_folder_is_hidden_and_out_of_reach;
     reading:
@@ -71,7 +72,8 @@ cases! {
         a_killed_publish_that_is_never_repeated_leaves_nothing,
         a_helper_killed_at_any_step_leaves_no_folder_half_made;
     race:
-        a_folder_swapped_for_a_link_a_million_times_never_leads_out;
+        a_folder_swapped_for_a_link_a_million_times_never_leads_out,
+        a_folder_is_never_made_behind_a_link;
     volumes:
         volumes_are_created_once_published_and_trashed,
         hostile_names_reach_nothing,
