@@ -117,6 +117,8 @@ fn stats_code(error: &StatsError) -> Code {
         E::Target(error) => target_code(error),
         // There are no figures of the present; the next round may find some.
         E::Failed { .. } | E::NotYet => Code::Unavailable,
+        // NOT_FOUND would say that there is no such volume here.
+        E::DamagedRecord => Code::Unavailable,
     }
 }
 
@@ -214,9 +216,9 @@ mod tests {
             (E::NotFound { path: text() }, Code::NotFound),
             (E::NotADirectory { path: text() }, Code::FailedPrecondition),
             (E::LeadsOut { path: text() }, Code::InvalidArgument),
+            (E::BehindLink { path: text(), link: text() }, Code::FailedPrecondition),
             (E::Reserved { path: text() }, Code::InvalidArgument),
             (E::Denied { path: text(), reason: text() }, Code::PermissionDenied),
-            (E::BehindLink { path: text(), link: text() }, Code::FailedPrecondition),
             (E::Untrusted { path: text() }, Code::FailedPrecondition),
             (E::NoUserNamespace { path: text(), reason: text() }, Code::FailedPrecondition),
             (E::NoSpace { path: text(), reason: text() }, Code::ResourceExhausted),
@@ -297,6 +299,7 @@ mod tests {
             (StatsError::NotPublished, Code::NotFound),
             (failed, Code::Unavailable),
             (StatsError::NotYet, Code::Unavailable),
+            (StatsError::DamagedRecord, Code::Unavailable),
         ] {
             assert_eq!(stats_code(&error), code, "{error}");
         }
