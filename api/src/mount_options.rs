@@ -116,6 +116,22 @@ fn find(text: &str) -> Option<(&'static Allowed, MountOption)> {
     fits.then(|| (allowed, MountOption { key: key.into(), value: value.map(Into::into) }))
 }
 
+/// Each option on the list, once in each of its forms, and numbers with a value that means something to each: for tests
+/// against a kernel.
+pub fn every_form() -> Vec<String> {
+    // Within the kernel's limit for nconnect (16); of rsize and wsize it makes its least.
+    const NUMBER: &str = "8";
+    let forms = |allowed: &Allowed| -> Vec<String> {
+        let with = |value: &&str| format!("{}={value}", allowed.key);
+        match &allowed.value {
+            Value::None => vec![allowed.key.into()],
+            Value::Digits(_) => vec![with(&NUMBER)],
+            Value::OneOf(words) => words.iter().map(with).collect(),
+        }
+    };
+    ALLOWED.iter().flat_map(forms).collect()
+}
+
 /// The CEL rule of `spec.mountOptions`, made from the same list.
 pub(crate) fn cel_rule() -> String {
     let forms: Vec<String> = ALLOWED
@@ -180,6 +196,19 @@ mod tests {
         assert!(matches!(parse(&["hard", "soft"]), Err(MountOptionError::Contradiction(..))));
         assert!(matches!(parse(&["timeo=5", "timeo=6"]), Err(MountOptionError::Contradiction(..))));
         assert_eq!(parse(&["hard", "hard"]).map(|o| o.len()), Ok(1));
+    }
+
+    #[test]
+    fn every_form_of_every_option_is_accepted() {
+        let forms = every_form();
+        for form in &forms {
+            assert_eq!(parse(&[form]).map(|o| o.len()), Ok(1), "{form}");
+        }
+        for allowed in ALLOWED {
+            let is_it = |form: &&String| form.split('=').next() == Some(allowed.key);
+            let expected = if let Value::OneOf(words) = &allowed.value { words.len() } else { 1 };
+            assert_eq!(forms.iter().filter(is_it).count(), expected, "{}", allowed.key);
+        }
     }
 
     #[test]

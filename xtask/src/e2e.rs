@@ -1,14 +1,15 @@
 //! `cargo xtask e2e SUITE`: one suite of end-to-end cases on the test cluster, with the present build of the product.
-//! Starts the cluster where it does not run. The last line counts the cases.
+//! Starts the cluster where it does not run. The last line counts the cases. With `--retry`, cases that failed run a second
+//! time; what passes only then is printed as flaky and counts as passed.
 
 use anyhow::{Context, Result};
-use workspacefs_e2e::suites::{self, Options, Suite, Summary};
+use workspacefs_e2e::suites::{self, Choice, Options, Suite, Summary};
 use workspacefs_e2e::{Cluster, ClusterConfig, product};
 
 use crate::images;
 
 /// More failures than these are no want of time.
-const TRIED_AGAIN_MAX: usize = 3;
+const RETRIED_MAX: usize = 3;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -25,6 +26,9 @@ pub struct Args {
     /// Failed cases keep their namespaces, until the next run
     #[arg(long)]
     keep: bool,
+    /// Up to three failed cases run once more, one at a time: for a machine with too much else to do
+    #[arg(long)]
+    retry: bool,
     /// Take the product as it is on the cluster
     #[arg(long)]
     as_installed: bool,
@@ -52,37 +56,83 @@ pub fn run(args: Args) -> Result<()> {
             product::install(&cluster, &images::build()?, &values)?;
         }
     }
-    let options = Options { only: args.only, parallel: args.parallel, keep: args.keep };
+    let alone: Vec<_> = suite.cases.iter().filter(|case| case.alone).map(|case| case.name).collect();
+    let parallel = args.parallel;
+    let options = Options { only: Choice::Containing(args.only), parallel, keep: args.keep };
     let mut summary = suites::run(&cluster, suite, &options)?;
-    if (1..=TRIED_AGAIN_MAX).contains(&summary.failed.len()) {
-        summary = try_again(&cluster, &args.suite, summary, args.keep)?;
+    let mut flaky = Vec::new();
+    if args.retry && (1..=RETRIED_MAX).contains(&summary.failed.len()) {
+        println!("once more, one at a time: {}", summary.failed.join(", "));
+        let suite = suites::named(&args.suite).context("the suite is gone")?;
+        let options = Options { only: Choice::Named(summary.failed.clone()), parallel: 1, keep: args.keep };
+        (summary, flaky) = settle(summary, suites::run(&cluster, suite, &options)?);
+    }
+    for name in &flaky {
+        println!("flaky: {name} {}", what_flaky_means(parallel == 1 || alone.contains(name)));
     }
     for name in &summary.failed {
         println!("failed: {name}");
     }
-    println!("e2e {}: {} passed, {} failed", args.suite, summary.passed, summary.failed.len());
+    if !flaky.is_empty() {
+        println!("flaky: {}", flaky.len());
+    }
+    println!("e2e {}: {} passed, {} failed", args.suite, summary.passed.len(), summary.failed.len());
     // A run of nothing proves nothing.
-    if !summary.failed.is_empty() || summary.passed == 0 {
+    if !summary.failed.is_empty() || summary.passed.is_empty() {
         // Not by an error, whose words would come after the count.
         std::process::exit(1);
     }
     Ok(())
 }
 
-/// Runs the failed cases once more, one at a time: what then passes failed for want of time, and is said to.
-fn try_again(cluster: &Cluster, suite: &str, first: Summary, keep: bool) -> Result<Summary> {
-    println!("once more, one at a time: {}", first.failed.join(", "));
-    let only = first.failed.iter().map(|name| (*name).to_owned()).collect();
-    let suite = suites::named(suite).context("the suite is gone")?;
-    let second = suites::run(cluster, suite, &Options { only, parallel: 1, keep })?;
-    for name in first.failed.iter().filter(|name| !second.failed.contains(name)) {
-        println!("flaky: {name} failed among others and passed alone");
+/// Both runs as one, and the names of those that passed only the second time. A failure goes away by passing, not by not
+/// being there any more: the runner's own has no case that could run again.
+fn settle(first: Summary, second: Summary) -> (Summary, Vec<&'static str>) {
+    let (flaky, mut failed): (Vec<_>, Vec<_>) =
+        first.failed.into_iter().partition(|name| second.passed.contains(name));
+    failed.extend(second.failed.into_iter().filter(|name| !failed.contains(name)).collect::<Vec<_>>());
+    let mut passed = first.passed;
+    passed.extend(&flaky);
+    (Summary { passed, failed }, flaky)
+}
+
+/// A case that had the cluster to itself the first time failed under the same conditions under which it then passed.
+fn what_flaky_means(was_alone: bool) -> &'static str {
+    if was_alone {
+        "failed, then passed when it ran again"
+    } else {
+        "failed beside other cases, then passed when it ran again by itself"
     }
-    Ok(Summary { passed: first.passed + second.passed, failed: second.failed })
 }
 
 fn list(suite: &Suite) {
     for case in &suite.cases {
         println!("{}{}", case.name, if case.alone { " (alone)" } else { "" });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(passed: &[&'static str], failed: &[&'static str]) -> Summary {
+        Summary { passed: passed.to_vec(), failed: failed.to_vec() }
+    }
+
+    #[test]
+    fn what_passes_the_second_time_is_flaky_and_counts_once() {
+        let (both, flaky) = settle(summary(&["a"], &["b", "c"]), summary(&["b"], &["c"]));
+        assert_eq!(both.passed, ["a", "b"]);
+        assert_eq!(both.failed, ["c"]);
+        assert_eq!(flaky, ["b"]);
+    }
+
+    #[test]
+    fn a_failure_that_did_not_run_again_stays_one() {
+        let (both, flaky) = settle(summary(&["a"], &["the runner"]), summary(&[], &[]));
+        assert_eq!(both.failed, ["the runner"]);
+        assert!(flaky.is_empty());
+        let (both, _) = settle(summary(&["a"], &["b"]), summary(&["b"], &["the runner"]));
+        assert_eq!(both.failed, ["the runner"]);
     }
 }

@@ -176,7 +176,11 @@ fn share_code(error: &ShareError) -> Code {
         // What the specification names this code for. Without topology no node is chosen again for it.
         E::NoSpace { .. } => Code::ResourceExhausted,
         // We name folders of our own only, and each RPC treats a missing one itself: our fault, or the server's.
-        E::NotFound { .. } | E::LeadsOut { .. } | E::Reserved { .. } | E::Stale { .. } => Code::Internal,
+        E::NotFound { .. }
+        | E::LeadsOut { .. }
+        | E::BehindLink { .. }
+        | E::Reserved { .. }
+        | E::Stale { .. } => Code::Internal,
         E::NoClient { .. }
         | E::MountFailed { .. }
         | E::NoUserNamespace { .. }
@@ -297,6 +301,7 @@ mod tests {
             (E::NoSpace { path: text(), reason: text() }, Code::ResourceExhausted),
             (E::NotFound { path: text() }, Code::Internal),
             (E::LeadsOut { path: text() }, Code::Internal),
+            (E::BehindLink { path: text(), link: text() }, Code::Internal),
             (E::Reserved { path: text() }, Code::Internal),
             (E::Stale { path: text() }, Code::Internal),
             (E::NoClient { reason: text() }, Code::Internal),

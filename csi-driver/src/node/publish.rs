@@ -1,5 +1,6 @@
-//! NodePublishVolume: guard, decision, record, folder, view, attach. Whatever fails undoes what was done before it, since
-//! a failed publish may never be repeated; whatever is killed in between is repaired by the next call at the target.
+//! NodePublishVolume: guard, "is it done?", volume, decision, record, folder, view, attach. Whatever fails undoes what was done
+//! before it, since a failed publish may never be repeated; whatever is killed in between is repaired by the next call at the
+//! target.
 
 use std::os::fd::AsFd;
 
@@ -58,6 +59,12 @@ impl Node {
         let deadline = Instant::now() + self.0.config.rpc_deadline;
         let asked = Publish::parse(request)?;
         let _guard = self.0.guards.try_acquire(&guard_key(&asked.target))?;
+        let is_stale = self.0.usages.is_stale(asked.target.path());
+        // Before anybody is asked for leave: what is mounted stays so, whatever became of its FileSystem, of this node's
+        // group and of the API server since, and kubelet asks again when it starts.
+        if self.0.targets.is_done(&asked.target, &asked.volume_id, &asked.fingerprint, is_stale)? {
+            return Ok(());
+        }
         let file_systems = self.0.config.file_systems.as_ref();
         let options = &asked.capability.mount_options;
         let volume = volume::find(&asked.volume_id, &asked.context, options, file_systems).await?;
@@ -70,7 +77,6 @@ impl Node {
         )?;
         let record = record(&asked, &volume);
         let share = record.share.clone();
-        let is_stale = self.0.usages.is_stale(asked.target.path());
         if self.0.targets.begin(&asked.target, record, is_stale)? == Begun::Done {
             return Ok(());
         }

@@ -32,6 +32,11 @@ pub enum StatsError {
     /// That volume is not at that path.
     #[error("the volume is not published at this path")]
     NotPublished,
+    /// Something of ours is there, and we do not know what.
+    #[error(
+        "this node's record of what is published at this path is damaged: it is written anew when kubelet restarts, or with the pod"
+    )]
+    DamagedRecord,
     /// The path cannot be looked at.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -64,6 +69,9 @@ impl Node {
         }
         // Where nothing can be published nothing is: csi-sanity asks for `some/path` and wants NOT_FOUND.
         let target = arguments::target(&request.volume_path).map_err(|_| StatsError::NotPublished)?;
+        if self.0.targets.is_damaged(&target) && target.state()? != State::Free {
+            return Err(StatsError::DamagedRecord);
+        }
         let record = self.0.targets.at(&target).filter(|r| r.volume_id == volume_id);
         let record = record.ok_or(StatsError::NotPublished)?;
         if target.state()? == State::Free {

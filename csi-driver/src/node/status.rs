@@ -86,6 +86,7 @@ fn share_code(error: &ShareError) -> Code {
         // There, but not what it has to be: somebody must change it first.
         E::VersionRefused { .. }
         | E::NotADirectory { .. }
+        | E::BehindLink { .. }
         | E::Untrusted { .. }
         | E::NoUserNamespace { .. }
         | E::NoClient { .. } => Code::FailedPrecondition,
@@ -116,6 +117,8 @@ fn stats_code(error: &StatsError) -> Code {
         E::Target(error) => target_code(error),
         // There are no figures of the present; the next round may find some.
         E::Failed { .. } | E::NotYet => Code::Unavailable,
+        // NOT_FOUND would say that there is no such volume here.
+        E::DamagedRecord => Code::Unavailable,
     }
 }
 
@@ -213,6 +216,7 @@ mod tests {
             (E::NotFound { path: text() }, Code::NotFound),
             (E::NotADirectory { path: text() }, Code::FailedPrecondition),
             (E::LeadsOut { path: text() }, Code::InvalidArgument),
+            (E::BehindLink { path: text(), link: text() }, Code::FailedPrecondition),
             (E::Reserved { path: text() }, Code::InvalidArgument),
             (E::Denied { path: text(), reason: text() }, Code::PermissionDenied),
             (E::Untrusted { path: text() }, Code::FailedPrecondition),
@@ -296,6 +300,7 @@ mod tests {
             (StatsError::NotPublished, Code::NotFound),
             (failed, Code::Unavailable),
             (StatsError::NotYet, Code::Unavailable),
+            (StatsError::DamagedRecord, Code::Unavailable),
         ] {
             assert_eq!(stats_code(&error), code, "{error}");
         }

@@ -1,8 +1,8 @@
 //! What is published on this node: one small record per target on tmpfs, written before the mount and removed after the
 //! unmount, and the same in memory. The mount table says whether a target is mounted, the record what it was; where they
-//! disagree, the next call repairs it.
+//! disagree, or where a record cannot be read, the next call repairs it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use workspacefs_csi_proto::csi::v1::volume_capability::access_mode::Mode;
+use workspacefs_sys::mountinfo;
 
 use super::decision::{AtTarget, Decision, decide};
 use super::figures::Whose;
@@ -24,7 +25,7 @@ pub struct Record {
     pub target: PathBuf,
     /// The volume's id.
     pub volume_id: String,
-    /// Hash of all other arguments but secrets.
+    /// Hash of the other arguments that count.
     pub fingerprint: String,
     /// The access mode's number.
     pub mode: i32,
@@ -76,34 +77,60 @@ pub struct Targets(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     folder: PathBuf,
-    records: Mutex<HashMap<PathBuf, Record>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By target.
+    records: HashMap<PathBuf, Record>,
+    /// The files of damaged records at whose targets something is mounted. Each stands for a volume of which nobody knows on
+    /// which share it is, until it is unpublished or published again.
+    damaged: HashSet<PathBuf>,
 }
 
 impl Targets {
     /// Reads what an earlier process left in `folder`, which is made if it is missing. A record without a mount was left by
-    /// a publish that was cut: it goes, with its empty target. One that cannot be read, or that stands under another's
-    /// name, is passed over.
+    /// a publish that was cut: it goes, with its empty target. One that is damaged, or that stands under another's name,
+    /// goes too, unless something is mounted at a target whose hash is its name.
     ///
     /// # Errors
     /// The folder cannot be made or listed.
     pub fn open(folder: PathBuf) -> io::Result<Self> {
-        let mut records = HashMap::new();
+        let mut known = Known::default();
         for path in record::list(&folder)? {
             match serde_json::from_slice::<Record>(&std::fs::read(&path)?) {
                 Ok(record) if file(&folder, &record.target) == path => {
                     if is_cut(&record) {
                         record::remove(&path)?;
                     } else {
-                        records.insert(record.target.clone(), record);
+                        known.records.insert(record.target.clone(), record);
                     }
                 }
-                _ => {
-                    tracing::warn!(record = %path.display(), "the record of a target is damaged and is passed over")
-                }
+                _ => drop(known.damaged.insert(path)),
             }
         }
-        let records = Mutex::new(records);
-        Ok(Self(Arc::new(Inner { folder, records })))
+        if !known.damaged.is_empty() {
+            known.damaged = mounted_ones(&folder, known.damaged)?;
+        }
+        Ok(Self(Arc::new(Inner { folder, known: Mutex::new(known) })))
+    }
+
+    /// Whether the very volume that is asked for is mounted at the target already, with the arguments that are asked for.
+    /// Parameters as of [`Targets::begin`], which would say "done".
+    ///
+    /// # Errors
+    /// The target cannot be looked at.
+    pub fn is_done(
+        &self,
+        target: &Target,
+        volume_id: &str,
+        fingerprint: &str,
+        is_stale: bool,
+    ) -> Result<bool, TargetError> {
+        let here = state(target, is_stale)?;
+        let known = self.0.lock();
+        Ok(at_target(known.records.get(target.path()), here, volume_id, fingerprint) == AtTarget::Same)
     }
 
     /// Decides whether a publish may begin, and if so, writes its record. The caller holds the target's guard, and may know
@@ -112,24 +139,10 @@ impl Targets {
     /// # Errors
     /// [`BeginError`]; then nothing was changed.
     pub fn begin(&self, target: &Target, new: Record, is_stale: bool) -> Result<Begun, BeginError> {
-        let here = match target.state()? {
-            State::Mounted if is_stale => State::Stale,
-            state => state,
-        };
-        let mut records = self.0.lock();
-        let at_target = match (records.get(&new.target), here) {
-            (Some(old), State::Mounted)
-                if old.volume_id == new.volume_id && old.fingerprint == new.fingerprint =>
-            {
-                AtTarget::Same
-            }
-            // A mount that the server has forgotten is of no use to the volume it belongs to.
-            (Some(old), State::Stale) if old.volume_id == new.volume_id => AtTarget::Nothing,
-            (Some(_), State::Mounted | State::Stale) => AtTarget::Other,
-            // A record without a mount was left by a publish that was cut; a mount without a record (ours are on tmpfs,
-            // and may have been wiped) says nothing about what it is. Both are replaced.
-            (Some(_), State::Free) | (None, _) => AtTarget::Nothing,
-        };
+        let here = state(target, is_stale)?;
+        let mut known = self.0.lock();
+        let records = &known.records;
+        let at_target = at_target(records.get(&new.target), here, &new.volume_id, &new.fingerprint);
         let asked = new.mode();
         let others: Vec<&Record> =
             records.values().filter(|r| r.volume_id == new.volume_id && r.target != new.target).collect();
@@ -145,8 +158,10 @@ impl Targets {
             Decision::Publish => {}
         }
         let bytes = serde_json::to_vec(&new).map_err(|e| BeginError::Record(e.into()))?;
-        record::replace(&file(&self.0.folder, &new.target), &bytes).map_err(BeginError::Record)?;
-        records.insert(new.target.clone(), new);
+        let file = file(&self.0.folder, &new.target);
+        record::replace(&file, &bytes).map_err(BeginError::Record)?;
+        known.damaged.remove(&file);
+        known.records.insert(new.target.clone(), new);
         Ok(Begun::Publish)
     }
 
@@ -155,38 +170,89 @@ impl Targets {
     /// # Errors
     /// The file cannot be removed; then the record stays.
     pub fn end(&self, target: &Target) -> io::Result<()> {
-        let mut records = self.0.lock();
-        record::remove(&file(&self.0.folder, target.path()))?;
-        records.remove(target.path());
+        let mut known = self.0.lock();
+        let file = file(&self.0.folder, target.path());
+        record::remove(&file)?;
+        known.damaged.remove(&file);
+        known.records.remove(target.path());
         Ok(())
     }
 
     /// What is recorded at a target.
     pub fn at(&self, target: &Target) -> Option<Record> {
-        self.0.lock().get(target.path()).cloned()
+        self.0.lock().records.get(target.path()).cloned()
+    }
+
+    /// Whether there is a record of what is mounted at a target, but one that nobody can read.
+    pub fn is_damaged(&self, target: &Target) -> bool {
+        self.0.lock().damaged.contains(&file(&self.0.folder, target.path()))
     }
 
     /// Every record of a volume.
     pub fn of_volume(&self, volume_id: &str) -> Vec<Record> {
-        let records = self.0.lock();
-        records.values().filter(|r| r.volume_id == volume_id).cloned().collect()
+        let known = self.0.lock();
+        known.records.values().filter(|r| r.volume_id == volume_id).cloned().collect()
     }
 
     /// Every record.
     pub fn all(&self) -> Vec<Record> {
-        self.0.lock().values().cloned().collect()
+        self.0.lock().records.values().cloned().collect()
     }
 
-    /// Whether any target, mounted or about to be, is on that share.
+    /// Whether any target, mounted or about to be, is on that share, or may be.
     pub fn use_share(&self, key: &ShareKey) -> bool {
-        self.0.lock().values().any(|r| r.share.key() == *key)
+        let known = self.0.lock();
+        !known.damaged.is_empty() || known.records.values().any(|r| r.share.key() == *key)
     }
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Record>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is at a target, where the caller may know from elsewhere that what is mounted there is stale.
+fn state(target: &Target, is_stale: bool) -> Result<State, TargetError> {
+    Ok(match target.state()? {
+        State::Mounted if is_stale => State::Stale,
+        state => state,
+    })
+}
+
+/// What is at a target for somebody who asks for this volume with these arguments.
+fn at_target(old: Option<&Record>, here: State, volume_id: &str, fingerprint: &str) -> AtTarget {
+    match (old, here) {
+        (Some(old), State::Mounted) if old.volume_id == volume_id && old.fingerprint == fingerprint => {
+            AtTarget::Same
+        }
+        // A mount that the server has forgotten is of no use to the volume it belongs to.
+        (Some(old), State::Stale) if old.volume_id == volume_id => AtTarget::Nothing,
+        (Some(_), State::Mounted | State::Stale) => AtTarget::Other,
+        // A record without a mount was left by a publish that was cut; a mount without a record (ours are on tmpfs, and may
+        // have been wiped) says nothing about what it is. Both are replaced.
+        (Some(_), State::Free) | (None, _) => AtTarget::Nothing,
+    }
+}
+
+/// Of damaged records, those at whose targets something is mounted; the others are removed. kubelet's folder is itself a
+/// mount in our container, so no symbolic link makes the kernel's spelling of a target another than kubelet's.
+fn mounted_ones(folder: &Path, damaged: HashSet<PathBuf>) -> io::Result<HashSet<PathBuf>> {
+    let mounted: HashSet<PathBuf> =
+        mountinfo::read()?.iter().map(|mount| file(folder, &mount.mount_point)).collect();
+    let (kept, cut): (HashSet<PathBuf>, HashSet<PathBuf>) =
+        damaged.into_iter().partition(|path| mounted.contains(path));
+    for path in cut {
+        tracing::warn!(record = %path.display(), "a damaged record of a target where nothing is mounted is removed");
+        record::remove(&path)?;
+    }
+    for path in &kept {
+        tracing::error!(
+            record = %path.display(),
+            "the record of a mounted volume is damaged: no share is unmounted until it is unpublished or published again"
+        );
+    }
+    Ok(kept)
 }
 
 /// Whether nothing is mounted at the record's target. What is left of the target then goes too, if it is empty.

@@ -100,11 +100,22 @@ pub enum ShareError {
         /// `server:/export/folder`.
         path: String,
     },
-    /// A symbolic link or `..` leads out of the share or of the FileSystem's folder.
+    /// A symbolic link beneath the FileSystem's folder leads out of it.
     #[error("{path} leads out of its file system and is not followed")]
     LeadsOut {
         /// `server:/export/folder`.
         path: String,
+    },
+    /// A symbolic link stands on the way to a FileSystem's own folder. Whoever may write there chose where it leads, and
+    /// that may be a pod.
+    #[error(
+        "{link} is a symbolic link, and no FileSystem's folder ({path}) is looked for behind one: a pod may have made it. Either put the directory itself in its place on the server, or make a new FileSystem whose folder has no link in its path"
+    )]
+    BehindLink {
+        /// `server:/export/folder`.
+        path: String,
+        /// Which part of it.
+        link: String,
     },
     /// It is in our own folder.
     #[error("{path} is inside .workspacefs, which no volume may enter")]

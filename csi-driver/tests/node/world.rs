@@ -49,6 +49,8 @@ pub struct World {
     pub idle: Duration,
     pub labels: NodeLabels,
     pub file_systems: HashMap<String, FileSystem>,
+    /// The API server does not answer.
+    pub api_server_away: bool,
 }
 
 impl World {
@@ -66,6 +68,7 @@ impl World {
             idle: Duration::ZERO,
             labels: NodeLabels::fixed(None),
             file_systems: HashMap::new(),
+            api_server_away: false,
         };
         for folder in ["kubelet", "host", "exports", "outside"] {
             std::fs::create_dir(world.path(folder)).unwrap();
@@ -89,6 +92,7 @@ impl World {
             idle: Duration::ZERO,
             labels: NodeLabels::fixed(None),
             file_systems: HashMap::new(),
+            api_server_away: false,
         }
     }
 
@@ -143,7 +147,10 @@ impl World {
             rpc_deadline: self.deadline,
             node_group_label: "workspacefs.io/node-group".into(),
             labels: self.labels.clone(),
-            file_systems: Some(Arc::new(Api(self.file_systems.clone()))),
+            file_systems: Some(Arc::new(Api {
+                file_systems: self.file_systems.clone(),
+                away: self.api_server_away,
+            })),
             shares: shares.clone(),
             records: self.path("state/targets"),
         })
@@ -218,12 +225,18 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-struct Api(HashMap<String, FileSystem>);
+struct Api {
+    file_systems: HashMap<String, FileSystem>,
+    away: bool,
+}
 
 #[async_trait]
 impl FileSystems for Api {
     async fn by_name(&self, namespace: &str, name: &str) -> Result<Option<FileSystem>, LookupError> {
-        Ok(self.0.get(name).filter(|_| namespace == NAMESPACE).cloned())
+        if self.away {
+            return Err(LookupError("the API server is away".into()));
+        }
+        Ok(self.file_systems.get(name).filter(|_| namespace == NAMESPACE).cloned())
     }
     async fn by_uid(&self, _: &str) -> Result<Option<FileSystem>, LookupError> {
         panic!("the node never searches all namespaces")
@@ -312,6 +325,7 @@ fn request(id: &str, target: &Path, context: BTreeMap<String, String>) -> v1::No
 
 pub trait WithMode {
     fn with_mode(self, mode: Mode) -> Self;
+    fn with_flags(self, flags: &[&str]) -> Self;
     fn read_only(self) -> Self;
 }
 
@@ -319,6 +333,15 @@ impl WithMode for v1::NodePublishVolumeRequest {
     fn with_mode(mut self, mode: Mode) -> Self {
         if let Some(capability) = &mut self.volume_capability {
             capability.access_mode = Some(AccessMode { mode: mode.into() });
+        }
+        self
+    }
+
+    fn with_flags(mut self, flags: &[&str]) -> Self {
+        let mount_flags = flags.iter().map(|flag| flag.to_string()).collect();
+        if let Some(capability) = &mut self.volume_capability {
+            capability.access_type =
+                Some(AccessType::Mount(MountVolume { mount_flags, ..Default::default() }));
         }
         self
     }

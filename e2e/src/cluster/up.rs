@@ -312,3 +312,64 @@ fn all_states(config: &ClusterConfig) -> String {
     let state = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("cluster.json")).ok();
     entries.flatten().filter_map(state).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A cluster whose programs are scripts. Needs root, as the harness itself does; starts no machine.
+    struct OfScripts {
+        cluster: Cluster,
+        _cache: tempfile::TempDir,
+    }
+
+    impl OfScripts {
+        fn new(name: &str, scripts: &[(&str, &str)]) -> OfScripts {
+            let cache = tempfile::tempdir().unwrap();
+            let folder = cache.path().join("programs");
+            fs::create_dir(&folder).unwrap();
+            for (program, script) in scripts {
+                fs::write(folder.join(program), format!("#!/bin/sh\n{script}\n")).unwrap();
+                fs::set_permissions(folder.join(program), fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            let config = ClusterConfig::new(&format!("{name}-{}", std::process::id()), cache.path()).unwrap();
+            let programs = serde_json::from_value(serde_json::json!({ "folders": [folder] })).unwrap();
+            let namespace = Namespace::of_cluster(config.name());
+            namespace.create().unwrap();
+            let state = State { programs, image: PathBuf::new() };
+            OfScripts { cluster: Cluster { config, namespace, state }, _cache: cache }
+        }
+    }
+
+    impl Drop for OfScripts {
+        fn drop(&mut self) {
+            stop(&self.cluster.config).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_start_that_fails_names_the_part_and_shows_the_end_of_its_log() {
+        // 100 lines, so that there is more than an end.
+        let bad = "seq 100 199; echo 'listen tcp :6443: bind: address already in use' >&2; exit 1";
+        let scripts =
+            [("etcd", "echo nothing to say; exec sleep 600"), ("kube-apiserver", bad), ("kubectl", "exit 1")];
+        let of_scripts = OfScripts::new("tf", &scripts);
+        let cluster = &of_scripts.cluster;
+        let started = [Part::Etcd, Part::ApiServer].map(|part| cluster.start_part(part).unwrap());
+        let said = cluster.wait_for_api_server(&started).unwrap_err().to_string();
+        let log = cluster.layout().log("kube-apiserver");
+        assert!(
+            said.starts_with(&format!("kube-apiserver ended; the end of {}:\n", log.display())),
+            "{said}"
+        );
+        assert!(said.ends_with("199\nlisten tcp :6443: bind: address already in use"), "{said}");
+        assert!(!said.contains("100\n") && !said.contains("etcd"), "{said}");
+    }
+
+    #[test]
+    fn a_part_that_left_no_log_is_named_all_the_same() {
+        let said = failed("the node n1", "is not Ready in time", "/nowhere/kubelet.log".into()).to_string();
+        assert_eq!(said, "the node n1 is not Ready in time; the end of /nowhere/kubelet.log:\n");
+    }
+}

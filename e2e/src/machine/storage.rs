@@ -7,8 +7,9 @@ use crate::topology::DISK;
 /// would make each test of a restarted server that slow.
 const GRACE_SECONDS: u32 = 15;
 
-/// The exports: for everybody, with root squashed, and for one host that does not exist.
-const EXPORTS: &str = "/export/shared *(rw,sync,no_root_squash,no_subtree_check)\n\
+/// The exports: for everybody, with root squashed, and for one host that does not exist. The first takes clients from
+/// unprivileged ports too, as the mount option `noresvport` needs it.
+const EXPORTS: &str = "/export/shared *(rw,sync,no_root_squash,no_subtree_check,insecure)\n\
 /export/squashed *(rw,sync,root_squash,no_subtree_check)\n\
 /export/closed 10.99.0.250(rw,sync,no_root_squash,no_subtree_check)\n";
 

@@ -1,5 +1,7 @@
 //! Faults that end with their scope: whatever becomes of a case, the cluster is whole again after it.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
@@ -52,6 +54,16 @@ impl Context {
         let machine = self.machine(machine)?;
         machine.pull_cable()?;
         Ok(Fault::new(move || Ok(machine.plug_cable()?)))
+    }
+
+    /// Delays everything that a machine sends to the others.
+    pub fn slow_down(&self, machine: &str, delay: Duration) -> Result<Fault> {
+        let machine = self.machine(machine)?;
+        let slowed = machine.clone();
+        // Before the link is touched: a setting that fails half-way is undone as well.
+        let fault = Fault::new(move || Ok(slowed.clear_latency()?));
+        machine.set_latency(delay, 0.0)?;
+        Ok(fault)
     }
 
     /// Cuts a machine's power; the repair boots it.

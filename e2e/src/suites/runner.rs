@@ -29,10 +29,30 @@ const REMOVAL_TIME_MAX: Duration = seconds(150);
 /// Time for a client's request: the API server's own longest wait is shorter.
 const REQUEST_TIME_MAX: Duration = seconds(70);
 
+/// Which cases of a suite.
+#[derive(Debug)]
+pub enum Choice {
+    /// Those whose name contains one of these, as a person types it; all if there are none.
+    Containing(Vec<String>),
+    /// Those of exactly these names.
+    Named(Vec<&'static str>),
+}
+
+impl Choice {
+    fn takes(&self, name: &str) -> bool {
+        match self {
+            Choice::Containing(parts) => {
+                parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()))
+            }
+            Choice::Named(names) => names.contains(&name),
+        }
+    }
+}
+
 /// What of a suite to run, and how.
 pub struct Options {
-    /// Only cases whose name contains one of these; all if there are none.
-    pub only: Vec<String>,
+    /// Which cases.
+    pub only: Choice,
     /// How many at a time.
     pub parallel: usize,
     /// Failed cases keep their namespaces.
@@ -40,18 +60,16 @@ pub struct Options {
 }
 
 /// How a run ended.
+#[derive(Debug, Default)]
 pub struct Summary {
-    /// Cases that passed.
-    pub passed: usize,
+    /// Names of the cases that passed.
+    pub passed: Vec<&'static str>,
     /// Names of those that did not.
     pub failed: Vec<&'static str>,
 }
 
 /// Runs the suite on a cluster that has the product, printing as it goes.
 pub fn run(cluster: &Cluster, suite: Suite, options: &Options) -> Result<Summary> {
-    let chosen = |case: &Case| {
-        options.only.is_empty() || options.only.iter().any(|part| case.name.contains(part.as_str()))
-    };
     // A thread in the cluster's network; the runtime's threads are its children and so are there too.
     std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
@@ -62,7 +80,7 @@ pub fn run(cluster: &Cluster, suite: Suite, options: &Options) -> Result<Summary
                 remove_leftovers(&client, suite.name).await?;
                 (suite.prepare)(cluster).context("preparing the machines")?;
                 let runner = Runner { cluster, client, suite: suite.name, keep: options.keep };
-                let cases = suite.cases.into_iter().filter(chosen).collect();
+                let cases = suite.cases.into_iter().filter(|case| options.only.takes(case.name)).collect();
                 let summary = runner.run_all(cases, options.parallel.max(1)).await;
                 (suite.tidy_up)(cluster).context("tidying up the machines")?;
                 summary
@@ -129,7 +147,7 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     async fn run_all(&self, cases: Vec<Case>, parallel: usize) -> Result<Summary> {
-        let mut summary = Summary { passed: 0, failed: Vec::new() };
+        let mut summary = Summary::default();
         let mut under_way = JoinSet::new();
         let permits = Arc::new(Semaphore::new(parallel));
         for case in cases {
@@ -159,7 +177,7 @@ impl Runner<'_> {
 async fn drain(under_way: &mut JoinSet<Finished>, summary: &mut Summary) {
     while let Some(finished) = under_way.join_next().await {
         match finished {
-            Ok(finished) if finished.outcome.is_ok() => summary.passed += 1,
+            Ok(finished) if finished.outcome.is_ok() => summary.passed.push(finished.name),
             Ok(finished) => summary.failed.push(finished.name),
             // A job catches its case's panics, so this one is the runner's own.
             Err(error) => {
@@ -240,6 +258,16 @@ pub(super) fn namespace_name(case: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_part_of_another_chooses_only_its_own_case() {
+        let named = Choice::Named(vec!["a_rule"]);
+        assert!(named.takes("a_rule") && !named.takes("a_rule_and_more"));
+        assert!(!Choice::Named(Vec::new()).takes("a_rule"));
+        let typed = Choice::Containing(vec!["rule".into()]);
+        assert!(typed.takes("a_rule") && typed.takes("a_rule_and_more") && !typed.takes("a_law"));
+        assert!(Choice::Containing(Vec::new()).takes("a_law"));
+    }
 
     #[test]
     fn a_namespaces_name_fits_however_long_the_case_is_called() {

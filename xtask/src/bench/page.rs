@@ -3,6 +3,12 @@
 use workspacefs_bench::Summary;
 
 use super::Measured;
+use super::pods::Started;
+
+/// Designed for, in the issue that asked for each.
+const PUBLISH_RATIO_MAX: f64 = 3.0;
+const AMONG_MANY_RATIO_MAX: f64 = 1.5;
+const NODE_PLUGIN_MIB_MAX: f64 = 12.0;
 
 /// The whole page.
 pub fn render(measured: &Measured) -> String {
@@ -31,13 +37,34 @@ fn ratio(a: f64, b: f64) -> String {
     format!("{:.2}", a / b)
 }
 
+/// Says of a figure that it is not as it was designed to be, as a paragraph of one sentence; nothing of one that is.
+/// `decimals` are the table's: the sentence must not contradict what is seen there.
+fn missed(figures: &[(&str, f64, f64)], decimals: usize) -> Vec<String> {
+    let shown = |figure: f64| format!("{figure:.decimals$}");
+    let is_missed = |figure: f64, max: f64| shown(figure).parse::<f64>().is_ok_and(|figure| figure > max);
+    let missed: Vec<String> = figures
+        .iter()
+        .filter(|(_, figure, max)| is_missed(*figure, *max))
+        .map(|(name, figure, max)| format!("{name} is {}, designed for ≤ {max}", shown(*figure)))
+        .collect();
+    if missed.is_empty() {
+        return Vec::new();
+    }
+    vec![String::new(), format!("**Missed:** {}.", missed.join("; "))]
+}
+
 fn row(name: &str, summary: &Summary) -> String {
     format!("| {name} | {:.0} | {:.0} | {} |", summary.p50_us, summary.p99_us, summary.count)
 }
 
 fn rpcs(measured: &Measured) -> String {
     let r = &measured.driver;
-    let lines = [
+    let among = format!("NodePublishVolume among {} others / alone", r.many_mounts);
+    let figures = [
+        ("NodePublishVolume / empty RPC", r.publish.p50_us / r.probe.p50_us, PUBLISH_RATIO_MAX),
+        (among.as_str(), r.publish_among_many.p50_us / r.publish.p50_us, AMONG_MANY_RATIO_MAX),
+    ];
+    let mut lines = vec![
         "## Publishing a volume".to_owned(),
         String::new(),
         "Over the plugin's socket, of a folder on a share that is mounted. Each publish asks the share's helper process, which\n\
@@ -48,7 +75,7 @@ fn rpcs(measured: &Measured) -> String {
         "| ratio | p50 | p99 | designed for (p50) |".to_owned(),
         "| --- | --- | --- | --- |".to_owned(),
         format!(
-            "| NodePublishVolume / empty RPC | {} | {} | ≤ 3 where a helper is asked |",
+            "| NodePublishVolume / empty RPC | {} | {} | ≤ {PUBLISH_RATIO_MAX} where a helper is asked |",
             ratio(r.publish.p50_us, r.probe.p50_us),
             ratio(r.publish.p99_us, r.probe.p99_us)
         ),
@@ -58,11 +85,13 @@ fn rpcs(measured: &Measured) -> String {
             ratio(r.exec_mount.p99_us, r.publish.p99_us)
         ),
         format!(
-            "| NodePublishVolume among {} others / alone | {} | {} | ≤ 1.5 |",
-            r.many_mounts,
+            "| {among} | {} | {} | ≤ {AMONG_MANY_RATIO_MAX} |",
             ratio(r.publish_among_many.p50_us, r.publish.p50_us),
             ratio(r.publish_among_many.p99_us, r.publish.p99_us)
         ),
+    ];
+    lines.extend(missed(&figures, 2));
+    lines.extend([
         String::new(),
         "| µs | p50 | p99 | samples |".to_owned(),
         "| --- | --- | --- | --- |".to_owned(),
@@ -77,41 +106,74 @@ fn rpcs(measured: &Measured) -> String {
             "Publish and unpublish: {:.0} pairs per second one after the other, {:.0} with {} callers at once.",
             r.pairs_per_second, r.pairs_per_second_concurrent, r.concurrent
         ),
-    ];
+    ]);
     lines.join("\n")
 }
 
 fn memory(measured: &Measured) -> String {
     let mib = |kib: u64| kib as f64 / 1024.0;
-    format!(
+    let node_plugin = mib(measured.memory.node_plugin);
+    let table = format!(
         "## Memory\n\n\
          Resident, after 30 s without work, in the installed DaemonSet: the node plugin with its Kubernetes client and its watch,\n\
          while one pod of the node uses a share. Registration and liveness are built in: there is no other container.\n\n\
          | process | MiB | designed for |\n| --- | --- | --- |\n\
-         | node plugin | {:.1} | ≤ 12 |\n| helper process, one per share | {:.1} | |",
-        mib(measured.memory.node_plugin),
+         | node plugin | {node_plugin:.1} | ≤ {NODE_PLUGIN_MIB_MAX} |\n| helper process, one per share | {:.1} | |",
         mib(measured.memory.helper),
-    )
+    );
+    let mut lines = vec![table];
+    lines.extend(missed(&[("the node plugin's memory", node_plugin, NODE_PLUGIN_MIB_MAX)], 1));
+    lines.join("\n")
 }
 
 fn pods(measured: &Measured) -> String {
     let r = &measured.pods;
-    let row = |name: &str, s: &Summary| {
-        let (p50, p99) = (s.p50_us / 1e6, s.p99_us / 1e6);
-        format!("| {name} | {} | {p50:.2} | {p99:.2} | {} |", ratio(s.p50_us, r.none.p50_us), s.count)
+    let with =
+        [("an emptyDir", &r.empty_dir), ("the claim `default`", &r.claim), ("an inline volume", &r.inline)];
+    let row = |name: &str, started: &Started, more: String| {
+        let (p50, longest) = (started.took.p50_us / 1e6, started.took.p99_us / 1e6);
+        format!("| {name} | {p50:.2} | {longest:.2} | {more} | {} |", started.took.count)
     };
-    [
+    let mut lines = vec![
         "## Starting a pod".to_owned(),
         String::new(),
-        "From the request to phase Running, one pod after the other on worker n1, image present, share mounted by another pod."
-            .to_owned(),
+        format!(
+            "From the request to phase Running, one pod after the other on worker n1, image present, share mounted by another pod.\n\
+             Nearly all of it is the start of the container itself, and that varies: the pods without a volume took {:.1} to {:.1} s.\n\
+             So pods were started in rounds, one of each kind, each time another kind first, and what a volume adds is the difference\n\
+             to the pod without one of the same round.",
+            r.none.shortest_s,
+            r.none.took.p99_us / 1e6
+        ),
         String::new(),
-        "| pod with | ratio to no volume (p50) | p50, s | longest, s | pods |".to_owned(),
+        "| pod with | p50, s | longest, s | longer than without, s: median (middle half) | pods |".to_owned(),
         "| --- | --- | --- | --- | --- |".to_owned(),
-        row("no volume", &r.none),
-        row("an emptyDir", &r.empty_dir),
-        row("the claim `default`", &r.claim),
-        row("an inline volume", &r.inline),
-    ]
-    .join("\n")
+        row("no volume", &r.none, String::new()),
+    ];
+    lines.extend(with.map(|(name, started)| {
+        let more = &started.more;
+        let more = format!("{:+.2} ({:+.2} to {:+.2})", more.median_s, more.low_s, more.high_s);
+        row(name, started, more)
+    }));
+    let noise: Vec<&str> =
+        with.iter().filter(|(_, started)| started.more.is_noise()).map(|(name, _)| *name).collect();
+    if !noise.is_empty() {
+        lines.push(String::new());
+        lines.push(format!("Not told from noise, as the middle half spans zero: {}.", noise.join(", ")));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missed_design_figure_is_said_in_one_sentence_and_a_met_one_is_not() {
+        let figures = [("a / b", 3.22, 3.0), ("c / d", 1.2, 1.5)];
+        assert_eq!(missed(&figures, 2).join("\n"), "\n**Missed:** a / b is 3.22, designed for ≤ 3.");
+        assert!(missed(&figures[1..], 2).is_empty());
+        // As the table shows it.
+        assert!(missed(&[("a / b", 3.004, 3.0)], 2).is_empty());
+    }
 }

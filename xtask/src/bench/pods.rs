@@ -1,4 +1,6 @@
-//! From asking for a pod to its being Running, with and without a volume, one after the other on worker n1.
+//! From asking for a pod to its being Running, with and without a volume, one after the other on worker n1. Pods go in rounds of
+//! one of each kind, so that what slows the machine down for a while slows all kinds: what a volume costs is the difference
+//! within a round.
 
 use std::time::{Duration, Instant};
 
@@ -26,18 +28,70 @@ enum Volume {
     Inline,
 }
 
+/// The first is what the others are compared with.
 const KINDS: [Volume; 4] = [Volume::None, Volume::EmptyDir, Volume::Claim, Volume::Inline];
 
-/// Time from the request to phase Running, per kind of pod.
+/// Time from the request to phase Running.
 pub struct Report {
-    /// No volume at all.
-    pub none: Summary,
-    /// An emptyDir.
-    pub empty_dir: Summary,
-    /// The claim `default`.
-    pub claim: Summary,
-    /// An inline volume of the FileSystem `default`.
-    pub inline: Summary,
+    /// Pods without a volume.
+    pub none: Started,
+    /// Pods with an emptyDir.
+    pub empty_dir: Started,
+    /// Pods with the claim `default`.
+    pub claim: Started,
+    /// Pods with an inline volume of the FileSystem `default`.
+    pub inline: Started,
+}
+
+/// Pods of one kind, one a round.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// What they took.
+    pub took: Summary,
+    /// The least that one took, in seconds.
+    pub shortest_s: f64,
+    /// What each took longer than the pod without a volume of its round.
+    pub more: Quartiles,
+}
+
+/// The middle half of some times, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quartiles {
+    /// A quarter is no more than this.
+    pub low_s: f64,
+    /// Half is no more than this.
+    pub median_s: f64,
+    /// Three quarters are no more than this.
+    pub high_s: f64,
+}
+
+impl Started {
+    /// Of one kind and of the pods without a volume, in the order of the rounds. None of no round.
+    pub fn of(took: &[Duration], without: &[Duration]) -> Option<Self> {
+        let more = took.iter().zip(without).map(|(with, without)| with.as_secs_f64() - without.as_secs_f64());
+        Some(Self {
+            took: Summary::of(took.to_vec())?,
+            shortest_s: took.iter().min()?.as_secs_f64(),
+            more: Quartiles::of(more.collect())?,
+        })
+    }
+}
+
+impl Quartiles {
+    /// By nearest rank, as [`Summary`] does it.
+    fn of(mut times: Vec<f64>) -> Option<Self> {
+        times.sort_by(f64::total_cmp);
+        let rank = |quarters: usize| {
+            let at = (times.len() * quarters).div_ceil(4).max(1) - 1;
+            times.get(at).copied()
+        };
+        Some(Self { low_s: rank(1)?, median_s: rank(2)?, high_s: rank(3)? })
+    }
+
+    /// Whether not even the sign is sure.
+    pub fn is_noise(&self) -> bool {
+        self.low_s <= 0.0 && self.high_s >= 0.0
+    }
 }
 
 /// Measures `count` pods of each kind, and `also` while one pod uses the share.
@@ -89,14 +143,9 @@ async fn measure<T>(
             remove(&pods, &name).await?;
         }
     }
-    let [none, empty_dir, claim, inline] = samples.map(Summary::of);
-    let context = "no pod was measured";
-    let report = Report {
-        none: none.context(context)?,
-        empty_dir: empty_dir.context(context)?,
-        claim: claim.context(context)?,
-        inline: inline.context(context)?,
-    };
+    let [none, empty_dir, claim, inline] =
+        samples.each_ref().map(|took| Started::of(took, &samples[0]).context("no pod was measured"));
+    let report = Report { none: none?, empty_dir: empty_dir?, claim: claim?, inline: inline? };
     Ok((report, also))
 }
 
@@ -186,4 +235,23 @@ async fn watch(
         }
     }
     bail!("the watch of {name} ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_volume_adds_is_compared_within_a_round() {
+        let seconds = |times: &[u64]| times.iter().map(|time| Duration::from_secs(*time)).collect::<Vec<_>>();
+        // The machine gets slower all the time; the volume costs a second.
+        let (without, with) = (seconds(&[5, 10, 20, 40]), seconds(&[6, 11, 21, 41]));
+        let started = Started::of(&with, &without).unwrap();
+        assert_eq!(started.more, Quartiles { low_s: 1.0, median_s: 1.0, high_s: 1.0 });
+        assert_eq!((started.shortest_s, started.took.count), (6.0, 4));
+        assert!(!started.more.is_noise());
+        let noise = Started::of(&seconds(&[4, 12, 19, 50]), &without).unwrap();
+        assert!(noise.more.is_noise(), "{noise:?}");
+        assert!(Started::of(&[], &[]).is_none());
+    }
 }

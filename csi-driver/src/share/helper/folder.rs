@@ -4,6 +4,9 @@
 //! the same folder. So the intention is written down first (`owners/<uid>.json`, which only one can create), then the
 //! directory is made with mode 0700, gets its owner and mode through its descriptor, and the record says "created". Who
 //! finds the intention without the end, finishes: but only a directory that looks as the first step left it.
+//!
+//! The way from the export's root to the folder is walked without following a symbolic link, whether it is found or made:
+//! it may lead through folders that pods can write to.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -57,7 +60,7 @@ fn existing(share: &Share, path: &str) -> Result<Folder, ShareError> {
 }
 
 fn own(share: &Share, path: &str, file_system: &str, owner: PosixOwner) -> Result<Folder, ShareError> {
-    match share.resolve(share.root(), path) {
+    match share.walk(share.root(), path) {
         Err(ShareError::NotFound { .. }) => {}
         Ok(found) if path.is_empty() => return Ok(found),
         Ok(found) => {
@@ -82,7 +85,7 @@ fn own(share: &Share, path: &str, file_system: &str, owner: PosixOwner) -> Resul
         }
         Ok(Made::ByAnother) => {
             // Another node of ours, or somebody by hand: what its record and its looks say decides.
-            let found = share.resolve(share.root(), path)?;
+            let found = share.walk(share.root(), path)?;
             finish_if_unfinished(share, &found, path, file_system, owner)?;
         }
         Err(error) => {
@@ -93,7 +96,7 @@ fn own(share: &Share, path: &str, file_system: &str, owner: PosixOwner) -> Resul
             return Err(error);
         }
     }
-    share.resolve(share.root(), path)
+    share.walk(share.root(), path)
 }
 
 /// Somebody removed the folder that the record says was created: until it is created again it is unfinished.
@@ -150,7 +153,7 @@ fn step(
     name: &str,
     owner: Option<PosixOwner>,
 ) -> Result<(Folder, bool), ShareError> {
-    match share.resolve(parent, name) {
+    match share.walk(parent, name) {
         Err(ShareError::NotFound { .. }) => {}
         other => return other.map(|folder| (folder, false)),
     }
@@ -158,7 +161,7 @@ fn step(
     let mode = if owner.is_some() { UNFINISHED } else { BETWEEN };
     match mkdirat(&parent.fd, name, mode) {
         Ok(()) => {}
-        Err(Errno::EXIST) => return share.resolve(parent, name).map(|folder| (folder, false)),
+        Err(Errno::EXIST) => return share.walk(parent, name).map(|folder| (folder, false)),
         Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
             return Err(squashed("create", path, errno));
         }
@@ -173,7 +176,7 @@ fn step(
         let _ = unlinkat(&parent.fd, name, AtFlags::REMOVEDIR);
         return Err(error);
     }
-    share.resolve(parent, name).map(|folder| (folder, true))
+    share.walk(parent, name).map(|folder| (folder, true))
 }
 
 /// Gives a directory its owner and mode, through its descriptor: it is the one that was made, whatever its name is by now.

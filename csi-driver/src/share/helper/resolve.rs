@@ -1,5 +1,8 @@
-//! Walking people's paths on a share. The kernel resolves them beneath a root; what is left to check is that no symbolic
-//! link led into `.workspacefs`, which lies beneath the same root.
+//! Walking people's paths on a share, of which there are two kinds. A FileSystem's own folder is named by an administrator,
+//! but what lies on the way to it may be another FileSystem's, so anybody's: no symbolic link is followed there, or it would
+//! lead from one tenant's folder to the next one's. Beneath the folder, links are the tenant's own affair: they are followed
+//! as long as they stay beneath it. The kernel resolves both; what is left to check is that nothing led into `.workspacefs`,
+//! which lies beneath the same root.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -69,6 +72,20 @@ impl Share {
         matches!(rustix::fs::fstatvfs(&self.root.fd), Err(Errno::STALE))
     }
 
+    /// Opens `path` beneath `folder` without following any symbolic link: for the way to a FileSystem's own folder.
+    pub fn walk(&self, folder: &Folder, path: &str) -> Result<Folder, ShareError> {
+        if path.is_empty() {
+            return folder.again();
+        }
+        let full = folder.join(path);
+        match beneath::directory(folder.fd.as_fd(), path, Links::Refused) {
+            Ok(fd) if names_ours(path) => self.unless_reserved(fd, full),
+            Ok(fd) => Ok(Folder { fd, path: full }),
+            Err(Errno::LOOP) => Err(ShareError::BehindLink { link: first_link(folder, path), path: full }),
+            Err(errno) => Err(words::at("open", &full, errno)),
+        }
+    }
+
     /// Opens `path` beneath `folder`. Symbolic links are followed as long as they stay beneath it.
     pub fn resolve(&self, folder: &Folder, path: &str) -> Result<Folder, ShareError> {
         if path.is_empty() {
@@ -76,10 +93,8 @@ impl Share {
         }
         let full = folder.join(path);
         let failed = |errno| words::at("open", &full, errno);
-        // A path that the kernel walks without meeting a link is what it says: it leads into our folder only if it names
-        // it (in whatever case: some file systems do not care).
-        let names_ours = path.split('/').any(|part| part.eq_ignore_ascii_case(RESERVED_FOLDER));
-        if !names_ours {
+        // A path that the kernel walks without meeting a link is what it says.
+        if !names_ours(path) {
             match beneath::directory(folder.fd.as_fd(), path, Links::Refused) {
                 Ok(fd) => return Ok(Folder { fd, path: full }),
                 Err(Errno::LOOP) => {}
@@ -87,10 +102,15 @@ impl Share {
             }
         }
         let fd = beneath::directory(folder.fd.as_fd(), path, Links::Beneath).map_err(failed)?;
-        if self.is_reserved(fd.as_fd()).map_err(failed)? {
-            return Err(ShareError::Reserved { path: full });
+        self.unless_reserved(fd, full)
+    }
+
+    fn unless_reserved(&self, fd: OwnedFd, path: String) -> Result<Folder, ShareError> {
+        match self.is_reserved(fd.as_fd()) {
+            Ok(false) => Ok(Folder { fd, path }),
+            Ok(true) => Err(ShareError::Reserved { path }),
+            Err(errno) => Err(words::at("open", &path, errno)),
         }
-        Ok(Folder { fd, path: full })
     }
 
     /// Whether `fd` is our own folder or lies in it. Nothing can be moved out of there while we look: no volume shows it.
@@ -116,4 +136,19 @@ impl Share {
         // Deeper than any path: it is being moved about. Rather refuse.
         Ok(true)
     }
+}
+
+/// Whether a path without links leads into our folder: only if it names it, in whatever case, since some file systems do not
+/// care.
+fn names_ours(path: &str) -> bool {
+    path.split('/').any(|part| part.eq_ignore_ascii_case(RESERVED_FOLDER))
+}
+
+/// Which part of `path` is a symbolic link, for a message: it may be another one by now, or none any more.
+fn first_link(folder: &Folder, path: &str) -> String {
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    let mut ways = ends.filter_map(|end| path.get(..end));
+    let is_link =
+        |way: &&str| matches!(beneath::directory(folder.fd.as_fd(), way, Links::Refused), Err(Errno::LOOP));
+    folder.join(ways.find(is_link).unwrap_or(path))
 }

@@ -28,6 +28,10 @@ fn record(export: &Path, uid: &str) -> Option<serde_json::Value> {
     Some(serde_json::from_slice(&bytes).unwrap())
 }
 
+fn other_uid(n: u32) -> String {
+    format!("{n}1111111-d9cb-469f-a165-70867728950e")
+}
+
 pub async fn a_missing_folder_is_created_with_its_owner(world: World) {
     let export = world.export("e");
     let node = world.node();
@@ -38,8 +42,7 @@ pub async fn a_missing_folder_is_created_with_its_owner(world: World) {
     assert_eq!(looks(&export.join(".workspacefs")), (0, 0, 0o700));
     let record = record(&export, UID).unwrap();
     assert_eq!(record, serde_json::json!({"folder": "teams/a", "created": true}));
-    let default =
-        Claim { uid: "11111111-d9cb-469f-a165-70867728950e".into(), ..Claim::of(&export, "teams/b") };
+    let default = Claim { uid: other_uid(1), ..Claim::of(&export, "teams/b") };
     node.publish(default.at(&world.target("w"))).await.unwrap();
     assert_eq!(looks(&export.join("teams/b")), (0, 0, 0o777), "like an emptyDir");
     assert_eq!(names(&export.join("teams")), ["a", "b"]);
@@ -66,10 +69,9 @@ pub async fn a_cut_creation_is_finished_and_a_strangers_folder_is_not_touched(wo
         owner: owner(1000, 1000, "0750"),
         ..Claim::of(&export, folder)
     };
-    let uid = |n: u32| format!("{n}1111111-d9cb-469f-a165-70867728950e");
     let begun = |n, folder: &str| {
         let text = serde_json::json!({"folder": folder, "created": false}).to_string();
-        fs::write(owners.join(format!("{}.json", uid(n))), text).unwrap();
+        fs::write(owners.join(format!("{}.json", other_uid(n))), text).unwrap();
     };
     let make = |folder: &str, mode| {
         fs::create_dir(export.join(folder)).unwrap();
@@ -87,16 +89,16 @@ pub async fn a_cut_creation_is_finished_and_a_strangers_folder_is_not_touched(wo
     make("by-hand", 0o700);
     fs::write(export.join("by-hand/file"), "x").unwrap();
     // Killed while the record was written.
-    fs::write(owners.join(format!("{}.json", uid(4))), "{\"fol").unwrap();
+    fs::write(owners.join(format!("{}.json", other_uid(4))), "{\"fol").unwrap();
     make("torn", 0o700);
     // Killed before mkdir.
     begun(5, "nothing-yet");
     let node = world.node();
     for (n, folder) in [(1, "made"), (2, "owned"), (3, "by-hand"), (4, "torn"), (5, "nothing-yet")] {
-        node.publish(claim(&uid(n), folder).at(&world.target(folder))).await.unwrap();
+        node.publish(claim(&other_uid(n), folder).at(&world.target(folder))).await.unwrap();
         let expected = if n == 3 { (0, 0, 0o700) } else { (1000, 1000, 0o750) };
         assert_eq!(looks(&export.join(folder)), expected, "{folder}");
-        let created = record(&export, &uid(n)).map(|r| r["created"] == true);
+        let created = record(&export, &other_uid(n)).map(|r| r["created"] == true);
         assert_eq!(created, if n == 3 { None } else { Some(true) }, "{folder}");
     }
 }
@@ -164,6 +166,51 @@ pub async fn a_squashed_share_with_a_ready_folder_is_mounted(world: World) {
     node.publish(claim.at(&world.target("v"))).await.unwrap();
     assert_eq!(world.mounts_at(&world.target("v")), 1);
     assert_eq!(names(&export), ["a"], "nothing could be recorded, and nothing had to be");
+}
+
+pub async fn a_file_systems_folder_is_not_looked_for_behind_links(world: World) {
+    let export = world.export("e");
+    fs::create_dir_all(export.join("ws/team-b/deep")).unwrap();
+    fs::write(export.join("ws/team-b/secret"), "x").unwrap();
+    // An administrator's own, for all that we can know.
+    symlink("ws/team-b", export.join("alias")).unwrap();
+    let world = world.with_file_system(&export, "ws/team-a/data");
+    let node = world.node();
+    let data = Claim::of(&export, "ws/team-a/data");
+    node.publish(data.at(&world.target("v"))).await.unwrap();
+    node.unpublish(&data.id(), &world.target("v")).await.unwrap();
+    let default = Claim { uid: other_uid(1), ..Claim::of(&export, "ws/team-a") };
+    node.publish(default.at(&world.target("home"))).await.unwrap();
+    // What a pod of theirs can do to the way to another of their FileSystems.
+    let home = world.target("home");
+    fs::rename(home.join("data"), home.join("mine")).unwrap();
+    symlink("../team-b", home.join("data")).unwrap();
+    symlink("../team-b/fresh", home.join("dangling")).unwrap();
+    symlink("mine", home.join("own")).unwrap();
+    let refusal = |result, link: &str| {
+        let words = [&format!("e/{link} is a symbolic link"), "directory itself", "new FileSystem"];
+        refused(result, Code::FailedPrecondition, &words);
+        assert!(!world.target("v").exists(), "{link}");
+    };
+    refusal(node.publish(inline(&world.target("v"), "")).await, "ws/team-a/data");
+    let table = [
+        ("ws/team-a/data", "ws/team-a/data"),
+        ("ws/team-a/data/deep", "ws/team-a/data"),
+        ("ws/team-a/data/new/deep", "ws/team-a/data"),
+        ("ws/team-a/dangling", "ws/team-a/dangling"),
+        ("ws/team-a/dangling/new", "ws/team-a/dangling"),
+        ("ws/team-a/own", "ws/team-a/own"),
+        ("alias/deep", "alias"),
+    ];
+    for (number, (folder, link)) in (2..).zip(table) {
+        let claim = Claim { uid: other_uid(number), ..Claim::of(&export, folder) };
+        refusal(node.publish(claim.at(&world.target("v"))).await, link);
+        assert_eq!(record(&export, &claim.uid), None, "{folder}");
+    }
+    assert_eq!(names(&export.join("ws/team-b")), ["deep", "secret"], "nothing was made behind a link");
+    // The remedy works.
+    let direct = Claim { uid: other_uid(9), ..Claim::of(&export, "ws/team-b/deep") };
+    node.publish(direct.at(&world.target("v"))).await.unwrap();
 }
 
 pub async fn mount_from_is_a_folder_beneath(world: World) {

@@ -40,6 +40,8 @@ cases! {
         what_is_nested_in_one_volume_shows_in_no_other,
         bad_arguments_change_nothing,
         a_dedicated_file_system_stays_in_its_node_group,
+        a_volume_keeps_the_options_it_was_mounted_with,
+        what_is_mounted_already_is_so_whatever_became_of_its_file_system,
         two_calls_at_one_target_do_not_meet;
     folders:
         a_missing_folder_is_created_with_its_owner,
@@ -47,6 +49,7 @@ cases! {
         a_cut_creation_is_finished_and_a_strangers_folder_is_not_touched,
         root_squash_is_named_and_nothing_is_left,
         a_squashed_share_with_a_ready_folder_is_mounted,
+        a_file_systems_folder_is_not_looked_for_behind_links,
         mount_from_is_a_folder_beneath,
         mount_from_that_leads_elsewhere_is_refused_with_its_path,
         what_hides_our_folder_is_never_seen_on_the_share,
@@ -58,6 +61,7 @@ cases! {
         the_last_volume_gone_the_share_is_unmounted,
         a_share_that_was_never_recorded_is_found_again,
         a_new_plugin_finds_what_the_old_one_mounted,
+        a_volume_whose_record_is_damaged_keeps_its_share,
         half_gone_targets_are_unpublished,
         a_mount_without_a_record_is_replaced,
         files_under_a_target_are_never_removed;
@@ -74,7 +78,8 @@ cases! {
         a_killed_publish_that_is_never_repeated_leaves_nothing,
         a_helper_killed_at_any_step_leaves_no_folder_half_made;
     race:
-        a_folder_swapped_for_a_link_a_million_times_never_leads_out;
+        a_folder_swapped_for_a_link_a_million_times_never_leads_out,
+        a_folder_is_never_made_behind_a_link;
     volumes:
         volumes_are_created_once_published_and_trashed,
         hostile_names_reach_nothing,

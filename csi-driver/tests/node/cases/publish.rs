@@ -4,12 +4,13 @@ use std::fs;
 use std::io::ErrorKind;
 
 use csi_driver::node::NodeLabels;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use nix::mount::{MsFlags, mount};
 use tonic::Code;
 use workspacefs_csi_proto::csi::v1::volume_capability::access_mode::Mode;
-use workspacefs_csi_proto::csi::v1::volume_capability::{AccessType, BlockVolume, MountVolume};
+use workspacefs_csi_proto::csi::v1::volume_capability::{AccessType, BlockVolume};
 
-use crate::world::{Claim, WithMode, World, refused};
+use crate::world::{Claim, WithMode, World, inline, names, refused};
 
 pub async fn publish_shows_the_folder_and_unpublish_leaves_nothing(world: World) {
     let export = world.export("e");
@@ -154,11 +155,7 @@ pub async fn bad_arguments_change_nothing(world: World) {
         }),
         changed(|r| drop(r.volume_context.insert("extra".into(), "x".into()))),
         changed(|r| drop(r.volume_context.insert("folder".into(), ".workspacefs/trash".into()))),
-        changed(|r| {
-            let mount_flags = vec!["addr=10.0.0.1".to_string()];
-            let mount = MountVolume { mount_flags, ..Default::default() };
-            r.volume_capability.as_mut().unwrap().access_type = Some(AccessType::Mount(mount));
-        }),
+        good.clone().with_flags(&["addr=10.0.0.1"]),
     ];
     for request in invalid {
         refused(node.publish(request).await, Code::InvalidArgument, &[]);
@@ -185,6 +182,66 @@ pub async fn a_dedicated_file_system_stays_in_its_node_group(mut world: World) {
     world.node().publish(claim.at(&world.target("v"))).await.unwrap();
     world.labels = group("gpu");
     world.node().publish(claim.at(&world.target("w"))).await.unwrap();
+    // The node changed its group: what is mounted stays, and that is the answer to whoever asks again.
+    world.labels = group("cpu");
+    let node = world.node();
+    node.publish(claim.at(&world.target("w"))).await.unwrap();
+    refused(node.publish(claim.at(&world.target("x"))).await, Code::FailedPrecondition, &words);
+}
+
+/// kubelet publishes again whatever it finds when it starts, with the options that the PersistentVolume has by then.
+pub async fn a_volume_keeps_the_options_it_was_mounted_with(world: World) {
+    let claim = Claim::of(&world.export("e"), "a");
+    let (v, w) = (world.target("v"), world.target("w"));
+    world.node().publish(claim.at(&v).with_flags(&["timeo=50"])).await.unwrap();
+    let before = world.mounts();
+    let node = world.node();
+    for flags in [&["timeo=60", "nconnect=4"][..], &[]] {
+        node.publish(claim.at(&v).with_flags(flags)).await.unwrap();
+        assert_eq!(world.mounts(), before, "{flags:?}");
+    }
+    // Whoever is mounted from now on has the new ones, and both can go.
+    node.publish(claim.at(&w).with_flags(&["timeo=60"])).await.unwrap();
+    assert_eq!(names(&world.share_mounts()).len(), 2, "the options of a share make the share");
+    for target in [&v, &w] {
+        node.unpublish(&claim.id(), target).await.unwrap();
+    }
+    node.node.sweep().await;
+    world.assert_nothing_left(&["v", "w"]);
+}
+
+pub async fn what_is_mounted_already_is_so_whatever_became_of_its_file_system(world: World) {
+    let export = world.export("e");
+    fs::create_dir(export.join("a")).unwrap();
+    let mut world = world.with_file_system(&export, "a");
+    let asked = inline(&world.target("v"), "");
+    world.node().publish(asked.clone()).await.unwrap();
+    let before = world.mounts();
+    let elsewhere = inline(&world.target("w"), "");
+    let again = async |world: &World, code, words: &[&str]| {
+        let node = world.node();
+        node.publish(asked.clone()).await.unwrap();
+        assert_eq!(world.mounts(), before);
+        assert_eq!(node.health(&asked.volume_id).await.unwrap(), [], "nothing failed");
+        // It is an answer about what is there, not leave to mount more.
+        refused(node.publish(elsewhere.clone()).await, code, words);
+        // Nor an answer to whoever asks for something else.
+        let other = inline(&world.target("v"), "b");
+        assert!(node.publish(other).await.is_err());
+        assert_eq!(world.mounts(), before);
+    };
+    let file_system = world.file_systems.get_mut("default").unwrap();
+    file_system.metadata.deletion_timestamp = Some(Time(Default::default()));
+    again(&world, Code::FailedPrecondition, &["is being deleted"]).await;
+    world.file_systems.clear();
+    again(&world, Code::NotFound, &["team-a"]).await;
+    world.api_server_away = true;
+    again(&world, Code::Unavailable, &["API server"]).await;
+    let node = world.node();
+    node.undo(&asked).await;
+    refused(node.publish(asked).await, Code::Unavailable, &["API server"]);
+    node.node.sweep().await;
+    world.assert_nothing_left(&["v", "w"]);
 }
 
 pub async fn two_calls_at_one_target_do_not_meet(world: World) {

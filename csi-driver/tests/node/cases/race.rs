@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::world::{World, inline};
+use crate::world::{Claim, World, inline, names};
 
 const SWAPS: u64 = 1_000_000;
 /// No swapping for longer than this, however slow the machine is.
@@ -62,6 +62,49 @@ pub async fn a_folder_swapped_for_a_link_a_million_times_never_leads_out(world: 
     println!("{swaps} swaps, {inside} mounted inside, {refused} refused");
     assert!(swaps >= SWAPS, "only {swaps} swaps");
     assert!(inside > 0 && refused > 0, "the race was not run: {inside} inside, {refused} refused");
+    node.node.sweep().await;
+    world.assert_nothing_left(&["v"]);
+}
+
+/// The same on the way to a FileSystem's own folder, which is made while somebody swaps.
+pub async fn a_folder_is_never_made_behind_a_link(world: World) {
+    let export = world.export("e");
+    fs::create_dir_all(export.join("ws/way")).unwrap();
+    fs::create_dir(export.join("ws/other-tenant")).unwrap();
+    symlink("other-tenant", export.join("ws/link")).unwrap();
+    let node = world.node();
+    let done = Arc::new(AtomicBool::new(false));
+    let swapper = std::thread::spawn({
+        let (done, folder) = (done.clone(), export.join("ws"));
+        move || {
+            while !done.load(Ordering::Relaxed) {
+                renameat_with(CWD, folder.join("way"), CWD, folder.join("link"), RenameFlags::EXCHANGE)
+                    .unwrap();
+                // Each of the two is there for long enough to be met.
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        }
+    });
+    let (mut made, mut refused) = (0, 0);
+    for number in 0..500 {
+        let uid = format!("{number:08x}-d9cb-469f-a165-70867728950e");
+        let claim = Claim { uid, ..Claim::of(&export, &format!("ws/way/{number}/deep")) };
+        let request = claim.at(&world.target("v"));
+        match node.publish(request.clone()).await {
+            Ok(()) => made += 1,
+            Err(_) => refused += 1,
+        }
+        node.undo(&request).await;
+    }
+    done.store(true, Ordering::Relaxed);
+    swapper.join().unwrap();
+    println!("{made} made, {refused} refused");
+    assert_eq!(
+        names(&export.join("ws/other-tenant")),
+        Vec::<String>::new(),
+        "made in another tenant's folder"
+    );
+    assert!(made > 0 && refused > 0, "the race was not run: {made} made, {refused} refused");
     node.node.sweep().await;
     world.assert_nothing_left(&["v"]);
 }

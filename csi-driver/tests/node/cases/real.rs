@@ -9,11 +9,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tonic::Code;
-use workspacefs_api::{NfsVersion, Owner};
+use workspacefs_api::{NfsVersion, Owner, mount_options};
 use workspacefs_csi_proto::csi::v1::NodePublishVolumeRequest;
-use workspacefs_csi_proto::csi::v1::volume_capability::{AccessType, MountVolume};
 
-use crate::world::{Claim, TestNode, World, names, refused};
+use crate::world::{Claim, TestNode, WithMode, World, names, refused};
 
 fn server() -> &'static str {
     Box::leak(std::env::var("WSFS_TEST_NFS").unwrap().into_boxed_str())
@@ -30,13 +29,6 @@ fn claim(export: &str, folder: &str) -> Claim {
 
 fn other_uid(n: u32) -> String {
     format!("{n}1111111-d9cb-469f-a165-70867728950e")
-}
-
-fn with_flags(mut request: NodePublishVolumeRequest, flags: &[&str]) -> NodePublishVolumeRequest {
-    let mount =
-        MountVolume { mount_flags: flags.iter().map(|f| f.to_string()).collect(), ..Default::default() };
-    request.volume_capability.as_mut().unwrap().access_type = Some(AccessType::Mount(mount));
-    request
 }
 
 /// The mount options of what is mounted at a path, as /proc has them.
@@ -76,37 +68,9 @@ pub async fn every_version_mounts_and_the_newest_is_preferred(world: World) {
 
 pub async fn every_option_on_the_allow_list_is_known_to_the_kernel(world: World) {
     let node = world.node();
-    let all = [
-        "hard",
-        "soft",
-        "softerr",
-        "softreval",
-        "nosoftreval",
-        "timeo=60",
-        "retrans=3",
-        "nconnect=2",
-        "rsize=65536",
-        "wsize=65536",
-        "acregmin=3",
-        "acregmax=60",
-        "acdirmin=30",
-        "acdirmax=60",
-        "actimeo=30",
-        "ac",
-        "noac",
-        "cto",
-        "nocto",
-        "rdirplus",
-        "nordirplus",
-        "resvport",
-        "fsc",
-        "lookupcache=all",
-        "lookupcache=none",
-        "lookupcache=positive",
-    ];
-    for option in all {
+    for option in mount_options::every_form() {
         let claim = claim("/export/shared", "");
-        let request = with_flags(claim.at(&world.target("v")), &[option]);
+        let request = claim.at(&world.target("v")).with_flags(&[&option]);
         node.publish(request.clone()).await.unwrap_or_else(|error| panic!("{option}: {error}"));
         node.undo(&request).await;
         node.node.sweep().await;

@@ -83,6 +83,46 @@ pub async fn a_new_plugin_finds_what_the_old_one_mounted(world: World) {
     world.assert_nothing_left(&["v", "w"]);
 }
 
+/// A record's text can be anything (another version's, say): whose it was is unknown then, but not that there was one.
+pub async fn a_volume_whose_record_is_damaged_keeps_its_share(world: World) {
+    let export = world.export("e");
+    let claim = Claim::of(&export, "a");
+    let records = world.path("state/targets");
+    let unused = Claim { server: source::OTHER, ..Claim::of(&export, "b") };
+    for republished in [false, true] {
+        let node = world.node();
+        node.publish(claim.at(&world.target("v"))).await.unwrap();
+        node.publish(unused.at(&world.target("w"))).await.unwrap();
+        node.unpublish(&unused.id(), &world.target("w")).await.unwrap();
+        drop(node);
+        let damaged = names(&records);
+        fs::write(records.join(&damaged[0]), "{\"targ").unwrap();
+        // One at whose target nothing is mounted claims nothing.
+        fs::write(records.join("0123456789abcdef0123456789abcdef.json"), "{}").unwrap();
+        let node = world.node();
+        node.node.sweep().await;
+        let shares = names(&world.share_mounts());
+        assert_eq!(shares.len(), 2, "a share of nobody knows whom was unmounted");
+        assert!(shares.iter().all(|share| world.mounts_at(&world.share_mounts().join(share)) == 1));
+        assert_eq!(names(&records), damaged);
+        // It is mounted, so it must not be said that there is no such volume.
+        let stats = node.stats(&claim.id(), &world.target("v")).await.map(drop);
+        refused(stats, Code::Unavailable, &["record"]);
+        refused(node.stats(&claim.id(), &world.target("w")).await.map(drop), Code::NotFound, &[]);
+        if republished {
+            // As kubelet does when it starts.
+            node.publish(claim.at(&world.target("v"))).await.unwrap();
+            assert_eq!(world.mounts_at(&world.target("v")), 1);
+            assert!(!node.stats(&claim.id(), &world.target("v")).await.unwrap().is_empty());
+            node.node.sweep().await;
+            assert_eq!(names(&world.share_mounts()).len(), 1, "now it is known which share is used");
+        }
+        node.unpublish(&claim.id(), &world.target("v")).await.unwrap();
+        node.node.sweep().await;
+        world.assert_nothing_left(&["v", "w"]);
+    }
+}
+
 /// The helper may still be closing its copy of the view.
 pub fn somebody_unmounts(path: &Path) {
     let started = Instant::now();

@@ -129,6 +129,17 @@ impl Context {
         running.try_into().map_err(|_| anyhow::anyhow!("as many pods as were asked for"))
     }
 
+    /// Waits until a pod has a node, whether or not it can start there.
+    pub async fn placed(&self, pod: &str) -> Result<Pod> {
+        let look = || async {
+            let object = self.pods().get(pod).await?;
+            let node = object.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+            ensure!(node.is_some_and(|node| !node.is_empty()), "it has none");
+            Ok(object)
+        };
+        until(&format!("pod {pod} has a node"), READY_TIME_MAX, look).await
+    }
+
     /// Waits until a pod is Ready.
     pub async fn running(&self, pod: &str) -> Result<Pod> {
         let look = || async {

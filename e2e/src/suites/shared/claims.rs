@@ -211,12 +211,22 @@ async fn another_drivers_claim_is_used_as_it_is(context: Context) -> Result<()> 
         ensure!(made.is_none(), "a claim was made beside the one that is used");
         context.create(&PodSpec::new("inline").inline("data", "", "/data")).await?;
         context.event("inline", &["FailedPrecondition", "claim"], seconds(30)).await?;
+        context.create(&PodSpec::new("user").claim("efs", "/data")).await?;
+        context.placed("user").await?;
         context.file_systems().delete("data", &DeleteParams::default()).await?;
+        let held = context.condition("data", "InUse", "True", seconds(30)).await?;
+        let message = held.condition("InUse").map(|condition| condition.message.clone()).unwrap_or_default();
+        // What the driver refuses to mount is no use.
+        ensure!(
+            message.contains("user") && !message.contains("inline"),
+            "the pod that mounts the claim efs is the one to name: {message}"
+        );
         let look = || async {
             ensure!(context.file_systems().get_opt("data").await?.is_none(), "it is still there");
             Ok(())
         };
         context.stop("inline").await?;
+        context.stop("user").await?;
         until("the FileSystem is gone", seconds(60), look).await?;
         let now = context.claims().get("efs").await?;
         ensure!(now.metadata.uid == claim.metadata.uid, "the claim did not survive");

@@ -24,7 +24,7 @@ use crate::suites::pod::PodSpec;
 use crate::suites::wait::{seconds, until};
 
 /// The driver's own deadline is 20 s; what a busy test machine adds.
-const PUBLISH_TIME_MAX: Duration = seconds(25);
+pub const PUBLISH_TIME_MAX: Duration = seconds(25);
 
 /// What another server's volume may take meanwhile: no wait of the hanging one's is in it.
 const OTHER_PUBLISH_TIME_MAX: Duration = seconds(10);
@@ -163,7 +163,7 @@ fn restarts(pod: &Pod) -> i32 {
 }
 
 /// A claim's volume on n1, as kubelet names it to the driver.
-struct Volume {
+pub struct Volume {
     id: String,
     path: String,
     second_path: String,
@@ -173,7 +173,7 @@ struct Volume {
 impl Volume {
     /// The volume of a claim, for the pod of that uid. The second path is below the same pod, under a name that kubelet does
     /// not know: below a pod that it does not know it would remove the folder at once.
-    async fn of(context: &Context, claim: &str, uid: &str) -> Result<Volume> {
+    pub async fn of(context: &Context, claim: &str, uid: &str) -> Result<Volume> {
         let name = context.bound(claim).await?.spec.and_then(|spec| spec.volume_name).context("no volume")?;
         let source =
             context.volumes().get(&name).await?.spec.and_then(|spec| spec.csi).context("no CSI volume")?;
@@ -212,7 +212,12 @@ impl Volume {
     }
 
     /// Publishes the volume at a second place, which must end within `limit`; gives the code, in gRPC's words, and the time.
-    async fn publish_again(&self, context: &Context, csi: &Csi, limit: Duration) -> Result<(Code, Duration)> {
+    pub async fn publish_again(
+        &self,
+        context: &Context,
+        csi: &Csi,
+        limit: Duration,
+    ) -> Result<(Code, Duration)> {
         let parent = self.second_path.trim_end_matches("/mount");
         context.on("n1", &format!("mkdir -p {parent}")).await?;
         let capability = VolumeCapability {
@@ -234,7 +239,7 @@ impl Volume {
     }
 
     /// Undoes it.
-    async fn unpublish_again(&self, context: &Context, csi: &Csi) -> Result<()> {
+    pub async fn unpublish_again(&self, context: &Context, csi: &Csi) -> Result<()> {
         let request =
             NodeUnpublishVolumeRequest { volume_id: self.id.clone(), target_path: self.second_path.clone() };
         csi.client.clone().node_unpublish_volume(request).await?;

@@ -1,13 +1,15 @@
 //! After everything: no trace of a volume, no secret in a log, no panic, and figures that name nobody.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Event, Secret};
-use kube::Api;
 use kube::api::{ListParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
+use super::operator::OPERATORS;
 use crate::suites::case::{Case, cases};
-use crate::suites::context::Context;
+use crate::suites::context::{Context, is_ready};
+use crate::suites::node::node_of;
 use crate::suites::pod::PodSpec;
 use crate::suites::wait::{seconds, until};
 
@@ -50,8 +52,9 @@ async fn no_secret_reaches_logs_events_or_figures(context: Context) -> Result<()
     let told = events.list(&ListParams::default()).await?.into_iter().filter_map(|event| event.message);
     let told: Vec<String> = told.filter(|message| message.contains(CANARY)).collect();
     ensure!(told.is_empty(), "the secret stands in Events: {told:?}");
-    let figures = figures(&context, "n1").await?;
-    ensure!(!figures.contains(CANARY), "the secret stands in the metrics");
+    for (process, figures) in all_figures(&context).await? {
+        ensure!(!figures.contains(CANARY), "the secret stands in the metrics of {process}");
+    }
     let recorded = context.on("n1", &format!("grep -rlF {CANARY} /run/workspacefs || true")).await?;
     ensure!(recorded.is_empty(), "the secret stands in the records {recorded}");
     Ok(())
@@ -79,23 +82,75 @@ async fn figures_are_served_and_name_no_object(context: Context) -> Result<()> {
     context.file_system("data").await?;
     let pod = |node| PodSpec::new(&format!("on-{node}")).on(node).inline("data", "", "/data");
     context.start(NODES.map(pod)).await?;
-    for node in NODES {
-        let figures = figures(&context, node).await?;
+    let mut of_operators = String::new();
+    for (process, figures) in all_figures(&context).await? {
         ensure!(
             figures.lines().any(|line| line.starts_with("workspacefs_")),
-            "no figure of ours on {node}:\n{figures}"
+            "no figure of ours of {process}:\n{figures}"
         );
-        ensure!(figures.contains("NodePublishVolume"), "no figure of the calls on {node}:\n{figures}");
         ensure!(
             !figures.contains("e2e-"),
-            "a namespace or pod stands in the figures of {node}: they grow without end"
+            "a namespace or pod stands in the figures of {process}: they grow without end"
         );
+        match process {
+            Process::Driver(node) => {
+                ensure!(figures.contains("NodePublishVolume"), "no figure of the calls on {node}:\n{figures}")
+            }
+            Process::Operator(_) => of_operators.push_str(&figures),
+        }
     }
+    // Only the replica that leads has something to count.
+    let has = |start: &str| of_operators.lines().any(|line| line.starts_with(start));
+    ensure!(
+        has("workspacefs_reconciles_total{kind=\"FileSystem\""),
+        "no pass over a FileSystem was counted:\n{of_operators}"
+    );
+    ensure!(has("workspacefs_leader 1"), "no operator leads:\n{of_operators}");
     Ok(())
 }
 
-async fn figures(context: &Context, node: &str) -> Result<String> {
-    context.on(node, "busybox wget -qO- http://127.0.0.1:9809/metrics").await
+/// Whose figures they are.
+enum Process {
+    /// The driver of this node.
+    Driver(&'static str),
+    /// The operator in this pod.
+    Operator(String),
+}
+
+impl std::fmt::Display for Process {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Process::Driver(node) => write!(formatter, "the driver on {node}"),
+            Process::Operator(pod) => write!(formatter, "the operator {pod}"),
+        }
+    }
+}
+
+/// The figures of every process of the product.
+async fn all_figures(context: &Context) -> Result<Vec<(Process, String)>> {
+    let mut all = Vec::new();
+    for node in NODES {
+        all.push((Process::Driver(node), figures(context, node, "127.0.0.1:9809").await?));
+    }
+    let mut operators = 0;
+    for pod in context.product().list(&ListParams::default().labels(OPERATORS)).await? {
+        if !is_ready(&pod) || pod.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        // It has a network of its own, which its node reaches.
+        let address =
+            pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).context("no address")?;
+        let figures = figures(context, node_of(&pod)?, &format!("{address}:9811")).await?;
+        all.push((Process::Operator(pod.name_any()), figures));
+        operators += 1;
+    }
+    ensure!(operators > 0, "no operator is Ready");
+    Ok(all)
+}
+
+/// What a process serves, as seen from a node.
+async fn figures(context: &Context, node: &str, address: &str) -> Result<String> {
+    context.on(node, &format!("busybox wget -qO- http://{address}/metrics")).await
 }
 
 async fn nothing_is_left_when_no_pod_uses_a_volume(context: Context) -> Result<()> {

@@ -14,7 +14,8 @@ use crate::suites::report::PRODUCT_NAMESPACE;
 use crate::suites::wait::{seconds, until};
 
 const DEPLOYMENT: &str = "workspacefs-operator";
-const OPERATORS: &str = "app.kubernetes.io/component=operator";
+/// Chooses the operators among the product's pods.
+pub const OPERATORS: &str = "app.kubernetes.io/component=operator";
 
 pub fn cases() -> Vec<Case> {
     let all = cases![

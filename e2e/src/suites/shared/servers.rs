@@ -1,4 +1,5 @@
-//! Servers that cannot or will not: the pod's Event says the cause in words, within 30 s, and nothing else suffers.
+//! Servers: found by their names; and those that cannot or will not, where the pod's Event says the cause in words, within
+//! 30 s, and nothing else suffers.
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ pub fn cases() -> Vec<Case> {
         .map(|(rule, backend, words)| Case::new(rule, move |context| told(context, backend.clone(), words)))
         .collect();
     all.extend(cases![
+        a_server_is_found_by_its_name,
         volumes_of_other_servers_mount_while_one_server_swallows_packets,
         a_squashed_roots_user_is_told_both_remedies_and_the_second_works,
         a_server_that_comes_back_needs_no_help_from_the_user,
@@ -78,6 +80,26 @@ async fn told(context: Context, nfs: Value, words: &[&str]) -> Result<()> {
     context.event("user", words, EVENT_TIME_MAX).await?;
     // A pod that never had its volume goes without a fuss, and leaves nothing.
     context.stop("user").await
+}
+
+async fn a_server_is_found_by_its_name(context: Context) -> Result<()> {
+    // /etc/hosts of the machines has it. The operator, which is in no machine's network, cannot know it.
+    let nfs = json!({ "server": "nfs", "export": "/export/shared", "folder": context.folder("data") });
+    context.file_system_with("data", json!({ "backend": { "nfs": nfs } })).await?;
+    let pods = [
+        PodSpec::new("one").on("n1").claim("data", "/data"),
+        PodSpec::new("two").on("n2").inline("data", "", "/data"),
+    ];
+    let pods = context.start(pods).await?;
+    for pod in &pods {
+        let mount = context.mount_of(pod).await?;
+        ensure!(mount.has("addr=10.99.0.21"), "the address of `nfs` is not in {}", mount.super_options);
+    }
+    context.exec("one", "echo by-name > /data/file").await?;
+    let read = context.exec("two", "cat /data/file").await?;
+    let kept = context.on_server("cat data/file").await?;
+    ensure!(read == "by-name" && kept == "by-name", "n2 reads {read:?}, the server {kept:?}");
+    Ok(())
 }
 
 async fn volumes_of_other_servers_mount_while_one_server_swallows_packets(context: Context) -> Result<()> {
