@@ -68,7 +68,11 @@ async fn try_for_ever(target: &Target, shared: &Shared, interval: Duration) {
     loop {
         let met = try_once(target).await;
         let said = said(before.as_ref(), &met, Timestamp::now());
-        tracing::info!(target = %target, ?met, "tried");
+        if before.as_ref() == Some(&met) {
+            tracing::debug!(server = %target, ?met, "tried");
+        } else {
+            tracing::info!(server = %target, ?met, "tried");
+        }
         *shared.lock().unwrap_or_else(PoisonError::into_inner) = said;
         before = Some(met);
         sleep(interval).await;
