@@ -9,7 +9,14 @@ use anyhow::Result;
 use crate::shell;
 
 /// The suites on the cluster, as arguments of `cargo xtask`. Every issue that adds a suite adds it here.
-const SUITES: [&[&str]; 3] = [&["mounts"], &["sanity"], &["e2e", "shared"]];
+const SUITES: [&[&str]; 6] = [
+    &["mounts"],
+    &["disks"],
+    &["e2e", "shared"],
+    &["sanity"],
+    &["e2e", "managed"],
+    &["conformance", "--subset"],
+];
 
 #[derive(clap::Args)]
 pub struct Args {
