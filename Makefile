@@ -6,7 +6,7 @@ SUITE ?= shared
 XTASK := cargo xtask
 
 .DEFAULT_GOAL := help
-.PHONY: xtask help demo test e2e mounts sanity conformance bench lint generate images cluster-up cluster-down cluster-status
+.PHONY: xtask help demo test e2e mounts disks sanity conformance bench lint generate images cluster-up cluster-down cluster-status
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,6 +22,9 @@ e2e: ## one suite on the test cluster: make e2e SUITE=shared
 
 mounts: ## the node plugin's cases on real NFS mounts, inside a node
 	@$(XTASK) mounts
+
+disks: ## the embedded server's agent on real XFS and with real Ganesha, inside a node
+	@$(XTASK) disks
 
 sanity: ## csi-sanity against the driver, inside a node, on the embedded NFS server
 	@$(XTASK) sanity

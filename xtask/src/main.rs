@@ -1,10 +1,12 @@
 //! `cargo xtask`: everything the Makefile's thin targets do, in Rust. One file per command; this one only parses.
 
 mod bench;
+mod cases;
 mod chart;
 mod cluster;
 mod conformance;
 mod demo;
+mod disks;
 mod e2e;
 mod generate;
 mod images;
@@ -43,7 +45,9 @@ enum Command {
     E2e(e2e::Args),
     /// The node plugin's cases on real NFS mounts, inside a node
     Mounts(mounts::Args),
-    /// csi-sanity, inside a node, on a real NFS share
+    /// The embedded server's agent on real XFS, with real Ganesha, inside a node
+    Disks(disks::Args),
+    /// csi-sanity, inside a node, on the embedded server
     Sanity(sanity::Args),
     /// Kubernetes' own storage suite
     Conformance(conformance::Args),
@@ -63,6 +67,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(args),
         Command::E2e(args) => e2e::run(args),
         Command::Mounts(args) => mounts::run(args),
+        Command::Disks(args) => disks::run(args),
         Command::Sanity(args) => sanity::run(args),
         Command::Conformance(args) => conformance::run(args),
         Command::Bench(args) => bench::run(args),

@@ -10,7 +10,14 @@ use crate::shell;
 
 /// The suites on the cluster, as arguments of `cargo xtask`. Every issue that adds a suite adds it here. CI's machines may be
 /// busy with other work, so what fails in a suite runs once more, and is told as flaky if it then passes.
-const SUITES: [&[&str]; 3] = [&["mounts"], &["sanity"], &["e2e", "shared", "--retry"]];
+const SUITES: [&[&str]; 6] = [
+    &["mounts"],
+    &["disks"],
+    &["e2e", "shared", "--retry"],
+    &["sanity"],
+    &["e2e", "managed", "--retry"],
+    &["conformance", "--subset"],
+];
 
 #[derive(clap::Args)]
 pub struct Args {

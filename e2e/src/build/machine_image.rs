@@ -19,8 +19,8 @@ const RELEASE: &str = "bookworm";
 
 /// Containers, volumes, the network of pods, the NFS server, and what a person wants in a shell there.
 const PACKAGES: &str = "runc,containernetworking-plugins,iptables,iproute2,kmod,conntrack,ethtool,nfs-common,\
-nfs-kernel-server,rpcbind,xfsprogs,e2fsprogs,util-linux,mount,procps,ca-certificates,busybox-static,attr,acl,quota,\
-strace,socat,iputils-ping,tcpdump";
+nfs-kernel-server,nfs-ganesha,nfs-ganesha-vfs,rpcbind,xfsprogs,e2fsprogs,util-linux,mount,procps,ca-certificates,\
+busybox-static,attr,acl,quota,strace,socat,iputils-ping,tcpdump";
 
 /// Programs that the machines run, with the folder they go to.
 const PROGRAMS: [&str; 5] = ["kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr"];

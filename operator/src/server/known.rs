@@ -21,6 +21,8 @@ struct Inner {
     file_systems: HashMap<String, Seen>,
     /// Whether all of them were ever listed.
     listed: bool,
+    /// Why it does not answer, as the caller saw it.
+    silence: Option<String>,
     trouble: Option<Trouble>,
     isolation: Option<Isolation>,
 }
@@ -99,6 +101,14 @@ impl Knowledge {
     /// All that are known.
     pub fn all(&self) -> Vec<FileSystem> {
         self.inner().file_systems.values().map(|seen| seen.file_system.clone()).collect()
+    }
+
+    /// Why the server does not answer; None where it does. Says whether that is news.
+    pub fn set_silence(&self, why: Option<&str>) -> bool {
+        let mut inner = self.inner();
+        let news = inner.silence.as_deref() != why;
+        inner.silence = why.map(Into::into);
+        news
     }
 
     /// What keeps the server from working. Says whether that is news.

@@ -126,8 +126,8 @@ impl Keeper<'_> {
             .as_ref()
             .map_or(Verdict::Useless, |c| certificates::judge(&c.pair, &c.pair.certificate, now));
         let previous = match (content, verdict) {
-            (Some(content), Verdict::Keep { not_after }) => {
-                self.tell(AUTHORITY, not_after);
+            (Some(content), Verdict::Keep { .. }) => {
+                self.tell(AUTHORITY, &content, now);
                 return Ok(content);
             }
             (Some(content), Verdict::Renew) => content.pair.certificate,
@@ -137,6 +137,7 @@ impl Keeper<'_> {
             certificates::authority(now).map_err(|error| SecretError::Certificate(AUTHORITY, error))?;
         let content = Content { bundle: format!("{}{previous}", made.certificate), pair: made };
         self.write(AUTHORITY, found, &content).await?;
+        self.tell(AUTHORITY, &content, now);
         Ok(content)
     }
 
@@ -152,9 +153,9 @@ impl Keeper<'_> {
         let verdict =
             held.as_ref().map_or(Verdict::Useless, |c| certificates::judge(&c.pair, &authority.bundle, now));
         let content = match (held, verdict) {
-            (Some(content), Verdict::Keep { not_after }) => {
-                self.tell(name, not_after);
+            (Some(content), Verdict::Keep { .. }) => {
                 if content.bundle == authority.bundle {
+                    self.tell(name, &content, now);
                     return Ok(content);
                 }
                 Content { bundle: authority.bundle.clone(), ..content }
@@ -166,11 +167,15 @@ impl Keeper<'_> {
             }
         };
         self.write(name, found, &content).await?;
+        self.tell(name, &content, now);
         Ok(content)
     }
 
-    fn tell(&self, certificate: &'static str, not_after: i64) {
-        self.metrics.certificates.get_or_create(&CertificateLabels { certificate }).set(not_after);
+    /// When it ends, for whoever watches.
+    fn tell(&self, certificate: &'static str, content: &Content, now: Timestamp) {
+        if let Verdict::Keep { not_after } = certificates::judge(&content.pair, &content.bundle, now) {
+            self.metrics.certificates.get_or_create(&CertificateLabels { certificate }).set(not_after);
+        }
     }
 
     async fn read(&self, name: &'static str) -> Result<Option<Secret>, SecretError> {
@@ -270,6 +275,10 @@ mod tests {
         assert!(keeper.ensure(at(1)).await.unwrap() == first);
         let writes = api.requests().into_iter().filter(workspacefs_testkit::Request::is_write).count();
         assert_eq!(writes, 3);
+        for certificate in [AUTHORITY, SERVER, CLIENT] {
+            let ends = metrics.certificates.get_or_create(&CertificateLabels { certificate }).get();
+            assert!(ends >= at(365).as_second(), "{certificate}: {ends}");
+        }
         let (server, authority) = (held(&api, SERVER), held(&api, AUTHORITY));
         assert!(server.bundle == authority.pair.certificate && first.authority == server.bundle);
         assert!(!server.bundle.contains("PRIVATE"), "the authority's key stays in its own Secret");

@@ -74,6 +74,9 @@ impl Watcher {
         let news = self.knowledge.set_isolation(isolation);
         match listed {
             Ok(all) => {
+                if self.knowledge.set_silence(None) {
+                    tracing::info!("the embedded server answers again");
+                }
                 let mut woken = self.knowledge.learn_all(all, asked);
                 if self.knowledge.set_trouble(None) || news {
                     woken = self.everybody();
@@ -83,7 +86,7 @@ impl Watcher {
                 true
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the embedded server does not answer");
+                self.complain(&chain(&error));
                 let trouble = health::look(&self.client, &self.namespace, &self.service).await;
                 let trouble = trouble.unwrap_or_else(|error| {
                     tracing::warn!(error = chain(&error), "cannot look after the embedded server's pod");
@@ -119,6 +122,13 @@ impl Watcher {
                     tracing::warn!(namespace, name, error = chain(&error), "cannot retain a folder")
                 }
             }
+        }
+    }
+
+    /// Once for each way in which it does not answer.
+    fn complain(&self, error: &str) {
+        if self.knowledge.set_silence(Some(error)) {
+            tracing::warn!(error, "the embedded server does not answer");
         }
     }
 
