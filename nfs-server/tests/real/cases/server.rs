@@ -258,7 +258,8 @@ impl Writer {
 
     /// How many lines there are; each must be what it was written as.
     fn lines(&self) -> usize {
-        let text = fs::read_to_string(&self.file).unwrap();
+        // It may not have begun.
+        let text = fs::read_to_string(&self.file).unwrap_or_default();
         let lines: Vec<&str> = text.split_terminator('\n').collect();
         for (number, line) in (1..).zip(&lines) {
             assert_eq!(line.parse(), Ok(number), "a line is lost");
