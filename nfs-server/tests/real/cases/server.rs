@@ -324,7 +324,11 @@ pub fn a_disk_under_another_number_gives_no_stale_handles() {
     let server = Server::on_device(image.device()).ready();
     println!("  another number: the writer waited {:?}", writer.goes_on());
     assert!(rustix::fs::fstat(&held).is_ok());
-    drop((client, server));
+    // In this order: what uses the share ends before its server.
+    drop(held);
+    drop(writer);
+    drop(client);
+    drop(server);
 }
 
 pub fn sigterm_ends_the_server_and_unmounts() {
