@@ -23,6 +23,8 @@ pub const STATE_FOLDER: &str = "state";
 /// One record per folder.
 const RECORDS: &str = "state/records";
 const RECORD_SUFFIX: &str = ".json";
+/// Of a file that is being written.
+const UNFINISHED_SUFFIX: &str = ".new";
 /// More is no record of ours.
 const RECORD_BYTES_MAX: u64 = 64 << 10;
 /// For us alone.
@@ -144,7 +146,7 @@ fn errno(error: &std::io::Error) -> Errno {
 /// # Errors
 /// What the kernel says.
 pub fn write_durably(folder: BorrowedFd<'_>, name: &str, text: &[u8]) -> Result<(), Errno> {
-    let new = format!(".{name}.new");
+    let new = format!(".{name}{UNFINISHED_SUFFIX}");
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
     let fd = beneath::open(folder, &new, flags, Mode::from_raw_mode(0o600), Links::Refused)?;
     let mut file = std::fs::File::from(fd);
@@ -167,6 +169,11 @@ impl Disk for Xfs {
 
     fn records(&self) -> Result<Vec<Vec<u8>>, DiskError> {
         let names = self.names(RECORDS)?;
+        // What a cut writing left; the record that it was to be is there in its old form, or was never answered for.
+        for unfinished in names.iter().filter(|name| name.ends_with(UNFINISHED_SUFFIX)) {
+            let removed = unlinkat(self.folder(RECORDS)?, unfinished.as_str(), AtFlags::empty());
+            removed.map_err(DiskError::at("remove the unfinished record", unfinished.as_str()))?;
+        }
         let is_record = |name: &&String| name.ends_with(RECORD_SUFFIX) && !name.starts_with('.');
         names.iter().filter(is_record).map(|name| self.read(&format!("{RECORDS}/{name}"))).collect()
     }

@@ -31,7 +31,9 @@ pub(super) fn load(disk: &dyn Disk) -> Result<Model, StepError> {
         if record.removed.is_some_and(|removed| removed.emptying) {
             continue;
         }
-        if let Err(error) = settle(disk, record) {
+        // An earlier move may have been cut before its last step.
+        let settled = settle(disk, record).and_then(|()| Ok(disk.prune(&record.from)?));
+        if let Err(error) = settled {
             let (project, error) = (record.project, &error as &dyn std::error::Error);
             tracing::error!(project, error, "a folder is not where it belongs and cannot be moved there");
         }
@@ -55,6 +57,9 @@ fn undo_new(disk: &dyn Disk, model: &Model) -> Result<(), DiskError> {
                 error = &error as &dyn std::error::Error,
                 "an unfinished folder cannot be removed"
             );
+        } else if model.get(project).is_none() {
+            // Here, since the disk counts what was removed for a moment longer.
+            disk.clear_limits(project)?;
         }
     }
     Ok(())

@@ -137,6 +137,7 @@ impl Work<'_> {
             Err(StepError::Missing(missing)) => {
                 tracing::warn!(%missing, "removed by hand: forgotten");
                 self.forget_project(record.project)?;
+                self.disk.prune(&record.place)?;
                 Ok(false)
             }
             Err(error) => Err(error),

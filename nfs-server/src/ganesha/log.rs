@@ -4,8 +4,10 @@
 
 use tracing::Level;
 
-/// What it complains about at every start and that nobody needs: it looks for D-Bus and Kerberos and finds none.
-const NOISE: [&str; 4] = ["DBUS", "dbus", "krb5", "RADOS"];
+/// What it complains about at every start and that nobody needs: it looks for D-Bus, Kerberos, rpcbind and finds none.
+const NOISE: [&str; 6] = ["DBUS", "dbus", "krb5", "RADOS", "TIRPC", "Cannot register NFS V4 on TCP"];
+/// Of the many things that happen to it, those that matter: the grace period; its start and its end.
+const EVENTS: [&str; 3] = ["STATE", "Starting: Ganesha", "NFS EXIT"];
 
 /// A line, taken apart.
 #[derive(Debug, Eq, PartialEq)]
@@ -36,7 +38,9 @@ pub fn parse(line: &str) -> Line<'_> {
         _ if NOISE.iter().any(|noise| component.contains(noise) || text.contains(noise)) => Level::DEBUG,
         "FATAL" | "MAJ" | "CRIT" => Level::ERROR,
         "WARN" => Level::WARN,
-        "EVENT" | "NULL" | "INFO" => Level::INFO,
+        "EVENT" if EVENTS.iter().any(|event| component.contains(event) || text.contains(event)) => {
+            Level::INFO
+        }
         _ => Level::DEBUG,
     };
     Line { level, component: component.trim(), text: text.trim() }
@@ -68,6 +72,7 @@ mod tests {
         assert_eq!(parse(&line("main :MAIN :FATAL :Fatal errors. :x")).level, Level::ERROR);
         assert_eq!(parse(&line("main :MAIN :FATAL :Fatal errors. :x")).text, "Fatal errors. :x");
         assert_eq!(parse(&line("gsh :DBUS :CRIT :dbus_bus_get failed")).level, Level::DEBUG);
+        assert_eq!(parse(&line("nfs_start :THREAD :EVENT :Starting delayed executor.")).level, Level::DEBUG);
         assert_eq!(parse("Segmentation fault").text, "Segmentation fault");
         assert_eq!(parse(" : : : ").level, Level::INFO);
     }

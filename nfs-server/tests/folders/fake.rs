@@ -40,12 +40,15 @@ pub struct Content {
     /// Of other people on the same disk.
     pub foreign_bytes: u64,
     pub steps: usize,
+    /// Projects of folders that were removed a moment ago: XFS counts them until it has cleaned up.
+    pub lingering: BTreeSet<u32>,
 }
 
 impl Content {
     pub fn used(&self, project: u32) -> (u64, u64) {
         let of_it = self.folders.values().filter(|folder| folder.project == project);
-        of_it.fold((0, 0), |(bytes, inodes), folder| {
+        let lingering = u64::from(self.lingering.contains(&project));
+        of_it.fold((0, lingering), |(bytes, inodes), folder| {
             (bytes + folder.files.values().sum::<u64>(), inodes + 1 + folder.files.len() as u64)
         })
     }
@@ -198,7 +201,9 @@ impl Disk for FakeDisk {
         self.step(|content| match content.folders.get(&Place::New(project)) {
             Some(folder) if !folder.files.is_empty() => Err(Errno::NOTEMPTY),
             _ => {
-                content.folders.remove(&Place::New(project));
+                if content.folders.remove(&Place::New(project)).is_some_and(|folder| folder.project != 0) {
+                    content.lingering.insert(project);
+                }
                 Ok(())
             }
         })

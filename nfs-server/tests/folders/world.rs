@@ -88,6 +88,10 @@ impl World {
             "folders that no record knows: {:?}",
             content.folders
         );
+        for parent in &content.parents {
+            let used = content.folders.keys().any(|place| place.parent() == *parent);
+            assert!(used, "{parent} is empty and left");
+        }
         let limited: Vec<u32> = content.limits.keys().copied().collect();
         assert_eq!(limited, projects, "limits that no record knows");
         let mut places: Vec<&Place> = records.iter().map(|record| &record.place).collect();

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use workspacefs_nfs_server::disk::Owner;
 use workspacefs_nfs_server::folders::Folders;
+use workspacefs_nfs_server::folders::model::{PROJECT_FIRST, PROJECT_LAST};
 use workspacefs_nfs_server::folders::types::{ClaimWish, FileSystemWish};
 use workspacefs_nfs_server::names::ClaimKey;
 use workspacefs_nfs_server::storage::{Source, Storage, StorageError};
@@ -244,4 +245,16 @@ pub fn names(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Our projects that have a limit, on the file system at a path.
+pub fn limited_projects(path: &Path) -> usize {
+    let report = run("xfs_quota", &["-x", "-c", "report -p -n -N", text(path)]);
+    let limited = |line: &&str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let project: Option<u32> = words.first().and_then(|name| name.strip_prefix('#')?.parse().ok());
+        project.is_some_and(|project| (PROJECT_FIRST..=PROJECT_LAST).contains(&project))
+            && words.get(3).is_some_and(|hard| *hard != "0")
+    };
+    report.lines().filter(limited).count()
 }

@@ -19,8 +19,9 @@ const RELEASE: &str = "bookworm";
 const PACKAGES: &str = "base-files,netbase,nfs-ganesha,nfs-ganesha-vfs,util-linux,xfsprogs";
 
 /// What is taken of them, beside the libraries that it loads.
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "etc/debian_version",
+    "etc/netconfig",
     "etc/protocols",
     "etc/services",
     "usr/bin/ganesha.nfsd",
