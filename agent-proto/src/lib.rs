@@ -13,7 +13,7 @@ pub mod tls;
 pub const PORT: u16 = 9443;
 /// The one export, as clients mount it.
 pub const EXPORT: &str = "/workspacefs";
-/// Under the export: FileSystems' own folders, `workspaces/<namespace uid>/<name>`.
+/// Under the export: FileSystems' own folders, `workspaces/<namespace uid>/<name>.<project>`.
 pub const WORKSPACES: &str = "workspaces";
 /// Under the export: claims' folders, `claims/<FileSystem uid>/<name>`.
 pub const CLAIMS: &str = "claims";

@@ -28,7 +28,7 @@ use crate::mount_options;
     printcolumn(name = "Claim", type_ = "string", json_path = ".status.claimName"),
     printcolumn(name = "Capacity", type_ = "string", json_path = ".status.usage.capacity"),
     printcolumn(name = "Used", type_ = "string", json_path = ".status.usage.used"),
-    printcolumn(name = "Server", type_ = "string", json_path = ".status.share.server"),
+    printcolumn(name = "Server", type_ = "string", json_path = ".spec.backend.nfs.server"),
     printcolumn(name = "Node-Group", type_ = "string", json_path = ".spec.nodeGroup"),
     printcolumn(name = "Export", type_ = "string", json_path = ".spec.backend.nfs.export", priority = 1),
     printcolumn(name = "Folder", type_ = "string", json_path = ".spec.backend.nfs.folder", priority = 1),

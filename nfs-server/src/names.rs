@@ -145,8 +145,9 @@ pub const ARCHIVE_FOLDER: &str = "archive";
 pub enum Place {
     /// Being made: named by its project.
     New(u32),
-    /// A FileSystem's own.
-    Workspace(Key),
+    /// A FileSystem's own, with its project: a client may know a name's folder for a minute after that was moved away, so
+    /// one made again never gets the path of the one before.
+    Workspace(Key, u32),
     /// A claim's.
     Claim(ClaimKey),
     /// Removed, for a time.
@@ -160,7 +161,7 @@ impl Place {
     pub fn parent(&self) -> String {
         match self {
             Self::New(_) => NEW_FOLDER.into(),
-            Self::Workspace(key) => format!("{EXPORT_FOLDER}/{WORKSPACES}/{}", key.namespace_uid),
+            Self::Workspace(key, _) => format!("{EXPORT_FOLDER}/{WORKSPACES}/{}", key.namespace_uid),
             Self::Claim(key) => format!("{EXPORT_FOLDER}/{CLAIMS}/{}", key.file_system),
             Self::Trash(_) => TRASH_FOLDER.into(),
             Self::Archive(_) => ARCHIVE_FOLDER.into(),
@@ -171,7 +172,7 @@ impl Place {
     pub fn name(&self) -> String {
         match self {
             Self::New(project) => project.to_string(),
-            Self::Workspace(key) => key.name.to_string(),
+            Self::Workspace(key, project) => format!("{}.{project}", key.name),
             Self::Claim(key) => key.name.to_string(),
             Self::Trash(name) | Self::Archive(name) => name.to_string(),
         }
@@ -189,7 +190,7 @@ impl Place {
 
     /// Whether its parent is made for it and goes when it is empty.
     pub fn has_own_parent(&self) -> bool {
-        matches!(self, Self::Workspace(_) | Self::Claim(_))
+        matches!(self, Self::Workspace(..) | Self::Claim(_))
     }
 
     /// Whether clients can reach it.
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn places_are_where_the_protocol_says() {
         let claim = ClaimKey::new(UID.into(), "pvc-1".into()).unwrap();
-        assert_eq!(Place::Workspace(key()).exported(), Some(format!("workspaces/{UID}/default")));
+        assert_eq!(Place::Workspace(key(), 7).exported(), Some(format!("workspaces/{UID}/default.7")));
         assert_eq!(Place::Claim(claim).exported(), Some(format!("claims/{UID}/pvc-1")));
         let kept: KeptName = "team-a.default.pvc-1.20261122T101112Z".to_string().try_into().unwrap();
         assert_eq!(Place::Trash(kept.clone()).path(), format!("trash/{kept}"));
@@ -241,8 +242,8 @@ mod tests {
 
     #[test]
     fn a_record_with_a_hostile_name_is_not_read() {
-        let good = serde_json::to_string(&Place::Workspace(key())).unwrap();
-        assert_eq!(serde_json::from_str::<Place>(&good).unwrap(), Place::Workspace(key()));
+        let good = serde_json::to_string(&Place::Workspace(key(), 7)).unwrap();
+        assert_eq!(serde_json::from_str::<Place>(&good).unwrap(), Place::Workspace(key(), 7));
         assert!(serde_json::from_str::<Place>(&good.replace("default", "../../etc")).is_err());
         assert!(serde_json::from_str::<Place>(r#"{"trash":"../export"}"#).is_err());
     }
@@ -255,7 +256,9 @@ mod tests {
         ) {
             let mut places = Vec::new();
             if let Ok(key) = Key::parse(&format!("{uid}/{name}")) {
-                places.push(Place::Workspace(key));
+                let place = Place::Workspace(key, 7);
+                prop_assert_eq!(place.name(), format!("{name}.7"));
+                places.push(place);
             }
             if let Ok(key) = ClaimKey::new(uid, name.clone()) {
                 places.push(Place::Claim(key));
@@ -270,7 +273,9 @@ mod tests {
                 let parts: Vec<Component<'_>> = Path::new(&path).components().collect();
                 prop_assert!(parts.iter().all(|part| matches!(part, Component::Normal(_))));
                 prop_assert_eq!(parts.len(), if place.is_live() { 4 } else { 2 });
-                prop_assert_eq!(path, format!("{}/{}", place.parent(), name));
+                if !matches!(place, Place::Workspace(..)) {
+                    prop_assert_eq!(path, format!("{}/{}", place.parent(), name));
+                }
             }
         }
     }

@@ -89,7 +89,7 @@ impl Record {
     /// Where it lies while it is not removed.
     pub fn live_place(&self) -> Place {
         match &self.folder {
-            Folder::Own(own) => Place::Workspace(own.key.clone()),
+            Folder::Own(own) => Place::Workspace(own.key.clone(), self.project),
             Folder::Claim(claim) => Place::Claim(claim.key.clone()),
         }
     }

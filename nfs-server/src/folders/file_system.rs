@@ -131,12 +131,12 @@ impl Work<'_> {
 
     fn make_file_system(&mut self, wish: &FileSystemWish) -> Result<FileSystemView, EnsureFileSystemError> {
         let key = wish.key();
-        let place = Place::Workspace(key.clone());
+        self.promise(wish.capacity)?;
+        let project = self.new_project()?;
+        let place = Place::Workspace(key.clone(), project);
         if self.disk.project_at(&place)?.is_some() {
             return Err(EnsureFileSystemError::Occupied(place.path()));
         }
-        self.promise(wish.capacity)?;
-        let project = self.new_project()?;
         let own = Own {
             key,
             file_system: wish.uid.clone(),

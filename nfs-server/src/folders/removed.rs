@@ -63,7 +63,11 @@ impl Work<'_> {
         }
         self.settle(&record)?;
         let place = record.live_place();
-        if self.model.at(&place).is_some() || self.disk.project_at(&place)?.is_some() {
+        let other = match &record.folder {
+            Folder::Own(own) => self.model.own_at(&own.key).map(|(other, _)| other),
+            Folder::Claim(_) => self.model.at(&place),
+        };
+        if other.is_some() || self.disk.project_at(&place)?.is_some() {
             return Err(RestoreError::Taken(place.path()));
         }
         let mut restored = record.moved(place.clone(), None);

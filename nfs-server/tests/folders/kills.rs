@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use workspacefs_nfs_server::folders::Folders;
 use workspacefs_nfs_server::folders::types::Disposal;
+use workspacefs_nfs_server::folders::types::FileSystemView;
 
 use crate::fake::Fault;
 use crate::world::{
@@ -90,7 +91,12 @@ fn one_with_claim(world: &World) {
 fn making_a_file_system() {
     play(&Scene {
         prepare: |_| {},
-        operation: |folders| words(folders.ensure_file_system(&file_system(A, 10))),
+        operation: |folders| {
+            let view = words(folders.ensure_file_system(&file_system(A, 10)))?;
+            // A new process need not find the project that the killed one chose, and the path has it.
+            assert!(view.folder.starts_with(&format!("workspaces/{NAMESPACE}/default.")), "{}", view.folder);
+            Ok(FileSystemView { folder: String::new(), ..view })
+        },
         done: |world| assert_eq!(world.records().len(), 1),
     });
 }

@@ -19,7 +19,7 @@ const C: &str = "cccccccc-d9cb-469f-a165-70867728950e";
 fn a_folder_has_its_owner_and_its_limit_and_a_repeated_call_changes_nothing() {
     let world = World::new();
     let made = world.folders.ensure_file_system(&file_system(A, 10)).unwrap();
-    assert_eq!(made.folder, format!("workspaces/{NAMESPACE}/default"));
+    assert_eq!(made.folder, own_place().exported().unwrap());
     assert_eq!((made.usage.bytes_limit, made.left), (10 * GIB, 10 * GIB));
     let owner = world.disk.content().folders[&own_place()].owner;
     assert_eq!(owner, Some((1000, 1001, 0o2770)));
@@ -148,7 +148,7 @@ fn a_retained_folder_is_found_by_the_same_namespace_and_by_no_other() {
     world.disk.write(&own_place(), "thesis", GIB).unwrap();
     assert_eq!(
         world.folders.remove_file_system(&uid(A), Disposal::Retain).unwrap(),
-        Some(format!("export/workspaces/{NAMESPACE}/default"))
+        Some(own_place().path())
     );
     assert!(world.folders.file_systems().unwrap().is_empty());
     // A namespace created again has another uid.
@@ -156,7 +156,7 @@ fn a_retained_folder_is_found_by_the_same_namespace_and_by_no_other() {
     stranger.namespace_uid = uid(OTHER_NAMESPACE);
     let view = world.folders.ensure_file_system(&stranger).unwrap();
     assert_eq!(view.usage.bytes_used, 0);
-    assert_ne!(view.folder, format!("workspaces/{NAMESPACE}/default"));
+    assert_ne!(view.folder, own_place().exported().unwrap());
     let found = world.folders.ensure_file_system(&file_system(B, 5)).unwrap();
     assert_eq!((found.usage.bytes_used, found.usage.bytes_limit), (GIB, 5 * GIB));
     world.check();
@@ -166,6 +166,23 @@ fn a_retained_folder_is_found_by_the_same_namespace_and_by_no_other() {
         wish
     };
     assert_eq!(world.folders.ensure_file_system(&other_name).unwrap().usage.bytes_used, 0);
+}
+
+/// A client may know the old folder under its path for a minute after it was moved away, and would write into the trash.
+#[test]
+fn a_folder_made_again_under_its_name_never_gets_the_path_of_the_one_before() {
+    for disposal in [Disposal::Trash, Disposal::Archive] {
+        let world = World::new();
+        let first = world.folders.ensure_file_system(&file_system(A, 1)).unwrap();
+        let kept = world.folders.remove_file_system(&uid(A), disposal).unwrap().unwrap();
+        let second = world.folders.ensure_file_system(&file_system(B, 1)).unwrap();
+        assert_ne!(second.folder, first.folder);
+        let error = world.folders.restore(&kept).unwrap_err();
+        assert!(matches!(error, RestoreError::Taken(_)), "while another has its name: {error}");
+        world.folders.remove_file_system(&uid(B), Disposal::Trash).unwrap();
+        assert_eq!(world.folders.restore(&kept).unwrap(), format!("export/{}", first.folder));
+        world.check();
+    }
 }
 
 #[test]
@@ -195,7 +212,7 @@ fn adopting_takes_a_retained_folder_and_never_one_in_use() {
     assert!(matches!(error, EnsureFileSystemError::InUse { .. }), "{error}");
     world.folders.remove_file_system(&uid(A), Disposal::Retain).unwrap();
     let adopted = world.folders.ensure_file_system(&thief).unwrap();
-    assert_eq!(adopted.folder, format!("workspaces/{NAMESPACE}/default"), "it keeps its place");
+    assert_eq!(adopted.folder, own_place().exported().unwrap(), "it keeps its place");
     assert_eq!((adopted.usage.bytes_used, adopted.namespace.as_str()), (GIB, "team-b"));
     assert_eq!(world.folders.ensure_file_system(&thief).unwrap(), adopted);
     world.check();

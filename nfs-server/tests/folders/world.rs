@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use workspacefs_nfs_server::disk::Owner;
 use workspacefs_nfs_server::folders::Folders;
+use workspacefs_nfs_server::folders::model::PROJECT_FIRST;
 use workspacefs_nfs_server::folders::types::{ClaimWish, FileSystemWish};
 use workspacefs_nfs_server::names::{ClaimKey, Key, Label, Place, Uid};
 use workspacefs_nfs_server::record::{Folder, Record};
@@ -15,6 +16,8 @@ use crate::fake::{FakeDisk, Fault};
 pub const GIB: u64 = 1 << 30;
 pub const KEEP: i64 = 3600;
 /// Of FileSystems, and of the namespace.
+/// Of the first folder on an empty disk.
+pub const PROJECT: u32 = PROJECT_FIRST;
 pub const A: &str = "aaaaaaaa-d9cb-469f-a165-70867728950e";
 pub const B: &str = "bbbbbbbb-d9cb-469f-a165-70867728950e";
 pub const NAMESPACE: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
@@ -157,7 +160,7 @@ pub fn claim(id: &str, name: &str, gib: u64) -> ClaimWish {
 }
 
 pub fn own_place() -> Place {
-    Place::Workspace(key(NAMESPACE, "default"))
+    Place::Workspace(key(NAMESPACE, "default"), PROJECT)
 }
 
 pub fn claim_place(id: &str, name: &str) -> Place {

@@ -166,7 +166,9 @@ impl Ours {
     }
 
     pub fn own(&self) -> PathBuf {
-        self.path(&format!("export/workspaces/{NAMESPACE}/default"))
+        let folder = self.path(&format!("export/workspaces/{NAMESPACE}"));
+        let mut names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        names.find(|path| path.to_string_lossy().contains("/default.")).unwrap()
     }
 
     pub fn claim(&self, name: &str) -> PathBuf {
