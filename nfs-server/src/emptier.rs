@@ -1,7 +1,7 @@
 //! Empties the trash: one thread that works only where nobody else wants processor or disk, at a limited rate. It is cut
 //! anywhere without harm: what is half deleted is deleted further the next time.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -11,22 +11,27 @@ use crate::text::chain;
 /// How often it looks whether a folder's time has come.
 const LOOK: Duration = Duration::from_secs(30);
 /// How long it works at a stretch; the rate holds over this time.
-const SLICE: Duration = Duration::from_millis(100);
+const SLICE: Duration = Duration::from_millis(1000 / SLICES_PER_SECOND);
+const SLICES_PER_SECOND: u64 = 10;
 
 /// Runs until the other end of `stop` is dropped. At most `entries_per_second` files and folders are deleted.
-pub fn run(folders: &Arc<Folders>, entries_per_second: u64, stop: &Receiver<()>) {
+pub fn run(folders: &Folders, entries_per_second: u64, stop: &Receiver<()>) {
     if let Err(errno) = workspacefs_sys::process::be_last() {
         tracing::warn!(%errno, "the trash is emptied at normal priority");
     }
+    // Folders that could not be emptied: the others come first.
+    let mut stuck = BTreeSet::new();
     loop {
-        match folders.doom() {
-            Ok(Some(doomed)) => {
-                if !empty(folders, &doomed, entries_per_second, stop) {
-                    return;
+        match folders.doom(&stuck) {
+            Ok(Some(doomed)) => match empty(folders, &doomed, entries_per_second, stop) {
+                Outcome::Emptied => continue,
+                Outcome::Stuck => {
+                    stuck.insert(doomed.project);
+                    continue;
                 }
-                continue;
-            }
-            Ok(None) => {}
+                Outcome::Stopped => return,
+            },
+            Ok(None) => stuck.clear(),
             Err(error) => tracing::error!(error = chain(&error), "cannot look into the trash"),
         }
         if stopped(stop, LOOK) {
@@ -35,40 +40,49 @@ pub fn run(folders: &Arc<Folders>, entries_per_second: u64, stop: &Receiver<()>)
     }
 }
 
-/// Deletes one folder. False if it was stopped.
-fn empty(folders: &Arc<Folders>, doomed: &Doomed, entries_per_second: u64, stop: &Receiver<()>) -> bool {
+enum Outcome {
+    Emptied,
+    Stuck,
+    Stopped,
+}
+
+/// Deletes one folder.
+fn empty(folders: &Folders, doomed: &Doomed, entries_per_second: u64, stop: &Receiver<()>) -> Outcome {
     let path = doomed.place.path();
     tracing::info!(path, "emptying");
     let mut entries = 0;
-    let per_slice = (entries_per_second / (1000 / SLICE.as_millis() as u64)).max(1);
+    let per_slice = (entries_per_second / SLICES_PER_SECOND).max(1);
     loop {
         let started = Instant::now();
-        match folders.disk().remove_some(&doomed.place, per_slice) {
-            Ok(emptied) => {
-                entries += emptied.entries;
-                if emptied.done {
-                    break;
-                }
-                // Nothing could be removed: a client keeps making things there.
-                let pause = if emptied.entries == 0 { LOOK } else { SLICE.saturating_sub(started.elapsed()) };
-                if stopped(stop, pause) {
-                    return false;
-                }
-            }
+        let emptied = match folders.disk().remove_some(&doomed.place, per_slice) {
+            Ok(emptied) => emptied,
             Err(error) => {
-                tracing::error!(path, error = chain(&error), "cannot empty; trying again");
-                return !stopped(stop, LOOK);
+                tracing::error!(path, error = chain(&error), "cannot empty; later again");
+                return Outcome::Stuck;
             }
+        };
+        entries += emptied.entries;
+        if emptied.done {
+            break;
+        }
+        // A client keeps making things there faster than they go.
+        if emptied.entries == 0 {
+            return Outcome::Stuck;
+        }
+        if stopped(stop, SLICE.saturating_sub(started.elapsed())) {
+            return Outcome::Stopped;
         }
     }
     match folders.forget(doomed) {
-        Ok(()) => tracing::info!(path, entries, "emptied"),
+        Ok(()) => {
+            tracing::info!(path, entries, "emptied");
+            Outcome::Emptied
+        }
         Err(error) => {
-            tracing::error!(path, error = chain(&error), "emptied, but still recorded; trying again");
-            return !stopped(stop, LOOK);
+            tracing::error!(path, error = chain(&error), "emptied, but still recorded");
+            Outcome::Stuck
         }
     }
-    true
 }
 
 fn stopped(stop: &Receiver<()>, pause: Duration) -> bool {

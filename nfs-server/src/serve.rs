@@ -1,7 +1,7 @@
 //! The process: HTTP port and service at once, so that whoever asks hears the reason while the disk is not ours; then the
 //! disk, its folders, the NFS server, the trash. SIGTERM takes them down in the opposite order.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use workspacefs_runtime::{CancellationToken, Gate, Readiness, http, logging, shutdown};
 
 use crate::agent::state::State;
-use crate::agent::{Agent, listen};
+use crate::agent::{Agent, listen, listen::CredentialFiles};
 use crate::cli::ServeArgs;
 use crate::emptier;
 use crate::folders::{Clock, Folders};
@@ -21,9 +21,11 @@ use crate::storage::{self, Source, Storage, device};
 use crate::text::chain;
 
 /// Between two looks at a disk that cannot be used: somebody may have helped it.
-const RETRY: Duration = Duration::from_secs(15);
+const RETRY: Duration = Duration::from_secs(5);
 /// Between two looks at a disk that works.
 const LOOK: Duration = Duration::from_secs(15);
+/// Between two looks at the certificates' files: three short local reads.
+const CREDENTIALS_LOOK: Duration = Duration::from_secs(10);
 /// A disk that fails this often in a row has given up: a new start mounts it again.
 const FAILURES_MAX: u32 = 4;
 /// For what still holds a thread at the end.
@@ -57,6 +59,7 @@ async fn serve(args: ServeArgs, source: Source) -> anyhow::Result<()> {
         (State::new(), readiness.gate("the disk"), readiness.gate("the NFS server"));
     let agent = Agent::new(state.clone(), metrics.calls.clone());
     let listener = listen::bind(args.agent_port)?;
+    let credentials = CredentialFiles { folder: args.tls.clone(), look: CREDENTIALS_LOOK };
     let socket = args.common.socket();
     // Until the NFS server has ended: a shutdown can be watched.
     let last = CancellationToken::new();
@@ -68,7 +71,7 @@ async fn serve(args: ServeArgs, source: Source) -> anyhow::Result<()> {
     };
     let (http, tls, socket, worked) = tokio::join!(
         ended_early(http::serve(args.http, Arc::new(registry), readiness, last.clone()), &stop),
-        ended_early(listen::tls(listener, args.tls.clone(), agent.clone(), last.clone()), &stop),
+        ended_early(listen::tls(listener, credentials, agent.clone(), last.clone()), &stop),
         ended_early(listen::socket(&socket, agent, last.clone()), &stop),
         work,
     );
@@ -100,10 +103,7 @@ async fn work(
     let Some((storage, folders)) = taken else { return Ok(()) };
 
     let config = args.common.run_dir.join("ganesha.conf");
-    let text = ganesha::config::text(&storage.path, &storage.id, args.grace_seconds)?;
-    let recovery = storage.path.join(ganesha::config::RECOVERY_FOLDER);
-    std::fs::create_dir_all(&recovery).with_context(|| format!("cannot make {}", recovery.display()))?;
-    std::fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
+    std::fs::write(&config, &storage.config).with_context(|| format!("cannot write {}", config.display()))?;
     let pid_file = args.common.run_dir.join("ganesha.pid");
     let settings = Settings { program: args.ganesha.clone(), config, pid_file };
     watchers.state.open(folders.clone());
@@ -141,8 +141,9 @@ async fn work(
 
 /// What of a storage is needed after its disk is shared.
 struct Taken {
-    path: std::path::PathBuf,
-    id: String,
+    path: PathBuf,
+    /// Ganesha's configuration for it.
+    config: String,
     growth: Option<storage::GrowthWatch>,
 }
 
@@ -154,11 +155,10 @@ async fn take(
     gate: &Gate,
     stop: &CancellationToken,
 ) -> Option<(Taken, Arc<Folders>)> {
-    let keep = i64::try_from(args.trash_keep_seconds).unwrap_or(i64::MAX);
     let mut said = String::new();
     loop {
-        let (source, mount_point) = (source.clone(), args.mount_point.clone());
-        let reason = match tokio::task::spawn_blocking(move || open(&source, &mount_point, keep)).await {
+        let (source, wanted) = (source.clone(), args.clone());
+        let reason = match tokio::task::spawn_blocking(move || open(&source, &wanted)).await {
             Ok(Ok(taken)) => return Some(taken),
             Ok(Err(error)) => format!("{error:#}"),
             Err(error) => error.to_string(),
@@ -173,13 +173,18 @@ async fn take(
     }
 }
 
-fn open(source: &Source, mount_point: &Path, keep: i64) -> anyhow::Result<(Taken, Arc<Folders>)> {
-    let storage = source.take(mount_point).map_err(|error| anyhow::anyhow!(chain(&error)))?;
+fn open(source: &Source, args: &ServeArgs) -> anyhow::Result<(Taken, Arc<Folders>)> {
+    // Before anything is touched: a path that cannot be exported.
+    let root = source.root(&args.mount_point);
+    ganesha::config::text(root, "", args.grace_seconds)?;
+    let storage = source.take(&args.mount_point).map_err(|error| anyhow::anyhow!(chain(&error)))?;
     let growth = storage.growth();
     let Storage { disk, path, id, .. } = storage;
+    let config = ganesha::config::text(&path, &id, args.grace_seconds)?;
+    let keep = i64::try_from(args.trash_keep_seconds).unwrap_or(i64::MAX);
     let folders = Folders::open(Arc::new(disk), clock(), keep)?;
     tracing::info!(?path, id, "the disk is ours");
-    Ok((Taken { path, id, growth }, Arc::new(folders)))
+    Ok((Taken { path, config, growth }, Arc::new(folders)))
 }
 
 fn clock() -> Clock {

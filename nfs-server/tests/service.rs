@@ -22,7 +22,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use workspacefs_agent_proto::tls::{AUTHORITY_FILE, CERTIFICATE_FILE, Credentials, KEY_FILE, SERVER_NAME};
 use workspacefs_agent_proto::v1::agent_client::AgentClient;
 use workspacefs_agent_proto::v1::{self, Disposal, EnsureFileSystemRequest, Owner};
-use workspacefs_nfs_server::agent::listen::{self, ListenError};
+use workspacefs_nfs_server::agent::listen::{self, CredentialFiles, ListenError};
 use workspacefs_nfs_server::agent::{Agent, state::State};
 use workspacefs_nfs_server::command;
 use workspacefs_nfs_server::folders::Folders;
@@ -32,6 +32,8 @@ use workspacefs_runtime::CancellationToken;
 const A: &str = "aaaaaaaa-d9cb-469f-a165-70867728950e";
 const NAMESPACE: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 const GIB: u64 = 1 << 30;
+/// Between two looks at the certificates.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What the operator makes: an authority, and certificates that it signs.
 struct Authority {
@@ -85,7 +87,12 @@ impl Running {
         std::fs::create_dir(&tls).unwrap();
         let other = (agent.clone(), stop.clone());
         let servers = [
-            tokio::spawn(listen::tls(listener, tls, agent, stop.clone())),
+            tokio::spawn(listen::tls(
+                listener,
+                CredentialFiles { folder: tls, look: LOOK },
+                agent,
+                stop.clone(),
+            )),
             tokio::spawn(async move { listen::socket(&socket, other.0, other.1).await }),
         ];
         Self { address: ([127, 0, 0, 1], port).into(), folder, state, stop, servers }
@@ -196,6 +203,16 @@ async fn new_certificates_are_taken_up_and_calls_go_on() {
         false
     };
     assert!(connected(&client).await);
+    // While authorities change, both are believed.
+    let both = Credentials { authority: format!("{}{}", old.pem, new.pem), ..old.sign(SERVER_NAME) };
+    store(&running.tls(), &both);
+    let early = Credentials { authority: both.authority.clone(), ..new.sign("operator") };
+    assert!(connected(&early).await && connected(&client).await);
+    // A key that does not belong to its certificate changes nothing.
+    let torn = Credentials { key: new.sign(SERVER_NAME).key, ..both };
+    store(&running.tls(), &torn);
+    tokio::time::sleep(5 * LOOK).await;
+    assert!(connected(&early).await);
     store(&running.tls(), &new.sign(SERVER_NAME));
     assert!(connected(&new.sign("operator")).await);
     let late = running.connect_as(&client).await;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -17,8 +18,6 @@ use workspacefs_runtime::CancellationToken;
 use super::Agent;
 use crate::text::chain;
 
-/// How often the certificates' files are looked at: three short local reads.
-const LOOK: Duration = Duration::from_secs(10);
 /// Calls are short: who takes longer than this has gone.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -58,15 +57,15 @@ fn router(mut server: Server, agent: &Agent) -> Router {
 /// [`ListenError`].
 pub async fn tls(
     listener: TcpListener,
-    folder: PathBuf,
+    files: CredentialFiles,
     agent: Agent,
     stop: CancellationToken,
 ) -> Result<(), ListenError> {
-    let mut current = None;
-    let mut complained = String::new();
+    let (mut current, mut complained) = (None, String::new());
+    let mut serving: Option<Serving> = None;
     loop {
-        let next = next_credentials(&folder, current.as_ref(), &mut complained);
-        let Some(credentials) = stop.run_until_cancelled(next).await else { return Ok(()) };
+        let next = files.next(current.as_ref(), &mut complained);
+        let Some(credentials) = stop.run_until_cancelled(next).await else { break };
         let server = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .concurrency_limit_per_connection(CALLS_MAX)
@@ -74,60 +73,75 @@ pub async fn tls(
         current = Some(credentials);
         let server = match server {
             Ok(server) => router(server, &agent),
+            // The files are written one after the other: the next look finds those that belong together.
             Err(error) => {
-                tracing::error!(?folder, error = chain(&error), "the certificates cannot be used");
+                tracing::error!(folder = ?files.folder, error = chain(&error), "the certificates cannot be used");
                 continue;
             }
         };
-        let failed = |error| ListenError::Bind("the agent's port".into(), error);
-        // A copy of the same listening socket: whoever connects while one server ends waits for the next.
-        let copy = listener.try_clone().and_then(tokio::net::TcpListener::from_std).map_err(failed)?;
-        let replaced = stop.child_token();
-        let serving =
-            tokio::spawn(server.serve_with_incoming_shutdown(
-                TcpListenerStream::new(copy),
-                replaced.clone().cancelled_owned(),
-            ));
-        tracing::info!(?folder, "serving operator and controller");
-        let changed = next_credentials(&folder, current.as_ref(), &mut complained);
-        if stop.run_until_cancelled(changed).await.is_none() {
-            drain(serving).await;
-            return Ok(());
+        // A copy of the same listening socket: whoever connects while one server follows the other is served by either.
+        let copy = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
+        let copy = copy.map_err(|error| ListenError::Bind("the agent's port".into(), error))?;
+        let end = CancellationToken::new();
+        let served =
+            server.serve_with_incoming_shutdown(TcpListenerStream::new(copy), end.clone().cancelled_owned());
+        let new = Serving { end, task: tokio::spawn(served) };
+        tracing::info!(folder = ?files.folder, "serving operator and controller");
+        if let Some(old) = serving.replace(new) {
+            tokio::spawn(old.drain());
         }
-        tracing::info!(?folder, "the certificates have changed");
-        replaced.cancel();
-        tokio::spawn(drain(serving));
     }
+    if let Some(last) = serving {
+        last.drain().await;
+    }
+    Ok(())
 }
 
-async fn drain(serving: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>) {
-    let abort = serving.abort_handle();
-    match tokio::time::timeout(DRAIN_TIME_MAX, serving).await {
-        Ok(Ok(Err(error))) => tracing::warn!(error = chain(&error), "a server ended"),
-        Ok(_) => {}
-        Err(_) => abort.abort(),
-    }
+/// A server with its certificates.
+struct Serving {
+    end: CancellationToken,
+    task: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
-/// Waits until the files hold other credentials than `current`.
-async fn next_credentials(
-    folder: &Path,
-    current: Option<&Credentials>,
-    complained: &mut String,
-) -> Credentials {
-    loop {
-        match Credentials::read(folder) {
-            Ok(found) if Some(&found) != current => return found,
+impl Serving {
+    /// Takes no new connection, and lets calls under way finish.
+    async fn drain(self) {
+        self.end.cancel();
+        let abort = self.task.abort_handle();
+        match tokio::time::timeout(DRAIN_TIME_MAX, self.task).await {
+            Ok(Ok(Err(error))) => tracing::warn!(error = chain(&error), "a server ended"),
             Ok(_) => {}
-            Err(error) => {
-                let complaint = error.to_string();
-                if *complained != complaint {
-                    tracing::warn!(?folder, complaint, "waiting for certificates");
-                    *complained = complaint;
+            Err(_) => abort.abort(),
+        }
+    }
+}
+
+/// Where certificates and key are found.
+#[derive(Clone, Debug)]
+pub struct CredentialFiles {
+    /// Their folder.
+    pub folder: PathBuf,
+    /// How long between two looks at them.
+    pub look: Duration,
+}
+
+impl CredentialFiles {
+    /// Waits until they hold other credentials than `current`.
+    async fn next(&self, current: Option<&Credentials>, complained: &mut String) -> Credentials {
+        loop {
+            match Credentials::read(&self.folder) {
+                Ok(found) if Some(&found) != current => return found,
+                Ok(_) => {}
+                Err(error) => {
+                    let complaint = error.to_string();
+                    if *complained != complaint {
+                        tracing::warn!(folder = ?self.folder, complaint, "waiting for certificates");
+                        *complained = complaint;
+                    }
                 }
             }
+            tokio::time::sleep(self.look).await;
         }
-        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -16,6 +16,7 @@ use workspacefs_sys::quota::{self, Limits, Quota};
 
 use super::{Disk, DiskError, Emptied, Owner, Space, tree};
 use crate::folders::model::{PROJECT_FIRST, PROJECT_LAST};
+use crate::ganesha::config::RECOVERY_FOLDER;
 use crate::names::{ARCHIVE_FOLDER, EXPORT_FOLDER, NEW_FOLDER, Place, TRASH_FOLDER};
 
 /// Our own state.
@@ -49,6 +50,7 @@ impl Xfs {
         for (path, mode) in [
             (STATE_FOLDER.to_string(), PRIVATE),
             (RECORDS.into(), PRIVATE),
+            (RECOVERY_FOLDER.into(), PRIVATE),
             (NEW_FOLDER.into(), PRIVATE),
             (TRASH_FOLDER.into(), PRIVATE),
             (ARCHIVE_FOLDER.into(), PRIVATE),

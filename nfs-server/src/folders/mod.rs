@@ -12,6 +12,7 @@ mod trash;
 pub mod types;
 mod work;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use error::{
@@ -157,12 +158,13 @@ impl Folders {
         self.run(|work| work.overview().map_err(ReadError))
     }
 
-    /// The folder of the trash that is to be emptied next; from now on it cannot be restored.
+    /// The folder of the trash that is to be emptied next, none of the projects `except`; from now on it cannot be
+    /// restored.
     ///
     /// # Errors
     /// [`TrashError`].
-    pub fn doom(&self) -> Result<Option<Doomed>, TrashError> {
-        self.run(|work| work.doom().map_err(TrashError))
+    pub fn doom(&self, except: &BTreeSet<u32>) -> Result<Option<Doomed>, TrashError> {
+        self.run(|work| work.doom(except).map_err(TrashError))
     }
 
     /// Forgets a folder of the trash whose files are all deleted.

@@ -1,6 +1,8 @@
 //! The trash's part in the records: which folder's time has come, and forgetting it once its files are gone. Deleting the
 //! files takes long and happens outside the lock (`crate::emptier`): nobody else touches what is doomed.
 
+use std::collections::BTreeSet;
+
 use workspacefs_sys::quota::Limits;
 
 use super::error::StepError;
@@ -19,8 +21,9 @@ pub struct Doomed {
 }
 
 impl Work<'_> {
-    pub fn doom(&mut self) -> Result<Option<Doomed>, StepError> {
-        let next = self.model.records().filter(|record| self.is_due(record)).min_by_key(|record| {
+    pub fn doom(&mut self, except: &BTreeSet<u32>) -> Result<Option<Doomed>, StepError> {
+        let due = |record: &&Record| self.is_due(record) && !except.contains(&record.project);
+        let next = self.model.records().filter(due).min_by_key(|record| {
             // One that was begun is finished first.
             record.removed.map(|removed| (!removed.emptying, removed.at))
         });
@@ -31,7 +34,7 @@ impl Work<'_> {
         let place = record.place.clone();
         if !record.removed.is_some_and(|removed| removed.emptying) {
             if !self.settle_or_forget(&record)? {
-                return self.doom();
+                return self.doom(except);
             }
             let removed = record.removed.map(|removed| Removed { emptying: true, ..removed });
             self.put(Record { removed, ..record })?;

@@ -41,6 +41,7 @@ impl Work<'_> {
         self.disk.own(project, owner)?;
         self.put(record.clone())?;
         self.disk.rename(&record.from, &record.place)?;
+        tracing::info!(path = record.place.path(), project, bytes = limits.bytes, "made");
         Ok(())
     }
 
@@ -51,6 +52,7 @@ impl Work<'_> {
         let moved = record.moved(place.clone(), Some(removed));
         self.put(moved.clone())?;
         self.settle(&moved)?;
+        tracing::info!(from = record.place.path(), to = place.path(), "moved away");
         Ok(place.path())
     }
 

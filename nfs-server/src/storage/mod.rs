@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use device::{Device, DeviceError};
 use marker::MarkerError;
 use node::NodeError;
-use rustix::fs::fstatfs;
+use rustix::fs::{FlockOperation, flock, fstatfs};
 use workspacefs_sys::{Errno, project, quota};
 
 use crate::disk::DiskError;
@@ -55,6 +55,10 @@ pub enum Cause {
         "it is not on XFS: give a directory on an XFS that is mounted with the option prjquota, or a block device (value nfsServer.storage.block)"
     )]
     NotXfs,
+    #[error(
+        "another nfs-server uses it; if that is a pod which is ending, this one goes on as soon as it has"
+    )]
+    InUse,
     #[error(
         "its XFS enforces no project quota: mount it with the option prjquota (a remount is not enough; for a root file system: kernel argument rootflags=prjquota)"
     )]
@@ -116,6 +120,7 @@ fn take_device(path: &Path, mount_point: &Path) -> Result<Storage, Cause> {
 }
 
 fn take_mounted(device: Device, root: OwnedFd, mount_point: &Path) -> Result<Storage, Cause> {
+    lock(root.as_fd())?;
     check_quota(root.as_fd())?;
     let marker = marker::claim(root.as_fd())?;
     device.grow(mount_point)?;
@@ -128,6 +133,7 @@ fn take_directory(path: &Path) -> Result<Storage, Cause> {
     let root = device::open_folder(path).map_err(|errno| Cause::Open(errno.into()))?;
     check_xfs(root.as_fd())?;
     check_quota(root.as_fd())?;
+    lock(root.as_fd())?;
     let own = project::get(root.as_fd()).map_err(|errno| Cause::Open(errno.into()))?;
     if own.id != 0 || own.inherited {
         return Err(Cause::HasProject(own.id));
@@ -137,6 +143,15 @@ fn take_directory(path: &Path) -> Result<Storage, Cause> {
     node::ensure_visible(number, None)?;
     let disk = Xfs::new(root, &marker.id)?;
     Ok(Storage { disk, path: path.into(), id: marker.id, device: None })
+}
+
+/// Two agents on one storage would give the same space twice. The lock is the open folder's, and ends with the process.
+fn lock(root: BorrowedFd<'_>) -> Result<(), Cause> {
+    match flock(root, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => Err(Cause::InUse),
+        Err(errno) => Err(Cause::Open(errno.into())),
+    }
 }
 
 fn check_xfs(root: BorrowedFd<'_>) -> Result<(), Cause> {

@@ -1,6 +1,7 @@
 //! Each operation is stopped at each of its steps: the process killed, or one step failing, before or after it took
 //! effect. Then it is repeated, by a new process or by the same one, and all must be as if nothing had happened.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use workspacefs_nfs_server::folders::Folders;
@@ -224,7 +225,7 @@ fn emptying_the_trash() {
             world.wait(KEEP);
         },
         operation: |folders| {
-            while let Some(doomed) = words(folders.doom())? {
+            while let Some(doomed) = words(folders.doom(&BTreeSet::new()))? {
                 while !words(folders.disk().remove_some(&doomed.place, 2))?.done {}
                 words(folders.forget(&doomed))?;
             }

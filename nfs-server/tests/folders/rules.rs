@@ -1,5 +1,6 @@
 //! What operations do and refuse.
 
+use std::collections::BTreeSet;
 use workspacefs_nfs_server::folders::error::{
     EnsureClaimError, EnsureFileSystemError, GrowClaimError, RemoveError, RestoreError,
 };
@@ -351,7 +352,7 @@ fn what_is_being_emptied_cannot_be_restored() {
     world.disk.write(&own_place(), "x", 1).unwrap();
     let path = world.folders.remove_file_system(&uid(A), Disposal::Trash).unwrap().unwrap();
     world.wait(KEEP);
-    assert!(world.folders.doom().unwrap().is_some());
+    assert!(world.folders.doom(&BTreeSet::new()).unwrap().is_some());
     assert!(matches!(world.folders.restore(&path), Err(RestoreError::Emptying)));
     let world = world.restarted();
     assert!(
@@ -415,4 +416,22 @@ fn limits_of_another_agents_folders_on_the_same_disk_are_left_alone() {
     let world = world.restarted();
     let content = world.disk.content();
     assert!(content.limits.contains_key(&project) && !content.limits.contains_key(&(project + 1)));
+}
+
+#[test]
+fn a_folder_that_cannot_be_emptied_does_not_hold_up_the_others() {
+    let world = World::new();
+    world.folders.ensure_file_system(&file_system(A, 10)).unwrap();
+    for name in ["a", "b"] {
+        world.folders.ensure_claim(&claim(A, name, 1)).unwrap();
+        world.folders.remove_claim(&claim_key(A, name), Disposal::Trash).unwrap();
+        world.wait(1);
+    }
+    world.wait(KEEP);
+    let first = world.folders.doom(&BTreeSet::new()).unwrap().unwrap();
+    // What was begun comes first, unless it is stuck.
+    assert_eq!(world.folders.doom(&BTreeSet::new()).unwrap(), Some(first.clone()));
+    let second = world.folders.doom(&BTreeSet::from([first.project])).unwrap().unwrap();
+    assert_ne!(second.project, first.project);
+    assert_eq!(world.folders.doom(&BTreeSet::from([first.project, second.project])).unwrap(), None);
 }

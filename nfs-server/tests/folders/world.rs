@@ -1,5 +1,6 @@
 //! A disk, the folders on it, a clock that a test turns, and what must hold whatever happened.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -53,7 +54,7 @@ impl World {
 
     /// Empties what is due.
     pub fn empty_trash(&self) {
-        while let Some(doomed) = self.folders.doom().unwrap() {
+        while let Some(doomed) = self.folders.doom(&BTreeSet::new()).unwrap() {
             while !self.folders.disk().remove_some(&doomed.place, 3).unwrap().done {}
             self.folders.forget(&doomed).unwrap();
         }

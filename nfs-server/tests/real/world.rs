@@ -1,5 +1,6 @@
 //! Images, loop devices, mounts and what is on them, each gone when its value is.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::hash::Hasher;
 use std::io::Read;
@@ -180,7 +181,7 @@ impl Ours {
     }
 
     pub fn empty_trash(&self) {
-        while let Some(doomed) = self.folders.doom().unwrap() {
+        while let Some(doomed) = self.folders.doom(&BTreeSet::new()).unwrap() {
             while !self.folders.disk().remove_some(&doomed.place, 1000).unwrap().done {}
             self.folders.forget(&doomed).unwrap();
         }

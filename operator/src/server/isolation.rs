@@ -87,7 +87,7 @@ async fn request(client: &Client, namespace: &str, service: &str) -> Result<Repo
     let url = format!("http://{host}:{PORT}");
     // The client of the API server is an HTTP client like any other; this one knows no token.
     let mut config = Config::new(url.parse().map_err(|_| AskError::Address(url.clone()))?);
-    // It is plain HTTP, and the system's authorities, which an image FROM scratch has not, are not asked for.
+    // No TLS, so no authorities: the image has none to load.
     config.root_cert = Some(Vec::new());
     let probe = Client::try_from(config).map_err(AskError::Http)?;
     let request = Request::get(PATH).body(Vec::new());

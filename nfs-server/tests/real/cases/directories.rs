@@ -83,3 +83,11 @@ pub fn the_node_of_the_directorys_device_is_made() {
     fs::remove_file("/dev/workspacefs-disk").unwrap();
     fs::rename("/dev/wsfs-test-saved", image.device()).unwrap();
 }
+
+pub fn two_agents_never_have_one_directory() {
+    let (mount, _image) = xfs("prjquota");
+    let first = take(mount.path()).unwrap();
+    refused(take(mount.path()), &["another nfs-server uses it"]);
+    drop(first);
+    take(mount.path()).unwrap();
+}

@@ -1,6 +1,7 @@
 //! Operations on the real disk, killed before each system call that may change it, then repeated: nothing leaked, nothing
 //! doubled.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ fn perform(operation: &str, folders: &Folders) {
         "grow" => drop(folders.grow_claim(&claim_key("a"), 20 * MIB, 0).unwrap()),
         "remove" => drop(folders.remove_claim(&claim_key("a"), Disposal::Trash).unwrap()),
         "empty" => {
-            while let Some(doomed) = folders.doom().unwrap() {
+            while let Some(doomed) = folders.doom(&BTreeSet::new()).unwrap() {
                 while !folders.disk().remove_some(&doomed.place, 2).unwrap().done {}
                 folders.forget(&doomed).unwrap();
             }

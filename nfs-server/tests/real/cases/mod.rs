@@ -35,7 +35,8 @@ cases! {
     directories:
         a_directory_needs_xfs_with_enforced_quota,
         a_directory_with_a_project_or_with_files_is_refused,
-        the_node_of_the_directorys_device_is_made;
+        the_node_of_the_directorys_device_is_made,
+        two_agents_never_have_one_directory;
     quotas:
         quota_stops_root_and_a_user_at_the_limit_and_no_neighbour,
         files_are_limited_too_and_usage_costs_the_same_for_any_number,
