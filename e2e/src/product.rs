@@ -104,6 +104,14 @@ pub fn installed_values(cluster: &Cluster) -> Result<Value, KubectlError> {
     Ok(serde_json::from_slice(&text).unwrap_or_default())
 }
 
+/// Takes back an uninstall that was refused: Helm neither upgrades nor installs a release that it calls `uninstalling`.
+pub fn take_uninstall_back(cluster: &Cluster) -> Result<(), KubectlError> {
+    let text = helm_output(cluster, &["status", RELEASE, "--output", "json"], b"")?;
+    let status: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let revision = status["version"].to_string();
+    helm(cluster, &["rollback", RELEASE, &revision, "--wait", "--timeout", READY_TIME_MAX], b"")
+}
+
 /// Uninstalls the release, if there is one. The kinds and their objects stay.
 pub fn uninstall(cluster: &Cluster) -> Result<(), KubectlError> {
     helm(cluster, &["uninstall", RELEASE, "--ignore-not-found", "--wait"], b"")
