@@ -56,6 +56,11 @@ MDCACHE {{
 	# No cache of directories: it would not notice that the agent moved a folder away, and a folder made again under the
 	# same name would still be the old one.
 	Dir_Chunk = 0;
+	# Files that nobody has open are closed soon, all of them: the space of one that the agent deletes from the trash is
+	# not free before that.
+	FD_LWMark_Percent = 0;
+	LRU_Run_Interval = 10;
+	Reaper_Work_Per_Lane = 1000;
 }}
 EXPORT {{
 	Export_Id = 1;

@@ -66,5 +66,6 @@ cases! {
         a_refused_disk_is_explained_and_served_once_it_is_helped,
         the_first_process_of_a_container_reaps_orphans_and_passes_signals_on,
         the_command_line_lists_and_restores,
-        a_directory_is_served_as_a_device_is;
+        a_directory_is_served_as_a_device_is,
+        space_of_an_emptied_folder_is_free_though_clients_had_it_open;
 }

@@ -35,6 +35,11 @@ impl Server {
         Self::start(&[], &["--device", text(device)])
     }
 
+    /// With a trash that is emptied at once.
+    fn forgetful(device: &Path) -> Self {
+        Self::start(&[], &["--device", text(device), "--trash-keep-seconds", "0"])
+    }
+
     /// `wrap` is a program, with arguments, that starts ours.
     fn start(wrap: &[&str], storage: &[&str]) -> Self {
         let (run, mount) = (folder(), MountPoint::new());
@@ -444,4 +449,43 @@ pub fn a_directory_is_served_as_a_device_is() {
     drop(client);
     assert!(server.end().success());
     assert_eq!(inspect::is_mount_root(disk.path()), Ok(true), "the administrator's mount is gone");
+}
+
+pub fn space_of_an_emptied_folder_is_free_though_clients_had_it_open() {
+    let image = Image::blank(640);
+    let server = Server::forgetful(image.device()).ready();
+    server.make_file_system(400);
+    let claim = server.make_claim("a", 200).folder;
+    let client = Client::new("vers=4.2");
+    write_as(0, &client.path(&claim).join("big"), 150).unwrap();
+    for n in 0..50 {
+        fs::write(client.path(&claim).join(n.to_string()), "x").unwrap();
+    }
+    let mut held = File::open(client.path(&claim).join("big")).unwrap();
+    held.read_exact(&mut [0]).unwrap();
+    let free = || {
+        let stat = rustix::fs::statvfs(server.mount.path()).unwrap();
+        stat.f_bavail * stat.f_frsize / MIB
+    };
+    let full = free();
+    server.remove_claim("a");
+    let emptied = || names(&server.mount.path().join("trash")).is_empty();
+    let started = Instant::now();
+    while !emptied() {
+        assert!(started.elapsed() < Duration::from_secs(60), "the trash is not emptied\n{}", server.said());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // What a client has open is there until it closes it.
+    drop(held);
+    let started = Instant::now();
+    while free() < full + 140 {
+        let held = run("sh", &["-c", &format!("ls -l /proc/{}/fd | grep deleted || true", server.ganesha())]);
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "{} MiB free, {full} before; held: {held}",
+            free()
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    println!("  free after {:?}", started.elapsed());
 }
