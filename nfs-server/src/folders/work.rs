@@ -1,5 +1,7 @@
 //! What operations are made of: each leaves records, folders and quotas in a state that `repair` can finish.
 
+use std::collections::BTreeSet;
+
 use workspacefs_sys::quota::Limits;
 
 use super::error::{Missing, NoRoom, RemoveError, StepError};
@@ -162,6 +164,8 @@ impl Work<'_> {
     pub fn disk_balance(&self) -> Result<DiskBalance, DiskError> {
         let space = self.disk.space()?;
         let mut sum = DiskBalance { total: space.total, free: space.free, ..DiskBalance::default() };
+        let file_systems: BTreeSet<&Uid> =
+            self.model.file_systems().map(|(_, own)| &own.file_system).collect();
         for record in self.model.records() {
             let used = self.disk.quota(record.project)?.bytes_used;
             sum.used += used;
@@ -169,7 +173,7 @@ impl Work<'_> {
                 (Some(own), _) if own.is_in_use() => sum.promised += own.capacity_bytes,
                 (_, Some(claim)) => {
                     sum.unwritten += claim.size_bytes.saturating_sub(used);
-                    if self.model.file_system(&claim.key.file_system).is_none() {
+                    if !file_systems.contains(&claim.key.file_system) {
                         sum.promised += claim.size_bytes;
                     }
                 }

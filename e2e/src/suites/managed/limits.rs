@@ -76,7 +76,7 @@ async fn files_count_against_the_limit_of_files(context: Context) -> Result<()> 
         ensure!(now >= before + usage.inodes / 20, "{before} files before, {now} now");
         Ok(())
     };
-    until("the status counts the files", seconds(90), look).await
+    until("the status counts the files", seconds(150), look).await
 }
 
 async fn a_full_file_system_is_said_to_be_full_by_an_event(context: Context) -> Result<()> {

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::verifier::verifier;
+use super::verifier::{inline_verifier, verifier};
 use crate::cluster::KubectlError;
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
@@ -89,9 +89,15 @@ async fn upgrade(context: &Context, old: &Path, new_values: Value) -> Result<()>
     context.blocking(product::uninstall).await?;
     let old_values = product::values();
     let chart = old.join("charts/workspacefs");
+    // It runs the present programs: their images have the tag that the chart before names. Its rights are not enough for
+    // the present operator, so the pod names the FileSystem itself, which takes the node plugin only.
     install(context, &chart, old_values).await.context("the chart before")?;
-    context.file_system("own").await?;
-    context.start([verifier("user", "own").on("n2")]).await?;
+    let folder = context.folder("own");
+    context
+        .on("nfs", &format!("mkdir -p /export/shared/{folder} && chmod 0777 /export/shared/{folder}"))
+        .await?;
+    context.create_file_system("own", serde_json::json!({ "backend": context.shared("own") })).await?;
+    context.start([inline_verifier("user", "own").on("n2")]).await?;
     let [user] = [context.pods().get("user").await?];
     let before = context.mounts_of(&user).await?;
     install(context, product::chart().as_path(), new_values).await.context("the upgrade")?;
@@ -101,6 +107,7 @@ async fn upgrade(context: &Context, old: &Path, new_values: Value) -> Result<()>
     let after = context.mounts_of(&user).await?;
     ensure!(after == before, "mounts before {before:?}, after {after:?}");
     context.stop("user").await?;
+    context.usable("own").await?;
     // The new kind is there, and the new server.
     context.managed("data", "64Mi").await.map(drop)
 }

@@ -30,6 +30,11 @@ pub fn verifier(name: &str, claim: &str) -> PodSpec {
     PodSpec::new(name).runs(&SCRIPT.replace("$POD", name)).claim(claim, "/data")
 }
 
+/// A verifier on an inline volume.
+pub fn inline_verifier(name: &str, file_system: &str) -> PodSpec {
+    PodSpec::new(name).runs(&SCRIPT.replace("$POD", name)).inline(file_system, "", "/data")
+}
+
 impl Context {
     /// Waits until a verifier has gone some rounds further.
     pub async fn verifies_again(&self, pod: &str, limit: Duration) -> Result<()> {
