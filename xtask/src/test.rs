@@ -8,15 +8,22 @@ use anyhow::Result;
 
 use crate::shell;
 
-/// The suites on the cluster, as arguments of `cargo xtask`. Every issue that adds a suite adds it here. CI's machines may be
-/// busy with other work, so what fails in a suite runs once more, and is told as flaky if it then passes.
-const SUITES: [&[&str]; 6] = [
-    &["mounts"],
-    &["disks"],
-    &["e2e", "shared", "--retry"],
-    &["sanity"],
-    &["e2e", "managed", "--retry"],
-    &["conformance", "--subset"],
+/// A suite on the cluster.
+struct Suite {
+    /// As arguments of `cargo xtask`.
+    arguments: &'static [&'static str],
+    /// Whether its failure is the run's. Where not, docs/status.md says what it waits for.
+    decides: bool,
+}
+
+/// Every issue that adds a suite adds it here. CI's machines may be busy with other work, so what fails in a suite runs once
+/// more, and is told as flaky if it then passes.
+const SUITES: [Suite; 5] = [
+    Suite { arguments: &["mounts"], decides: true },
+    Suite { arguments: &["disks"], decides: true },
+    Suite { arguments: &["e2e", "shared", "--retry"], decides: true },
+    Suite { arguments: &["sanity"], decides: false },
+    Suite { arguments: &["e2e", "managed", "--retry"], decides: false },
 ];
 
 #[derive(clap::Args)]
@@ -35,16 +42,16 @@ pub fn run(args: Args) -> Result<()> {
     if !args.suites {
         let mut cargo = shell::cargo();
         cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-        runs.push(("cargo test --workspace".to_owned(), cargo));
+        runs.push(("cargo test --workspace".to_owned(), cargo, true));
     }
     for suite in SUITES.iter().filter(|_| !args.crates) {
         let mut xtask = Command::new(std::env::current_exe()?);
-        xtask.args(*suite);
-        runs.push((suite.join(" "), xtask));
+        xtask.args(suite.arguments);
+        runs.push((suite.arguments.join(" "), xtask, suite.decides));
     }
     let mut failed = Vec::new();
-    let total = runs.len();
-    for (name, mut command) in runs {
+    let total = runs.iter().filter(|(.., decides)| *decides).count();
+    for (name, mut command, decides) in runs {
         println!("\ntest: {name}");
         let started = Instant::now();
         let result = shell::run(&mut command);
@@ -53,7 +60,11 @@ pub fn run(args: Args) -> Result<()> {
             Ok(()) => println!("test: {name}: passed, {minutes:.1} min"),
             Err(error) => {
                 println!("test: {name}: FAILED, {minutes:.1} min: {error:#}");
-                failed.push(name);
+                if decides {
+                    failed.push(name);
+                } else {
+                    println!("test: {name} does not decide yet: docs/status.md says what it waits for");
+                }
             }
         }
     }

@@ -10,9 +10,13 @@ const REFUSED: [(&str, &str, &str); 15] = [
     (
         "two_backends_are_refused",
         "{backend: {nfs: {server: nfs, export: /e}, persistentVolumeClaim: {claimName: c}}}",
-        "backend takes exactly one of: nfs, persistentVolumeClaim",
+        "backend takes exactly one of: managed, nfs, persistentVolumeClaim",
     ),
-    ("no_backend_is_refused", "{backend: {}}", "backend takes exactly one of: nfs, persistentVolumeClaim"),
+    (
+        "no_backend_is_refused",
+        "{backend: {}}",
+        "backend takes exactly one of: managed, nfs, persistentVolumeClaim",
+    ),
     (
         "a_relative_export_is_refused",
         "{backend: {nfs: {server: nfs, export: export}}}",
