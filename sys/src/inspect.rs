@@ -46,16 +46,6 @@ pub fn identity_at(path: &Path) -> Result<Identity, Errno> {
     identity(fd.as_fd())
 }
 
-/// Makes the kernel ask a network file system's server about an open directory, whatever its cache says (statx(2),
-/// AT_STATX_FORCE_SYNC). Names in it that were looked up before it changed are looked up again. May wait for the server.
-///
-/// # Errors
-/// The server's answer: `STALE` where it forgot the directory.
-pub fn ask_anew(dir: BorrowedFd<'_>) -> Result<(), Errno> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
-    statx(dir, "", flags, StatxFlags::BASIC_STATS).map(drop)
-}
-
 fn look(dir: BorrowedFd<'_>, path: &Path) -> Result<Statx, Errno> {
     let empty = if path.as_os_str().is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | empty;

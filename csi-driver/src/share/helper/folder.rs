@@ -15,7 +15,6 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use workspacefs_api::path::RelativePath;
 use workspacefs_sys::beneath::{self, Links};
-use workspacefs_sys::inspect;
 
 use super::super::ShareError;
 use super::super::protocol::{FolderRequest, PosixOwner};
@@ -47,22 +46,17 @@ pub(super) fn open(share: &Share, request: &FolderRequest) -> Result<Folder, Sha
     }
 }
 
-/// A folder of the embedded server's making. Nobody but that server writes above it, so a link on the way is no way. It
-/// makes and removes folders where no client sees it, so each step asks it anew: for a minute a node believes a name to be
-/// missing, or to be a folder that has gone to the trash.
+/// A folder of the embedded server's making. Nobody but that server writes above it, so a link on the way is no way.
 fn existing(share: &Share, path: &str) -> Result<Folder, ShareError> {
     let full = share.root().join(path);
     // Checked here once more, whoever sent it: the root itself would be everybody's files.
     if !RelativePath::parse(path).is_ok_and(|parsed| !parsed.is_root() && parsed.as_str() == path) {
         return Err(ShareError::NotFound { path: full });
     }
-    let mut here = share.root().again()?.fd;
-    for name in path.split('/') {
-        let next = inspect::ask_anew(here.as_fd())
-            .and_then(|()| beneath::directory(here.as_fd(), name, Links::Refused));
-        here = next.map_err(|errno| words::at("open", &full, errno))?;
+    match beneath::directory(share.root().fd.as_fd(), path, Links::Refused) {
+        Ok(fd) => Ok(Folder { fd, path: full }),
+        Err(errno) => Err(words::at("open", &full, errno)),
     }
-    Ok(Folder { fd: here, path: full })
 }
 
 fn own(share: &Share, path: &str, file_system: &str, owner: PosixOwner) -> Result<Folder, ShareError> {

@@ -112,6 +112,5 @@ cases! {
         a_server_that_squashes_root_is_named,
         folders_get_their_owner_and_ours_stays_hidden,
         a_folder_made_anew_on_the_server_is_mounted_anew,
-        a_folder_that_the_server_made_is_found_at_once,
         a_frozen_server_wedges_nothing;
 }

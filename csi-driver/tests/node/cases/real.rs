@@ -9,8 +9,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tonic::Code;
-use workspacefs_api::path::RelativePath;
-use workspacefs_api::volume::{Folder, VolumeAttributes};
 use workspacefs_api::{NfsVersion, Owner, mount_options};
 use workspacefs_csi_proto::csi::v1::NodePublishVolumeRequest;
 
@@ -180,49 +178,6 @@ pub async fn a_folder_made_anew_on_the_server_is_mounted_anew(world: World) {
     }
     node.node.sweep().await;
     world.assert_nothing_left(&["v", "w", "admin"]);
-}
-
-/// The embedded server makes and removes folders by itself; no node does it, so no node's cache knows.
-pub async fn a_folder_that_the_server_made_is_found_at_once(world: World) {
-    let node = world.node();
-    let top = fresh(&world, "made");
-    // Another version is another client, as far as caches go.
-    let server = Claim { uid: other_uid(1), ..claim("/export/shared", "workspaces") };
-    let mut attributes = server.attributes();
-    attributes.version = Some(NfsVersion::V4_0);
-    let mut admin = server.at(&world.target("admin"));
-    admin.volume_context = attributes.to_map().into_iter().collect();
-    node.publish(admin.clone()).await.unwrap();
-    let on_server = world.target("admin").join(&top);
-    let made = |folder: &str| {
-        let claim = claim("/export/shared", "");
-        let path = RelativePath::parse(&format!("workspaces/{top}/{folder}")).unwrap();
-        let attributes = VolumeAttributes { folder: Folder::Existing(path), ..claim.attributes() };
-        NodePublishVolumeRequest {
-            volume_id: format!("v1.fs.{}", attributes.file_system_uid),
-            volume_context: attributes.to_map().into_iter().collect(),
-            ..claim.at(&world.target("v"))
-        }
-    };
-    for (folder, other) in [("a", "b"), ("a", "a")] {
-        fs::create_dir_all(on_server.join(folder)).unwrap();
-        fs::write(on_server.join(folder).join("old"), "x").unwrap();
-        node.publish(made(folder)).await.unwrap();
-        assert_eq!(names(&world.on_host("v")), ["old"]);
-        node.undo(&made(folder)).await;
-        // What a removal and a making do: the parent goes and comes too.
-        let away = world.target("admin").join(format!("{top}-away-{folder}-{other}"));
-        fs::rename(&on_server, &away).unwrap();
-        fs::create_dir_all(on_server.join(other)).unwrap();
-        fs::write(on_server.join(other).join("new"), "x").unwrap();
-        node.publish(made(other)).await.unwrap();
-        assert_eq!(names(&world.on_host("v")), ["new"], "{folder}, then {other}");
-        node.undo(&made(other)).await;
-        fs::remove_dir_all(&on_server).unwrap();
-    }
-    node.undo(&admin).await;
-    node.node.sweep().await;
-    world.assert_nothing_left(&["v", "admin"]);
 }
 
 /// Prints a line that asks whoever runs this to do something to the server, and waits until it is so.
