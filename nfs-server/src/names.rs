@@ -188,7 +188,7 @@ impl Place {
         self.path().strip_prefix(EXPORT_FOLDER)?.strip_prefix('/').map(Into::into)
     }
 
-    /// Whether its parent is made for it and goes when it is empty.
+    /// Whether its parent is made for it.
     pub fn has_own_parent(&self) -> bool {
         matches!(self, Self::Workspace(..) | Self::Claim(_))
     }

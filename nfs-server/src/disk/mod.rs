@@ -103,8 +103,9 @@ pub trait Disk: Send + Sync {
     fn project_at(&self, place: &Place) -> Result<Option<u32>, DiskError>;
     /// Moves a folder to a place where nothing is, and makes the place's parent if it is missing.
     fn rename(&self, from: &Place, to: &Place) -> Result<(), DiskError>;
-    /// Removes the parent of a place if it is the place's own and empty.
-    fn prune(&self, place: &Place) -> Result<(), DiskError>;
+    /// Removes the parents of live places that are empty. Only while nothing is served: for a minute a client believes that
+    /// a parent made again is still the one before, in which nothing new is found.
+    fn prune(&self) -> Result<(), DiskError>;
     /// Removes up to so many entries of the tree at a place, and its root last.
     fn remove_some(&self, place: &Place, entries_max: u64) -> Result<Emptied, DiskError>;
 }

@@ -262,15 +262,19 @@ impl Disk for Xfs {
             .map_err(DiskError::at("move", format!("{} to {}", from.path(), to.path())))
     }
 
-    fn prune(&self, place: &Place) -> Result<(), DiskError> {
-        let parent = place.parent();
-        let Some((above, name)) = parent.rsplit_once('/').filter(|_| place.has_own_parent()) else {
-            return Ok(());
-        };
-        match unlinkat(self.folder(above)?, name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
-            Err(errno) => Err(DiskError::at("remove", parent)(errno)),
+    fn prune(&self) -> Result<(), DiskError> {
+        for above in [WORKSPACES, CLAIMS] {
+            let above = format!("{EXPORT_FOLDER}/{above}");
+            let fd = self.folder(&above)?;
+            for name in self.names(&above)?.into_iter().filter(|name| !name.starts_with('.')) {
+                match unlinkat(&fd, name.as_str(), AtFlags::REMOVEDIR) {
+                    // Not ours to judge, if somebody put a file there.
+                    Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
+                    Err(errno) => return Err(DiskError::at("remove", format!("{above}/{name}"))(errno)),
+                }
+            }
         }
+        Ok(())
     }
 
     fn remove_some(&self, place: &Place, entries_max: u64) -> Result<Emptied, DiskError> {

@@ -46,6 +46,7 @@ impl Folders {
     /// The disk.
     pub fn open(disk: Arc<dyn Disk>, clock: Clock, trash_keep_seconds: i64) -> Result<Self, StepError> {
         let model = repair::load(disk.as_ref())?;
+        disk.prune()?;
         Ok(Self { disk, clock, trash_keep_seconds, model: Mutex::new(Some(model)) })
     }
 

@@ -31,9 +31,7 @@ pub(super) fn load(disk: &dyn Disk) -> Result<Model, StepError> {
         if record.removed.is_some_and(|removed| removed.emptying) {
             continue;
         }
-        // An earlier move may have been cut before its last step.
-        let settled = settle(disk, record).and_then(|()| Ok(disk.prune(&record.from)?));
-        if let Err(error) = settled {
+        if let Err(error) = settle(disk, record) {
             let (project, error) = (record.project, &error as &dyn std::error::Error);
             tracing::error!(project, error, "a folder is not where it belongs and cannot be moved there");
         }

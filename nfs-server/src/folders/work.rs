@@ -141,7 +141,6 @@ impl Work<'_> {
             Err(StepError::Missing(missing)) => {
                 tracing::warn!(%missing, "removed by hand: forgotten");
                 self.forget_project(record.project)?;
-                self.disk.prune(&record.place)?;
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -259,7 +258,6 @@ pub(super) fn settle(disk: &dyn Disk, record: &Record) -> Result<(), StepError> 
         return Err(Missing(record.place.path()).into());
     }
     disk.rename(&record.from, &record.place)?;
-    disk.prune(&record.from)?;
     Ok(())
 }
 

@@ -252,15 +252,10 @@ impl Disk for FakeDisk {
         })
     }
 
-    fn prune(&self, place: &Place) -> Result<(), DiskError> {
-        if !place.has_own_parent() {
-            return Ok(());
-        }
+    fn prune(&self) -> Result<(), DiskError> {
         self.step(|content| {
-            let parent = place.parent();
-            if !content.folders.keys().any(|place| place.parent() == parent) {
-                content.parents.remove(&parent);
-            }
+            let used: BTreeSet<String> = content.folders.keys().map(Place::parent).collect();
+            content.parents.retain(|parent| used.contains(parent));
             Ok(())
         })
     }

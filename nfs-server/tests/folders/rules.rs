@@ -171,6 +171,20 @@ fn a_retained_folder_is_found_by_the_same_namespace_and_by_no_other() {
 
 /// A client may know the old folder under its path for a minute after it was moved away, and would write into the trash.
 #[test]
+fn the_parent_of_a_folder_outlives_it_until_the_next_start() {
+    let world = World::new();
+    world.folders.ensure_file_system(&file_system(A, 10)).unwrap();
+    world.folders.ensure_claim(&claim(A, "a", 1)).unwrap();
+    world.folders.remove_claim(&claim_key(A, "a"), Disposal::Trash).unwrap();
+    let parent = claim_place(A, "a").parent();
+    assert!(world.disk.content().parents.contains(&parent), "clients know it for a minute");
+    let world = world.restarted();
+    assert!(!world.disk.content().parents.contains(&parent));
+    world.folders.ensure_claim(&claim(A, "a", 1)).unwrap();
+    world.check();
+}
+
+#[test]
 fn a_folder_made_again_under_its_name_never_gets_the_path_of_the_one_before() {
     for disposal in [Disposal::Trash, Disposal::Archive] {
         let world = World::new();

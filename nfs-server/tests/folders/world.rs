@@ -45,7 +45,14 @@ impl World {
     /// The process is started again, on the same disk.
     pub fn restarted(self) -> Self {
         self.disk.set_fault(Fault::None);
-        Self::on(self.disk, self.now)
+        let world = Self::on(self.disk, self.now);
+        let content = world.disk.content();
+        for parent in &content.parents {
+            let used = content.folders.keys().any(|place| place.parent() == *parent);
+            assert!(used, "{parent} is empty and left");
+        }
+        drop(content);
+        world
     }
 
     pub fn wait(&self, seconds: i64) {
@@ -92,10 +99,6 @@ impl World {
             "folders that no record knows: {:?}",
             content.folders
         );
-        for parent in &content.parents {
-            let used = content.folders.keys().any(|place| place.parent() == *parent);
-            assert!(used, "{parent} is empty and left");
-        }
         let limited: Vec<u32> = content.limits.keys().copied().collect();
         assert_eq!(limited, projects, "limits that no record knows");
         let mut places: Vec<&Place> = records.iter().map(|record| &record.place).collect();

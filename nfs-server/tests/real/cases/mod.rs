@@ -60,6 +60,7 @@ cases! {
         a_pod_writes_up_to_its_quota_and_hears_why_it_is_stopped,
         only_version_4_1_and_4_2_are_served,
         a_folder_made_again_is_never_the_old_one,
+        a_new_folder_is_found_at_once_by_clients_that_saw_the_one_before,
         files_and_locks_outlive_the_servers_death,
         a_disk_under_another_number_gives_no_stale_handles,
         sigterm_ends_the_server_and_unmounts,

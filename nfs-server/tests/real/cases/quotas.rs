@@ -138,7 +138,6 @@ pub fn removed_folders_are_moved_emptied_and_their_quota_ends() {
     let kept = disk.folders.remove_claim(&claim_key("a"), Disposal::Trash).unwrap().unwrap();
     println!("  moved in {:?}", started.elapsed());
     assert!(!folder.exists() && disk.path(&kept).join("d").is_dir());
-    assert!(!folder.parent().unwrap().exists(), "an empty folder is left");
     let removed = disk.folders.removed().unwrap();
     assert!(removed[0].bytes_used > 95 * MIB, "{removed:?}");
     disk.wait(KEEP);

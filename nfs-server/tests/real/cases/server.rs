@@ -248,6 +248,21 @@ pub fn a_folder_made_again_is_never_the_old_one() {
     assert_eq!(names(&folder).len(), 3000);
 }
 
+pub fn a_new_folder_is_found_at_once_by_clients_that_saw_the_one_before() {
+    let image = Image::blank(640);
+    let server = Server::on_device(image.device()).ready();
+    let own = server.make_file_system(200).folder;
+    // With its caches, as the node plugin mounts it.
+    let client = Client::new("vers=4.2");
+    assert_eq!(names(&client.path(&own)), Vec::<String>::new());
+    for name in ["a", "b", "c"] {
+        let claim = server.make_claim(name, 20).folder;
+        fs::write(client.path(&claim).join("file"), name).unwrap();
+        // The last of its FileSystem each time.
+        server.remove_claim(name);
+    }
+}
+
 /// A process that writes numbered lines to a file until it is killed, holding a lock on it.
 struct Writer {
     child: Child,
