@@ -30,14 +30,14 @@ struct Step {
 /// Starts what is missing, then runs every step. Without the product there is nothing to see: a failure to install ends it.
 pub fn run(args: Args) -> Result<()> {
     println!("Building the images and starting the cluster, as far as they are not there yet.");
-    let images = if args.as_installed { None } else { Some(images::build()?) };
+    let images = if args.as_installed { None } else { Some(images::build_with_server()?) };
     let cluster = Cluster::up(&ClusterConfig::from_environment(&args.name)?)?;
     let installed = show(
-        "helm upgrade --install workspacefs charts/workspacefs --namespace workspacefs-system",
-        "every pod of the chart is ready",
+        "helm upgrade --install workspacefs charts/workspacefs --namespace workspacefs-system, with nfsServer.storage.block",
+        "every pod of the chart is ready, the embedded NFS server on a blank disk of n1 too",
         || {
             if let Some(images) = &images {
-                product::install(&cluster, images, &product::values())?;
+                product::install_with_server(&cluster, images, &product::values_with_server())?;
             }
             steps::what_is_installed(&cluster)
         },

@@ -12,14 +12,14 @@ use crate::shell;
 
 const WORKSPACE: &str = "team-a";
 
-pub(super) const STEPS: [Step; 12] = [
+pub(super) const STEPS: [Step; 15] = [
     Step {
         does: "kubectl label namespace team-a workspacefs.io/workspace=true",
-        expects: "the workspace gets a default FileSystem and its claim by itself",
+        expects: "the workspace gets a default FileSystem of 10 GiB, enforced, and its claim by itself",
         run: workspace,
     },
     Step {
-        does: "kubectl apply -f examples/filesystem.yaml",
+        does: "kubectl apply -f examples/managed/filesystem.yaml",
         expects: "the FileSystem datasets is Ready and its claim Bound",
         run: file_system,
     },
@@ -54,7 +54,7 @@ pub(super) const STEPS: [Step; 12] = [
         run: job,
     },
     Step {
-        does: "kubectl label node n2 workspacefs.io/node-group=gpu; kubectl apply -f examples/dedicated-filesystem.yaml",
+        does: "kubectl label node n2 workspacefs.io/node-group=gpu; kubectl apply -f examples/managed/dedicated-filesystem.yaml",
         expects: "the Job that mounts the dedicated FileSystem runs in its node group",
         run: dedicated,
     },
@@ -67,6 +67,21 @@ pub(super) const STEPS: [Step; 12] = [
         does: "kubectl rollout restart daemonset/workspacefs-node, while the Endpoint writes",
         expects: "the running pods kept their mounts and missed no write",
         run: rollout,
+    },
+    Step {
+        does: "kubectl apply -f examples/managed/claim.yaml; write 200 MiB into its 100 MiB",
+        expects: "a further claim of the FileSystem is bound, and ends at its size",
+        run: further_claim,
+    },
+    Step {
+        does: "kubectl patch pvc run-1, to 400Mi; write the 200 MiB again",
+        expects: "it grew under the running pod",
+        run: further_claim_grows,
+    },
+    Step {
+        does: "kill -9 of the NFS server's process, while the Endpoint writes",
+        expects: "the writes waited for it, and none failed",
+        run: server_killed,
     },
     Step { does: "kubectl get filesystems", expects: "all of them are Ready and Reachable", run: all_ready },
 ];
@@ -87,7 +102,7 @@ fn workspace(cluster: &Cluster) -> Result<String> {
 }
 
 fn file_system(cluster: &Cluster) -> Result<String> {
-    apply_example(cluster, "filesystem.yaml")?;
+    apply_example(cluster, "managed/filesystem.yaml")?;
     ready(cluster, "datasets")
 }
 
@@ -117,12 +132,10 @@ fn bytes_across_nodes(cluster: &Cluster) -> Result<String> {
         let sent = exec(cluster, &writer, &format!("{make} && {sum}"), "")?;
         let read = exec(cluster, &reader, &sum, "")?;
         ensure!(read == sent, "{reader} on {to} read {read:?}, {writer} on {from} wrote {sent:?}");
-        let folder = kubectl(
-            cluster,
-            &["get", "filesystem", "default", "--output=jsonpath={.spec.backend.nfs.folder}"],
-        )?;
-        let file = format!("/export/shared/{folder}/shared/{name}");
-        let stored = cluster.machine("nfs")?.shell(&format!("stat -c %s {file}; sha256sum < {file}"))?;
+        let folder =
+            kubectl(cluster, &["get", "filesystem", "default", "--output=jsonpath={.status.share.folder}"])?;
+        let file = format!("export/{folder}/shared/{name}");
+        let stored = product::on_server_disk(cluster, &format!("stat -c %s {file}; sha256sum < {file}"))?;
         ensure!(stored.trim() == format!("65536\n{}", sent.trim()), "the server's {file}: {stored}");
         exec(cluster, &writer, &format!("rm /var/shared/{name}"), "")?;
         seen.push(format!("{from} -> {to}: 65536 bytes are equal, on the server too, in {folder}/shared"));
@@ -175,7 +188,7 @@ fn dedicated(cluster: &Cluster) -> Result<String> {
     // The suites have put other nodes into the group.
     cluster.kubectl("admin", &["label", "node", "n1", "workspacefs.io/node-group-"])?;
     cluster.kubectl("admin", &["label", "node", "n2", "workspacefs.io/node-group=gpu", "--overwrite"])?;
-    let ran_on = run_job(cluster, "dedicated-filesystem.yaml", "train")?;
+    let ran_on = run_job(cluster, "managed/dedicated-filesystem.yaml", "train")?;
     ensure!(ran_on == "n2", "it ran on {ran_on}");
     let seen = ready(cluster, "scratch")?;
     let said = kubectl(cluster, &["logs", "job/train"])?;
@@ -201,7 +214,26 @@ fn outside_the_group(cluster: &Cluster) -> Result<String> {
 }
 
 fn rollout(cluster: &Cluster) -> Result<String> {
-    let pod = endpoint_on(cluster, "n1")?;
+    while_writing(cluster, || {
+        let daemon_set = ["--namespace", product::NAMESPACE, "rollout"];
+        let admin = |verb: &[&str]| cluster.kubectl("admin", &[&daemon_set[..], verb].concat());
+        admin(&["restart", "daemonset/workspacefs-node"])?;
+        admin(&["status", "daemonset/workspacefs-node", "--timeout=110s"])?;
+        Ok(())
+    })
+}
+
+fn server_killed(cluster: &Cluster) -> Result<String> {
+    while_writing(cluster, || {
+        let kill = "kill -KILL $(pgrep -x ganesha.nfsd)";
+        product::on_server_disk(cluster, kill)?;
+        Ok(())
+    })
+}
+
+/// Does something while the Endpoint's pod on n2 writes; says how many writes there were. That one failed is an error.
+fn while_writing(cluster: &Cluster, act: impl FnOnce() -> Result<()>) -> Result<String> {
+    let pod = endpoint_on(cluster, "n2")?;
     let name = random_text(8)?;
     // Each line is synced: a write that the mount loses ends the loop, and nothing says that it is done.
     let writer = format!(
@@ -210,12 +242,9 @@ fn rollout(cluster: &Cluster) -> Result<String> {
          echo $i > {name}.done"
     );
     exec(cluster, &pod, &format!("sh -c '{writer}' < /dev/null > /dev/null 2>&1 &"), "")?;
-    let daemon_set = ["--namespace", product::NAMESPACE, "rollout"];
-    let admin = |verb: &[&str]| cluster.kubectl("admin", &[&daemon_set[..], verb].concat());
-    admin(&["restart", "daemonset/workspacefs-node"])?;
-    admin(&["status", "daemonset/workspacefs-node", "--timeout=110s"])?;
+    act()?;
     let stop = format!(
-        "cd /var/shared; touch {name}.stop; i=0; until [ -f {name}.done ] || [ $i -ge 150 ]; do i=$((i+1)); sleep 0.2; done; \
+        "cd /var/shared; touch {name}.stop; i=0; until [ -f {name}.done ] || [ $i -ge 400 ]; do i=$((i+1)); sleep 0.2; done; \
          cat {name}.done; wc -l < {name}; rm -f {name} {name}.stop {name}.done"
     );
     let counts = exec(cluster, &pod, &stop, "")?;
@@ -226,6 +255,29 @@ fn rollout(cluster: &Cluster) -> Result<String> {
         }
         _ => bail!("wished and written: {counts:?}"),
     }
+}
+
+/// 200 MiB, forced to the server; the words of dd.
+const WRITE_200_MIB: &str = "dd if=/dev/zero of=/run-1/big bs=1M count=200 conv=fsync 2>&1 || echo failed";
+
+fn further_claim(cluster: &Cluster) -> Result<String> {
+    // An earlier demo's has grown.
+    kubectl(cluster, &["delete", "pod/run-1", "pvc/run-1", "--ignore-not-found", "--timeout=100s"])?;
+    apply_example(cluster, "managed/claim.yaml")?;
+    kubectl(cluster, &["wait", "--for=condition=Ready", "pod/run-1", "--timeout=110s"])?;
+    let said = exec(cluster, "run-1", WRITE_200_MIB, "")?;
+    ensure!(said.contains("failed"), "200 MiB went into 100: {said}");
+    Ok(format!("{}{}", kubectl(cluster, &["get", "pvc", "run-1"])?, said.lines().next().unwrap_or_default()))
+}
+
+fn further_claim_grows(cluster: &Cluster) -> Result<String> {
+    let patch = r#"{"spec": {"resources": {"requests": {"storage": "400Mi"}}}}"#;
+    kubectl(cluster, &["patch", "pvc", "run-1", "--patch", patch])?;
+    let grown = "--for=jsonpath={.status.capacity.storage}=400Mi";
+    kubectl(cluster, &["wait", grown, "pvc/run-1", "--timeout=60s"])?;
+    let said = exec(cluster, "run-1", WRITE_200_MIB, "")?;
+    ensure!(!said.contains("failed"), "200 MiB go not into 400: {said}");
+    Ok(format!("{}{}", kubectl(cluster, &["get", "pvc", "run-1"])?, said.lines().last().unwrap_or_default()))
 }
 
 fn all_ready(cluster: &Cluster) -> Result<String> {

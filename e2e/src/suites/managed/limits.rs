@@ -67,7 +67,7 @@ async fn files_count_against_the_limit_of_files(context: Context) -> Result<()> 
     context.note(format!("64 MiB may hold {} files", usage.inodes));
     context.start([PodSpec::new("user").on("n2").claim("data", "/data")]).await?;
     context
-        .exec("user", "mkdir /data/d && cd /data/d && for i in 1 2 3 4 5 6 7 8 9; do : > $i; done")
+        .exec("user", "mkdir /data/d && cd /data/d && for i in $(seq 600); do : > $i; done")
         .await?;
     let before = usage.inodes_used;
     let look = || async {

@@ -113,6 +113,8 @@ fn check(operation: &str, base: &Path, folders: &Folders) {
     assert_eq!(names(&base.join("trash")).len(), in_trash);
     assert_eq!(names(&base.join("state/records")).len(), expected + in_trash);
     assert_eq!(names(&base.join("new")), Vec::<String>::new());
+    // The next start removes the parents of the last ones.
+    self::folders(base, NOW);
     let claims = names(&base.join("export/claims"));
     assert_eq!(claims.len(), usize::from(expected == 2), "{claims:?}");
 }
