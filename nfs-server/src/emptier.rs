@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use workspacefs_runtime::chain;
+
 use crate::folders::{Doomed, Folders};
-use crate::text::chain;
 
 /// How often it looks whether a folder's time has come.
 const LOOK: Duration = Duration::from_secs(30);

@@ -16,4 +16,3 @@ pub mod record;
 pub mod serve;
 pub mod sizes;
 pub mod storage;
-pub mod text;

@@ -2,10 +2,12 @@
 //! with `/healthz`, `/readyz` and `/metrics`. Nothing here knows Kubernetes or CSI, and nothing is global but the log
 //! subscriber.
 
+mod chain;
 pub mod http;
 pub mod logging;
 pub mod readiness;
 pub mod shutdown;
 
+pub use chain::chain;
 pub use readiness::{Gate, Readiness};
 pub use tokio_util::sync::CancellationToken;

@@ -17,6 +17,8 @@ use crate::{images, shell, standalone};
 /// What the suite pulls elsewhere, by the names that its version pins.
 const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.66.1";
 const BUSYBOX: &str = "registry.k8s.io/e2e-test-images/busybox:1.37.0-2";
+/// Debian's userland there; the pods of most volume tests.
+const DEFAULT: &str = "registry.k8s.io/e2e-test-images/glibc-dns-testing:2.1.1";
 
 /// The namespace of the FileSystem that the suite's claims are on; the StorageClass names it.
 const NAMESPACE: &str = "wsfs-conformance";
@@ -109,7 +111,7 @@ fn make_file_system(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// agnhost with a shell, as upstream's has one, and busybox with all of its names.
+/// agnhost with a shell, as upstream's has one, and busybox with all of its names for the others.
 fn write_images(cluster: &Cluster, programs: &Programs) -> Result<Vec<PathBuf>> {
     let folder = cluster.layout().root().join("images");
     let node = cluster.machine("n1")?;
@@ -117,9 +119,11 @@ fn write_images(cluster: &Cluster, programs: &Programs) -> Result<Vec<PathBuf>> 
     let names = node.run(&["busybox", "--list"])?;
     let agnhost = std::fs::read(programs.path("agnhost").context("agnhost was not built")?)?;
     let mut paths = Vec::new();
-    for (name, reference, program) in
-        [("agnhost.tar", AGNHOST, Some(agnhost)), ("e2e-busybox.tar", BUSYBOX, None)]
-    {
+    for (name, reference, program) in [
+        ("agnhost.tar", AGNHOST, Some(agnhost)),
+        ("e2e-busybox.tar", BUSYBOX, None),
+        ("e2e-default.tar", DEFAULT, None),
+    ] {
         let mut image = ContainerImage {
             reference: reference.into(),
             entries: userland(&busybox, &names),

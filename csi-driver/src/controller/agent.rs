@@ -16,9 +16,9 @@ use tonic::{Code, Request, Response, Status};
 use workspacefs_agent_proto::tls::Credentials;
 use workspacefs_agent_proto::v1;
 use workspacefs_agent_proto::v1::agent_client::AgentClient;
+use workspacefs_runtime::chain;
 
 use super::seams::Agents;
-use crate::status::chain;
 
 /// How long a call may take, connecting included. Above it nothing is known of what the agent does.
 const CALL_TIME_MAX: Duration = Duration::from_secs(15);

@@ -5,6 +5,7 @@ use workspacefs_agent_proto::v1;
 use workspacefs_api::volume::{VolumeAttributes, VolumeId};
 use workspacefs_csi_proto::csi::v1::validate_volume_capabilities_response::Confirmed;
 use workspacefs_csi_proto::csi::v1::{ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse};
+use workspacefs_runtime::chain;
 
 use super::Controller;
 use super::agent::AgentError;
@@ -13,7 +14,6 @@ use super::seams::{Home, HomeError, Keeper, LookupError};
 use crate::capability::Capability;
 use crate::rpc;
 use crate::share::ShareError;
-use crate::status::chain;
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]

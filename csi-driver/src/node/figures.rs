@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 use workspacefs_api::volume::VolumeId;
 use workspacefs_api::{ClaimUsage, FileSystem, quantity};
+use workspacefs_runtime::chain;
 
 use super::targets::Record;
 use super::volume::Volume;
 use crate::controller::seams::FileSystems;
 use crate::share::Usage;
-use crate::status::chain;
 
 /// How long a status is taken for the present.
 const KEPT: Duration = Duration::from_secs(60);

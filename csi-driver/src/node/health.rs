@@ -11,12 +11,12 @@ use workspacefs_csi_proto::csi::v1::volume_health::VolumeHealthEntry;
 use workspacefs_csi_proto::csi::v1::{
     NodeGetVolumeHealthRequest, NodeGetVolumeHealthResponse, VolumeHealth, VolumeHealthErrorType,
 };
+use workspacefs_runtime::chain;
 
 use super::Node;
 use super::arguments::{self, ArgumentError};
 use super::target::{State, Target};
 use super::targets::Record;
-use crate::status::chain;
 
 /// This many failed publishes are remembered; then the oldest is forgotten.
 const FAILURES_MAX: usize = 256;

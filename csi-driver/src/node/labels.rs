@@ -14,10 +14,9 @@ use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use thiserror::Error;
 use tokio::sync::watch;
-use workspacefs_runtime::CancellationToken;
+use workspacefs_runtime::{CancellationToken, chain};
 
 use crate::share::record;
-use crate::status::chain;
 
 /// Between two attempts to watch. Our own, because kube's starts over with each attempt's first event.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

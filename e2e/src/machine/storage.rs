@@ -20,8 +20,9 @@ pub fn part() -> Part {
         sysctls: sysctls(&[("kernel/panic", "10"), ("kernel/panic_on_oops", "1")]),
         files: vec![file("/etc/exports", EXPORTS.to_owned())],
         steps: vec![
-            // Blank at the first boot, kept over a power cut.
-            shell(&format!("blkid -t TYPE=xfs {DISK} || mkfs.xfs -q {DISK}")),
+            // Blank at the first boot, kept over a power cut. Without -K mkfs discards the disk first, 32 KiB at a time,
+            // which takes 10 to 90 s.
+            shell(&format!("blkid -t TYPE=xfs {DISK} || mkfs.xfs -q -K {DISK}")),
             run(&format!("mount -t xfs -o prjquota {DISK} /export")),
             shell(
                 "mkdir -p /export/shared /export/squashed /export/closed; \

@@ -13,10 +13,9 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 use workspacefs_agent_proto::tls::Credentials;
 use workspacefs_agent_proto::v1::agent_server::AgentServer;
-use workspacefs_runtime::CancellationToken;
+use workspacefs_runtime::{CancellationToken, chain};
 
 use super::Agent;
-use crate::text::chain;
 
 /// Calls are short: who takes longer than this has gone.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);

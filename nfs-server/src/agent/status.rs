@@ -2,6 +2,7 @@
 //! passes most of them on, so they mean what CSI means by them.
 
 use tonic::{Code, Status};
+use workspacefs_runtime::chain;
 
 use super::convert::RequestError;
 use super::state::NotReady;
@@ -10,7 +11,6 @@ use crate::folders::error::{
     RestoreError, StepError,
 };
 use crate::sizes::SizeError;
-use crate::text::chain;
 
 /// Why a call fails, whichever it is: an error with its code.
 pub(super) trait Coded: std::error::Error + Sized {

@@ -196,7 +196,7 @@ pub fn open(storage: Storage, now: Arc<AtomicI64>) -> Arc<Folders> {
 /// What a refused disk says.
 #[track_caller]
 pub fn refused(result: Result<Storage, StorageError>, words: &[&str]) {
-    let said = workspacefs_nfs_server::text::chain(&result.expect_err("it was not refused"));
+    let said = workspacefs_runtime::chain(&result.expect_err("it was not refused"));
     println!("    {said}");
     for word in words {
         assert!(said.contains(word), "{word:?} is not in {said:?}");

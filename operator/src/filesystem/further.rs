@@ -2,8 +2,8 @@
 //! deleted.
 
 use k8s_openapi::api::core::v1::PersistentVolume;
-use kube::Api;
 use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use workspacefs_api::DRIVER;
 use workspacefs_api::volume::VolumeId;
 
@@ -13,7 +13,8 @@ use super::{FileSystems, users};
 use crate::conditions::Finding;
 use crate::error::PassError;
 
-/// The claim, as namespace/name, that a volume of the FileSystem of that uid is bound to, or about to be.
+/// The claim, as namespace/name, that a volume of the FileSystem of that uid is bound to, or about to be. A claim that is gone
+/// holds it still while its volume is to be deleted: without the FileSystem nobody knows on which server that is.
 pub fn holder(volume: &PersistentVolume, uid: &str) -> Option<String> {
     let spec = volume.spec.as_ref()?;
     let csi = spec.csi.as_ref().filter(|csi| csi.driver == DRIVER)?;
@@ -21,8 +22,16 @@ pub fn holder(volume: &PersistentVolume, uid: &str) -> Option<String> {
         matches!(VolumeId::parse(&csi.volume_handle), Ok(VolumeId::Volume { uid: of, .. }) if of == uid);
     let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
     let claim = spec.claim_ref.as_ref()?;
-    let held = ours && !matches!(phase, Some("Released" | "Failed"));
-    held.then(|| Some(format!("{}/{}", claim.namespace.as_deref()?, claim.name.as_deref()?)))?
+    let released = matches!(phase, Some("Released" | "Failed"));
+    let deleted = spec.persistent_volume_reclaim_policy.as_deref() == Some("Delete");
+    if !ours || released && !deleted {
+        return None;
+    }
+    let claim = format!("{}/{}", claim.namespace.as_deref()?, claim.name.as_deref()?);
+    Some(match released {
+        true => format!("{claim} (gone, its volume {} is to be deleted)", volume.name_any()),
+        false => claim,
+    })
 }
 
 impl FileSystems {
@@ -83,5 +92,22 @@ mod tests {
         let mut foreign = made(&ours, claim, "Bound");
         foreign.spec.as_mut().unwrap().csi.as_mut().unwrap().driver = "other".into();
         assert_eq!(holder(&foreign, UID), None);
+    }
+
+    #[test]
+    fn a_volume_that_is_to_be_deleted_holds_it_beyond_its_claim() {
+        let handle = format!("v1.vol.{UID}.pvc-1");
+        for (phase, policy, held) in [
+            ("Released", "Delete", true),
+            ("Failed", "Delete", true),
+            ("Released", "Retain", false),
+            ("Failed", "Retain", false),
+        ] {
+            let mut volume = made(&handle, json!({"namespace": "b", "name": "x"}), phase);
+            volume.spec.as_mut().unwrap().persistent_volume_reclaim_policy = Some(policy.into());
+            let found = holder(&volume, UID);
+            let words = "b/x (gone, its volume pvc-1 is to be deleted)";
+            assert_eq!(found.as_deref(), held.then_some(words), "{phase} {policy}");
+        }
     }
 }

@@ -72,7 +72,7 @@ pub fn next(object: &Guarded) -> Next {
     let home = match Home::of(fs) {
         Ok(home) if home.keeper == Keeper::Share => home,
         Ok(_) => return Next::LetGo,
-        Err(error) => return Next::Keep(crate::status::chain(&error)),
+        Err(error) => return Next::Keep(workspacefs_runtime::chain(&error)),
     };
     let path = match &home.attributes.folder {
         Folder::Own(path) if !path.is_root() => path.as_str().to_owned(),

@@ -24,12 +24,11 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 use tokio::sync::RwLock;
 use workspacefs_api::{FILES_FINALIZER, FileSystem};
-use workspacefs_runtime::CancellationToken;
+use workspacefs_runtime::{CancellationToken, chain};
 
 use super::delete_volume::stamp;
 use super::seams::Volumes;
 use crate::share::{Leaving, ShareError, Taken};
-use crate::status::chain;
 use decision::{Next, Removal, Rival};
 use report::Reports;
 

@@ -10,10 +10,10 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 use workspacefs_api::FileSystem;
+use workspacefs_runtime::chain;
 
 use super::{FIELD_MANAGER, Guarded};
 use crate::share::ShareError;
-use crate::status::chain;
 
 const CONTROLLER: &str = "workspacefs.io/csi-controller";
 const NOT_OURS: &str = "NotOurs";

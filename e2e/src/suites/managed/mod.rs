@@ -2,6 +2,7 @@
 //! happens when the server, its node or the whole release goes.
 
 mod claims;
+mod directory;
 mod file_systems;
 mod isolation;
 mod limits;
@@ -27,6 +28,7 @@ pub fn suite() -> Suite {
         removal::cases(),
         isolation::cases(),
         survival::cases(),
+        directory::cases(),
         release::cases(),
     ];
     let cases = parts.into_iter().flatten().collect();

@@ -2,7 +2,6 @@
 //! upgrade from the chart before the embedded server changes nothing for a running pod.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -15,8 +14,8 @@ use crate::suites::pod::PodSpec;
 use crate::suites::wait::{seconds, until};
 use crate::{Cluster, product};
 
-/// The commit before the embedded server: what people run who upgrade to it.
-const BEFORE: &str = "e4afb7d";
+/// The chart of commit e4afb7d, by `helm package`: the last one without the embedded server, which people run who upgrade.
+const BEFORE: &str = "charts/before-the-embedded-server.tgz";
 
 pub fn cases() -> Vec<Case> {
     let all = cases![
@@ -77,21 +76,18 @@ async fn an_uninstall_without_pods_leaves_no_namespace_terminating_and_a_reinsta
 
 async fn an_upgrade_from_the_chart_before_keeps_mounts_and_bytes(context: Context) -> Result<()> {
     let values = current_values(&context).await?;
-    let old = std::env::temp_dir().join(format!("wsfs-chart-{}", std::process::id()));
-    let outcome = upgrade(&context, &old, values.clone()).await;
-    std::fs::remove_dir_all(&old).ok();
+    let outcome = upgrade(&context, values.clone()).await;
     install(&context, product::chart().as_path(), values).await?;
     outcome
 }
 
-async fn upgrade(context: &Context, old: &Path, new_values: Value) -> Result<()> {
-    checkout(old)?;
+async fn upgrade(context: &Context, new_values: Value) -> Result<()> {
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join(BEFORE);
     context.blocking(product::uninstall).await?;
     let old_values = product::values();
-    let chart = old.join("charts/workspacefs");
     // It runs the present programs: their images have the tag that the chart before names. Its rights are not enough for
     // the present operator, so the pod names the FileSystem itself, which takes the node plugin only.
-    install(context, &chart, old_values).await.context("the chart before")?;
+    install(context, &old, old_values).await.context("the chart before")?;
     let folder = context.folder("own");
     context
         .on("nfs", &format!("mkdir -p /export/shared/{folder} && chmod 0777 /export/shared/{folder}"))
@@ -112,26 +108,11 @@ async fn upgrade(context: &Context, old: &Path, new_values: Value) -> Result<()>
     context.managed("data", "64Mi").await.map(drop)
 }
 
-/// The tree of the commit before, as far as the chart goes.
-fn checkout(target: &Path) -> Result<()> {
-    std::fs::create_dir_all(target)?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let archive = Command::new("git")
-        .arg("-C")
-        .arg(&source)
-        .args(["archive", "--format=tar", BEFORE, "charts"])
-        .output()
-        .context("cannot start git")?;
-    ensure!(archive.status.success(), "git archive: {}", String::from_utf8_lossy(&archive.stderr));
-    tar::Archive::new(archive.stdout.as_slice()).unpack(target)?;
-    Ok(())
-}
-
-async fn current_values(context: &Context) -> Result<Value> {
+pub(super) async fn current_values(context: &Context) -> Result<Value> {
     context.blocking(product::installed_values).await
 }
 
-async fn install(context: &Context, chart: &Path, values: Value) -> Result<()> {
+pub(super) async fn install(context: &Context, chart: &Path, values: Value) -> Result<()> {
     let chart = chart.to_owned();
     context.blocking(move |cluster| product::install_chart(cluster, &chart, &values)).await
 }

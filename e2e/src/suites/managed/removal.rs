@@ -13,6 +13,7 @@ pub fn cases() -> Vec<Case> {
         an_archived_file_system_lies_under_a_readable_name,
         a_retained_file_system_is_found_again_in_the_same_namespace,
         a_namespace_created_again_does_not_find_the_old_ones_files,
+        a_namespace_that_goes_with_further_claims_leaves_no_volume,
         deleting_a_claim_by_hand_touches_no_file,
     ]
 }
@@ -68,32 +69,63 @@ async fn a_retained_file_system_is_found_again_in_the_same_namespace(context: Co
     Ok(())
 }
 
+/// A namespace beside the case's own, which the case makes and deletes.
+fn beside(context: &Context) -> Context {
+    context.in_namespace(&format!("{}-b", context.namespace()))
+}
+
+async fn create_namespace(context: &Context) -> Result<()> {
+    let labels = json!({ "workspacefs.io/e2e": "managed" });
+    let object = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": { "name": context.namespace(), "labels": labels },
+    });
+    context.apply(&object.to_string()).await
+}
+
+async fn delete_namespace(context: &Context) -> Result<()> {
+    let delete = ["delete", "namespace", context.namespace(), "--timeout=110s"];
+    let ended = context.kubectl(&delete, "").await?;
+    ensure!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    Ok(())
+}
+
 async fn a_namespace_created_again_does_not_find_the_old_ones_files(context: Context) -> Result<()> {
-    let again = context.in_namespace(&format!("{}-b", context.namespace()));
-    let create = || async {
-        let labels = json!({ "workspacefs.io/e2e": "managed" });
-        let object = json!({
-            "apiVersion": "v1", "kind": "Namespace",
-            "metadata": { "name": again.namespace(), "labels": labels },
-        });
-        context.apply(&object.to_string()).await
-    };
-    let delete = || async {
-        let ended =
-            context.kubectl(&["delete", "namespace", again.namespace(), "--timeout=110s"], "").await?;
-        ensure!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-        Ok(())
-    };
-    create().await?;
+    let again = beside(&context);
+    create_namespace(&again).await?;
     with_a_file(&again, "Retain").await?;
     let kept = again.folder_of("data").await?;
-    delete().await.context("the namespace goes with its FileSystem")?;
-    create().await?;
+    delete_namespace(&again).await.context("the namespace goes with its FileSystem")?;
+    create_namespace(&again).await?;
     let found = has_the_file(&again).await;
-    delete().await?;
+    delete_namespace(&again).await?;
     ensure!(!found?, "the new tenant reads the old one's file");
     let text = context.on_disk(&format!("cat {kept}/x")).await?;
     ensure!(text == "precious", "the retained file reads {text:?}");
+    Ok(())
+}
+
+async fn a_namespace_that_goes_with_further_claims_leaves_no_volume(context: Context) -> Result<()> {
+    let tenant = beside(&context);
+    create_namespace(&tenant).await?;
+    tenant.managed_with("data", "256Mi", json!({ "reclaimPolicy": "Delete" })).await?;
+    let own = json!({ "backend": tenant.shared("own"), "reclaimPolicy": "Delete" });
+    tenant.file_system_with("own", own).await?;
+    let mut volumes = Vec::new();
+    for (claim, of) in [("more", "data"), ("fresh", "own")] {
+        tenant.class_is_there(of).await?;
+        tenant.create_claim(claim, &tenant.class_of(of), "64Mi").await?;
+        let claim = tenant.bound(claim).await?;
+        volumes.push(claim.spec.and_then(|spec| spec.volume_name).context("bound to nothing")?);
+    }
+    delete_namespace(&tenant).await?;
+    for volume in volumes {
+        let left = context.volumes().get_opt(&volume).await?;
+        ensure!(
+            left.is_none(),
+            "the PersistentVolume {volume} is still there, and nobody can delete it any more"
+        );
+    }
     Ok(())
 }
 

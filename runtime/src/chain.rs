@@ -1,4 +1,4 @@
-//! Errors as text.
+//! An error as text: for a message, a condition, a line of the log.
 
 use std::error::Error;
 
