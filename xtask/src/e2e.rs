@@ -50,6 +50,9 @@ pub fn run(args: Args) -> Result<()> {
         let mut values = if with_server { product::values_with_server() } else { product::values() };
         // What must show in no log must not show in the most talkative one.
         values["logLevel"] = "info,csi_driver=debug,operator=debug".into();
+        if let Err(error) = suites::clear(&cluster, suite.name) {
+            println!("not removed yet, and tried again with the product installed: {error:#}");
+        }
         if with_server {
             product::install_with_server(&cluster, &images::build_with_server()?, &values)?;
         } else {

@@ -15,7 +15,7 @@ mod shared;
 mod wait;
 
 pub use case::{Case, Suite};
-pub use runner::{Choice, Options, Summary, run};
+pub use runner::{Choice, Options, Summary, clear, run};
 
 /// The suite of that name.
 pub fn named(name: &str) -> Option<Suite> {

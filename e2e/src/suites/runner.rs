@@ -70,24 +70,36 @@ pub struct Summary {
 
 /// Runs the suite on a cluster that has the product, printing as it goes.
 pub fn run(cluster: &Cluster, suite: Suite, options: &Options) -> Result<Summary> {
-    // A thread in the cluster's network; the runtime's threads are its children and so are there too.
+    within(cluster, async |client| {
+        remove_leftovers(&client, suite.name).await?;
+        (suite.prepare)(cluster).context("preparing the machines")?;
+        let runner = Runner { cluster, client, suite: suite.name, keep: options.keep };
+        let cases = suite.cases.into_iter().filter(|case| options.only.takes(case.name)).collect();
+        let summary = runner.run_all(cases, options.parallel.max(1)).await;
+        (suite.tidy_up)(cluster).context("tidying up the machines")?;
+        summary
+    })
+}
+
+/// Removes the namespaces that a run of the suite of that name removes first. For whoever is about to install the product in
+/// another way: pods on a server that goes cannot end.
+pub fn clear(cluster: &Cluster, suite: &str) -> Result<()> {
+    within(cluster, async |client| remove_leftovers(&client, suite).await)
+}
+
+/// Runs something on a thread in the cluster's network; the runtime's threads are its children and so are there too.
+fn within<T: Send>(cluster: &Cluster, action: impl AsyncFnOnce(Client) -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
             cluster.enter_network()?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let summary = runtime.block_on(async {
+            let result = runtime.block_on(async {
                 let client = client(&cluster.kubeconfig("admin")).await?;
-                remove_leftovers(&client, suite.name).await?;
-                (suite.prepare)(cluster).context("preparing the machines")?;
-                let runner = Runner { cluster, client, suite: suite.name, keep: options.keep };
-                let cases = suite.cases.into_iter().filter(|case| options.only.takes(case.name)).collect();
-                let summary = runner.run_all(cases, options.parallel.max(1)).await;
-                (suite.tidy_up)(cluster).context("tidying up the machines")?;
-                summary
+                action(client).await
             });
             // A command that hangs on a machine holds its thread until its limit: nobody waits for it.
             runtime.shutdown_background();
-            summary
+            result
         });
         worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
