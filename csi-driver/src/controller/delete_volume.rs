@@ -1,5 +1,5 @@
-//! DeleteVolume: the volume's folder goes into the trash, or into the archive where the FileSystem's reclaimPolicy is
-//! Archive, by one rename. Ids are hostile input: what is not strictly an id of ours names nothing, and nothing is touched.
+//! DeleteVolume: the volume's folder goes into the trash where the FileSystem's reclaimPolicy is Delete, and else into the
+//! archive, by one rename. Ids are hostile input: what is not strictly an id of ours names nothing, and nothing is touched.
 
 use k8s_openapi::jiff::Timestamp;
 use tonic::Code;
@@ -103,8 +103,8 @@ impl Controller {
 
     async fn remove_claim(&self, home: &Home, uid: String, name: String) -> Result<(), DeleteVolumeError> {
         let disposal = match home.reclaim {
-            ReclaimPolicy::Archive => Disposal::Archive,
-            ReclaimPolicy::Delete | ReclaimPolicy::Retain => Disposal::Trash,
+            ReclaimPolicy::Delete => Disposal::Trash,
+            ReclaimPolicy::Archive | ReclaimPolicy::Retain => Disposal::Archive,
         };
         let request = v1::RemoveClaimRequest { file_system_uid: uid, name, disposal: disposal.into() };
         match self.agents.remove_claim(home.server(), request).await {
@@ -116,14 +116,14 @@ impl Controller {
     }
 }
 
-/// Where a volume's folder goes on its share. Retain is about the FileSystem's own files: whoever has a volume deleted wants
-/// it gone, and the trash keeps it for a while.
+/// Where a volume's folder goes on its share. A FileSystem with Retain has classes that retain too: a volume is deleted there
+/// only by an administrator's class, or since before the policy changed. Its files stay all the same.
 fn leaving(home: &Home, folder: &str, now: Timestamp) -> Leaving {
     match home.reclaim {
-        ReclaimPolicy::Archive => {
+        ReclaimPolicy::Archive | ReclaimPolicy::Retain => {
             Leaving::Archive(format!("{}.{folder}.{}", home.readable_name(), stamp(now)))
         }
-        ReclaimPolicy::Delete | ReclaimPolicy::Retain => Leaving::Trash(folder.into()),
+        ReclaimPolicy::Delete => Leaving::Trash(folder.into()),
     }
 }
 
@@ -167,9 +167,8 @@ mod tests {
         let longest =
             archived(&format!("{}/{}", "n".repeat(63), "f".repeat(63)), &"v".repeat(MAX_FOLDER_BYTES));
         assert!(longest.len() <= 255, "{}", longest.len());
-        for policy in [ReclaimPolicy::Delete, ReclaimPolicy::Retain] {
-            let to = leaving(&home(policy, "team-a/data"), "pvc-1", Timestamp::UNIX_EPOCH);
-            assert_eq!(to, Leaving::Trash("pvc-1".into()));
-        }
+        let to = |policy| leaving(&home(policy, "team-a/data"), "pvc-1", Timestamp::UNIX_EPOCH);
+        assert_eq!(to(ReclaimPolicy::Delete), Leaving::Trash("pvc-1".into()));
+        assert_eq!(to(ReclaimPolicy::Retain), to(ReclaimPolicy::Archive));
     }
 }

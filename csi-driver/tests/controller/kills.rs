@@ -4,6 +4,7 @@
 use csi_driver::controller::Controller;
 use csi_driver::share::{Leaving, VolumeRecord};
 use tonic::Request;
+use workspacefs_api::ReclaimPolicy;
 use workspacefs_csi_proto::csi::v1::controller_server::Controller as _;
 use workspacefs_csi_proto::csi::v1::*;
 
@@ -101,7 +102,9 @@ async fn at_each_step(make: fn() -> World, which: Call) -> usize {
 }
 
 fn nfs_world() -> World {
-    World::with(vec![nfs("default", UID)])
+    let mut fs = nfs("default", UID);
+    fs.spec.reclaim_policy = ReclaimPolicy::Delete;
+    World::with(vec![fs])
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ async fn a_file_system_that_is_not_made_yet_gets_no_volume_and_is_named() {
 #[tokio::test]
 async fn deleting_follows_the_file_systems_policy_and_can_be_repeated() {
     for (policy, disposal) in [
-        (ReclaimPolicy::Retain, Disposal::Trash),
+        (ReclaimPolicy::Retain, Disposal::Archive),
         (ReclaimPolicy::Delete, Disposal::Trash),
         (ReclaimPolicy::Archive, Disposal::Archive),
     ] {

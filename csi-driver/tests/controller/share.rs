@@ -173,8 +173,10 @@ async fn while_one_call_works_on_a_volume_a_second_is_aborted_and_others_go_on()
 }
 
 #[tokio::test]
-async fn deleting_moves_to_the_trash_and_can_be_repeated() {
-    let mut setup = default_setup().await;
+async fn deleting_on_a_file_system_with_delete_moves_to_the_trash_and_can_be_repeated() {
+    let mut fs = nfs("default", UID);
+    fs.spec.reclaim_policy = ReclaimPolicy::Delete;
+    let mut setup = setup(World::with(vec![fs])).await;
     let id = setup.create(wish("pvc-1")).await.unwrap().volume_id;
     for _ in 0..2 {
         assert_eq!(setup.delete(&id).await, Ok(()));
@@ -186,20 +188,22 @@ async fn deleting_moves_to_the_trash_and_can_be_repeated() {
 }
 
 #[tokio::test]
-async fn deleting_on_a_file_system_with_archive_keeps_the_files_under_a_readable_name() {
-    let mut fs = nfs("default", UID);
-    fs.spec.reclaim_policy = ReclaimPolicy::Archive;
-    let mut setup = setup(World::with(vec![fs])).await;
-    let id = setup.create(wish("pvc-1")).await.unwrap().volume_id;
-    assert_eq!(setup.delete(&id).await, Ok(()));
-    setup.world.get(|state| match state.left.as_slice() {
-        [(_, Leaving::Archive(name))] => {
-            let stamp = name.strip_prefix("team-a.default.pvc-1.20").expect(name);
-            assert!(stamp.len() == 14 && stamp.ends_with('Z'), "{name}");
-        }
-        other => panic!("{other:?}"),
-    });
-    setup.server.stop().await;
+async fn deleting_on_a_file_system_with_archive_or_retain_keeps_the_files_under_a_readable_name() {
+    for policy in [ReclaimPolicy::Archive, ReclaimPolicy::Retain] {
+        let mut fs = nfs("default", UID);
+        fs.spec.reclaim_policy = policy;
+        let mut setup = setup(World::with(vec![fs])).await;
+        let id = setup.create(wish("pvc-1")).await.unwrap().volume_id;
+        assert_eq!(setup.delete(&id).await, Ok(()));
+        setup.world.get(|state| match state.left.as_slice() {
+            [(_, Leaving::Archive(name))] => {
+                let stamp = name.strip_prefix("team-a.default.pvc-1.20").expect(name);
+                assert!(stamp.len() == 14 && stamp.ends_with('Z'), "{name}");
+            }
+            other => panic!("{policy:?}: {other:?}"),
+        });
+        setup.server.stop().await;
+    }
 }
 
 #[tokio::test]

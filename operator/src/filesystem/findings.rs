@@ -140,13 +140,13 @@ pub fn about_server(wanted: &Wanted, probed: Option<&Outcome>) -> Vec<Finding> {
     let reachable = reachable(&wanted.target(), probed);
     let advice = match &wanted.capacity {
         Some(size) => {
-            format!("advisory: an nfs backend cannot enforce {}; the server decides what fits", size.0)
+            format!("an nfs backend cannot enforce {}; the server decides what fits", size.0)
         }
         None => {
-            format!("advisory: no capacity is set; the {CAPACITY_PLACEHOLDER} on the claim is a placeholder")
+            format!("no capacity is set; the {CAPACITY_PLACEHOLDER} on the claim is a placeholder")
         }
     };
-    let mut findings = vec![reachable, Finding::new(QUOTA_ENFORCED, false, "BackendCannotEnforce", advice)];
+    let mut findings = vec![reachable, Finding::new(QUOTA_ENFORCED, false, "Advisory", advice)];
     if wanted.attributes.version == Some(NfsVersion::V3) {
         let message =
             "NFS 3 is mounted with locks that only hold within one node; use version 4 to lock across nodes";

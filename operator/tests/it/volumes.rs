@@ -54,7 +54,7 @@ async fn without_a_capacity_the_claim_shows_the_placeholder_and_a_condition_says
     until_bound(&api, "data").await;
     assert_eq!(at(&volume(&api, "data").unwrap(), "/spec/capacity/storage"), "1Gi");
     let quota = condition(&api, "data", "QuotaEnforced").unwrap();
-    assert_eq!((quota.status.as_str(), quota.reason.as_str()), ("False", "BackendCannotEnforce"));
+    assert_eq!((quota.status.as_str(), quota.reason.as_str()), ("False", "Advisory"));
     assert!(quota.message.contains("placeholder"), "{}", quota.message);
 }
 
