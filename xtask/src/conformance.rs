@@ -17,6 +17,8 @@ use crate::{images, shell, standalone};
 /// What the suite pulls elsewhere, by the names that its version pins.
 const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.66.1";
 const BUSYBOX: &str = "registry.k8s.io/e2e-test-images/busybox:1.37.0-2";
+/// Only its shell is used, for a script on the volume.
+const NGINX: &str = "registry.k8s.io/e2e-test-images/nginx:1.27.0-2";
 /// Debian's userland there; the pods of most volume tests.
 const DEFAULT: &str = "registry.k8s.io/e2e-test-images/glibc-dns-testing:2.1.1";
 
@@ -147,6 +149,7 @@ fn write_images(cluster: &Cluster, programs: &Programs) -> Result<Vec<PathBuf>> 
         ("agnhost.tar", AGNHOST, Some(agnhost)),
         ("e2e-busybox.tar", BUSYBOX, None),
         ("e2e-default.tar", DEFAULT, None),
+        ("e2e-nginx.tar", NGINX, None),
     ] {
         let mut image = ContainerImage {
             reference: reference.into(),
