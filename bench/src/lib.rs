@@ -1,8 +1,10 @@
 //! Measuring: the part that runs where the measured thing runs, and the arithmetic. `cargo xtask bench` puts it on a
 //! machine of the test cluster, collects what it says and writes docs/performance.md.
 
+pub mod connect;
 pub mod report;
 pub mod summary;
 
-pub use report::DriverReport;
+pub use connect::connect;
+pub use report::{DriverReport, FilesReport, VolumeReport};
 pub use summary::Summary;

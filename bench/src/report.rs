@@ -1,4 +1,4 @@
-//! What `csi-bench` prints, as JSON.
+//! What the programs print, as JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,4 +27,34 @@ pub struct DriverReport {
     pub pairs_per_second_concurrent: f64,
     /// How many callers.
     pub concurrent: usize,
+}
+
+/// What `volume-bench fill` found out about one volume of the embedded server.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct VolumeReport {
+    /// The volume, for DeleteVolume.
+    pub volume_id: String,
+    /// Files when usage was asked for first.
+    pub few: usize,
+    /// ListFileSystems then.
+    pub usage_with_few: Summary,
+    /// Files at the end.
+    pub many: usize,
+    /// ListFileSystems then.
+    pub usage_with_many: Summary,
+    /// How many inodes of the volume ListFileSystems counted then.
+    pub inodes_counted: u64,
+}
+
+/// Reading and writing one file in one folder; medians of the rounds, and percentiles of single calls.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct FilesReport {
+    /// Writing a new file from its start to its end, and fsync.
+    pub write_mib_s: f64,
+    /// Reading it from start to end, with nothing of it in the client's memory.
+    pub read_mib_s: f64,
+    /// 4 KiB and fdatasync, anywhere in it.
+    pub write_4k: Summary,
+    /// 4 KiB past the client's cache, anywhere in it.
+    pub read_4k: Summary,
 }

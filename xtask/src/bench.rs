@@ -1,9 +1,15 @@
 //! `cargo xtask bench`: measures on the test cluster and writes docs/performance.md. Figures are what this run measured;
 //! ratios come first, because machines differ.
 
+mod claims;
+mod client;
+mod deletion;
 mod machine;
+mod mounted;
 mod page;
 mod pods;
+mod server;
+mod throughput;
 
 use std::time::Duration;
 
@@ -29,9 +35,27 @@ pub struct Args {
     /// Pods of each kind
     #[arg(long, default_value_t = 10)]
     pods: usize,
+    /// Claims made at once
+    #[arg(long, default_value_t = 100)]
+    claims: usize,
+    /// Files of the volume that is deleted: some thousands at least, or its emptying is not seen
+    #[arg(long, default_value_t = 1_000_000)]
+    files: usize,
+    /// Measure one part; the other's figures on the page stay
+    #[arg(long)]
+    only: Option<Part>,
 }
 
-/// All that is measured.
+/// What is measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+enum Part {
+    /// The node plugin, on an NFS server of one's own.
+    Plugin,
+    /// The embedded server.
+    Server,
+}
+
+/// All that is measured of the node plugin.
 struct Measured {
     machine: machine::Description,
     driver: DriverReport,
@@ -50,16 +74,33 @@ struct Memory {
 /// Measures and writes the page.
 pub fn run(args: Args) -> Result<()> {
     let cluster = standalone::cluster(&args.name)?;
-    let machine = machine::describe(&cluster)?;
+    let wanted = |part| args.only.is_none_or(|only| only == part);
+    let path = shell::root().join(PAGE);
+    // The page is written after each part: a long run that fails late has not measured for nothing.
+    let write = |plugin, server| -> Result<()> {
+        let page = std::fs::read_to_string(&path).unwrap_or_default();
+        std::fs::write(&path, page::update(&page, plugin, server))?;
+        println!("bench: {PAGE} is written");
+        Ok(())
+    };
+    if wanted(Part::Plugin) {
+        write(Some(page::plugin_part(&plugin(&cluster, args.pods)?)), None)?;
+    }
+    if wanted(Part::Server) {
+        let report = server::measure(&cluster, args.claims, args.files)?;
+        write(None, Some(page::server_part(&report)))?;
+    }
+    Ok(())
+}
+
+fn plugin(cluster: &Cluster, pods: usize) -> Result<Measured> {
+    let machine = machine::describe(cluster)?;
     let driver = driver(cluster.clone())?;
     println!("driver: {}", serde_json::to_string(&driver)?);
 
-    product::install(&cluster, &images::build()?, &product::values())?;
-    let (pods, memory) = pods::with_pods(&cluster, args.pods, || memory(&cluster))?;
-    let text = page::render(&Measured { machine, driver, memory, pods });
-    std::fs::write(shell::root().join(PAGE), text)?;
-    println!("bench: {PAGE} is written");
-    Ok(())
+    product::install(cluster, &images::build()?, &product::values())?;
+    let (pods, memory) = pods::with_pods(cluster, pods, || memory(cluster))?;
+    Ok(Measured { machine, driver, memory, pods })
 }
 
 fn driver(cluster: Cluster) -> Result<DriverReport> {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use tonic::transport::{Channel, Endpoint};
-use workspacefs_bench::{DriverReport, Summary};
+use tonic::transport::Channel;
+use workspacefs_bench::{DriverReport, Summary, connect};
 use workspacefs_csi_proto::csi::v1::controller_client::ControllerClient;
 use workspacefs_csi_proto::csi::v1::identity_client::IdentityClient;
 use workspacefs_csi_proto::csi::v1::node_client::NodeClient;
@@ -130,11 +130,6 @@ async fn measure(args: &Args, volume: &Volume) -> Result<DriverReport> {
         pairs_per_second_concurrent,
         concurrent: args.concurrent,
     })
-}
-
-async fn connect(endpoint: &str) -> Result<Channel> {
-    let connected = Endpoint::from_shared(endpoint.to_owned())?.connect().await;
-    connected.with_context(|| format!("nobody answers at {endpoint}"))
 }
 
 fn capability() -> VolumeCapability {

@@ -17,6 +17,20 @@ pub struct Description {
     pub worker_memory_mib: u32,
     /// The day, as year-month-day.
     pub day: String,
+    /// Load average of this computer's last minute, before anything was measured.
+    pub load: f64,
+}
+
+impl Description {
+    /// A sentence on other work, if there was any: an idle test cluster keeps less than one processor busy.
+    pub fn other_work(&self) -> Option<String> {
+        (self.load > 1.5).then(|| {
+            format!(
+                "**The machine was busy with other work:** its load average was {:.1} on {} processors before the first figure.",
+                self.load, self.processors
+            )
+        })
+    }
 }
 
 /// Looks at this computer and at n1.
@@ -27,6 +41,7 @@ pub fn describe(cluster: &Cluster) -> Result<Description> {
         line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
     };
     let memory = field(&std::fs::read_to_string("/proc/meminfo")?, "MemTotal");
+    let load = std::fs::read_to_string("/proc/loadavg")?;
     let kib: u64 = memory.trim_end_matches("kB").trim().parse().unwrap_or_default();
     Ok(Description {
         processor: field(&std::fs::read_to_string("/proc/cpuinfo")?, "model name"),
@@ -35,5 +50,6 @@ pub fn describe(cluster: &Cluster) -> Result<Description> {
         worker_kernel: node.run(&["uname", "-r"])?,
         worker_memory_mib: node.plan().memory_mib,
         day: node.run(&["date", "+%Y-%m-%d"])?,
+        load: load.split_whitespace().next().unwrap_or_default().parse()?,
     })
 }

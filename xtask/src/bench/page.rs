@@ -1,29 +1,47 @@
-//! docs/performance.md from what was measured.
+//! docs/performance.md from what was measured: a part on the node plugin and one on the embedded server, each of which may come
+//! from a run of its own.
+
+mod server;
 
 use workspacefs_bench::Summary;
 
 use super::Measured;
 use super::pods::Started;
+pub use server::render as server_part;
+
+/// The first line of the embedded server's part.
+const SERVER_HEADING: &str = "# The embedded server";
 
 /// Designed for, in the issue that asked for each.
 const PUBLISH_RATIO_MAX: f64 = 3.0;
 const AMONG_MANY_RATIO_MAX: f64 = 1.5;
 const NODE_PLUGIN_MIB_MAX: f64 = 12.0;
 
-/// The whole page.
-pub fn render(measured: &Measured) -> String {
-    let sections = [intro(measured), rpcs(measured), memory(measured), pods(measured)];
-    format!("{}\n", sections.join("\n\n"))
+/// The page with the parts that were measured; the others stay as they are.
+pub fn update(page: &str, plugin: Option<String>, server: Option<String>) -> String {
+    let (old_plugin, old_server) = match page.split_once(&format!("\n{SERVER_HEADING}\n")) {
+        Some((plugin, server)) => (plugin.to_owned(), format!("{SERVER_HEADING}\n{server}")),
+        None => (page.to_owned(), String::new()),
+    };
+    let parts = [plugin.unwrap_or(old_plugin), server.unwrap_or(old_server)];
+    let parts: Vec<&str> = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect();
+    format!("{}\n", parts.join("\n\n"))
+}
+
+/// The node plugin's part.
+pub fn plugin_part(measured: &Measured) -> String {
+    [intro(measured), rpcs(measured), memory(measured), pods(measured)].join("\n\n")
 }
 
 fn intro(measured: &Measured) -> String {
     let machine = &measured.machine;
+    let other_work = machine.other_work().map(|said| format!("\n\n{said}")).unwrap_or_default();
     format!(
         "# Performance\n\n\
          Written by `make bench`; measured on {day}. Compare the ratios: the figures themselves belong to the machine.\n\n\
          Machine: {processors} processors ({processor}), {memory} GiB. On it, everything in user-mode Linux machines of the test\n\
          cluster: worker n1 (kernel {kernel}, {worker} MiB, one processor), where system calls and context switches cost many times what they\n\
-         cost on hardware, and an NFS server beside it. Bytes go over real NFS 4.2.",
+         cost on hardware, and an NFS server beside it. Bytes go over real NFS 4.2.{other_work}",
         day = machine.day,
         processors = machine.processors,
         processor = machine.processor,
@@ -167,6 +185,22 @@ fn pods(measured: &Measured) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_that_was_not_measured_stays() {
+        let old = "# Performance\n\nold\n\n# The embedded server\n\nold too\n";
+        let new = |text: &str| Some(text.to_owned());
+        assert_eq!(update(old, None, None), old);
+        assert_eq!(
+            update(old, new("# Performance\n\nnew"), None),
+            "# Performance\n\nnew\n\n# The embedded server\n\nold too\n"
+        );
+        let server = new("# The embedded server\n\nnew");
+        assert_eq!(
+            update("# Performance\n\nold\n", None, server),
+            "# Performance\n\nold\n\n# The embedded server\n\nnew\n"
+        );
+    }
 
     #[test]
     fn a_missed_design_figure_is_said_in_one_sentence_and_a_met_one_is_not() {

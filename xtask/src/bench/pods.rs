@@ -8,12 +8,13 @@ use anyhow::{Context, Result, bail};
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{DeleteParams, PostParams, WatchEvent, WatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use serde_json::json;
 use workspacefs_bench::Summary;
 use workspacefs_e2e::Cluster;
 use workspacefs_e2e::cluster::BUSYBOX_IMAGE;
+
+use super::client::with_client;
 
 const NAMESPACE: &str = "wsfs-bench-pods";
 const START_TIME_MAX: Duration = Duration::from_secs(60);
@@ -106,27 +107,12 @@ pub fn with_pods<T: Send>(
         "metadata": {"name": NAMESPACE, "labels": {"workspacefs.io/workspace": "true"}},
     });
     cluster.kubectl_with("admin", &["apply", "-f", "-"], namespace.to_string().as_bytes())?;
-    // A thread of its own: it moves into the cluster's network for good.
-    let measured = std::thread::scope(|scope| {
-        let worker = scope.spawn(|| {
-            cluster.enter_network()?;
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(measure(cluster, count, also))
-        });
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    });
+    let measured = with_client(cluster, async |client| measure(client, count, also).await);
     cluster.kubectl("admin", &["delete", "namespace", NAMESPACE, "--wait"])?;
     measured
 }
 
-async fn measure<T>(
-    cluster: &Cluster,
-    count: usize,
-    also: impl FnOnce() -> Result<T>,
-) -> Result<(Report, T)> {
-    let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig("admin"))?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    let client = Client::try_from(config)?;
+async fn measure<T>(client: Client, count: usize, also: impl FnOnce() -> Result<T>) -> Result<(Report, T)> {
     wait_until_bound(&client).await?;
     let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
     // Stays: the share is mounted, and the image is warm, when the clock starts.
