@@ -137,10 +137,11 @@ pub struct FileSystemStatus {
     /// Where its folder lies, once the embedded server has made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<SharePlace>,
-    /// How full it is, where that is known.
+    /// How full it is: on the embedded server only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// Ready, Reachable, QuotaEnforced, Isolated, LocksLocal; while it is being deleted, InUse and NotOurs.
+    /// Ready, Reachable, QuotaEnforced, Isolated, LocksLocal; Resized and StorageClassReady where they are False; while it
+    /// is being deleted, InUse and NotOurs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -22,7 +22,7 @@ const SUITES: [Suite; 5] = [
     Suite { arguments: &["mounts"], decides: true },
     Suite { arguments: &["disks"], decides: true },
     Suite { arguments: &["e2e", "shared", "--retry"], decides: true },
-    Suite { arguments: &["sanity"], decides: false },
+    Suite { arguments: &["sanity"], decides: true },
     Suite { arguments: &["e2e", "managed", "--retry"], decides: false },
 ];
 
