@@ -114,6 +114,18 @@ impl Context {
         until(&format!("FileSystem {name} has {kind}={status}"), limit, look).await
     }
 
+    /// Waits until a condition of a FileSystem has this reason, and gives its message.
+    pub async fn reason(&self, name: &str, kind: &str, reason: &str, limit: Duration) -> Result<String> {
+        let look = || async {
+            let object = self.file_systems().get(name).await?;
+            match object.condition(kind) {
+                Some(condition) if condition.reason == reason => Ok(condition.message.clone()),
+                other => bail!("it is {other:?}"),
+            }
+        };
+        until(&format!("FileSystem {name} has {kind} with reason {reason}"), limit, look).await
+    }
+
     /// Makes a pod.
     pub async fn create(&self, pod: &PodSpec) -> Result<Pod> {
         let object = pod.build().with_context(|| format!("pod {}", pod.name()))?;

@@ -2,16 +2,18 @@
 //! of the test's own does.
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
 
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::node::node_of;
+use crate::suites::pod::PodSpec;
 use crate::suites::wait::seconds;
 
 /// The probe tries twice a minute, the operator looks as often.
 const SEEN_TIME_MAX: std::time::Duration = seconds(150);
+
+/// The machines' network; pods have another one.
+const NODES: &str = "10.99.0.0/24";
 
 pub fn cases() -> Vec<Case> {
     let all = cases![isolated_says_what_the_network_does];
@@ -23,20 +25,23 @@ async fn isolated_says_what_the_network_does(context: Context) -> Result<()> {
     let open = context.condition("data", "Isolated", "False", SEEN_TIME_MAX).await?;
     let message = open.condition("Isolated").map(|c| c.message.clone()).unwrap_or_default();
     ensure!(message.contains("NetworkPolicy"), "no remedy in {message:?}");
-    let probe = probe(&context).await?;
-    let node = node_of(&probe)?.to_owned();
-    let address = probe.status.and_then(|status| status.pod_ip).context("the probe has no address")?;
-    // What an enforcing network does with the chart's policy, seen from the probe: its packets to the server go nowhere.
-    let rule = format!("FORWARD -s {address} -p tcp --dport 2049 -j DROP");
+    let server = context.server().await?;
+    let node = node_of(&server)?.to_owned();
+    let address = server.status.and_then(|status| status.pod_ip).context("the server has no address")?;
+    // What an enforcing network does with the chart's policy: only the nodes' packets come through to the server.
+    let rule = format!("FORWARD ! -s {NODES} -d {address} -p tcp --dport 2049 -j DROP");
     context.on(&node, &format!("iptables -I {rule}")).await?;
-    let closed = context.condition("data", "Isolated", "True", SEEN_TIME_MAX).await;
+    let closed = closed(&context).await;
     context.on(&node, &format!("iptables -D {rule}")).await?;
     closed?;
     context.condition("data", "Isolated", "False", SEEN_TIME_MAX).await.map(drop)
 }
 
-async fn probe(context: &Context) -> Result<Pod> {
-    let probes = ListParams::default().labels("app.kubernetes.io/component=isolation-probe");
-    let list = context.product().list(&probes).await?;
-    list.into_iter().find(|pod| pod.metadata.deletion_timestamp.is_none()).context("there is no probe")
+/// No pod reaches the server by itself, and volumes on it are mounted from any node as before.
+async fn closed(context: &Context) -> Result<()> {
+    context.condition("data", "Isolated", "True", SEEN_TIME_MAX).await?;
+    let pod = |node| PodSpec::new(node).on(node).claim("data", "/data");
+    context.start(["n1", "n2"].map(pod)).await?;
+    context.exec("n2", "echo works > /data/x").await?;
+    context.exec("n1", "grep works /data/x").await.map(drop)
 }

@@ -2,7 +2,9 @@
 //! happens when the server, its node or the whole release goes.
 
 mod claims;
+mod controller;
 mod directory;
+mod examples;
 mod file_systems;
 mod isolation;
 mod limits;
@@ -21,11 +23,13 @@ use crate::Cluster;
 /// The suite. What disturbs nothing comes first; each fault has the cluster to itself; last, the release itself goes.
 pub fn suite() -> Suite {
     let parts = [
+        examples::cases(),
         file_systems::cases(),
         limits::cases(),
         claims::cases(),
         refusals::cases(),
         removal::cases(),
+        controller::cases(),
         isolation::cases(),
         survival::cases(),
         directory::cases(),

@@ -11,7 +11,9 @@ pub fn cases() -> Vec<Case> {
     cases![
         a_deleted_file_system_can_be_restored_from_the_trash_by_the_documented_command,
         an_archived_file_system_lies_under_a_readable_name,
+        an_archived_further_claim_lies_under_a_readable_name,
         a_retained_file_system_is_found_again_in_the_same_namespace,
+        a_retained_folder_is_adopted_by_the_key_that_the_list_shows,
         a_namespace_created_again_does_not_find_the_old_ones_files,
         a_namespace_that_goes_with_further_claims_leaves_no_volume,
         deleting_a_claim_by_hand_touches_no_file,
@@ -59,6 +61,34 @@ async fn an_archived_file_system_lies_under_a_readable_name(context: Context) ->
     let ours = listed.lines().find(|path| path.contains(context.namespace()));
     ensure!(ours.is_some_and(|path| path.contains("data")), "the archive has:\n{listed}");
     ensure!(!has_the_file(&context).await?, "the archived file is in a new FileSystem");
+    Ok(())
+}
+
+async fn an_archived_further_claim_lies_under_a_readable_name(context: Context) -> Result<()> {
+    context.managed_with("data", "256Mi", json!({ "reclaimPolicy": "Archive" })).await?;
+    context.class_is_there("data").await?;
+    context.create_claim("more", &context.class_of("data"), "64Mi").await?;
+    context.bound("more").await?;
+    context.start([PodSpec::new("writer").on("n2").claim("more", "/data")]).await?;
+    context.exec("writer", "echo precious > /data/x && sync -d /data/x").await?;
+    context.stop("writer").await?;
+    context.delete_claim("more").await?;
+    let found = context.on_disk(&format!("cat archive/{}.data.*/x", context.namespace())).await?;
+    ensure!(found == "precious", "the archived file reads {found:?}");
+    Ok(())
+}
+
+async fn a_retained_folder_is_adopted_by_the_key_that_the_list_shows(context: Context) -> Result<()> {
+    with_a_file(&context, "Retain").await?;
+    context.remove_file_system("data").await?;
+    let listed = context.agent(&["removed"]).await?;
+    let line = listed.lines().find(|line| line.contains(context.namespace()));
+    let key = line.and_then(|line| line.split_whitespace().last()).context("it is not listed")?;
+    let backend = json!({ "managed": { "capacity": "64Mi", "adopt": key } });
+    context.file_system_with("heir", json!({ "backend": backend })).await?;
+    context.start([PodSpec::new("reader").on("n2").claim("heir", "/data")]).await?;
+    let read = context.exec("reader", "cat /data/x").await?;
+    ensure!(read == "precious", "it reads {read:?}");
     Ok(())
 }
 

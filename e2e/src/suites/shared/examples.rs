@@ -57,7 +57,7 @@ async fn endpoint_dev_pod_and_job_share_one_file_system_across_nodes(context: Co
     ensure!(seen == "noted", "the Endpoint sees {seen:?}");
 
     // The Job read the Endpoint's page by an inline volume and left its hash for everybody.
-    let report = job_log(&context, "report").await?;
+    let report = context.job_log("report").await?;
     let expected =
         context.exec("devpod-0", &format!("wget -qO- http://{address}/index.html | sha256sum")).await?;
     ensure!(report.trim() == expected, "the Job reports {report:?}, the page's hash is {expected:?}");
@@ -70,7 +70,7 @@ async fn the_dedicated_example_runs_in_its_node_group(context: Context) -> Resul
     context.apply(DEDICATED).await?;
     let file_system = context.usable("scratch").await?;
     ensure!(file_system.spec.node_group.as_deref() == Some(NODE_GROUP), "the example's group is another one");
-    let log = job_log(&context, "train").await?;
+    let log = context.job_log("train").await?;
     ensure!(log.trim() == "trained on n1", "n1 alone is in the group, the Job says {log:?}");
     let volume = format!("wsfs-{}", file_system.metadata.uid.context("no uid")?);
     let affinity = context.volumes().get(&volume).await?.spec.and_then(|spec| spec.node_affinity);
@@ -95,15 +95,18 @@ async fn endpoints(context: &Context) -> Result<[Pod; 2]> {
     ready.try_into().map_err(|_| anyhow::anyhow!("two replicas"))
 }
 
-/// What a Job's pod printed, once it has succeeded.
-async fn job_log(context: &Context, job: &str) -> Result<String> {
-    let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
-    let look = || async {
-        let pods = context.pods().list(&of_job).await?;
-        let done = |pod: &Pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Succeeded"));
-        let pod = pods.into_iter().find(done).context("none of its pods has succeeded")?;
-        pod.metadata.name.context("a pod without a name")
-    };
-    let pod = until(&format!("Job {job} succeeds"), seconds(150), look).await?;
-    Ok(context.pods().logs(&pod, &LogParams::default()).await?)
+impl Context {
+    /// What a Job's pod printed, once it has succeeded.
+    pub async fn job_log(&self, job: &str) -> Result<String> {
+        let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
+        let look = || async {
+            let pods = self.pods().list(&of_job).await?;
+            let done =
+                |pod: &Pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Succeeded"));
+            let pod = pods.into_iter().find(done).context("none of its pods has succeeded")?;
+            pod.metadata.name.context("a pod without a name")
+        };
+        let pod = until(&format!("Job {job} succeeds"), seconds(150), look).await?;
+        Ok(self.pods().logs(&pod, &LogParams::default()).await?)
+    }
 }
