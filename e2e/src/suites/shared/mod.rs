@@ -16,6 +16,7 @@ mod operator;
 mod owner;
 mod read_only;
 mod refusals;
+mod removal;
 mod servers;
 mod set_up;
 mod writer;
@@ -35,6 +36,7 @@ pub fn suite() -> Suite {
         read_only::cases(),
         names::cases(),
         refusals::cases(),
+        removal::cases(),
         driver::cases(),
         operator::cases(),
         frozen::cases(),

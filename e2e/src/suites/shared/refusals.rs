@@ -6,7 +6,7 @@ use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 
 /// A FileSystem that must be refused: the rule, its spec, the words that the user reads.
-const REFUSED: [(&str, &str, &str); 15] = [
+const REFUSED: [(&str, &str, &str); 20] = [
     (
         "two_backends_are_refused",
         "{backend: {nfs: {server: nfs, export: /e}, persistentVolumeClaim: {claimName: c}}}",
@@ -16,6 +16,31 @@ const REFUSED: [(&str, &str, &str); 15] = [
         "no_backend_is_refused",
         "{backend: {}}",
         "backend takes exactly one of: managed, nfs, persistentVolumeClaim",
+    ),
+    (
+        "a_managed_backend_beside_another_is_refused",
+        "{backend: {managed: {capacity: 1Gi}, nfs: {server: nfs, export: /e}}}",
+        "backend takes exactly one of: managed, nfs, persistentVolumeClaim",
+    ),
+    (
+        "a_managed_backend_of_nothing_is_refused",
+        "{backend: {managed: {capacity: 0Gi}}}",
+        "capacity is a quantity above zero",
+    ),
+    (
+        "a_managed_backend_with_two_sizes_is_refused",
+        "{backend: {managed: {capacity: 1Gi}}, capacity: 1Gi}",
+        "the size of a managed backend is backend.managed.capacity",
+    ),
+    (
+        "a_key_to_adopt_that_climbs_is_refused",
+        "{backend: {managed: {capacity: 1Gi, adopt: 0f8fad5b-d9cb-469f-a165-70867728950e/../x}}}",
+        "spec.backend.managed.adopt",
+    ),
+    (
+        "the_trash_for_a_whole_export_is_refused",
+        "{backend: {nfs: {server: nfs, export: /e}}, reclaimPolicy: Delete}",
+        "reclaimPolicy Delete and Archive are for folders that the driver makes",
     ),
     (
         "a_relative_export_is_refused",
@@ -91,6 +116,7 @@ pub fn cases() -> Vec<Case> {
         .collect();
     all.extend(cases![
         what_a_volume_is_made_of_cannot_change_later,
+        of_a_managed_backend_only_the_size_can_change_later,
         nobody_but_administrators_writes_file_systems
     ]);
     all
@@ -125,6 +151,17 @@ async fn what_a_volume_is_made_of_cannot_change_later(context: Context) -> Resul
         let said = context.refused(&change).await?;
         ensure!(said.contains(words), "refused without the words {words:?}: {said}");
     }
+    Ok(())
+}
+
+async fn of_a_managed_backend_only_the_size_can_change_later(context: Context) -> Result<()> {
+    let spec = |managed: &str| manifest(&format!("{{backend: {{managed: {{{managed}}}}}}}"));
+    for size in ["capacity: 2Gi", "capacity: 3Gi", "capacity: 1Gi"] {
+        context.apply(&spec(size)).await?;
+    }
+    let adopting = spec("capacity: 1Gi, adopt: 0f8fad5b-d9cb-469f-a165-70867728950e/data");
+    let said = context.refused(&adopting).await?;
+    ensure!(said.contains("backend is immutable"), "refused without the words: {said}");
     Ok(())
 }
 

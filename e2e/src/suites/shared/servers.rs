@@ -23,6 +23,7 @@ pub fn cases() -> Vec<Case> {
         volumes_of_other_servers_mount_while_one_server_swallows_packets,
         a_squashed_roots_user_is_told_both_remedies_and_the_second_works,
         a_server_that_comes_back_needs_no_help_from_the_user,
+        a_managed_file_system_without_an_embedded_server_names_the_charts_value,
     ]);
     all
 }
@@ -136,6 +137,17 @@ async fn a_squashed_roots_user_is_told_both_remedies_and_the_second_works(contex
     context.on("nfs", &by_hand).await?;
     context.running("user").await?;
     context.exec("user", "echo mine > /data/x").await?;
+    Ok(())
+}
+
+async fn a_managed_file_system_without_an_embedded_server_names_the_charts_value(
+    context: Context,
+) -> Result<()> {
+    let spec = json!({ "backend": { "managed": { "capacity": "1Gi" } } });
+    context.create_file_system("data", spec).await?;
+    let object = context.condition("data", "Ready", "False", seconds(30)).await?;
+    let message = object.condition("Ready").map(|condition| condition.message.clone()).unwrap_or_default();
+    ensure!(message.contains("nfsServer.storage"), "it says {message:?}");
     Ok(())
 }
 
