@@ -188,14 +188,9 @@ impl Place {
         self.path().strip_prefix(EXPORT_FOLDER)?.strip_prefix('/').map(Into::into)
     }
 
-    /// Whether its parent is made for it.
-    pub fn has_own_parent(&self) -> bool {
-        matches!(self, Self::Workspace(..) | Self::Claim(_))
-    }
-
-    /// Whether clients can reach it.
+    /// Whether clients can reach it. Such a place has a parent that is made for it.
     pub fn is_live(&self) -> bool {
-        self.has_own_parent()
+        matches!(self, Self::Workspace(..) | Self::Claim(_))
     }
 }
 

@@ -36,7 +36,7 @@ const CANNOT_RUN: &str = r"\[Disruptive\]|with any volume data source";
 const INLINE: &str = r"\[Testpattern: CSI Ephemeral-volume";
 const CLAIMS: &str = r"\[Testpattern: (Dynamic PV|Generic Ephemeral-volume|Pre-provisioned PV|Inline-volume)";
 
-/// Some of each kind: what `make test` runs.
+/// Some of each kind.
 const SUBSET: &str = concat!(
     r"External.Storage.*csi\.workspacefs\.io.*(",
     "volumes should store data",

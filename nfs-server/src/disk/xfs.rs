@@ -254,7 +254,7 @@ impl Disk for Xfs {
     }
 
     fn rename(&self, from: &Place, to: &Place) -> Result<(), DiskError> {
-        if to.has_own_parent() {
+        if to.is_live() {
             self.make_folder(&to.parent(), PASSABLE)?;
         }
         let (old, new) = (self.folder(&from.parent())?, self.folder(&to.parent())?);

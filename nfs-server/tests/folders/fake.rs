@@ -229,7 +229,7 @@ impl Disk for FakeDisk {
     }
 
     fn rename(&self, from: &Place, to: &Place) -> Result<(), DiskError> {
-        if to.has_own_parent() {
+        if to.is_live() {
             self.step(|content| {
                 content.parents.insert(to.parent());
                 Ok(())

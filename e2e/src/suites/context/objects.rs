@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod};
-use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use workspacefs_api::FileSystem;
 
@@ -124,6 +124,19 @@ impl Context {
             }
         };
         until(&format!("FileSystem {name} has {kind} with reason {reason}"), limit, look).await
+    }
+
+    /// Deletes a FileSystem and waits until it is gone.
+    pub async fn remove_file_system(&self, name: &str) -> Result<()> {
+        let api = self.file_systems();
+        api.delete(name, &Default::default()).await?;
+        let look = || async {
+            let left = api.get_opt(name).await?;
+            let say = |object: FileSystem| format!("it is there, with {:?}", object.finalizers());
+            ensure!(left.is_none(), left.map(say).unwrap_or_default());
+            Ok(())
+        };
+        until(&format!("FileSystem {name} is gone"), seconds(90), look).await
     }
 
     /// Makes a pod.

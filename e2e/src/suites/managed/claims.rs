@@ -59,10 +59,15 @@ impl Context {
         until(&format!("claim {claim} has {size}"), seconds(90), look).await
     }
 
+    /// The name of the volume that a claim is, or will be, bound to.
+    pub async fn volume_of(&self, claim: &str) -> Result<String> {
+        let claim = self.bound(claim).await?;
+        claim.spec.and_then(|spec| spec.volume_name).context("bound to nothing")
+    }
+
     /// Deletes a claim and waits until its volume is gone, which has the folder removed.
     pub async fn delete_claim(&self, name: &str) -> Result<()> {
-        let claim = self.bound(name).await?;
-        let volume = claim.spec.and_then(|spec| spec.volume_name).context("bound to nothing")?;
+        let volume = self.volume_of(name).await?;
         self.claims().delete(name, &Default::default()).await?;
         let look = || async {
             let left = self.volumes().get_opt(&volume).await?;

@@ -145,8 +145,7 @@ async fn a_namespace_that_goes_with_further_claims_leaves_no_volume(context: Con
     for (claim, of) in [("more", "data"), ("fresh", "own")] {
         tenant.class_is_there(of).await?;
         tenant.create_claim(claim, &tenant.class_of(of), "64Mi").await?;
-        let claim = tenant.bound(claim).await?;
-        volumes.push(claim.spec.and_then(|spec| spec.volume_name).context("bound to nothing")?);
+        volumes.push(tenant.volume_of(claim).await?);
     }
     delete_namespace(&tenant).await?;
     for volume in volumes {

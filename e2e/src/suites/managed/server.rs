@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use serde_json::{Value, json};
 use workspacefs_api::FileSystem;
 
@@ -56,18 +55,5 @@ impl Context {
         let object = self.file_systems().get(name).await?;
         let share = object.status.and_then(|status| status.share).context("it has no place yet")?;
         Ok(format!("export/{}", share.folder))
-    }
-
-    /// Deletes a FileSystem and waits until it is gone.
-    pub async fn remove_file_system(&self, name: &str) -> Result<()> {
-        let api = self.file_systems();
-        api.delete(name, &Default::default()).await?;
-        let look = || async {
-            let left = api.get_opt(name).await?;
-            let say = |object: FileSystem| format!("it is there, with {:?}", object.finalizers());
-            ensure!(left.is_none(), left.map(say).unwrap_or_default());
-            Ok(())
-        };
-        until(&format!("FileSystem {name} is gone"), seconds(90), look).await
     }
 }

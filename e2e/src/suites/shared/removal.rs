@@ -2,13 +2,12 @@
 //! else has a part in, goes into the trash.
 
 use anyhow::{Result, ensure};
-use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::pod::PodSpec;
-use crate::suites::wait::{seconds, until};
+use crate::suites::wait::seconds;
 
 pub fn cases() -> Vec<Case> {
     cases![
@@ -32,19 +31,9 @@ impl Context {
         self.stop("writer").await
     }
 
-    /// Deletes a FileSystem and waits until it is gone.
-    async fn drop_file_system(&self, name: &str) -> Result<()> {
-        self.file_systems().delete(name, &DeleteParams::default()).await?;
-        let look = || async {
-            ensure!(self.file_systems().get_opt(name).await?.is_none(), "it is there");
-            Ok(())
-        };
-        until(&format!("FileSystem {name} is gone"), seconds(90), look).await
-    }
-
     /// That FileSystem `data` goes, and its file stays for a reason of these words.
     async fn keeps_its_file(&self, words: &[&str]) -> Result<()> {
-        self.drop_file_system("data").await?;
+        self.remove_file_system("data").await?;
         let message = self.event("data", words, seconds(30)).await?;
         self.note(message);
         let file = self.on_server("cat data/x").await?;
@@ -56,7 +45,7 @@ impl Context {
 async fn a_folder_that_the_driver_made_goes_into_the_trash(context: Context) -> Result<()> {
     context.doomed("data").await?;
     context.write_into("data").await?;
-    context.drop_file_system("data").await?;
+    context.remove_file_system("data").await?;
     context.event("data", &["FilesMoved"], seconds(30)).await?;
     context.on_server("test ! -e data").await.map(drop)
 }

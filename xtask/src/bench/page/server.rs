@@ -29,7 +29,7 @@ fn intro(report: &Report) -> String {
         "{SERVER_HEADING}\n\n\
          Measured on {}, on a machine of {} processors ({}). The server runs on worker n1, its disk is a sparse file of this computer;\n\
          the client is worker n2. Their network loses a frame now and then under load, and TCP waits 0.2 s at least before it sends it again:\n\
-         what p99 says below is often that.{other_work}",
+         what p99 says below is probably that; single calls were not traced.{other_work}",
         report.machine.day, report.machine.processors, report.machine.processor,
     )
 }
@@ -67,7 +67,7 @@ fn claims(report: &Report) -> String {
         format!(
             "Of one StorageClass `<namespace>.<filesystem>`, from each claim's request. external-provisioner makes the volume, with\n\
              `--kube-api-qps={} --kube-api-burst={}` as the chart sets them (`controller.kubeAPIQPS`, `controller.kubeAPIBurst`); then\n\
-             kube-controller-manager binds the claim, here with its own default of 20 requests per second, whatever the driver.",
+             kube-controller-manager binds the claim, here with its own default of 20 requests per second: probably what the second line waits for.",
             r.kube_api_qps, r.kube_api_burst
         ),
         String::new(),
