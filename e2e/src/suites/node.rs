@@ -64,6 +64,25 @@ impl Mount {
     }
 }
 
+/// The share helpers in what ps tells as pid, parent's pid and command line, but for those of a CSI controller on the same
+/// machine, which keeps them for five minutes.
+fn helpers(processes: &str) -> Vec<String> {
+    let parsed: Vec<(&str, &str, String)> = processes
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?, words.next()?, words.collect::<Vec<_>>().join(" ")))
+        })
+        .collect();
+    let is_controller =
+        |parent: &str| parsed.iter().any(|(pid, _, what)| *pid == parent && what.contains("csi-driver controller"));
+    parsed
+        .iter()
+        .filter(|(_, parent, what)| what.contains("share-helper") && !is_controller(parent))
+        .map(|(pid, _, what)| format!("process {pid} {what}"))
+        .collect()
+}
+
 impl Context {
     /// All mounts on a machine that are the driver's: shares, volumes, and what is nested in them.
     pub async fn mounts(&self, machine: &str) -> Result<Vec<Mount>> {
@@ -93,9 +112,9 @@ impl Context {
         let mut traces: Vec<String> =
             self.mounts(machine).await?.iter().map(|mount| format!("mount {}", mount.at)).collect();
         let look = "find /run/workspacefs/targets /run/workspacefs/shares -type f -printf 'record %p\\n'; \
-                    ps ax -o args= | grep '[s]hare-helper' | sed 's/^/process /'; \
                     find /var/lib/kubelet/plugins/csi.workspacefs.io/shares -mindepth 1 -printf 'folder %p\\n'";
         traces.extend(self.on(machine, look).await?.lines().map(str::to_owned));
+        traces.extend(helpers(&self.on(machine, "ps ax -o pid=,ppid=,args=").await?));
         Ok(traces)
     }
 
@@ -182,5 +201,17 @@ mod tests {
         assert!(mount.is_read_only() && mount.has("vers=4.2") && !mount.has("vers=4"));
         assert!(Mount::parse("36 35 0:40 / /mnt rw - tmpfs tmpfs rw").is_some());
         assert!(Mount::parse("nonsense").is_none());
+    }
+    #[test]
+    fn helpers_count_unless_a_controller_is_their_parent() {
+        let processes = "    1     0 /node-init n1\n\
+                         1267  1175 /csi-driver controller --http=0.0.0.0:9810\n\
+                         1270  1267 /proc/self/exe share-helper 1\n\
+                         15031 14953 /csi-driver node --node-name=n1\n\
+                         15051 15031 /proc/self/exe share-helper 1\n\
+                         15060     1 /proc/self/exe share-helper 1\n";
+        let expected =
+            ["process 15051 /proc/self/exe share-helper 1", "process 15060 /proc/self/exe share-helper 1"];
+        assert_eq!(helpers(processes), expected);
     }
 }

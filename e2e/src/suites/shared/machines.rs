@@ -179,11 +179,15 @@ async fn a_node_that_loses_its_power_brings_its_pods_back_with_their_volumes(con
     ensure!(after.metadata.uid == before.metadata.uid, "it is another pod");
     let mounts = context.mounts_of(&after).await?;
     ensure!(mounts.len() >= 2, "its mounts are {mounts:?}");
-    let starts = context
-        .exec("user", "wc -l < /claim/starts && wc -l < /inline/starts && wc -l < /sub-path/starts")
-        .await?;
-    let counts: Vec<usize> = starts.lines().map(|line| line.trim().parse().unwrap_or(0)).collect();
-    ensure!(counts.len() == 3 && counts.iter().all(|count| *count >= 2), "the files show {counts:?} starts");
+    // Without a readiness probe a pod is Ready before its script's first line has run.
+    let each_place_shows_both_starts = || async {
+        let lines = "wc -l < /claim/starts && wc -l < /inline/starts && wc -l < /sub-path/starts";
+        let starts = context.exec("user", lines).await?;
+        let counts: Vec<usize> = starts.lines().map(|line| line.trim().parse().unwrap_or(0)).collect();
+        ensure!(counts.len() == 3 && counts.iter().all(|count| *count >= 2), "the files show {counts:?} starts");
+        Ok(())
+    };
+    until("the script runs again on the same files", seconds(60), each_place_shows_both_starts).await?;
     context.stop("user").await?;
     context.driver("n1").await?;
     context.traceless("n1").await
