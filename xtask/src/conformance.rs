@@ -2,11 +2,13 @@
 //! its embedded server. `e2e/conformance/driver.yaml` says what the driver can; all specs that follow from that run, but for
 //! those that break nodes by ssh, which these nodes have not.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use workspacefs_api::DRIVER;
 use workspacefs_e2e::build::container_image::{ContainerImage, Entry};
 use workspacefs_e2e::build::programs::Programs;
 use workspacefs_e2e::progress::Progress;
@@ -29,7 +31,14 @@ const NAMESPACE: &str = "wsfs-conformance";
 const FOCUS: &str = r"External.Storage.*csi\.workspacefs\.io";
 
 /// Those that stop kubelet or a node through ssh, and one of volume populators, whose controllers nobody has here.
-const CANNOT_RUN: &str = r"\[Disruptive\]|with any volume data source";
+const CANNOT_RUN: [&str; 2] = ["[Disruptive]", "with any volume data source"];
+
+/// State of a spec that is one of those.
+const CANNOT: &str = "cannot run";
+
+/// State of a spec of inline volumes that came to its last check, whether no claim is in its namespace: there is its
+/// FileSystem's own, always.
+const LAST_CHECK: &str = "all but the last check";
 
 /// Inline volumes need a FileSystem in each of the suite's namespaces, and specs of claims find that its claim is none of
 /// theirs: two runs, each leaving out what is the other's.
@@ -102,12 +111,24 @@ pub fn run(args: Args) -> Result<()> {
     ensure!(!specs.is_empty(), "no spec matches {focus}");
     cluster.kubectl("admin", &["delete", "namespace", NAMESPACE, "--timeout=100s"])?;
     let of_state = |wanted: &str| specs.iter().filter(|spec| spec.state == wanted).count();
-    for spec in specs.iter().filter(|spec| spec.state == "skipped" && !spec.reason.is_empty()) {
-        println!("left out: {}: {}", spec.name, spec.reason);
+    let mut lines: BTreeSet<String> = BTreeSet::new();
+    for Spec { name, state, reason } in &specs {
+        match state.as_str() {
+            "passed" => lines.insert(format!("passed: {name}")),
+            "skipped" => lines.insert(format!("left out by itself: {name}: {reason}")),
+            // In both runs, so that one line must be left of the two.
+            CANNOT => lines.insert(format!("cannot run here: {name}")),
+            LAST_CHECK => lines
+                .insert(format!("passed up to its last check, that no claim is in its namespace: {name}")),
+            _ => false,
+        };
+    }
+    for line in lines {
+        println!("{line}");
     }
     let failed: Vec<&Spec> = specs
         .iter()
-        .filter(|spec| !["passed", "skipped", "pending"].contains(&spec.state.as_str()))
+        .filter(|spec| !["passed", "skipped", "pending", CANNOT, LAST_CHECK].contains(&spec.state.as_str()))
         .collect();
     for spec in &failed {
         println!("failed: {}: {}", spec.name, spec.reason);
@@ -202,7 +223,11 @@ fn suite(cluster: &Cluster, programs: &Programs, focus: &str, others: &str) -> R
     e2e.args(["--provider=skeleton", "--num-nodes=2", "--disable-log-dump"]);
     e2e.arg(format!("--repo-root={}", folder.display())).arg("--storage.testdriver=driver.yaml");
     e2e.arg(format!("--ginkgo.focus={focus}"));
-    e2e.arg(format!("--ginkgo.skip={CANNOT_RUN}")).arg(format!("--ginkgo.skip={others}"));
+    // Regular expressions, as `others` is one.
+    e2e.args(
+        CANNOT_RUN.map(|words| format!("--ginkgo.skip={}", words.replace('[', r"\[").replace(']', r"\]"))),
+    );
+    e2e.arg(format!("--ginkgo.skip={others}"));
     e2e.arg(format!("--ginkgo.timeout={}s", TIME_MAX.as_secs())).arg("--ginkgo.no-color");
     e2e.arg(format!("--ginkgo.json-report={}", report.display()));
     // Its end says what its report says.
@@ -211,26 +236,56 @@ fn suite(cluster: &Cluster, programs: &Programs, focus: &str, others: &str) -> R
     read_report(&serde_json::from_str(&text)?)
 }
 
-/// The specs that were chosen: ginkgo lists all others as skipped, without a reason.
+/// The specs that were chosen, and those of the driver that cannot run here: ginkgo lists all that it did not run as
+/// skipped, without a reason.
 fn read_report(json: &Value) -> Result<Vec<Spec>> {
     let suites = json.as_array().context("the report is no list of suites")?;
     let mut specs = Vec::new();
     for spec in suites.iter().filter_map(|suite| suite["SpecReports"].as_array()).flatten() {
         let state = spec["State"].as_str().unwrap_or("unknown").to_owned();
         let reason = spec["Failure"]["Message"].as_str().unwrap_or_default().to_owned();
-        if (state == "skipped" && reason.is_empty()) || (spec["LeafNodeType"] != "It" && state == "passed") {
-            continue;
-        }
         let containers = spec["ContainerHierarchyTexts"].as_array().map(Vec::as_slice).unwrap_or_default();
         let parts = containers.iter().chain([&spec["LeafNodeText"]]).filter_map(Value::as_str);
-        specs.push(Spec { name: parts.collect::<Vec<_>>().join(" "), state, reason });
+        let name = parts.collect::<Vec<_>>().join(" ");
+        let cannot = name.contains(DRIVER) && CANNOT_RUN.iter().any(|words| name.contains(words));
+        let state = match (state.as_str(), reason.is_empty()) {
+            ("skipped", true) if cannot => CANNOT.to_owned(),
+            ("skipped", true) => continue,
+            ("passed", _) if spec["LeafNodeType"] != "It" => continue,
+            ("failed", _) if is_last_check(&name, &reason) => LAST_CHECK.to_owned(),
+            _ => state,
+        };
+        specs.push(Spec { name, state, reason });
     }
     Ok(specs)
+}
+
+/// Whether it failed only because one claim was there, a FileSystem's.
+fn is_last_check(name: &str, reason: &str) -> bool {
+    name.contains("CSI Ephemeral-volume")
+        && reason.starts_with("no dangling PVCs")
+        && reason.contains("len:1,")
+        && reason.contains("app.kubernetes.io/managed-by: workspacefs")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spec_of_inline_volumes_may_find_its_file_systems_claim_and_no_other() {
+        let reason = |length: u32, by: &str| {
+            format!(
+                "no dangling PVCs\nExpected <[]v1.PersistentVolumeClaim | len:{length}, cap:1>: app.kubernetes.io/managed-by: {by}"
+            )
+        };
+        let name = "[Testpattern: CSI Ephemeral-volume (default fs)] ephemeral should";
+        assert!(is_last_check(name, &reason(1, "workspacefs")));
+        assert!(!is_last_check(name, &reason(2, "workspacefs")));
+        assert!(!is_last_check(name, &reason(1, "somebody")));
+        assert!(!is_last_check(name, "waiting for pod with inline volume"));
+        assert!(!is_last_check("[Testpattern: Generic Ephemeral-volume]", &reason(1, "workspacefs")));
+    }
 
     #[test]
     fn specs_that_nobody_chose_are_no_specs_and_those_that_skip_themselves_are() {
@@ -241,6 +296,8 @@ mod tests {
         let report = json!([{"SpecReports": [
             spec("It", "a", "passed", ""),
             spec("It", "b", "skipped", ""),
+            spec("It", "csi.workspacefs.io [Disruptive]", "skipped", ""),
+            spec("It", "another's [Disruptive]", "skipped", ""),
             spec("It", "c", "skipped", "no snapshots"),
             spec("It", "d", "failed", "broken"),
             spec("SynchronizedBeforeSuite", "", "passed", ""),
@@ -250,6 +307,7 @@ mod tests {
             read_report(&report).unwrap().into_iter().map(|spec| (spec.name, spec.state)).collect();
         let expected = [
             ("External a", "passed"),
+            ("External csi.workspacefs.io [Disruptive]", CANNOT),
             ("External c", "skipped"),
             ("External d", "failed"),
             ("External ", "failed"),
