@@ -31,6 +31,7 @@ use crate::mount_options;
     printcolumn(name = "Server", type_ = "string", json_path = ".spec.backend.nfs.server"),
     printcolumn(name = "Node-Group", type_ = "string", json_path = ".spec.nodeGroup"),
     printcolumn(name = "Export", type_ = "string", json_path = ".spec.backend.nfs.export", priority = 1),
+    printcolumn(name = "Usage-Of", type_ = "string", json_path = ".status.usage.scope", priority = 1),
     printcolumn(name = "Folder", type_ = "string", json_path = ".spec.backend.nfs.folder", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -137,11 +138,11 @@ pub struct FileSystemStatus {
     /// Where its folder lies, once the embedded server has made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<SharePlace>,
-    /// How full it is: on the embedded server only.
+    /// How full it is: on the embedded server by its own folder; with an `nfs` backend by its whole share (`scope`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// Ready, Reachable, QuotaEnforced, Isolated, LocksLocal; Resized and StorageClassReady where they are False; while it
-    /// is being deleted, InUse and NotOurs.
+    /// Ready, Reachable, QuotaEnforced, Isolated, LocksLocal; Resized and StorageClassReady where they are False; SpaceLow
+    /// where it is True; while it is being deleted, InUse and NotOurs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -159,17 +160,21 @@ pub struct SharePlace {
     pub folder: String,
 }
 
-/// How full a FileSystem is.
+/// How full a FileSystem is, or its share.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
-    /// The size that is enforced.
+    /// Of what these are the figures.
+    #[serde(default)]
+    pub scope: UsageScope,
+    /// The size that is enforced; of a share, its size.
     pub capacity: Quantity,
-    /// Taken by its own files.
+    /// Taken by its own files; of a share, by whatever lies on it, whoever's it is.
     pub used: Quantity,
-    /// What can still be written, or given to a further claim: capacity less claims less used.
+    /// What can still be written, or given to a further claim: capacity less claims less used. Of a share, what its server
+    /// says that users can still write.
     pub available: Quantity,
-    /// Files and folders that there may be.
+    /// Files and folders that there may be; 0 where a share's server does not count them.
     pub inodes: i64,
     /// Files and folders that there are.
     pub inodes_used: i64,
@@ -178,6 +183,17 @@ pub struct Usage {
     pub claims: Vec<ClaimUsage>,
     /// When this was asked of the server. Small changes do not renew it.
     pub observed_at: Time,
+}
+
+/// Of what the figures of a usage are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum UsageScope {
+    /// Of this FileSystem alone: backend `managed`.
+    #[default]
+    FileSystem,
+    /// Of the export that it lies on, as a whole: backend `nfs`. Other FileSystems, and files that are nobody's here, are in
+    /// them.
+    Share,
 }
 
 /// How full a further claim of a FileSystem is.

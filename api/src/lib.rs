@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod filesystem;
+pub mod level;
 pub mod mount_options;
 pub mod path;
 pub mod quantity;
@@ -11,6 +12,7 @@ pub mod volume;
 pub use backend::{Backend, ClaimBackend, ManagedBackend, NfsBackend, NfsVersion};
 pub use filesystem::{
     ClaimUsage, FileSystem, FileSystemSpec, FileSystemStatus, Owner, ReclaimPolicy, SharePlace, Usage,
+    UsageScope,
 };
 
 /// The shared driver's name, as kubelet and PersistentVolumes know it.

@@ -75,6 +75,15 @@ pub struct ControllerArgs {
     /// volumes.
     #[arg(long, env = "WSFS_AGENT_TLS")]
     pub agent_tls: Option<PathBuf>,
+    /// How often each share of an `nfs` FileSystem is looked at: how full it is, and whether its trash is to be emptied.
+    #[arg(long, env = "WSFS_LOOK_INTERVAL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..=86_400))]
+    pub look_interval_seconds: u64,
+    /// How long removed folders stay in the trash of such a share.
+    #[arg(long, env = "WSFS_TRASH_KEEP_SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(..=u64::from(u32::MAX)))]
+    pub trash_keep_seconds: u64,
+    /// How many files and folders of one share's trash are deleted per second at most.
+    #[arg(long, env = "WSFS_TRASH_ENTRIES_PER_SECOND", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
+    pub trash_entries_per_second: u64,
 }
 
 /// Parses the command line and runs the process until it is asked to end.

@@ -29,6 +29,7 @@ use crate::controller::lookup::ApiFileSystems;
 use crate::controller::removal::Removals;
 use crate::controller::seams::FileSystems;
 use crate::controller::store::ShareVolumes;
+use crate::controller::upkeep::{self, Upkeep};
 use crate::identity::IdentityService;
 use crate::node::{Node, NodeConfig, NodeLabels};
 use crate::registration::{self, Refused, RegistrationService};
@@ -44,8 +45,9 @@ const CONTROLLER_PATIENCE: Duration = Duration::from_secs(20);
 const CONTROLLER_NAME: &str = "workspacefs-controller";
 /// What the end of a process adds to the time an RPC may take.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
-/// A share that the controller has not used for so long is let go.
-const CONTROLLER_IDLE: Duration = Duration::from_secs(300);
+/// A share that the controller has not used for so long is let go: sooner than the upkeep comes back to it, so that those on
+/// which nobody makes volumes have no helper process most of the time.
+const CONTROLLER_IDLE: Duration = Duration::from_secs(60);
 /// On a node the share of the last pod is let go much sooner, yet not between two pods of one rollout.
 const NODE_IDLE: Duration = Duration::from_secs(10);
 
@@ -114,6 +116,7 @@ pub async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
     let volumes = ShareVolumes::new(shares.clone(), CONTROLLER_PATIENCE);
     let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| CONTROLLER_NAME.into());
     let removals = Removals::new(client.clone(), volumes.clone(), &instance);
+    let upkeep = Upkeep::new(client.clone(), removals.store(), volumes.clone(), settings(&args));
     let file_systems = ApiFileSystems::with_names(client, removals.store());
     let service = Controller::new(file_systems, volumes, TlsAgents::new(args.agent_tls));
     let routes =
@@ -125,8 +128,17 @@ pub async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
         serve(socket, routes, base.rpcs.clone(), base.shutdown.clone(), drain),
         let_go_of_idle_shares(&shares, &base.shutdown).map(Ok),
         removals.run(base.shutdown.clone()).map(Ok),
+        upkeep.run(base.shutdown.clone()).map(Ok),
     )?;
     Ok(())
+}
+
+fn settings(args: &ControllerArgs) -> upkeep::Settings {
+    upkeep::Settings {
+        interval: Duration::from_secs(args.look_interval_seconds),
+        trash_keep: Duration::from_secs(args.trash_keep_seconds),
+        trash_entries_per_second: args.trash_entries_per_second,
+    }
 }
 
 async fn let_go_of_idle_shares(shares: &Shares, shutdown: &CancellationToken) {

@@ -22,9 +22,11 @@ pub fn run(folders: &Folders, entries_per_second: u64, stop: &Receiver<()>) {
     }
     // Folders that could not be emptied: the others come first.
     let mut stuck = BTreeSet::new();
+    // Of all folders together: many small ones are as much work as a large one.
+    let mut pace = Pace::new(entries_per_second);
     loop {
         match folders.doom(&stuck) {
-            Ok(Some(doomed)) => match empty(folders, &doomed, entries_per_second, stop) {
+            Ok(Some(doomed)) => match empty(folders, &doomed, &mut pace, stop) {
                 Outcome::Emptied => continue,
                 Outcome::Stuck => {
                     stuck.insert(doomed.project);
@@ -47,21 +49,51 @@ enum Outcome {
     Stopped,
 }
 
+/// What may be deleted when.
+struct Pace {
+    per_slice: u64,
+    /// In the present slice.
+    left: u64,
+    began: Instant,
+}
+
+impl Pace {
+    fn new(entries_per_second: u64) -> Self {
+        let per_slice = (entries_per_second / SLICES_PER_SECOND).max(1);
+        Self { per_slice, left: per_slice, began: Instant::now() }
+    }
+
+    /// How many entries may be deleted now. Waits for the next slice where this one's are; none if it is to stop.
+    fn next(&mut self, stop: &Receiver<()>) -> Option<u64> {
+        if self.left == 0 && stopped(stop, SLICE.saturating_sub(self.began.elapsed())) {
+            return None;
+        }
+        if self.left == 0 || self.began.elapsed() >= SLICE {
+            (self.left, self.began) = (self.per_slice, Instant::now());
+        }
+        Some(self.left)
+    }
+
+    fn took(&mut self, entries: u64) {
+        self.left = self.left.saturating_sub(entries);
+    }
+}
+
 /// Deletes one folder.
-fn empty(folders: &Folders, doomed: &Doomed, entries_per_second: u64, stop: &Receiver<()>) -> Outcome {
+fn empty(folders: &Folders, doomed: &Doomed, pace: &mut Pace, stop: &Receiver<()>) -> Outcome {
     let path = doomed.place.path();
     tracing::info!(path, "emptying");
     let mut entries = 0;
-    let per_slice = (entries_per_second / SLICES_PER_SECOND).max(1);
     loop {
-        let started = Instant::now();
-        let emptied = match folders.disk().remove_some(&doomed.place, per_slice) {
+        let Some(entries_max) = pace.next(stop) else { return Outcome::Stopped };
+        let emptied = match folders.disk().remove_some(&doomed.place, entries_max) {
             Ok(emptied) => emptied,
             Err(error) => {
                 tracing::error!(path, error = chain(&error), "cannot empty; later again");
                 return Outcome::Stuck;
             }
         };
+        pace.took(emptied.entries);
         entries += emptied.entries;
         if emptied.done {
             break;
@@ -69,9 +101,6 @@ fn empty(folders: &Folders, doomed: &Doomed, entries_per_second: u64, stop: &Rec
         // A client keeps making things there faster than they go.
         if emptied.entries == 0 {
             return Outcome::Stuck;
-        }
-        if stopped(stop, SLICE.saturating_sub(started.elapsed())) {
-            return Outcome::Stopped;
         }
     }
     match folders.forget(doomed) {

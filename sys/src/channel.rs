@@ -32,7 +32,7 @@ pub struct Message {
 pub fn pair() -> io::Result<(AsyncChannel, OwnedFd)> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     rustix::io::ioctl_fionbio(&ours, true)?;
-    Ok((AsyncChannel(register(ours)?), theirs))
+    Ok((AsyncChannel { socket: register(ours)?, buffer: buffer() }, theirs))
 }
 
 #[allow(unsafe_code)]
@@ -43,7 +43,10 @@ fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 
 /// The end that waits in a tokio runtime.
 #[derive(Debug)]
-pub struct AsyncChannel(AsyncFd<OwnedFd>);
+pub struct AsyncChannel {
+    socket: AsyncFd<OwnedFd>,
+    buffer: Box<[u8]>,
+}
 
 impl AsyncChannel {
     /// Sends one message.
@@ -51,26 +54,30 @@ impl AsyncChannel {
     /// # Errors
     /// `BrokenPipe` or `ConnectionReset` when the other process is gone; `InvalidInput` for a message that is too long.
     pub async fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        self.0.async_io(Interest::WRITABLE, |fd| send(fd.as_fd(), bytes, descriptors)).await
+        self.socket.async_io(Interest::WRITABLE, |fd| send(fd.as_fd(), bytes, descriptors)).await
     }
 
     /// Waits for one message.
     ///
     /// # Errors
     /// `UnexpectedEof` when the other process is gone.
-    pub async fn receive(&self) -> io::Result<Message> {
-        self.0.async_io(Interest::READABLE, |fd| receive(fd.as_fd())).await
+    pub async fn receive(&mut self) -> io::Result<Message> {
+        let Self { socket, buffer } = self;
+        socket.async_io(Interest::READABLE, |fd| receive(fd.as_fd(), buffer)).await
     }
 }
 
 /// The end that blocks.
 #[derive(Debug)]
-pub struct BlockingChannel(OwnedFd);
+pub struct BlockingChannel {
+    socket: OwnedFd,
+    buffer: Box<[u8]>,
+}
 
 impl BlockingChannel {
     /// Takes over a socket made by [`pair`].
     pub fn new(fd: OwnedFd) -> Self {
-        Self(fd)
+        Self { socket: fd, buffer: buffer() }
     }
 
     /// Sends one message.
@@ -78,16 +85,21 @@ impl BlockingChannel {
     /// # Errors
     /// As [`AsyncChannel::send`].
     pub fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        send(self.0.as_fd(), bytes, descriptors)
+        send(self.socket.as_fd(), bytes, descriptors)
     }
 
     /// Waits for one message.
     ///
     /// # Errors
     /// As [`AsyncChannel::receive`].
-    pub fn receive(&self) -> io::Result<Message> {
-        receive(self.0.as_fd())
+    pub fn receive(&mut self) -> io::Result<Message> {
+        receive(self.socket.as_fd(), &mut self.buffer)
     }
+}
+
+/// For the longest message. One per channel: made anew for each message, its fresh pages would cost more than the message.
+fn buffer() -> Box<[u8]> {
+    vec![0; MESSAGE_BYTES_MAX].into()
 }
 
 fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -106,12 +118,11 @@ fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) ->
     result.map(drop)
 }
 
-fn receive(socket: BorrowedFd<'_>) -> io::Result<Message> {
-    let mut bytes = vec![0u8; MESSAGE_BYTES_MAX];
+fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Message> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let answer =
-        retry(|| recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC))?;
+        retry(|| recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC))?;
     let mut descriptors = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(fds) = message {
@@ -125,8 +136,7 @@ fn receive(socket: BorrowedFd<'_>) -> io::Result<Message> {
     if answer.bytes == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    bytes.truncate(answer.bytes);
-    Ok(Message { bytes, descriptors })
+    Ok(Message { bytes: buffer[..answer.bytes].to_vec(), descriptors })
 }
 
 fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
@@ -147,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn messages_keep_their_borders_and_bring_their_descriptors() {
-        let (ours, theirs) = pair().unwrap();
+        let (mut ours, theirs) = pair().unwrap();
         let theirs = BlockingChannel::new(theirs);
         let (reader, mut writer) = std::io::pipe().unwrap();
         theirs.send(b"one", &[reader.as_fd()]).unwrap();
@@ -167,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_the_other_process_is_the_end_of_the_channel() {
-        let (ours, theirs) = pair().unwrap();
+        let (mut ours, theirs) = pair().unwrap();
         drop(theirs);
         assert_eq!(ours.receive().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!(ours.send(b"x", &[]).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);

@@ -13,6 +13,7 @@ pub mod mountinfo;
 pub mod process;
 pub mod project;
 pub mod quota;
+pub mod removal;
 pub mod tree;
 pub mod unmount;
 

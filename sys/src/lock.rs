@@ -31,7 +31,7 @@ pub fn clone_locked(path: &Path) -> Result<OwnedFd, SysError> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(SysError::at(STEP))?;
     let parent = std::process::id();
-    let (ours, theirs) = (BlockingChannel::new(ours), BlockingChannel::new(theirs));
+    let (mut ours, theirs) = (BlockingChannel::new(ours), BlockingChannel::new(theirs));
     let child = match fork_child().map_err(SysError::at(STEP))? {
         ForkResult::Child => {
             drop(ours);

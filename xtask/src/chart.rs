@@ -14,7 +14,7 @@ use workspacefs_e2e::progress::Progress;
 use crate::shell;
 
 /// Values that the schema must refuse, as `--set` takes them: a slip of the pen each.
-const REFUSED: [&str; 14] = [
+const REFUSED: [&str; 15] = [
     "kubeletdir=/var/lib/kubelet",
     "node.htttpPort=1",
     "kubeletDir=var/lib/kubelet",
@@ -29,6 +29,7 @@ const REFUSED: [&str; 14] = [
     "nfsServer.storage.block.size=10Gi",
     "nfsServer.nodeCIDRs={10.0.0.1}",
     "controller.kubeAPIQPS=0",
+    "controller.lookIntervalSeconds=0",
 ];
 
 /// A chart and the program that renders it.

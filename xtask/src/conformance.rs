@@ -50,7 +50,7 @@ const SUBSET: &str = concat!(
     r"External.Storage.*csi\.workspacefs\.io.*(",
     "volumes should store data",
     "|volumes should allow exec of files",
-    "|subPath should support existing directory ",
+    "|subPath should support existing single file",
     "|subPath should fail if subpath directory is outside",
     "|should resize volume when PVC is edited while pod is using it",
     "|same volume mode and retain data across pod recreation on different node",

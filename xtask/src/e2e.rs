@@ -50,6 +50,8 @@ pub fn run(args: Args) -> Result<()> {
         let mut values = if with_server { product::values_with_server() } else { product::values() };
         // What must show in no log must not show in the most talkative one.
         values["logLevel"] = "info,csi_driver=debug,operator=debug".into();
+        // Cases wait for what a look at a share finds.
+        values["controller"]["lookIntervalSeconds"] = 15.into();
         if let Err(error) = suites::clear(&cluster, suite.name) {
             println!("not removed yet, and tried again with the product installed: {error:#}");
         }
@@ -58,6 +60,9 @@ pub fn run(args: Args) -> Result<()> {
         } else {
             product::install(&cluster, &images::build()?, &values)?;
         }
+    }
+    for image in images::of_suite(suite.name)? {
+        cluster.import_image(&image)?;
     }
     let alone: Vec<_> = suite.cases.iter().filter(|case| case.alone).map(|case| case.name).collect();
     let parallel = args.parallel;

@@ -2,6 +2,7 @@
 //! `$WSFS_CACHE/images/container-<name>-<key>/`. The key is a hash of what is in the image: an unchanged one is not built again.
 
 mod debian;
+mod fio;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -66,6 +67,14 @@ pub fn build_with_server() -> Result<Vec<PathBuf>> {
     Ok(tars)
 }
 
+/// What cases of a suite run in their pods, beside busybox, which every cluster has.
+pub fn of_suite(suite: &str) -> Result<Vec<PathBuf>> {
+    match suite {
+        "managed" => Ok(vec![fio::archive(&folder()?)?]),
+        _ => Ok(Vec::new()),
+    }
+}
+
 fn folder() -> Result<PathBuf> {
     Ok(ClusterConfig::from_environment("images")?.cache().join("images"))
 }
@@ -106,7 +115,7 @@ impl Image {
         for input in [&dockerfile, &binaries.join(self.binary)] {
             key.add(&fs::read(input).with_context(|| format!("cannot read {}", input.display()))?);
         }
-        let debian = self.needs_debian.then(|| debian::tree(folder)).transpose()?;
+        let debian = self.needs_debian.then(|| debian::NFS_SERVER.path(folder)).transpose()?;
         if let Some(debian) = &debian {
             // Its name holds the key of its content.
             key.add(debian.as_os_str().as_encoded_bytes());

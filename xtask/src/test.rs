@@ -1,29 +1,40 @@
 //! `cargo xtask test`: every test there is. First those of the crates, then the suites on the test cluster, each a run of
 //! its own that ends with its own count. The last line counts the runs.
+//!
+//! A suite waits more than it computes, so two work at a time, each on a cluster of its own; what they say is told line by
+//! line as it comes, each line with its lane's name.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use crate::shell;
 
-/// A suite on the cluster.
-struct Suite {
-    /// As arguments of `cargo xtask`.
-    arguments: &'static [&'static str],
-    /// Whether its failure is the run's. Where not, docs/status.md says what it waits for.
-    decides: bool,
+/// Suites that run one after the other on one cluster.
+struct Lane {
+    /// The cluster's name.
+    cluster: &'static str,
+    /// Whether it is people's own, which goes on.
+    keep: bool,
+    /// Each as arguments of `cargo xtask`.
+    suites: &'static [&'static [&'static str]],
 }
 
-/// Every issue that adds a suite adds it here. CI's machines may be busy with other work, so what fails in a suite runs once
-/// more, and is told as flaky if it then passes.
-const SUITES: [Suite; 5] = [
-    Suite { arguments: &["mounts"], decides: true },
-    Suite { arguments: &["disks"], decides: true },
-    Suite { arguments: &["e2e", "shared", "--retry"], decides: true },
-    Suite { arguments: &["sanity"], decides: true },
-    Suite { arguments: &["e2e", "managed", "--retry"], decides: false },
+/// Every issue that adds a suite adds it here, to the lane that ends first. CI's machines may be busy with other work, so
+/// what fails in a suite runs once more, and is told as flaky if it then passes.
+const LANES: [Lane; 2] = [
+    Lane {
+        cluster: "dev",
+        keep: true,
+        suites: &[&["e2e", "shared", "--retry"], &["conformance", "--subset"]],
+    },
+    Lane {
+        cluster: "test",
+        keep: false,
+        suites: &[&["mounts"], &["disks"], &["sanity"], &["e2e", "managed", "--retry"]],
+    },
 ];
 
 #[derive(clap::Args)]
@@ -36,45 +47,76 @@ pub struct Args {
     suites: bool,
 }
 
+/// How one of them ended: its name, and whether it passed.
+type Run = (String, bool);
+
 /// Runs everything that was asked for, whatever fails.
 pub fn run(args: Args) -> Result<()> {
     let mut runs = Vec::new();
     if !args.suites {
         let mut cargo = shell::cargo();
         cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-        runs.push(("cargo test --workspace".to_owned(), cargo, true));
+        runs.push(timed("", "cargo test --workspace", || shell::run(&mut cargo)));
     }
-    for suite in SUITES.iter().filter(|_| !args.crates) {
-        let mut xtask = Command::new(std::env::current_exe()?);
-        xtask.args(suite.arguments);
-        runs.push((suite.arguments.join(" "), xtask, suite.decides));
+    if !args.crates {
+        let lanes = std::thread::scope(|scope| {
+            let lanes = LANES.each_ref().map(|lane| scope.spawn(|| lane.run()));
+            lanes.map(|lane| lane.join().unwrap_or_else(|_| vec![("a lane's thread".into(), false)]))
+        });
+        runs.extend(lanes.into_iter().flatten());
     }
-    let mut failed = Vec::new();
-    let total = runs.iter().filter(|(.., decides)| *decides).count();
-    for (name, mut command, decides) in runs {
-        println!("\ntest: {name}");
-        let started = Instant::now();
-        let result = shell::run(&mut command);
-        let minutes = started.elapsed().as_secs_f32() / 60.0;
-        match result {
-            Ok(()) => println!("test: {name}: passed, {minutes:.1} min"),
-            Err(error) => {
-                println!("test: {name}: FAILED, {minutes:.1} min: {error:#}");
-                if decides {
-                    failed.push(name);
-                } else {
-                    println!("test: {name} does not decide yet: docs/status.md says what it waits for");
-                }
-            }
-        }
-    }
-    for name in &failed {
+    let failed: Vec<&Run> = runs.iter().filter(|(_, passed)| !passed).collect();
+    for (name, _) in &failed {
         println!("failed: {name}");
     }
-    println!("test: {} passed, {} failed", total - failed.len(), failed.len());
+    println!("test: {} passed, {} failed", runs.len() - failed.len(), failed.len());
     if !failed.is_empty() {
         // Not by an error, whose words would come after the count.
         std::process::exit(1);
     }
     Ok(())
+}
+
+impl Lane {
+    fn run(&self) -> Vec<Run> {
+        let prefix = format!("{} | ", self.cluster);
+        let mut runs: Vec<Run> = self
+            .suites
+            .iter()
+            .map(|suite| timed(&prefix, &suite.join(" "), || self.xtask(&prefix, suite)))
+            .collect();
+        if !self.keep {
+            runs.push(timed(&prefix, "cluster down", || self.xtask(&prefix, &["cluster", "down"])));
+        }
+        runs
+    }
+
+    /// Runs this program on the lane's cluster and passes on what it says.
+    fn xtask(&self, prefix: &str, arguments: &[&str]) -> Result<()> {
+        let (reader, writer) = std::io::pipe()?;
+        let mut xtask = Command::new(std::env::current_exe()?);
+        xtask.args(arguments).env("WSFS_CLUSTER", self.cluster).stdin(Stdio::null());
+        xtask.stdout(writer.try_clone()?).stderr(writer);
+        let mut child = xtask.spawn().context("cannot start it")?;
+        // It holds the pipe's other end, which has to be closed for the reader to come to an end.
+        drop(xtask);
+        for line in BufReader::new(reader).split(b'\n') {
+            println!("{prefix}{}", String::from_utf8_lossy(&line?));
+        }
+        let status = child.wait()?;
+        ensure!(status.success(), "it ended with {status}");
+        Ok(())
+    }
+}
+
+fn timed(prefix: &str, name: &str, work: impl FnOnce() -> Result<()>) -> Run {
+    println!("{prefix}test: {name}");
+    let started = Instant::now();
+    let result = work();
+    let minutes = started.elapsed().as_secs_f32() / 60.0;
+    match &result {
+        Ok(()) => println!("{prefix}test: {name}: passed, {minutes:.1} min"),
+        Err(error) => println!("{prefix}test: {name}: FAILED, {minutes:.1} min: {error:#}"),
+    }
+    (name.to_owned(), result.is_ok())
 }

@@ -34,7 +34,7 @@ defaultFileSystem:
 {{- define "workspacefs.defaultFileSystem" -}}
 {{- if kindIs "map" .Values.defaultFileSystem }}
 {{- toYaml .Values.defaultFileSystem }}
-{{- else if and .Values.nfsServer.storage (kindIs "invalid" .Values.defaultFileSystem) }}
+{{- else if kindIs "invalid" .Values.defaultFileSystem }}
 {{- dict "backend" (dict "managed" (dict "capacity" "10Gi")) | toYaml }}
 {{- end }}
 {{- end }}

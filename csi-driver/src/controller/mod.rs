@@ -1,6 +1,6 @@
 //! The Controller service: volumes as folders beside those of FileSystems, on shares (`store`) or on the embedded NFS server
-//! (`agent`). One file per RPC; `status` decides the codes, `seams` says what it stands on. `removal` is no RPC: it
-//! moves the own folder of an `nfs` FileSystem away that is deleted.
+//! (`agent`). One file per RPC; `status` decides the codes, `seams` says what it stands on. `removal` and `upkeep`
+//! are no RPCs: the one moves the own folder of an `nfs` FileSystem away that is deleted, the other looks after the shares.
 
 pub mod agent;
 pub mod create_volume;
@@ -14,6 +14,7 @@ pub mod removal;
 pub mod seams;
 mod status;
 pub mod store;
+pub mod upkeep;
 pub mod validate;
 
 use std::sync::Arc;

@@ -11,7 +11,9 @@ use workspacefs_api::volume::{AttributesError, Folder, VolumeAttributes};
 use workspacefs_api::{FileSystem, ReclaimPolicy};
 
 use super::agent::AgentError;
-use crate::share::{Leaving, OwnFolder, ShareError, Taken, VolumeRecord};
+use crate::share::{
+    Leaving, OwnFolder, ShareError, ShareSpec, Taken, TrashSlice, TrashSwept, Usage, VolumeRecord,
+};
 
 /// The FileSystems of the cluster.
 #[async_trait]
@@ -51,6 +53,15 @@ pub trait Volumes: Send + Sync + 'static {
     -> Result<Taken, ShareError>;
     /// How many bytes can be written to the share.
     async fn bytes_available(&self, home: &Home) -> Result<u64, ShareError>;
+}
+
+/// Shares as a whole, as the upkeep looks after them. Every call ends within a deadline.
+#[async_trait]
+pub trait WholeShares: Send + Sync + 'static {
+    /// How full it is.
+    async fn usage(&self, share: &ShareSpec) -> Result<Usage, ShareError>;
+    /// Removes a part of what has lain in its trash for long enough.
+    async fn empty_trash(&self, share: &ShareSpec, slice: TrashSlice) -> Result<TrashSwept, ShareError>;
 }
 
 /// The embedded NFS server's agent, which keeps the folders and sizes of managed FileSystems. `server` is its address. Every

@@ -5,9 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::seams::{Home, Volumes};
+use super::seams::{Home, Volumes, WholeShares};
 use crate::share::{
-    Leaving, OwnFolder, PosixOwner, ShareError, ShareSpec, Shares, Taken, VolumeName, VolumeRecord,
+    Leaving, OwnFolder, PosixOwner, ShareError, ShareSpec, Shares, Taken, TrashSlice, TrashSwept, Usage,
+    VolumeName, VolumeRecord,
 };
 
 /// Volumes on the shares of this process.
@@ -69,5 +70,16 @@ impl Volumes for ShareVolumes {
     async fn bytes_available(&self, home: &Home) -> Result<u64, ShareError> {
         let usage = self.shares.space(&spec(home), Instant::now() + self.patience).await?;
         Ok(usage.bytes_available)
+    }
+}
+
+#[async_trait]
+impl WholeShares for ShareVolumes {
+    async fn usage(&self, share: &ShareSpec) -> Result<Usage, ShareError> {
+        self.shares.space(share, Instant::now() + self.patience).await
+    }
+
+    async fn empty_trash(&self, share: &ShareSpec, slice: TrashSlice) -> Result<TrashSwept, ShareError> {
+        self.shares.empty_trash(share, slice, Instant::now() + self.patience).await
     }
 }

@@ -13,7 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 use workspacefs_api::volume::VolumeId;
-use workspacefs_api::{ClaimUsage, FileSystem, quantity};
+use workspacefs_api::{ClaimUsage, FileSystem, UsageScope, quantity};
 use workspacefs_runtime::chain;
 
 use super::targets::Record;
@@ -161,7 +161,9 @@ async fn read(file_systems: &Arc<dyn FileSystems>, which: &str, known: &mut Opti
 fn figures(fs: &FileSystem, whose: &Whose, now: Timestamp) -> Option<Figures> {
     // One that was made again under the same name is another.
     let is_it = fs.metadata.uid.as_deref() == Some(whose.uid.as_str());
-    let usage = fs.status.as_ref()?.usage.as_ref().filter(|_| is_it)?;
+    // Of a whole share the share itself says it better: fresh, and with the volume's quota where the server has one.
+    let tells = |usage: &&workspacefs_api::Usage| is_it && usage.scope == UsageScope::FileSystem;
+    let usage = fs.status.as_ref()?.usage.as_ref().filter(tells)?;
     let age = now.duration_since(usage.observed_at.0);
     let bytes =
         |quantity: &k8s_openapi::apimachinery::pkg::api::resource::Quantity| quantity::bytes(&quantity.0);
@@ -226,6 +228,7 @@ mod tests {
             inodes_used: 1,
         };
         let usage = workspacefs_api::Usage {
+            scope: UsageScope::FileSystem,
             capacity: size("10Gi"),
             used: size("2Gi"),
             available: size("4Gi"),
@@ -238,6 +241,16 @@ mod tests {
         fs.metadata.uid = Some(UID.into());
         fs.status = Some(FileSystemStatus { usage: Some(usage), ..Default::default() });
         fs
+    }
+
+    #[test]
+    fn figures_of_a_whole_share_are_no_volumes() {
+        let mut fs = file_system(Timestamp::UNIX_EPOCH);
+        let tell = |fs: &FileSystem| figures(fs, &whose(None), Timestamp::UNIX_EPOCH);
+        assert!(tell(&fs).is_some());
+        let usage = fs.status.as_mut().and_then(|status| status.usage.as_mut());
+        usage.unwrap().scope = UsageScope::Share;
+        assert_eq!(tell(&fs), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::Node;
 use super::arguments::{ArgumentError, Publish};
 use super::figures::Whose;
 use super::labels::NodeGroupError;
-use super::target::{Target, TargetError};
+use super::target::{State, Target, TargetError};
 use super::targets::{BeginError, Begun, Record};
 use super::volume::{self, Volume, VolumeError};
 use crate::op_guard::Busy;
@@ -59,10 +59,13 @@ impl Node {
         let deadline = Instant::now() + self.0.config.rpc_deadline;
         let asked = Publish::parse(request)?;
         let _guard = self.0.guards.try_acquire(&guard_key(&asked.target))?;
-        let is_stale = self.0.usages.is_stale(asked.target.path());
+        let here = match asked.target.state()? {
+            State::Mounted if self.0.usages.is_stale(asked.target.path()) => State::Stale,
+            state => state,
+        };
         // Before anybody is asked for leave: what is mounted stays so, whatever became of its FileSystem, of this node's
         // group and of the API server since, and kubelet asks again when it starts.
-        if self.0.targets.is_done(&asked.target, &asked.volume_id, &asked.fingerprint, is_stale)? {
+        if self.0.targets.is_done(&asked.target, here, &asked.volume_id, &asked.fingerprint) {
             return Ok(());
         }
         let file_systems = self.0.config.file_systems.as_ref();
@@ -77,7 +80,7 @@ impl Node {
         )?;
         let record = record(&asked, &volume);
         let share = record.share.clone();
-        if self.0.targets.begin(&asked.target, record, is_stale)? == Begun::Done {
+        if self.0.targets.begin(here, record)? == Begun::Done {
             return Ok(());
         }
         let undo = Undo { node: self.clone(), target: Some(asked.target) };

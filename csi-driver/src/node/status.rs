@@ -28,7 +28,6 @@ fn publish_code(error: &PublishError) -> Code {
         E::Begin(error) => match error {
             BeginError::Incompatible => Code::AlreadyExists,
             BeginError::SingleTarget(_) => Code::FailedPrecondition,
-            BeginError::Target(error) => target_code(error),
             // Our own tmpfs.
             BeginError::Record(_) => Code::Internal,
         },
@@ -275,8 +274,6 @@ mod tests {
             (E::Attach(attach), Code::Internal),
         ];
         table.extend(target_errors().into_iter().map(|(error, code)| (E::Target(error), code)));
-        let begin = |(error, code)| (E::Begin(BeginError::Target(error)), code);
-        table.extend(target_errors().into_iter().map(begin));
         for (error, code) in table {
             assert_eq!(publish_code(&error), code, "{error}");
         }

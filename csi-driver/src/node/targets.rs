@@ -14,7 +14,7 @@ use workspacefs_sys::mountinfo;
 
 use super::decision::{AtTarget, Decision, decide};
 use super::figures::Whose;
-use super::target::{State, Target, TargetError};
+use super::target::{State, Target};
 use crate::share::{ShareKey, ShareSpec, record};
 
 /// One published volume.
@@ -53,9 +53,6 @@ pub enum BeginError {
         "the volume is published at {0} on this node already, and the access mode of one of the two allows only one"
     )]
     SingleTarget(PathBuf),
-    /// The target cannot be looked at.
-    #[error(transparent)]
-    Target(#[from] TargetError),
     /// The record cannot be written.
     #[error("cannot write the target's record")]
     Record(#[source] io::Error),
@@ -117,29 +114,18 @@ impl Targets {
     }
 
     /// Whether the very volume that is asked for is mounted at the target already, with the arguments that are asked for.
-    /// Parameters as of [`Targets::begin`], which would say "done".
-    ///
-    /// # Errors
-    /// The target cannot be looked at.
-    pub fn is_done(
-        &self,
-        target: &Target,
-        volume_id: &str,
-        fingerprint: &str,
-        is_stale: bool,
-    ) -> Result<bool, TargetError> {
-        let here = state(target, is_stale)?;
+    /// `here` as for [`Targets::begin`], which would say "done".
+    pub fn is_done(&self, target: &Target, here: State, volume_id: &str, fingerprint: &str) -> bool {
         let known = self.0.lock();
-        Ok(at_target(known.records.get(target.path()), here, volume_id, fingerprint) == AtTarget::Same)
+        at_target(known.records.get(target.path()), here, volume_id, fingerprint) == AtTarget::Same
     }
 
-    /// Decides whether a publish may begin, and if so, writes its record. The caller holds the target's guard, and may know
-    /// from elsewhere that what is mounted at the target is stale.
+    /// Decides whether a publish may begin where `here` is what is at the target, and if so, writes its record. The caller
+    /// holds the target's guard since it looked.
     ///
     /// # Errors
     /// [`BeginError`]; then nothing was changed.
-    pub fn begin(&self, target: &Target, new: Record, is_stale: bool) -> Result<Begun, BeginError> {
-        let here = state(target, is_stale)?;
+    pub fn begin(&self, here: State, new: Record) -> Result<Begun, BeginError> {
         let mut known = self.0.lock();
         let records = &known.records;
         let at_target = at_target(records.get(&new.target), here, &new.volume_id, &new.fingerprint);
@@ -210,14 +196,6 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What is at a target, where the caller may know from elsewhere that what is mounted there is stale.
-fn state(target: &Target, is_stale: bool) -> Result<State, TargetError> {
-    Ok(match target.state()? {
-        State::Mounted if is_stale => State::Stale,
-        state => state,
-    })
 }
 
 /// What is at a target for somebody who asks for this volume with these arguments.

@@ -21,8 +21,8 @@ pub use entry::Silence;
 pub use error::ShareError;
 pub use process::HelperProgram;
 pub use protocol::{
-    CreatedVolume, FolderRequest, Leaving, OwnFolder, PosixOwner, Taken, Usage, ViewRequest, VolumeName,
-    VolumeRecord,
+    CreatedVolume, FolderRequest, Leaving, OwnFolder, PosixOwner, StuckInTrash, Taken, TrashSlice,
+    TrashSwept, Usage, ViewRequest, VolumeName, VolumeRecord,
 };
 pub use spec::{ShareKey, ShareSpec};
 pub use table::{Keep, Shares, SharesConfig, StartError};

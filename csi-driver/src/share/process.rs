@@ -64,7 +64,7 @@ impl Helper {
 
     /// Asks one question. The future may be dropped, but then the helper must be, too: its answer would be taken for the
     /// next question's.
-    pub async fn ask(&self, request: &Request) -> Result<(Answer, Option<OwnedFd>), ShareError> {
+    pub async fn ask(&mut self, request: &Request) -> Result<(Answer, Option<OwnedFd>), ShareError> {
         self.send(request).await?;
         let message = self.channel.receive().await.map_err(|error| self.broken(&error))?;
         let reply: Reply = serde_json::from_slice(&message.bytes).map_err(|error| self.broken(&error))?;

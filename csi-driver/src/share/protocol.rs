@@ -1,6 +1,7 @@
 //! What the plugin and a share's helper process say to each other: one question, one answer, as JSON in one message
 //! each; a view's descriptor travels beside its answer.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,7 @@ pub(crate) enum Question {
     VolumeRecord(VolumeName),
     RemoveVolume(VolumeName, Leaving),
     RemoveOwn(OwnFolder, Leaving),
+    EmptyTrash(TrashSlice),
     /// Of the share as a whole.
     Space,
     Unmount,
@@ -66,6 +68,7 @@ pub(crate) enum Answer {
     Record(Option<VolumeRecord>),
     Removed(Option<String>),
     Taken(Taken),
+    Swept(TrashSwept),
     Unmounted,
 }
 
@@ -123,7 +126,7 @@ pub struct VolumeName {
     pub name: String,
 }
 
-/// Where a folder goes that is taken away. It is moved by one rename; nothing is ever removed here.
+/// Where a folder goes that is taken away. It is moved by one rename; nothing is removed by that.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Leaving {
     /// `.workspacefs/trash`, under a name that begins with this one.
@@ -150,6 +153,41 @@ pub enum Taken {
     Absent,
     /// It is not known to be ours, or others have a part in it: nothing was touched. The reason in words.
     NotOurs(String),
+}
+
+/// How much of the trash to remove in one go. The helper does nothing else meanwhile.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TrashSlice {
+    /// How long a folder stays in the trash.
+    pub keep_seconds: u64,
+    /// Files and folders to remove at most.
+    pub entries_max: u64,
+    /// How long to work, in milliseconds. Looking at what there is comes on top.
+    pub work_ms: u64,
+    /// Folders of the trash to pass over: a moment ago they could not be removed.
+    pub except: BTreeSet<String>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TrashSwept {
+    /// Files and folders that were removed, or moved up to be.
+    pub entries: u64,
+    /// Folders of the trash that are gone now.
+    pub emptied: Vec<String>,
+    /// Those that cannot be removed.
+    pub stuck: Vec<StuckInTrash>,
+    /// There is more to remove.
+    pub more: bool,
+}
+
+/// A folder of the trash that cannot be removed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct StuckInTrash {
+    /// Its name in the trash.
+    pub name: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Numeric owner and permission bits.

@@ -19,8 +19,8 @@ use super::protocol::{Answer, Hello, Question, Request};
 use super::record::ShareRecords;
 use super::view::{Cleared, View};
 use super::{
-    CreatedVolume, Leaving, OwnFolder, PosixOwner, ShareError, ShareKey, ShareSpec, Taken, Usage,
-    ViewRequest, VolumeName, VolumeRecord,
+    CreatedVolume, Leaving, OwnFolder, PosixOwner, ShareError, ShareKey, ShareSpec, Taken, TrashSlice,
+    TrashSwept, Usage, ViewRequest, VolumeName, VolumeRecord,
 };
 
 /// Where shares are kept.
@@ -129,13 +129,14 @@ impl Shares {
     ) -> Result<View, ShareError> {
         let number = self.0.views.fetch_add(1, Ordering::Relaxed);
         let place = StagingPlace::new(&self.0.staging, &format!("{}.{number}", spec.key()));
-        // Cleared on every way out but that of a view which stands on it.
+        // Cleared on every way out, by this process where the helper was cut short, but that of a view which stands on it.
         let question = Question::View(request, place.path().to_path_buf());
         let mut cleared = Cleared(Some(place));
         let (answer, fd) = self.ask(spec, question, "mount the folder", deadline).await?;
         match (answer, fd) {
             (Answer::View { staged }, Some(fd)) => {
-                Ok(View { fd, api: self.0.config.api, _staged: Cleared(cleared.0.take().filter(|_| staged)) })
+                let kept = cleared.0.take().filter(|_| staged);
+                Ok(View { fd, api: self.0.config.api, _staged: Cleared(kept) })
             }
             _ => Err(unexpected(spec)),
         }
@@ -238,6 +239,22 @@ impl Shares {
     pub async fn space(&self, spec: &ShareSpec, deadline: Instant) -> Result<Usage, ShareError> {
         match self.ask(spec, Question::Space, "ask for the share's usage", deadline).await? {
             (Answer::Usage(usage), _) => Ok(usage),
+            _ => Err(unexpected(spec)),
+        }
+    }
+
+    /// Removes a part of what has lain in the share's trash for long enough. Repeating it goes on.
+    ///
+    /// # Errors
+    /// [`ShareError`], at the latest at the deadline.
+    pub async fn empty_trash(
+        &self,
+        spec: &ShareSpec,
+        slice: TrashSlice,
+        deadline: Instant,
+    ) -> Result<TrashSwept, ShareError> {
+        match self.ask(spec, Question::EmptyTrash(slice), "empty the share's trash", deadline).await? {
+            (Answer::Swept(swept), _) => Ok(swept),
             _ => Err(unexpected(spec)),
         }
     }

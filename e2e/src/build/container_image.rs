@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// An image that cannot be written.
@@ -44,6 +45,36 @@ pub enum Entry {
         /// Permission bits.
         mode: u32,
     },
+}
+
+impl Entry {
+    /// Everything beneath a folder, sorted, so that the same tree gives the same bytes.
+    pub fn tree(root: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        add_tree(root, "", &mut entries)?;
+        Ok(entries)
+    }
+}
+
+fn add_tree(root: &Path, beneath: &str, entries: &mut Vec<Entry>) -> io::Result<()> {
+    let mut found = fs::read_dir(root.join(beneath))?.collect::<io::Result<Vec<_>>>()?;
+    found.sort_by_key(|entry| entry.file_name());
+    for entry in found {
+        let name = entry.file_name().into_string().map_err(|name| io::Error::other(format!("{name:?}")))?;
+        let path = if beneath.is_empty() { name } else { format!("{beneath}/{name}") };
+        let metadata = entry.metadata()?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if metadata.is_symlink() {
+            let target = fs::read_link(entry.path())?.to_string_lossy().into_owned();
+            entries.push(Entry::Link { path, target });
+        } else if metadata.is_dir() {
+            entries.push(Entry::Folder { path: path.clone(), mode });
+            add_tree(root, &path, entries)?;
+        } else {
+            entries.push(Entry::File { path, mode, content: fs::read(entry.path())? });
+        }
+    }
+    Ok(())
 }
 
 /// An image to be written.
@@ -205,6 +236,25 @@ mod tests {
         let expected =
             [("bin/", 0o755), ("bin/a/", 0o755), ("bin/a/b", 0o755), ("bin/sh", 0o777), ("tmp/", 0o1777)];
         assert_eq!(paths, expected.map(|(path, mode)| (path.to_owned(), mode)));
+    }
+
+    #[test]
+    fn a_tree_is_taken_as_it_is_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir_all(root.join("usr/bin")).unwrap();
+        fs::write(root.join("usr/bin/program"), "program").unwrap();
+        std::os::unix::fs::symlink("usr/bin", root.join("bin")).unwrap();
+        for (path, mode) in [("usr", 0o755), ("usr/bin", 0o700), ("usr/bin/program", 0o4755)] {
+            fs::set_permissions(root.join(path), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let expected = [
+            Entry::Link { path: "bin".into(), target: "usr/bin".into() },
+            Entry::Folder { path: "usr".into(), mode: 0o755 },
+            Entry::Folder { path: "usr/bin".into(), mode: 0o700 },
+            Entry::File { path: "usr/bin/program".into(), mode: 0o4755, content: b"program".to_vec() },
+        ];
+        assert_eq!(Entry::tree(root).unwrap(), expected);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 mod case;
 mod context;
 mod fault;
+mod fio;
+mod hygiene;
 mod managed;
 mod node;
 mod pod;
@@ -15,6 +17,7 @@ mod shared;
 mod wait;
 
 pub use case::{Case, Suite};
+pub use fio::FIO_IMAGE;
 pub use runner::{Choice, Options, Summary, clear, run};
 
 /// The suite of that name.

@@ -64,6 +64,9 @@ impl Mount {
     }
 }
 
+/// Chooses the operators among the product's pods.
+pub const OPERATORS: &str = "app.kubernetes.io/component=operator";
+
 /// The share helpers in what ps tells as pid, parent's pid and command line, but for those of a CSI controller on the same
 /// machine, which keeps them for five minutes.
 fn helpers(processes: &str) -> Vec<String> {
@@ -74,8 +77,9 @@ fn helpers(processes: &str) -> Vec<String> {
             Some((words.next()?, words.next()?, words.collect::<Vec<_>>().join(" ")))
         })
         .collect();
-    let is_controller =
-        |parent: &str| parsed.iter().any(|(pid, _, what)| *pid == parent && what.contains("csi-driver controller"));
+    let is_controller = |parent: &str| {
+        parsed.iter().any(|(pid, _, what)| *pid == parent && what.contains("csi-driver controller"))
+    };
     parsed
         .iter()
         .filter(|(_, parent, what)| what.contains("share-helper") && !is_controller(parent))

@@ -52,6 +52,14 @@ impl PodSpec {
         self
     }
 
+    /// Runs this program of another image, as its first process: how it ends is how the pod ends.
+    pub fn program(mut self, image: &str, words: &[String]) -> PodSpec {
+        let container = &mut self.spec["containers"][0];
+        container["image"] = image.into();
+        container["command"] = words.into();
+        self
+    }
+
     /// The scheduler may take this node only.
     pub fn on(self, node: &str) -> PodSpec {
         self.with("nodeSelector", json!({ "kubernetes.io/hostname": node }))

@@ -1,11 +1,11 @@
 //! What is asked of the disk: single steps, each of which happens or does not. Everything above is made of these, so
 //! that a test can stop it between any two. `xfs` is the real one.
 
-pub mod tree;
 pub mod xfs;
 
 use rustix::io::Errno;
 use workspacefs_sys::quota::{Limits, Quota};
+pub use workspacefs_sys::removal::Emptied;
 
 use crate::names::Place;
 
@@ -53,15 +53,6 @@ pub struct Owner {
     pub gid: u32,
     /// Permission bits.
     pub mode: u32,
-}
-
-/// How far the deletion of a tree is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Emptied {
-    /// Files and folders removed or moved up in this call.
-    pub entries: u64,
-    /// Nothing is left, not even its root.
-    pub done: bool,
 }
 
 /// The steps. Each may be repeated: what is as it should be already is fine. Each fails with what the kernel says.

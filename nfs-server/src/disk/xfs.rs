@@ -13,8 +13,9 @@ use workspacefs_agent_proto::{CLAIMS, WORKSPACES};
 use workspacefs_sys::beneath::{self, Links};
 use workspacefs_sys::project::{self, Project};
 use workspacefs_sys::quota::{self, Limits, Quota};
+use workspacefs_sys::removal;
 
-use super::{Disk, DiskError, Emptied, Owner, Space, tree};
+use super::{Disk, DiskError, Emptied, Owner, Space};
 use crate::folders::model::{PROJECT_FIRST, PROJECT_LAST};
 use crate::ganesha::config::RECOVERY_FOLDER;
 use crate::names::{ARCHIVE_FOLDER, EXPORT_FOLDER, NEW_FOLDER, Place, TRASH_FOLDER};
@@ -279,7 +280,7 @@ impl Disk for Xfs {
 
     fn remove_some(&self, place: &Place, entries_max: u64) -> Result<Emptied, DiskError> {
         let parent = self.folder(&place.parent())?;
-        tree::remove_some(parent.as_fd(), &place.name(), entries_max)
+        removal::remove_some(parent.as_fd(), &place.name(), &mut |entries| entries < entries_max)
             .map_err(DiskError::at("empty", place.path()))
     }
 }

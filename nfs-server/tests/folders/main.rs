@@ -5,5 +5,6 @@
 
 mod fake;
 mod kills;
+mod rate;
 mod rules;
 mod world;

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use workspacefs_agent_proto::v1;
 
-use super::fill::Level;
 use super::findings::{ISOLATED, QUOTA_ENFORCED, REACHABLE, READY, RESIZED, reachable};
 use crate::conditions::Finding;
 use crate::error::chain;
@@ -11,6 +10,7 @@ use crate::probe::{Outcome, Target};
 use crate::server::health::Trouble;
 use crate::server::isolation::Isolation;
 use crate::server::{Kind, ServerError};
+use workspacefs_api::level::Level;
 use workspacefs_api::quantity;
 
 /// Ready, where the cluster has no embedded server.

@@ -6,63 +6,22 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use workspacefs_agent_proto::v1;
-use workspacefs_api::{ClaimUsage, Usage};
+use workspacefs_api::level::{self, Amount, Level};
+use workspacefs_api::{ClaimUsage, Usage, UsageScope, quantity};
 
 use crate::events::Happened;
 use crate::server::known::Seen;
-use workspacefs_api::quantity;
 
 /// A status is no database.
 const CLAIMS_MAX: usize = 100;
 /// Small changes wait for so long.
 const AGE_SECONDS_MAX: i64 = 600;
-/// Quotas are kept in blocks, and a write that does not fit whole is cut: this near to the limit nothing more fits.
-const FULL_WITHIN_BYTES: u64 = 1 << 20;
 
-/// How full something is, in the steps of which somebody should hear.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Level {
-    /// Below nine tenths.
-    Fine,
-    /// Nine tenths or more.
-    Nearly,
-    /// All.
-    Full,
-}
-
-impl Level {
-    /// As condition QuotaEnforced says it.
-    pub fn of_reason(reason: &str) -> Self {
-        match reason {
-            "NearlyFull" => Self::Nearly,
-            "Full" => Self::Full,
-            _ => Self::Fine,
-        }
-    }
-
-    /// The level of what is used, where it was `before`. It falls only when clearly less is used, so that one who writes and
-    /// deletes at the border is not told again and again.
-    pub fn next(before: Self, usage: &v1::Usage) -> Self {
-        let bytes = step(before, usage.bytes_used, usage.bytes_limit, FULL_WITHIN_BYTES);
-        let inodes = step(before, usage.inodes_used, usage.inodes_limit, 0);
-        bytes.max(inodes)
-    }
-}
-
-fn step(before: Level, used: u64, limit: u64, within: u64) -> Level {
-    // A limit of 0 is none.
-    if limit == 0 {
-        return Level::Fine;
-    }
-    let percent = u128::from(used) * 100 / u128::from(limit);
-    let full = used.saturating_add(within.min(limit / 100)) >= limit;
-    match before {
-        _ if full => Level::Full,
-        Level::Full if percent >= 97 => Level::Full,
-        Level::Full | Level::Nearly if percent >= 85 => Level::Nearly,
-        _ if percent >= 90 => Level::Nearly,
-        _ => Level::Fine,
-    }
+/// The level of what the server says is used, where it was `before`.
+pub fn level(before: Level, usage: &v1::Usage) -> Level {
+    let bytes = Amount { used: usage.bytes_used, limit: usage.bytes_limit };
+    let inodes = Amount { used: usage.inodes_used, limit: usage.inodes_limit };
+    Level::next(before, bytes, inodes)
 }
 
 /// What goes into the status.
@@ -72,6 +31,7 @@ pub fn usage(seen: &Seen) -> Usage {
     let mut claims: Vec<&v1::Claim> = fs.claims.iter().collect();
     claims.sort_by(|a, b| share(b).total_cmp(&share(a)).then_with(|| a.name.cmp(&b.name)));
     Usage {
+        scope: UsageScope::FileSystem,
         capacity: quantity::exact(fs.capacity_bytes),
         used: quantity::rounded(own.bytes_used),
         available: quantity::rounded(fs.bytes_left),
@@ -133,11 +93,11 @@ fn claims_have_moved(old: &[ClaimUsage], new: &[ClaimUsage]) -> bool {
 /// By a hundredth of `of`.
 fn has_moved(old: &str, new: &str, of: &str) -> bool {
     let bytes = |text: &str| quantity::bytes(text).unwrap_or(0);
-    bytes(old).abs_diff(bytes(new)) >= (bytes(of) / 100).max(1)
+    level::has_moved(bytes(old), bytes(new), bytes(of))
 }
 
 fn count_has_moved(old: i64, new: i64, of: i64) -> bool {
-    old.abs_diff(new) >= (of.unsigned_abs() / 100).max(1)
+    level::has_moved(old.unsigned_abs(), new.unsigned_abs(), of.unsigned_abs())
 }
 
 /// How full each further claim is, where that is worth a word.
@@ -152,8 +112,8 @@ pub fn levels_of(old: &Usage) -> Levels {
         inodes_limit: claim.inodes.unsigned_abs(),
         inodes_used: claim.inodes_used.unsigned_abs(),
     };
-    let level = |claim: &ClaimUsage| (claim.volume.clone(), Level::next(Level::Fine, &usage(claim)));
-    old.claims.iter().map(level).filter(|(_, level)| *level > Level::Fine).collect()
+    let of_claim = |claim: &ClaimUsage| (claim.volume.clone(), level(Level::Fine, &usage(claim)));
+    old.claims.iter().map(of_claim).filter(|(_, level)| *level > Level::Fine).collect()
 }
 
 /// The levels now, and an Event for each claim that has risen.
@@ -161,7 +121,7 @@ pub fn claims_risen(before: &Levels, file_system: &v1::FileSystem) -> (Levels, V
     let (mut levels, mut events) = (Levels::new(), Vec::new());
     for claim in &file_system.claims {
         let was = before.get(&claim.name).copied().unwrap_or(Level::Fine);
-        let is = Level::next(was, &claim.usage.unwrap_or_default());
+        let is = level(was, &claim.usage.unwrap_or_default());
         if is > was {
             events.push(risen(claim, is));
         }
@@ -221,34 +181,6 @@ mod tests {
 
     fn worth(old: &Usage, new: &Usage, second: i64) -> bool {
         is_worth_writing(old, new, Timestamp::from_second(second).unwrap())
-    }
-
-    #[test]
-    fn levels_rise_at_once_and_fall_late() {
-        let mut level = Level::Fine;
-        for (percent, expected) in [
-            (89, Level::Fine),
-            (90, Level::Nearly),
-            (89, Level::Nearly),
-            (86, Level::Nearly),
-            (84, Level::Fine),
-            (89, Level::Fine),
-            (100, Level::Full),
-            (98, Level::Full),
-            (95, Level::Nearly),
-            (100, Level::Full),
-            (10, Level::Fine),
-        ] {
-            level = Level::next(level, &own(percent * GIB, 100 * GIB));
-            assert_eq!(level, expected, "{percent} %");
-        }
-        let nothing_fits = own(100 * GIB - (1 << 19), 100 * GIB);
-        assert_eq!(Level::next(Level::Fine, &nothing_fits), Level::Full);
-        let tiny = own(9 << 20, 10 << 20);
-        assert_eq!(Level::next(Level::Fine, &tiny), Level::Nearly, "of little, the last MiB is much");
-        let inodes = v1::Usage { inodes_used: 1000, ..own(0, 100 * GIB) };
-        assert_eq!(Level::next(Level::Fine, &inodes), Level::Full);
-        assert_eq!(Level::next(Level::Full, &v1::Usage::default()), Level::Fine);
     }
 
     #[test]

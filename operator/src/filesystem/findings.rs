@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
-use workspacefs_api::NfsVersion;
+use workspacefs_api::level::Level;
+use workspacefs_api::{FileSystemStatus, NfsVersion, UsageScope};
 
 use super::children::{Child, claim_phase};
 use super::objects::Identity;
@@ -27,9 +28,12 @@ pub const RESIZED: &str = "Resized";
 /// Further claims can be made by the StorageClass. Said only where they cannot.
 pub const CLASS_READY: &str = "StorageClassReady";
 
+/// The share that it lies on has little space left, or none. Said only where that is so.
+pub const SPACE_LOW: &str = "SpaceLow";
+
 /// Every condition that the operator writes. Others are others'.
-pub const OURS: [&str; 8] =
-    [READY, REACHABLE, QUOTA_ENFORCED, LOCKS_LOCAL, IN_USE, ISOLATED, RESIZED, CLASS_READY];
+pub const OURS: [&str; 9] =
+    [READY, REACHABLE, QUOTA_ENFORCED, LOCKS_LOCAL, IN_USE, ISOLATED, RESIZED, CLASS_READY, SPACE_LOW];
 
 /// Ready, of a FileSystem with a volume of ours.
 pub fn ready(
@@ -135,15 +139,42 @@ pub fn about_class(fs: &Identity, class: &Child<StorageClass>) -> Option<Finding
     }
 }
 
+/// SpaceLow, by what the status says of the share. Whoever wrote that: the operator itself asks no share.
+pub fn space_low(wanted: &Wanted, old: &FileSystemStatus) -> Option<Finding> {
+    let usage = old.usage.as_ref().filter(|usage| usage.scope == UsageScope::Share)?;
+    let told = old.conditions.iter().find(|condition| condition.type_ == SPACE_LOW);
+    let before = told.map_or(Level::Fine, |condition| Level::of_reason(&condition.reason));
+    let share = format!("{}:{}", wanted.attributes.server, wanted.attributes.export);
+    let whole =
+        "These are the figures of the share as a whole: other FileSystems and others' files are in them";
+    let (reason, message) = match Level::of_share(before, usage) {
+        Level::Fine => return None,
+        Level::Nearly => (
+            "NearlyFull",
+            format!(
+                "more than 90 % of the share {share}, or of the files that there may be, is used. {whole}"
+            ),
+        ),
+        Level::Full => (
+            "Full",
+            format!(
+                "the share {share}, or the number of files that there may be, is used up; who writes gets an error. {whole}"
+            ),
+        ),
+    };
+    Some(Finding::new(SPACE_LOW, true, reason, message))
+}
+
 /// Reachable, QuotaEnforced and LocksLocal.
 pub fn about_server(wanted: &Wanted, probed: Option<&Outcome>) -> Vec<Finding> {
     let reachable = reachable(&wanted.target(), probed);
+    let whole = "status.usage is that of its whole share";
     let advice = match &wanted.capacity {
         Some(size) => {
-            format!("an nfs backend cannot enforce {}; the server decides what fits", size.0)
+            format!("an nfs backend cannot enforce {}; the server decides what fits. {whole}", size.0)
         }
         None => {
-            format!("no capacity is set; the {CAPACITY_PLACEHOLDER} on the claim is a placeholder")
+            format!("no capacity is set; the {CAPACITY_PLACEHOLDER} on the claim is a placeholder. {whole}")
         }
     };
     let mut findings = vec![reachable, Finding::new(QUOTA_ENFORCED, false, "Advisory", advice)];

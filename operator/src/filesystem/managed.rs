@@ -10,10 +10,11 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use workspacefs_agent_proto::EXPORT;
+use workspacefs_api::level::Level;
 use workspacefs_api::{FileSystem, FileSystemStatus, SharePlace, Usage};
 
 use super::children::Child;
-use super::fill::{self, Level, Levels};
+use super::fill::{self, Levels};
 use super::objects::Identity;
 use super::plan::{self, Managed, Wanted};
 use super::{Children, FileSystems, Found, embedded, findings};
@@ -64,7 +65,7 @@ impl Embedded {
     fn fill(&self, fs: &Identity, old: &FileSystemStatus, seen: &Seen) -> Fill {
         let quota = old.conditions.iter().find(|c| c.type_ == findings::QUOTA_ENFORCED);
         let was = quota.map_or(Level::Fine, |condition| Level::of_reason(&condition.reason));
-        let level = Level::next(was, &seen.file_system.usage.unwrap_or_default());
+        let level = fill::level(was, &seen.file_system.usage.unwrap_or_default());
 
         let shown = || old.usage.as_ref().map(fill::levels_of).unwrap_or_default();
         let before = self.levels().get(&fs.uid).cloned().unwrap_or_else(shown);

@@ -190,10 +190,12 @@ impl FileSystems {
         let mut findings = vec![findings::ready(fs, &children.volume, &children.claim)];
         findings.extend(findings::about_server(wanted, probed.as_ref()));
         findings.extend(findings::about_class(fs, &children.class));
+        findings.extend(findings::space_low(wanted, old));
         Ok(Some(Found {
             claim_name: Some(fs.name.clone()),
             findings,
             share: None,
+            // The CSI controller's to write.
             usage: None,
             again: Some(self.probe_interval),
             happened: children.happened,

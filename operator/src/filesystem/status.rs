@@ -5,10 +5,10 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Api;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use serde_json::json;
-use workspacefs_api::{FileSystem, FileSystemStatus};
+use workspacefs_api::{FileSystem, FileSystemStatus, Usage, UsageScope};
 
 use super::Found;
-use super::findings::{CLASS_READY, IN_USE, OURS, QUOTA_ENFORCED, REACHABLE, READY, RESIZED};
+use super::findings::{CLASS_READY, IN_USE, OURS, QUOTA_ENFORCED, REACHABLE, READY, RESIZED, SPACE_LOW};
 use super::objects::Identity;
 use crate::FIELD_MANAGER;
 use crate::conditions;
@@ -45,6 +45,9 @@ impl StatusWriter {
         old.conditions.retain(|condition| OURS.contains(&condition.type_.as_str()));
         let conditions = conditions::update(&old.conditions, &found.findings, generation, Timestamp::now());
         let Found { claim_name, share, usage, .. } = found;
+        // A share's figures are the CSI controller's: what this writer applies once it would own, and take away later.
+        let (old_usage, usage) = (old.usage.take().filter(is_ours), usage.filter(is_ours));
+        old.usage = old_usage;
         let new = FileSystemStatus { observed_generation: generation, claim_name, share, usage, conditions };
         if new == old {
             return Ok(());
@@ -70,6 +73,10 @@ impl StatusWriter {
     pub async fn tell(&self, fs: &Identity, happened: &Happened) {
         self.events.publish(&reference(fs), happened).await;
     }
+}
+
+fn is_ours(usage: &Usage) -> bool {
+    usage.scope == UsageScope::FileSystem
 }
 
 fn reference(fs: &Identity) -> ObjectReference {
@@ -101,8 +108,10 @@ fn changes(old: &FileSystemStatus, new: &FileSystemStatus) -> Vec<Happened> {
             (REACHABLE, "False", _) => Some((true, "Unreachable")),
             (REACHABLE, "True", _) if was_false => Some((false, "Reachable")),
             (IN_USE, "True", _) => Some((true, "InUse")),
-            (QUOTA_ENFORCED, "True", "Full") => Some((true, "Full")),
-            (QUOTA_ENFORCED, "True", "NearlyFull") if before.is_none_or(|b| b.reason != "Full") => {
+            (QUOTA_ENFORCED | SPACE_LOW, "True", "Full") => Some((true, "Full")),
+            (QUOTA_ENFORCED | SPACE_LOW, "True", "NearlyFull")
+                if before.is_none_or(|b| b.reason != "Full") =>
+            {
                 Some((true, "NearlyFull"))
             }
             // A server that is away is told of by Reachable.
@@ -172,5 +181,12 @@ mod tests {
         assert_eq!(reasons(&[quota("NearlyFull")], &[quota("Full")]), ["Full"]);
         assert!(reasons(&[quota("Full")], &[quota("NearlyFull")]).is_empty());
         assert!(reasons(&[quota("NearlyFull")], &[quota("Enforced")]).is_empty());
+        // Of a share the finding is made only while there is something to say.
+        let share = |reason| Finding::new(SPACE_LOW, true, reason, "m");
+        assert_eq!(reasons(&[], &[share("NearlyFull")]), ["NearlyFull"]);
+        assert!(reasons(&[share("NearlyFull")], &[share("NearlyFull")]).is_empty());
+        assert_eq!(reasons(&[share("NearlyFull")], &[share("Full")]), ["Full"]);
+        assert!(reasons(&[share("Full")], &[share("NearlyFull")]).is_empty());
+        assert!(reasons(&[share("NearlyFull")], &[]).is_empty());
     }
 }

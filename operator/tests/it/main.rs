@@ -15,6 +15,7 @@ mod leader;
 mod managed;
 mod outage;
 mod retire;
+mod shares;
 mod volumes;
 mod workspaces;
 mod world;

@@ -1,5 +1,5 @@
-//! What the NFS server's image has of Debian: the few programs that the agent runs, the libraries that these load, and the
-//! licences of the packages that they are from. No package manager, no shell: about 20 MB instead of 160.
+//! What an image has of Debian: a few programs, the libraries that these load, and the licences of the packages that they
+//! are from. No package manager, and no shell unless it is asked for: 20 MB for the NFS server instead of 160.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,29 +12,40 @@ use workspacefs_e2e::progress::Progress;
 
 use crate::shell;
 
-/// Debian's release: Ganesha 4.3, xfsprogs 6.1.
+/// Debian's release: Ganesha 4.3, xfsprogs 6.1, fio 3.33.
 const RELEASE: &str = "bookworm";
 
-/// The packages, without what they recommend.
-const PACKAGES: &str = "base-files,netbase,nfs-ganesha,nfs-ganesha-vfs,util-linux,xfsprogs";
+/// A tree to be made.
+pub struct Tree {
+    /// What it is for: its entry in the cache is `<name>-debian-<key>`.
+    pub name: &'static str,
+    /// The packages, without what they recommend.
+    pub packages: &'static str,
+    /// What is taken of them, beside the libraries that it loads.
+    pub files: &'static [&'static str],
+}
 
-/// What is taken of them, beside the libraries that it loads.
-const FILES: [&str; 13] = [
-    "etc/debian_version",
-    "etc/netconfig",
-    "etc/protocols",
-    "etc/services",
-    "usr/bin/ganesha.nfsd",
-    "usr/lib/os-release",
-    "usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so",
-    // Ganesha does not start without a mapper of names, though it is told to use numbers.
-    "usr/lib/x86_64-linux-gnu/libnfsidmap/nsswitch.so",
-    "usr/sbin/blkid",
-    "usr/sbin/mkfs.xfs",
-    "usr/sbin/xfs_growfs",
-    "usr/sbin/xfs_quota",
-    "usr/sbin/xfs_repair",
-];
+/// For the embedded server.
+pub const NFS_SERVER: Tree = Tree {
+    name: "nfs-server",
+    packages: "base-files,netbase,nfs-ganesha,nfs-ganesha-vfs,util-linux,xfsprogs",
+    files: &[
+        "etc/debian_version",
+        "etc/netconfig",
+        "etc/protocols",
+        "etc/services",
+        "usr/bin/ganesha.nfsd",
+        "usr/lib/os-release",
+        "usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so",
+        // Ganesha does not start without a mapper of names, though it is told to use numbers.
+        "usr/lib/x86_64-linux-gnu/libnfsidmap/nsswitch.so",
+        "usr/sbin/blkid",
+        "usr/sbin/mkfs.xfs",
+        "usr/sbin/xfs_growfs",
+        "usr/sbin/xfs_quota",
+        "usr/sbin/xfs_repair",
+    ],
+};
 
 /// Where Debian's programs look for their loader.
 const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
@@ -42,20 +53,22 @@ const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
 /// Raised when the recipe changes in a way that the constants do not show.
 const RECIPE: &[u8] = b"3";
 
-/// The tree, built where the cache in `folder` does not have it.
-pub fn tree(folder: &Path) -> Result<PathBuf> {
-    let mut key = Key::default();
-    key.add(RECIPE).add(RELEASE.as_bytes()).add(PACKAGES.as_bytes());
-    FILES.iter().for_each(|file| {
-        key.add(file.as_bytes());
-    });
-    let entry = folder.join(format!("nfs-server-debian-{}", key.finish()));
-    let entry = cache::entry(&entry, &Progress::default(), build)?;
-    cache::prune(&entry, super::recently_used_in(folder))?;
-    Ok(entry)
+impl Tree {
+    /// The tree, built where the cache in `folder` does not have it.
+    pub fn path(&self, folder: &Path) -> Result<PathBuf> {
+        let mut key = Key::default();
+        key.add(RECIPE).add(RELEASE.as_bytes()).add(self.packages.as_bytes());
+        self.files.iter().for_each(|file| {
+            key.add(file.as_bytes());
+        });
+        let entry = folder.join(format!("{}-debian-{}", self.name, key.finish()));
+        let entry = cache::entry(&entry, &Progress::default(), |target| build(self, target))?;
+        cache::prune(&entry, super::recently_used_in(folder))?;
+        Ok(entry)
+    }
 }
 
-fn build(target: &Path) -> Result<()> {
+fn build(tree: &Tree, target: &Path) -> Result<()> {
     shell::ensure_program("mmdebstrap", "mmdebstrap")?;
     let all = target.with_extension("all");
     cache::remove(&all)?;
@@ -66,7 +79,7 @@ fn build(target: &Path) -> Result<()> {
         "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
         "--aptopt=APT::Install-Recommends \"false\"",
     ]);
-    shell::output(make.arg(format!("--include={PACKAGES}")).arg(RELEASE).arg(&all))?;
+    shell::output(make.arg(format!("--include={}", tree.packages)).arg(RELEASE).arg(&all))?;
     for folder in
         ["etc", "usr/bin", "usr/sbin", "usr/lib64", "usr/share/doc", "run", "tmp", "var/log", "var/lib"]
     {
@@ -83,17 +96,17 @@ fn build(target: &Path) -> Result<()> {
     fs::write(target.join("etc/group"), "root:x:0:\n")?;
     fs::write(target.join("etc/idmapd.conf"), "[General]\nDomain = localdomain\n")?;
     fs::write(target.join("etc/nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files dns\n")?;
-    for file in FILES.iter().map(|file| (*file).to_owned()).chain(libraries(&all)?) {
+    for file in tree.files.iter().map(|file| (*file).to_owned()).chain(libraries(tree.files, &all)?) {
         copy(&all, target, &file)?;
     }
     licences(&all, target)?;
     Ok(cache::remove(&all)?)
 }
 
-/// The loader, and what it loads for each of the programs and for Ganesha's plug-in: paths beneath the tree.
-fn libraries(all: &Path) -> Result<BTreeSet<String>> {
+/// The loader, and what it loads for each of the programs and plug-ins: paths beneath the tree.
+fn libraries(files: &[&str], all: &Path) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::from([LOADER.to_owned()]);
-    for file in FILES.iter().filter(|file| file.contains("bin/") || file.ends_with(".so")) {
+    for file in files.iter().filter(|file| file.contains("bin/") || file.ends_with(".so")) {
         let mut list = Command::new("chroot");
         list.arg(all).arg(format!("/{LOADER}")).args(["--list", &format!("/{file}")]);
         let said = shell::output(&mut list)?;

@@ -8,6 +8,7 @@
 //! The way from the export's root to the folder is walked without following a symbolic link, whether it is found or made:
 //! it may lead through folders that pods can write to.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat, unlinkat};
@@ -37,10 +38,52 @@ pub(super) struct OwnerRecord {
     pub created: bool,
 }
 
+/// The folders that were found finished, by FileSystem: their records are not asked for again, which would be several calls
+/// to the server for each volume that is mounted.
+#[derive(Debug, Default)]
+pub(super) struct Settled(HashMap<String, Finished>);
+
+/// A folder is known by what it is, not only by its name: another node may have made a new one.
+#[derive(Debug, Eq, PartialEq)]
+struct Finished {
+    path: String,
+    device: u64,
+    inode: u64,
+}
+
+impl Settled {
+    /// More FileSystems than one share of one node is likely to have.
+    const MAX: usize = 4096;
+
+    /// Whether it is the folder that was found finished. One that has the mode of an unfinished one is looked at again: an
+    /// inode's number may be given to a new folder.
+    fn has(&self, file_system: &str, path: &str, stat: &Stat) -> bool {
+        Mode::from_raw_mode(stat.st_mode) != UNFINISHED
+            && self.0.get(file_system).is_some_and(|known| *known == Finished::new(path, stat))
+    }
+
+    fn add(&mut self, file_system: &str, path: &str, stat: &Stat) {
+        if self.0.len() >= Self::MAX {
+            self.0.clear();
+        }
+        self.0.insert(file_system.into(), Finished::new(path, stat));
+    }
+}
+
+impl Finished {
+    fn new(path: &str, stat: &Stat) -> Self {
+        Self { path: path.into(), device: stat.st_dev, inode: stat.st_ino }
+    }
+}
+
 /// Opens the root of a volume, creating a FileSystem's own folder if it is missing.
-pub(super) fn open(share: &Share, request: &FolderRequest) -> Result<Folder, ShareError> {
+pub(super) fn open(
+    share: &Share,
+    settled: &mut Settled,
+    request: &FolderRequest,
+) -> Result<Folder, ShareError> {
     match request {
-        FolderRequest::Own { path, file_system, owner } => own(share, path, file_system, *owner),
+        FolderRequest::Own { path, file_system, owner } => own(share, settled, path, file_system, *owner),
         FolderRequest::Existing(path) => existing(share, path),
         FolderRequest::Volume(name) => volumes::open(share, name),
     }
@@ -59,12 +102,23 @@ fn existing(share: &Share, path: &str) -> Result<Folder, ShareError> {
     }
 }
 
-fn own(share: &Share, path: &str, file_system: &str, owner: PosixOwner) -> Result<Folder, ShareError> {
+fn own(
+    share: &Share,
+    settled: &mut Settled,
+    path: &str,
+    file_system: &str,
+    owner: PosixOwner,
+) -> Result<Folder, ShareError> {
     match share.walk(share.root(), path) {
         Err(ShareError::NotFound { .. }) => {}
         Ok(found) if path.is_empty() => return Ok(found),
         Ok(found) => {
-            finish_if_unfinished(share, &found, path, file_system, owner)?;
+            // The walk has just asked the server: this does not again.
+            let stat = fstat(&found.fd).map_err(|errno| words::at("look at", &found.path, errno))?;
+            if !settled.has(file_system, path, &stat) {
+                finish_if_unfinished(share, &found, path, file_system, owner)?;
+                settled.add(file_system, path, &stat);
+            }
             return Ok(found);
         }
         Err(error) => return Err(error),
@@ -302,3 +356,33 @@ fn existing_owner_records(share: &Share) -> Result<Option<Ours>, ShareError> {
 
 /// The folder of records about who created what.
 pub(super) const OWNERS: &str = "owners";
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_finished_folder_is_known_by_file_system_path_and_inode_unless_it_looks_unfinished() {
+        let dir = tempfile::tempdir().unwrap();
+        let look = |mode| {
+            let folder = File::open(dir.path()).unwrap();
+            folder.set_permissions(Permissions::from_mode(mode)).unwrap();
+            fstat(folder).unwrap()
+        };
+        let mut settled = Settled::default();
+        assert!(!settled.has("uid", "a", &look(0o750)));
+        settled.add("uid", "a", &look(0o750));
+        assert!(settled.has("uid", "a", &look(0o755)));
+        assert!(
+            !settled.has("uid", "a", &look(0o700)),
+            "another node may have given the inode to a new folder"
+        );
+        assert!(!settled.has("uid", "b", &look(0o750)));
+        assert!(!settled.has("other", "a", &look(0o750)));
+        let other = tempfile::tempdir().unwrap();
+        assert!(!settled.has("uid", "a", &fstat(File::open(other.path()).unwrap()).unwrap()));
+    }
+}

@@ -1,5 +1,5 @@
 //! Folders that leave: a volume's, or a FileSystem's own, moved by one rename into `.workspacefs/trash` or
-//! `.workspacefs/archive`, where no volume reaches. Nothing is removed here.
+//! `.workspacefs/archive`, where no volume reaches. Nothing is removed here; `trash` does that, much later.
 //!
 //! A FileSystem's own folder is at a place that people chose, so it leaves only if the records say that we made it for that
 //! very FileSystem and that no other FileSystem's folder is in it, around it, or the same. Where it goes is written down
@@ -24,7 +24,7 @@ use super::reserved::{self, Ours};
 use super::resolve::Share;
 use super::{volumes, words};
 
-const TRASH: &str = "trash";
+pub(super) const TRASH: &str = "trash";
 const ARCHIVE: &str = "archive";
 /// Records of own folders on their way.
 const ON_THEIR_WAY: &str = "leaving";
@@ -265,5 +265,11 @@ mod tests {
         let longest = trash(&"a".repeat(NAME_BYTES_MAX - TRASH_ENDING_BYTES_MAX)).unwrap();
         assert!(longest.len() <= NAME_BYTES_MAX);
         assert!(trash(&"a".repeat(NAME_BYTES_MAX - TRASH_ENDING_BYTES_MAX + 1)).is_err());
+        // The mark of one that is being removed fits too, for the next thousand years.
+        assert!(longest.len() + super::super::trash::MARK.len() <= NAME_BYTES_MAX, "{}", longest.len());
+        assert!(
+            super::super::trash::is_ours(&longest),
+            "and what is moved there can be known again: {longest}"
+        );
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! One thread, no runtime; a name is looked up in another. [`connect`] finds out in words whether a server is there, [`nfs`] mounts, [`resolve`] walks
 //! people's paths, [`folder`] creates the first time, [`reserved`] and [`volumes`] keep `.workspacefs`, [`leaving`] moves
-//! folders into it.
+//! folders into it, [`trash`] empties its trash.
 
 mod connect;
 mod folder;
@@ -11,6 +11,7 @@ mod leaving;
 mod nfs;
 mod reserved;
 mod resolve;
+mod trash;
 mod volumes;
 mod words;
 
@@ -30,6 +31,7 @@ use workspacefs_sys::{inspect, process, unmount};
 
 use super::protocol::{Answer, Hello, Question, Reply, Request};
 use super::{ShareError, ShareSpec, Usage, ViewRequest};
+use folder::Settled;
 use resolve::Share;
 
 pub use nfs::Nfs;
@@ -53,7 +55,7 @@ pub fn run(source: &dyn Source, parent: u32) -> ExitCode {
     let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() else {
         return ExitCode::FAILURE;
     };
-    match serve(source, &BlockingChannel::new(socket)) {
+    match serve(source, BlockingChannel::new(socket)) {
         // The plugin is gone, or has no use for us any more.
         Err(error) if matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe) => {
             ExitCode::SUCCESS
@@ -66,9 +68,9 @@ pub fn run(source: &dyn Source, parent: u32) -> ExitCode {
     }
 }
 
-fn serve(source: &dyn Source, channel: &BlockingChannel) -> io::Result<std::convert::Infallible> {
+fn serve(source: &dyn Source, mut channel: BlockingChannel) -> io::Result<std::convert::Infallible> {
     let hello: Hello = serde_json::from_slice(&channel.receive()?.bytes)?;
-    let mut helper = Helper { hello, source, root: None };
+    let mut helper = Helper { hello, source, root: None, settled: Settled::default() };
     loop {
         let request: Request = serde_json::from_slice(&channel.receive()?.bytes)?;
         let by = Instant::now() + Duration::from_millis(request.within_ms);
@@ -86,6 +88,7 @@ struct Helper<'a> {
     source: &'a dyn Source,
     /// The root of the share's mount, once it is known.
     root: Option<OwnedFd>,
+    settled: Settled,
 }
 
 type Answered = Result<(Answer, Option<OwnedFd>), ShareError>;
@@ -110,7 +113,7 @@ impl Helper<'_> {
         }
     }
 
-    fn on_share(&self, share: &Share, question: &Question) -> Answered {
+    fn on_share(&mut self, share: &Share, question: &Question) -> Answered {
         let without_fd = |answer| Ok((answer, None));
         match question {
             Question::View(request, place) => self.view(share, request, &StagingPlace::at(place.clone())),
@@ -122,14 +125,15 @@ impl Helper<'_> {
                 without_fd(Answer::Removed(leaving::volume(share, name, to)?))
             }
             Question::RemoveOwn(folder, to) => without_fd(Answer::Taken(leaving::own(share, folder, to)?)),
+            Question::EmptyTrash(slice) => without_fd(Answer::Swept(trash::sweep(share, slice)?)),
             Question::Space => without_fd(Answer::Usage(space(share)?)),
             Question::Usage(target) => without_fd(Answer::Usage(usage(target)?)),
             Question::Unmount => without_fd(Answer::Unmounted),
         }
     }
 
-    fn view(&self, share: &Share, request: &ViewRequest, place: &StagingPlace) -> Answered {
-        let root = folder::open(share, &request.folder)?;
+    fn view(&mut self, share: &Share, request: &ViewRequest, place: &StagingPlace) -> Answered {
+        let root = folder::open(share, &mut self.settled, &request.folder)?;
         let target = share.resolve(&root, &request.mount_from)?;
         let is_exports_root = share.is_root(target.fd.as_fd());
         if is_exports_root {
@@ -190,6 +194,7 @@ impl Helper<'_> {
     /// Takes a mount off that is of no use any more. What was bound from it stays as it is.
     fn forget(&mut self) {
         self.root = None;
+        self.settled = Settled::default();
         if let Some(path) = &self.hello.mount_point {
             // If it cannot be taken off, the next attempt finds it and says so.
             let _ = unmount::detached(path);

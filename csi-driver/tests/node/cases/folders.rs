@@ -103,6 +103,29 @@ pub async fn a_cut_creation_is_finished_and_a_strangers_folder_is_not_touched(wo
     }
 }
 
+pub async fn a_finished_folders_record_is_asked_for_once_and_a_folder_made_anew_is_finished_all_the_same(
+    world: World,
+) {
+    let export = world.export("e");
+    let node = world.node();
+    let path = export.join(format!(".workspacefs/owners/{UID}.json"));
+    let claim = Claim { owner: owner(1000, 1000, "0750"), ..Claim::of(&export, "a") };
+    let publish = async |name: &str| node.publish(claim.at(&world.target(name))).await.unwrap();
+    publish("makes-it").await;
+    publish("finds-it").await;
+    fs::write(&path, "{\"fol").unwrap();
+    publish("knows-it").await;
+    assert_eq!(fs::read(&path).unwrap(), b"{\"fol", "the record was read, and mended");
+    // Somebody removed the folder, and another node was killed while it made it again.
+    fs::remove_dir(export.join("a")).unwrap();
+    fs::create_dir(export.join("a")).unwrap();
+    fs::set_permissions(export.join("a"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(&path, serde_json::json!({"folder": "a", "created": false}).to_string()).unwrap();
+    publish("finishes-it").await;
+    assert_eq!(looks(&export.join("a")), (1000, 1000, 0o750));
+    assert_eq!(record(&export, UID).unwrap()["created"], true);
+}
+
 pub async fn what_hides_our_folder_is_never_seen_on_the_share(world: World) {
     let export = world.export("e");
     let node = world.node();

@@ -114,6 +114,7 @@ pub async fn usage_and_limit_are_those_of_the_file_systems_status(mut world: Wor
         ClaimUsage { volume: "pvc-1".into(), capacity: size(4), used: size(1), inodes: 100, inodes_used: 1 };
     let mut fs = file_system(&export, true);
     fs.status.as_mut().unwrap().usage = Some(Usage {
+        scope: Default::default(),
         capacity: size(10),
         used: size(2),
         available: size(4),

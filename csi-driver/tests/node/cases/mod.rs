@@ -10,6 +10,7 @@ mod race;
 mod reading;
 mod real;
 mod shares;
+mod trash;
 mod twice;
 mod volumes;
 
@@ -47,6 +48,7 @@ cases! {
         a_missing_folder_is_created_with_its_owner,
         an_existing_folder_keeps_its_owner,
         a_cut_creation_is_finished_and_a_strangers_folder_is_not_touched,
+        a_finished_folders_record_is_asked_for_once_and_a_folder_made_anew_is_finished_all_the_same,
         root_squash_is_named_and_nothing_is_left,
         a_squashed_share_with_a_ready_folder_is_mounted,
         a_file_systems_folder_is_not_looked_for_behind_links,
@@ -97,6 +99,13 @@ cases! {
         what_stands_at_the_old_place_of_a_folder_that_left_is_not_taken_for_it,
         a_helper_killed_at_any_step_of_a_leave_loses_nothing_and_the_next_completes_it,
         a_helper_killed_at_any_step_of_a_volumes_life_leaves_nothing_half_made;
+    trash:
+        what_was_deleted_goes_after_its_time_and_not_before,
+        nothing_but_our_own_entries_of_the_trash_is_ever_removed,
+        a_trash_that_is_not_ours_is_not_looked_at,
+        a_slice_has_its_count_and_its_time_and_the_next_goes_on,
+        a_folder_that_cannot_be_removed_is_named_and_the_others_go,
+        a_helper_killed_at_any_step_of_emptying_is_followed_by_one_that_goes_on;
     twice:
         every_line_of_the_specifications_table_holds_for_real_mounts,
         node_publish_volume_is_idempotent,
@@ -112,5 +121,6 @@ cases! {
         a_server_that_squashes_root_is_named,
         folders_get_their_owner_and_ours_stays_hidden,
         a_folder_made_anew_on_the_server_is_mounted_anew,
+        a_deleted_folder_is_removed_over_nfs_after_its_time,
         a_frozen_server_wedges_nothing;
 }

@@ -180,6 +180,52 @@ pub async fn a_folder_made_anew_on_the_server_is_mounted_anew(world: World) {
     world.assert_nothing_left(&["v", "w", "admin"]);
 }
 
+/// An NFS client knows fewer renames than a local file system, and the times are the server's.
+pub async fn a_deleted_folder_is_removed_over_nfs_after_its_time(world: World) {
+    use csi_driver::share::{Keep, Leaving, OwnFolder, ShareSpec, Taken, TrashSlice, TrashSwept};
+    let node = world.node();
+    for (number, version) in [(3, NfsVersion::V4_2), (4, NfsVersion::V4_0), (5, NfsVersion::V3)] {
+        let folder = fresh(&world, "trash");
+        let claim = Claim { uid: other_uid(number), ..claim("/export/shared", &folder) };
+        node.publish(claim.at(&world.target("v"))).await.unwrap();
+        let volume = world.target("v");
+        fs::create_dir_all(volume.join("a/b/c/d/e")).unwrap();
+        for place in ["", "a", "a/b", "a/b/c/d/e"] {
+            for file in 0..20 {
+                fs::write(volume.join(place).join(file.to_string()), "x").unwrap();
+            }
+            std::os::unix::fs::symlink("/", volume.join(place).join("out")).unwrap();
+        }
+        node.unpublish(&claim.id(), &volume).await.unwrap();
+
+        let shares = world.shares_kept(Keep::Detached);
+        let spec = ShareSpec { version: Some(version), ..ShareSpec::new(&claim.attributes(), &[]) };
+        let soon = || tokio::time::Instant::now() + Duration::from_secs(20);
+        let own = OwnFolder { path: folder.clone(), file_system: claim.uid.clone() };
+        let taken = shares.remove_own(&spec, own, Leaving::Trash(folder.clone()), soon()).await.unwrap();
+        assert!(matches!(taken, Taken::Moved(_)), "{version:?}: {taken:?}");
+        let sweep = async |keep_seconds| {
+            let slice =
+                TrashSlice { keep_seconds, entries_max: 1000, work_ms: 300, except: Default::default() };
+            shares.empty_trash(&spec, slice, soon()).await.unwrap()
+        };
+        let TrashSwept { emptied, .. } = sweep(3600).await;
+        let early = emptied.iter().any(|name| name.starts_with(&folder));
+        assert!(!early, "{version:?}: it is not an hour old");
+        let mut emptied = Vec::new();
+        loop {
+            let swept = sweep(0).await;
+            assert!(swept.stuck.is_empty(), "{version:?}: {swept:?}");
+            emptied.extend(swept.emptied);
+            if !swept.more {
+                break;
+            }
+        }
+        let ours = emptied.iter().filter(|name| name.starts_with(&folder)).count();
+        assert_eq!(ours, 1, "{version:?}: {emptied:?}");
+    }
+}
+
 /// Prints a line that asks whoever runs this to do something to the server, and waits until it is so.
 fn wait_for_server(answers: bool) {
     println!("waiting until the server {}", if answers { "answers" } else { "is frozen" });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -103,27 +104,34 @@ impl Context {
         status: &str,
         limit: Duration,
     ) -> Result<FileSystem> {
+        let fits = |condition: &Condition| condition.status == status;
+        self.condition_that(name, kind, status, fits, limit).await
+    }
+
+    /// Waits until a condition of a FileSystem has this reason.
+    pub async fn reason(&self, name: &str, kind: &str, reason: &str, limit: Duration) -> Result<FileSystem> {
+        let fits = |condition: &Condition| condition.reason == reason;
+        self.condition_that(name, kind, reason, fits, limit).await
+    }
+
+    /// Waits for a condition of a FileSystem that fits, which `wish` says for the reader.
+    async fn condition_that(
+        &self,
+        name: &str,
+        kind: &str,
+        wish: &str,
+        fits: impl Fn(&Condition) -> bool,
+        limit: Duration,
+    ) -> Result<FileSystem> {
         let look = || async {
             let object = self.file_systems().get(name).await?;
             match object.condition(kind) {
-                Some(condition) if condition.status == status => Ok(object),
+                Some(condition) if fits(condition) => Ok(object),
                 Some(other) => bail!("it is {}: {}: {}", other.status, other.reason, other.message),
                 None => bail!("there is no such condition"),
             }
         };
-        until(&format!("FileSystem {name} has {kind}={status}"), limit, look).await
-    }
-
-    /// Waits until a condition of a FileSystem has this reason, and gives its message.
-    pub async fn reason(&self, name: &str, kind: &str, reason: &str, limit: Duration) -> Result<String> {
-        let look = || async {
-            let object = self.file_systems().get(name).await?;
-            match object.condition(kind) {
-                Some(condition) if condition.reason == reason => Ok(condition.message.clone()),
-                other => bail!("it is {other:?}"),
-            }
-        };
-        until(&format!("FileSystem {name} has {kind} with reason {reason}"), limit, look).await
+        until(&format!("FileSystem {name} has {kind}={wish}"), limit, look).await
     }
 
     /// Deletes a FileSystem and waits until it is gone.

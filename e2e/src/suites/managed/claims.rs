@@ -17,6 +17,7 @@ pub fn cases() -> Vec<Case> {
         a_claim_of_the_class_is_bound_to_a_folder_of_its_own_and_ends_at_its_size,
         a_claim_grows_while_a_pod_writes,
         a_claim_takes_from_what_is_left_and_gives_it_back,
+        a_claim_larger_than_its_file_system_or_grown_beyond_what_is_left_is_told_both_numbers,
         a_claim_on_an_nfs_server_of_your_own_is_a_fresh_folder_and_cannot_grow,
         a_deleted_claim_goes_into_the_trash_under_reclaim_policy_delete,
     ]
@@ -138,6 +139,30 @@ async fn a_claim_takes_from_what_is_left_and_gives_it_back(context: Context) -> 
     // The provisioner tries again by itself.
     until("the second claim is bound", seconds(150), || async { context.bound("second").await.map(drop) })
         .await
+}
+
+async fn a_claim_larger_than_its_file_system_or_grown_beyond_what_is_left_is_told_both_numbers(
+    context: Context,
+) -> Result<()> {
+    context.managed_with("data", "256Mi", json!({ "reclaimPolicy": "Delete" })).await?;
+    context.class_is_there("data").await?;
+    let class = context.class_of("data");
+    context.create_claim("vast", &class, "1Gi").await?;
+    let message = context.event("vast", &["ProvisioningFailed"], seconds(60)).await?;
+    // 1 GiB of 256 MiB.
+    ensure!(message.contains("1073741824") && message.contains("268435456"), "it says {message}");
+    context.note(message);
+    context.claims().delete("vast", &Default::default()).await?;
+    context.create_claim("grows", &class, "64Mi").await?;
+    context.bound("grows").await?;
+    context.grow("grows", "512Mi").await?;
+    let message = context.event("grows", &["VolumeResizeFailed"], seconds(90)).await?;
+    // 512 MiB of 256.
+    ensure!(message.contains("536870912"), "it says {message}");
+    context.note(message);
+    // The answer is final: the claim may ask for less.
+    context.grow("grows", "96Mi").await?;
+    context.has_size("grows", "96Mi").await
 }
 
 async fn a_claim_on_an_nfs_server_of_your_own_is_a_fresh_folder_and_cannot_grow(

@@ -2,10 +2,11 @@
 //! of the test's own does.
 
 use anyhow::{Context as _, Result, ensure};
+use kube::api::ListParams;
 
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
-use crate::suites::node::node_of;
+use crate::suites::node::{OPERATORS, node_of};
 use crate::suites::pod::PodSpec;
 use crate::suites::wait::seconds;
 
@@ -14,6 +15,9 @@ const SEEN_TIME_MAX: std::time::Duration = seconds(150);
 
 /// The machines' network; pods have another one.
 const NODES: &str = "10.99.0.0/24";
+
+/// Of the rule that this makes.
+const CHAIN: &str = "WSFS-E2E-NFS";
 
 pub fn cases() -> Vec<Case> {
     let all = cases![isolated_says_what_the_network_does];
@@ -28,11 +32,27 @@ async fn isolated_says_what_the_network_does(context: Context) -> Result<()> {
     let server = context.server().await?;
     let node = node_of(&server)?.to_owned();
     let address = server.status.and_then(|status| status.pod_ip).context("the server has no address")?;
-    // What an enforcing network does with the chart's policy: only the nodes' packets come through to the server.
-    let rule = format!("FORWARD ! -s {NODES} -d {address} -p tcp --dport 2049 -j DROP");
-    context.on(&node, &format!("iptables -I {rule}")).await?;
+    // What an enforcing network does with the chart's policy: only the nodes' and the operator's packets come through.
+    let operators = ListParams::default().labels(OPERATORS);
+    let operators = context.product().list(&operators).await?;
+    let mut allowed: Vec<String> = operators.items.into_iter().filter_map(|pod| pod.status?.pod_ip).collect();
+    ensure!(!allowed.is_empty(), "there is no operator");
+    allowed.push(NODES.into());
+    let rule = format!("FORWARD -d {address} -p tcp --dport 2049 -j {CHAIN}");
+    let returns: Vec<String> =
+        allowed.iter().map(|source| format!("iptables -A {CHAIN} -s {source} -j RETURN")).collect();
+    let close = format!(
+        "iptables -N {CHAIN} && {} && iptables -A {CHAIN} -j DROP && iptables -I {rule}",
+        returns.join(" && ")
+    );
+    // Also of a run that was killed.
+    let open = format!(
+        "iptables -S FORWARD | grep {CHAIN} | sed s/^-A/-D/ | while read rule; do iptables $rule; done; \
+         iptables -F {CHAIN} 2>/dev/null; iptables -X {CHAIN} 2>/dev/null; true"
+    );
+    context.on(&node, &format!("{open}; {close}")).await?;
     let closed = closed(&context).await;
-    context.on(&node, &format!("iptables -D {rule}")).await?;
+    context.on(&node, &open).await?;
     closed?;
     context.condition("data", "Isolated", "False", SEEN_TIME_MAX).await.map(drop)
 }

@@ -83,8 +83,10 @@ async fn files_count_against_the_limit_of_files(context: Context) -> Result<()> 
 async fn a_full_file_system_is_said_to_be_full_by_an_event(context: Context) -> Result<()> {
     context.managed("data", "64Mi").await?;
     context.start([PodSpec::new("user").on("n2").claim("data", "/data")]).await?;
-    context.try_exec("user", "dd if=/dev/zero of=/data/big bs=1M count=100 conv=fsync 2>&1").await?;
-    let message = context.event("data", &["Full", "64Mi"], seconds(120)).await?;
-    context.note(message);
+    context.exec("user", "dd if=/dev/zero of=/data/most bs=1M count=60 conv=fsync 2>&1").await?;
+    context.note(context.event("data", &["NearlyFull", "64Mi"], seconds(120)).await?);
+    context.try_exec("user", "dd if=/dev/zero of=/data/rest bs=1M count=100 conv=fsync 2>&1").await?;
+    // "NearlyFull" has the word too.
+    context.note(context.event("data", &["(Full)", "64Mi"], seconds(120)).await?);
     Ok(())
 }

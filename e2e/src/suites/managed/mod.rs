@@ -6,6 +6,8 @@ mod controller;
 mod directory;
 mod examples;
 mod file_systems;
+mod grace;
+mod hygiene;
 mod isolation;
 mod limits;
 mod refusals;
@@ -13,7 +15,6 @@ mod release;
 mod removal;
 mod server;
 mod survival;
-mod verifier;
 
 use anyhow::Result;
 
@@ -32,6 +33,8 @@ pub fn suite() -> Suite {
         controller::cases(),
         isolation::cases(),
         survival::cases(),
+        grace::cases(),
+        hygiene::cases(),
         directory::cases(),
         release::cases(),
     ];

@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::verifier::{inline_verifier, verifier};
 use crate::cluster::KubectlError;
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
+use crate::suites::fio::{Way, inline_writer, writer};
 use crate::suites::pod::PodSpec;
 use crate::suites::wait::{seconds, until};
 use crate::{Cluster, product};
@@ -28,7 +28,7 @@ pub fn cases() -> Vec<Case> {
 
 async fn an_uninstall_is_refused_while_pods_use_file_systems_and_says_which(context: Context) -> Result<()> {
     context.managed("data", "256Mi").await?;
-    context.start([verifier("user", "data").on("n2")]).await?;
+    context.start([writer("user", Way::Direct, "data").on("n2")]).await?;
     let refused = context.blocking(|cluster| Ok::<_, KubectlError>(product::uninstall(cluster))).await?;
     ensure!(refused.is_err(), "it was uninstalled under a running pod");
     let job = ["--namespace", product::NAMESPACE, "logs", "job/workspacefs-retire"];
@@ -93,15 +93,15 @@ async fn upgrade(context: &Context, new_values: Value) -> Result<()> {
         .on("nfs", &format!("mkdir -p /export/shared/{folder} && chmod 0777 /export/shared/{folder}"))
         .await?;
     context.create_file_system("own", serde_json::json!({ "backend": context.shared("own") })).await?;
-    context.start([inline_verifier("user", "own").on("n2")]).await?;
+    context.start([inline_writer("user", Way::Direct, "own").on("n2")]).await?;
     let [user] = [context.pods().get("user").await?];
     let before = context.mounts_of(&user).await?;
     install(context, product::chart().as_path(), new_values).await.context("the upgrade")?;
     context.verifies_again("user", seconds(60)).await?;
-    let (rounds, stop) = context.verified("user").await?;
-    context.note(format!("{rounds} rounds, longest stop {:.1} s", stop.as_secs_f32()));
     let after = context.mounts_of(&user).await?;
     ensure!(after == before, "mounts before {before:?}, after {after:?}");
+    let done = context.verified("user").await?;
+    context.note(done.to_string());
     context.stop("user").await?;
     context.usable("own").await?;
     // The new kind is there, and the new server.

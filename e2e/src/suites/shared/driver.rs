@@ -9,7 +9,6 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use super::hygiene::logs_are_clean;
 use super::writer::{make_room, writer};
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
@@ -42,14 +41,14 @@ async fn a_killed_driver_changes_nothing_for_running_pods(context: Context) -> R
 async fn a_deleted_driver_pod_changes_nothing_for_running_pods(context: Context) -> Result<()> {
     let before = Running::start(&context).await?;
     let driver = context.driver("n1").await?;
-    logs_are_clean(&context).await?;
+    context.logs_are_clean().await?;
     replace(&context, &driver).await?;
     before.unchanged(&context).await
 }
 
 async fn a_rollout_of_the_driver_changes_nothing_for_running_pods(context: Context) -> Result<()> {
     let before = Running::start(&context).await?;
-    logs_are_clean(&context).await?;
+    context.logs_are_clean().await?;
     let sets: Api<DaemonSet> = Api::namespaced(context.client(), PRODUCT_NAMESPACE);
     let now = format!("{:?}", std::time::SystemTime::now());
     let annotation = json!({ "metadata": { "annotations": { "workspacefs.io/restarted": now } } });

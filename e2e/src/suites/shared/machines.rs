@@ -184,7 +184,10 @@ async fn a_node_that_loses_its_power_brings_its_pods_back_with_their_volumes(con
         let lines = "wc -l < /claim/starts && wc -l < /inline/starts && wc -l < /sub-path/starts";
         let starts = context.exec("user", lines).await?;
         let counts: Vec<usize> = starts.lines().map(|line| line.trim().parse().unwrap_or(0)).collect();
-        ensure!(counts.len() == 3 && counts.iter().all(|count| *count >= 2), "the files show {counts:?} starts");
+        ensure!(
+            counts.len() == 3 && counts.iter().all(|count| *count >= 2),
+            "the files show {counts:?} starts"
+        );
         Ok(())
     };
     until("the script runs again on the same files", seconds(60), each_place_shows_both_starts).await?;

@@ -6,6 +6,7 @@ mod claims;
 mod driver;
 mod examples;
 mod frozen;
+mod full;
 mod hygiene;
 mod inline;
 mod machines;
@@ -37,6 +38,7 @@ pub fn suite() -> Suite {
         names::cases(),
         refusals::cases(),
         removal::cases(),
+        full::cases(),
         driver::cases(),
         operator::cases(),
         frozen::cases(),

@@ -8,14 +8,12 @@ use serde_json::json;
 
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
-use crate::suites::node::node_of;
+use crate::suites::node::{OPERATORS, node_of};
 use crate::suites::pod::PodSpec;
 use crate::suites::report::PRODUCT_NAMESPACE;
 use crate::suites::wait::{seconds, until};
 
 const DEPLOYMENT: &str = "workspacefs-operator";
-/// Chooses the operators among the product's pods.
-pub const OPERATORS: &str = "app.kubernetes.io/component=operator";
 
 pub fn cases() -> Vec<Case> {
     let all = cases![

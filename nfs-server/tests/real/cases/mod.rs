@@ -2,9 +2,11 @@
 
 pub mod devices;
 pub mod directories;
+pub mod grace;
 pub mod kills;
 pub mod quotas;
 pub mod server;
+pub mod trash;
 
 #[derive(Clone, Copy)]
 pub struct Named {
@@ -69,4 +71,8 @@ cases! {
         the_command_line_lists_and_restores,
         a_directory_is_served_as_a_device_is,
         space_of_an_emptied_folder_is_free_though_clients_had_it_open;
+    grace:
+        a_new_client_waits_while_the_grace_period_lasts_and_an_old_one_goes_on;
+    trash:
+        a_removed_folder_is_emptied_at_the_rate_that_the_agent_was_told;
 }

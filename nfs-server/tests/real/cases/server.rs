@@ -20,18 +20,18 @@ use crate::world::{A, Image, MIB, MountPoint, NAMESPACE, USER, folder, names, ru
 const HTTP: &str = "127.0.0.1:19813";
 const READY_TIME_MAX: Duration = Duration::from_secs(60);
 const END_TIME_MAX: Duration = Duration::from_secs(25);
-const GRACE_SECONDS: &str = "8";
+pub(super) const GRACE_SECONDS: &str = "8";
 
 /// A running agent.
-struct Server {
+pub(super) struct Server {
     child: Child,
     run: tempfile::TempDir,
-    mount: MountPoint,
+    pub(super) mount: MountPoint,
     log: PathBuf,
 }
 
 impl Server {
-    fn on_device(device: &Path) -> Self {
+    pub(super) fn on_device(device: &Path) -> Self {
         Self::start(&[], &["--device", text(device)])
     }
 
@@ -41,7 +41,7 @@ impl Server {
     }
 
     /// `wrap` is a program, with arguments, that starts ours.
-    fn start(wrap: &[&str], storage: &[&str]) -> Self {
+    pub(super) fn start(wrap: &[&str], storage: &[&str]) -> Self {
         let (run, mount) = (folder(), MountPoint::new());
         let log = run.path().join("log");
         let output = File::create(&log).unwrap();
@@ -61,7 +61,7 @@ impl Server {
         Self { child, run, mount, log }
     }
 
-    fn ready(self) -> Self {
+    pub(super) fn ready(self) -> Self {
         let started = Instant::now();
         while !readyz().starts_with("HTTP/1.1 200") {
             assert!(started.elapsed() < READY_TIME_MAX, "{}\n{}", readyz(), self.said());
@@ -71,7 +71,7 @@ impl Server {
         self
     }
 
-    fn said(&self) -> String {
+    pub(super) fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
@@ -87,7 +87,7 @@ impl Server {
         })
     }
 
-    fn make_file_system(&self, mib: u64) -> v1::FileSystem {
+    pub(super) fn make_file_system(&self, mib: u64) -> v1::FileSystem {
         let wish = v1::EnsureFileSystemRequest {
             uid: A.into(),
             namespace_uid: NAMESPACE.into(),
@@ -100,7 +100,7 @@ impl Server {
         self.call(async |mut agent| agent.ensure_file_system(wish).await).unwrap()
     }
 
-    fn make_claim(&self, name: &str, mib: u64) -> v1::Claim {
+    pub(super) fn make_claim(&self, name: &str, mib: u64) -> v1::Claim {
         let wish = v1::EnsureClaimRequest {
             file_system_uid: A.into(),
             name: name.into(),
@@ -111,7 +111,7 @@ impl Server {
         self.call(async |mut agent| agent.ensure_claim(wish).await).unwrap()
     }
 
-    fn remove_claim(&self, name: &str) -> String {
+    pub(super) fn remove_claim(&self, name: &str) -> String {
         let wish = v1::RemoveClaimRequest {
             file_system_uid: A.into(),
             name: name.into(),
@@ -120,7 +120,7 @@ impl Server {
         self.call(async |mut agent| agent.remove_claim(wish).await).unwrap().kept_as
     }
 
-    fn ganesha(&self) -> Pid {
+    pub(super) fn ganesha(&self) -> Pid {
         let id = fs::read_to_string(self.run.path().join("ganesha.pid")).unwrap();
         Pid::from_raw(id.trim().parse().unwrap()).unwrap()
     }
@@ -264,13 +264,13 @@ pub fn a_new_folder_is_found_at_once_by_clients_that_saw_the_one_before() {
 }
 
 /// A process that writes numbered lines to a file until it is killed, holding a lock on it.
-struct Writer {
+pub(super) struct Writer {
     child: Child,
     file: PathBuf,
 }
 
 impl Writer {
-    fn start(file: PathBuf) -> Self {
+    pub(super) fn start(file: PathBuf) -> Self {
         let line = "exec 9>>\"$1\"; flock -x 9; n=0; while :; do n=$((n+1)); echo $n >&9 || exit 1; sleep 0.05; done";
         let child = Command::new("bash").args(["-c", line, "writer", text(&file)]).spawn().unwrap();
         Self { child, file }
@@ -288,7 +288,7 @@ impl Writer {
     }
 
     /// Waits until it goes on, which it must.
-    fn goes_on(&mut self) -> Duration {
+    pub(super) fn goes_on(&mut self) -> Duration {
         let (started, before) = (Instant::now(), self.lines());
         while self.lines() < before + 10 {
             assert!(self.child.try_wait().unwrap().is_none(), "the writer got an error");

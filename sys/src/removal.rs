@@ -1,5 +1,5 @@
-//! Deleting a tree that other people filled: by descriptors, never through a link, with three of them open however deep
-//! it is, and a little at a time.
+//! Deleting a tree that other people filled: by descriptors, never through a link or into another file system, with three
+//! of them open however deep it is, and a little at a time.
 //!
 //! What lies deep is moved up: a folder that is not empty gives its subfolders to the tree's root under new names and is
 //! removed. So every step takes something away, and a tree that was left half deleted is just a smaller one.
@@ -8,19 +8,31 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, openat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags, openat2, renameat, unlinkat};
 use rustix::io::Errno;
-
-use super::Emptied;
 
 /// Names for what is moved up, tried until one is free. They begin with the time, so they rarely are not.
 const MOVED_PREFIX: &str = ".wsfs-moved-";
 
-/// Removes up to `entries_max` entries of the tree `name` in `parent`, and its root last. A tree that is not there is done.
+/// How far the deletion of a tree is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Emptied {
+    /// Files and folders removed or moved up in this call.
+    pub entries: u64,
+    /// Nothing is left, not even its root.
+    pub done: bool,
+}
+
+/// Says whether one more entry may be removed after so many of this call. Asked before each: a count or a clock.
+pub type GoOn<'a> = &'a mut dyn FnMut(u64) -> bool;
+
+/// Removes entries of the tree `name` in `parent`, as many as `go_on` lets it, and its root last. A tree that is not there
+/// is done.
 ///
 /// # Errors
-/// What the kernel says; everything that was removed until then is gone.
-pub fn remove_some(parent: BorrowedFd<'_>, name: &str, entries_max: u64) -> Result<Emptied, Errno> {
+/// What the kernel says; `XDEV` where another file system is mounted in the tree: it stays. Everything that was removed
+/// until then is gone.
+pub fn remove_some(parent: BorrowedFd<'_>, name: &str, go_on: GoOn<'_>) -> Result<Emptied, Errno> {
     let root = match open_folder(parent, name) {
         Ok(root) => root,
         Err(Errno::NOENT) => return Ok(Emptied { entries: 0, done: true }),
@@ -32,46 +44,61 @@ pub fn remove_some(parent: BorrowedFd<'_>, name: &str, entries_max: u64) -> Resu
         Err(errno) => return Err(errno),
     };
     let stamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
-    let mut work = Work { root, entries: 0, entries_max, stamp, moved: 0 };
-    while work.entries < entries_max {
-        if work.pass()? {
-            continue;
+    let mut work = Work { root, entries: 0, go_on, stamp, moved: 0 };
+    loop {
+        match work.pass()? {
+            Pass::Removed => {}
+            Pass::Stopped => return Ok(Emptied { entries: work.entries, done: false }),
+            Pass::Empty => break,
         }
-        return match unlinkat(parent, name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => Ok(Emptied { entries: work.entries + 1, done: true }),
-            // A client that has it open made something in it meanwhile.
-            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(Emptied { entries: work.entries, done: false }),
-            Err(errno) => Err(errno),
-        };
     }
-    Ok(Emptied { entries: work.entries, done: false })
+    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(Emptied { entries: work.entries + 1, done: true }),
+        // A client that has it open made something in it meanwhile.
+        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(Emptied { entries: work.entries, done: false }),
+        Err(errno) => Err(errno),
+    }
 }
 
-struct Work {
+/// What came of going over the root's entries.
+enum Pass {
+    /// There were some.
+    Removed,
+    /// There are some, and they have to wait.
+    Stopped,
+    /// There were none.
+    Empty,
+}
+
+struct Work<'a> {
     root: OwnedFd,
     entries: u64,
-    entries_max: u64,
+    go_on: GoOn<'a>,
     stamp: u128,
     moved: u64,
 }
 
-impl Work {
-    /// Goes over the root's entries once. False if there were none.
-    fn pass(&mut self) -> Result<bool, Errno> {
-        let mut any = false;
+impl Work<'_> {
+    fn may_go_on(&mut self) -> bool {
+        (self.go_on)(self.entries)
+    }
+
+    /// Goes over the root's entries once.
+    fn pass(&mut self) -> Result<Pass, Errno> {
+        let mut pass = Pass::Empty;
         for entry in Dir::read_from(&self.root)? {
-            if self.entries >= self.entries_max {
-                return Ok(true);
-            }
             let entry = entry?;
             let name = entry.file_name();
             if is_dots(name) {
                 continue;
             }
-            any = true;
+            if !self.may_go_on() {
+                return Ok(Pass::Stopped);
+            }
+            pass = Pass::Removed;
             self.remove(name)?;
         }
-        Ok(any)
+        Ok(pass)
     }
 
     /// Removes one entry of the root; of a folder that is too large, a part.
@@ -92,13 +119,13 @@ impl Work {
             Err(errno) => return Err(errno),
         };
         for entry in Dir::read_from(&folder)? {
-            if self.entries >= self.entries_max {
-                return Ok(());
-            }
             let entry = entry?;
             let inner = entry.file_name();
             if is_dots(inner) {
                 continue;
+            }
+            if !self.may_go_on() {
+                return Ok(());
             }
             if unlink(folder.as_fd(), inner)? == Unlinked::NotEmpty {
                 self.move_up(folder.as_fd(), inner)?;
@@ -116,8 +143,9 @@ impl Work {
         loop {
             self.moved += 1;
             let new = format!("{MOVED_PREFIX}{}-{}", self.stamp, self.moved);
-            match renameat_with(from, name, &self.root, new.as_str(), RenameFlags::NOREPLACE) {
-                Err(Errno::EXIST) => {}
+            // NFS knows no rename that replaces nothing. What this one could replace is as doomed as what it moves.
+            match renameat(from, name, &self.root, new.as_str()) {
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR | Errno::ISDIR) => {}
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),
                 Err(errno) => return Err(errno),
             }
@@ -146,7 +174,9 @@ fn unlink(folder: BorrowedFd<'_>, name: &CStr) -> Result<Unlinked, Errno> {
 
 fn open_folder<P: rustix::path::Arg>(parent: BorrowedFd<'_>, name: P) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(parent, name, flags, Mode::empty())
+    // One name, so nothing to race with; an NFS client mounts what its server has mounted there as soon as it is entered.
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    openat2(parent, name, flags, Mode::empty(), resolve)
 }
 
 fn is_dots(name: &CStr) -> bool {
@@ -169,7 +199,7 @@ mod tests {
     fn remove_all(parent: &Path, name: &str, entries_max: u64) -> u64 {
         let parent = open(parent);
         for calls in 1..100_000 {
-            let emptied = remove_some(parent.as_fd(), name, entries_max).unwrap();
+            let emptied = remove_some(parent.as_fd(), name, &mut |entries| entries < entries_max).unwrap();
             // A folder that gives up its last entry goes with it, and so does the root.
             assert!(emptied.entries <= entries_max + 1, "{emptied:?}");
             if emptied.done {
@@ -223,6 +253,51 @@ mod tests {
         symlink("outside", dir.path().join("tree")).unwrap();
         assert_eq!(remove_all(dir.path(), "tree", 1), 1);
         assert!(!dir.path().join("tree").is_symlink() && dir.path().join("outside/file").exists());
+    }
+
+    #[test]
+    fn a_clock_can_stop_it_between_any_two_entries_and_the_next_call_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..4 {
+            fs::create_dir_all(dir.path().join(format!("tree/{n}/deep/er"))).unwrap();
+        }
+        let parent = open(dir.path());
+        let mut asked = 0;
+        // Time that is over at every third question.
+        let mut clock = |_: u64| {
+            asked += 1;
+            asked % 3 != 0
+        };
+        let mut calls = 0;
+        while !remove_some(parent.as_fd(), "tree", &mut clock).unwrap().done {
+            calls += 1;
+            assert!(calls < 1000, "it does not end");
+        }
+        assert!(calls > 3, "{calls}: the clock stopped nothing");
+        assert!(!dir.path().join("tree").exists());
+        // No time at all: nothing goes.
+        fs::create_dir_all(dir.path().join("other/x")).unwrap();
+        let emptied = remove_some(parent.as_fd(), "other", &mut |_| false).unwrap();
+        assert_eq!(emptied, Emptied { entries: 0, done: false });
+        assert!(dir.path().join("other/x").exists());
+    }
+
+    #[test]
+    fn what_could_be_in_the_way_of_a_move_is_doomed_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("a/b/c")).unwrap();
+        let root = open(&tree);
+        let (mut go_on, stamp) = (|_: u64| true, 7);
+        let mut work = Work { root, entries: 0, go_on: &mut go_on, stamp, moved: 0 };
+        // Its next names: a file, a folder with something in it, an empty folder.
+        fs::write(tree.join(format!("{MOVED_PREFIX}7-1")), "x").unwrap();
+        fs::create_dir_all(tree.join(format!("{MOVED_PREFIX}7-2/full"))).unwrap();
+        fs::create_dir(tree.join(format!("{MOVED_PREFIX}7-3"))).unwrap();
+        let from = open(&tree.join("a"));
+        work.move_up(from.as_fd(), c"b").unwrap();
+        assert!(tree.join(format!("{MOVED_PREFIX}7-3/c")).exists() && !tree.join("a/b").exists());
+        assert!(tree.join(format!("{MOVED_PREFIX}7-1")).is_file());
     }
 
     #[test]
