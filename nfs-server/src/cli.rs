@@ -21,10 +21,17 @@ struct Cli {
 enum Command {
     /// Serves a disk: the container's process.
     Serve(Box<ServeArgs>),
-    /// Lists the folders in trash and archive, and retained ones that no FileSystem has.
+    /// Lists the folders in trash and archive, retained ones that no FileSystem has, and claims whose FileSystem is gone.
     Removed(CommandArgs),
-    /// Puts a folder of trash or archive back where it was.
+    /// Puts a folder of trash or archive back where it was. Of a claim it prints the manifest that mounts it again.
     Restore {
+        /// Which one, as `removed` lists it.
+        id: String,
+        #[command(flatten)]
+        args: CommandArgs,
+    },
+    /// Moves a folder that is archived, retained, or of a claim whose FileSystem is gone, into the trash.
+    Discard {
         /// Which one, as `removed` lists it.
         id: String,
         #[command(flatten)]
@@ -106,6 +113,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(*args),
         Command::Removed(args) => command::removed(&args.socket()),
         Command::Restore { id, args } => command::restore(&args.socket(), id),
+        Command::Discard { id, args } => command::discard(&args.socket(), id),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod emptier;
 pub mod folders;
 pub mod ganesha;
 pub mod init;
+pub mod manifest;
 pub mod metrics;
 pub mod names;
 pub mod record;

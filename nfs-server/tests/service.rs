@@ -21,6 +21,7 @@ use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use workspacefs_agent_proto::tls::{AUTHORITY_FILE, CERTIFICATE_FILE, Credentials, KEY_FILE, SERVER_NAME};
 use workspacefs_agent_proto::v1::agent_client::AgentClient;
+use workspacefs_agent_proto::v1::console_client::ConsoleClient;
 use workspacefs_agent_proto::v1::{self, Disposal, EnsureFileSystemRequest, Owner};
 use workspacefs_nfs_server::agent::listen::{self, CredentialFiles, ListenError};
 use workspacefs_nfs_server::agent::{Agent, state::State};
@@ -111,10 +112,19 @@ impl Running {
         self.state.open(Arc::new(folders));
     }
 
-    async fn connect(&self, tls: ClientTlsConfig) -> Result<AgentClient<Channel>, tonic::transport::Error> {
+    async fn channel(&self, tls: ClientTlsConfig) -> Result<Channel, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(format!("https://{}", self.address)).unwrap();
         let endpoint = endpoint.tls_config(tls).unwrap().connect_timeout(Duration::from_secs(2));
-        Ok(AgentClient::new(endpoint.connect().await?))
+        endpoint.connect().await
+    }
+
+    async fn connect(&self, tls: ClientTlsConfig) -> Result<AgentClient<Channel>, tonic::transport::Error> {
+        self.channel(tls).await.map(AgentClient::new)
+    }
+
+    async fn console_as(&self, credentials: &Credentials) -> ConsoleClient<Channel> {
+        let identity = Identity::from_pem(&credentials.certificate, &credentials.key);
+        ConsoleClient::new(self.channel(believing(credentials).identity(identity)).await.unwrap())
     }
 
     async fn connect_as(
@@ -168,6 +178,12 @@ async fn only_certificates_of_the_authority_are_let_in() {
         }
     };
     assert_eq!(agent.ensure_file_system(wish()).await.unwrap().into_inner().bytes_left, GIB);
+    // What a person decides is not theirs to ask for.
+    let mut console = running.console_as(&client).await;
+    let discard = v1::DiscardRequest { id: "archive/x".into() };
+    assert_eq!(console.discard(discard).await.unwrap_err().code(), Code::Unimplemented);
+    let restore = v1::RestoreRequest { id: "archive/x".into() };
+    assert_eq!(console.restore(restore).await.unwrap_err().code(), Code::Unimplemented);
 
     // With TLS 1.3 a client hears of its refusal with the first answer.
     let refused = async |tls: ClientTlsConfig| match running.connect(tls).await {
@@ -259,7 +275,7 @@ async fn a_whole_life_over_the_wire() {
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     };
-    let mut agent = AgentClient::new(channel);
+    let mut agent = AgentClient::new(channel.clone());
     let made = agent.ensure_file_system(wish()).await.unwrap().into_inner();
     assert!(made.folder.starts_with(&format!("workspaces/{NAMESPACE}/default.")), "{}", made.folder);
     let claim = v1::EnsureClaimRequest {
@@ -309,12 +325,28 @@ async fn a_whole_life_over_the_wire() {
     .await
     .unwrap();
     assert_eq!(agent.get_claim(get).await.unwrap().into_inner().size_bytes, GIB / 2);
-    let list = agent.list_removed(v1::ListRemovedRequest {}).await.unwrap().into_inner();
+    let mut console = ConsoleClient::new(channel);
+    let list = console.list_removed(v1::ListRemovedRequest {}).await.unwrap().into_inner();
     assert!(list.folders.is_empty());
     let ended = v1::RemoveFileSystemRequest { uid: A.into(), disposal: Disposal::Retain.into() };
     agent.remove_file_system(ended).await.unwrap();
-    let list = agent.list_removed(v1::ListRemovedRequest {}).await.unwrap().into_inner();
-    assert_eq!(list.folders[0].key, format!("{NAMESPACE}/default"));
-    drop(agent);
+    let list = console.list_removed(v1::ListRemovedRequest {}).await.unwrap().into_inner().folders;
+    assert_eq!(list.len(), 2, "the folder, and the claim that lost its FileSystem");
+    let own = list.iter().find(|folder| folder.claim.is_empty()).unwrap();
+    assert_eq!(own.key, format!("{NAMESPACE}/default"));
+    let orphan = list.iter().find(|folder| folder.claim == "pvc-1").unwrap();
+    assert_eq!((orphan.disposal(), orphan.bytes_held), (Disposal::Retain, GIB / 2));
+    let (socket, ids) = (running.socket(), [own.id.clone(), orphan.id.clone()]);
+    tokio::task::spawn_blocking(move || {
+        for id in ids {
+            command::discard(&socket, id).unwrap();
+        }
+        assert!(command::discard(&socket, "archive/nothing".into()).is_err());
+    })
+    .await
+    .unwrap();
+    let list = console.list_removed(v1::ListRemovedRequest {}).await.unwrap().into_inner().folders;
+    assert!(list.iter().all(|folder| folder.disposal() == Disposal::Trash), "{list:?}");
+    drop((agent, console));
     running.end().await;
 }

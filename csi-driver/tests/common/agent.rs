@@ -71,12 +71,6 @@ impl Agent for Fake {
     async fn remove_claim(&self, _: Request<RemoveClaimRequest>) -> Answer<Removed> {
         Ok(Response::new(Removed { kept_as: "trash/x".into() }))
     }
-    async fn list_removed(&self, _: Request<ListRemovedRequest>) -> Answer<ListRemovedResponse> {
-        Err(Status::unimplemented("not asked by the driver"))
-    }
-    async fn restore(&self, _: Request<RestoreRequest>) -> Answer<RestoreResponse> {
-        Err(Status::unimplemented("not asked by the driver"))
-    }
 }
 
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);

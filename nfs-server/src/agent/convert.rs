@@ -4,7 +4,7 @@ use workspacefs_agent_proto::v1;
 
 use crate::disk::Owner;
 use crate::folders::types::{
-    ClaimView, ClaimWish, Disposal, FileSystemView, FileSystemWish, RemovedView, Usage,
+    ClaimView, ClaimWish, Disposal, FileSystemView, FileSystemWish, RemovedView, Restored, Usage,
 };
 use crate::names::{ClaimKey, Key, NameError, Uid};
 
@@ -131,8 +131,21 @@ pub(super) fn removed(view: RemovedView) -> v1::RemovedFolder {
         file_system: view.file_system.into(),
         claim: view.claim.unwrap_or_default(),
         key: view.key.map(|key| key.to_string()).unwrap_or_default(),
-        removed_at: view.removed_at,
+        removed_at: view.removed_at.unwrap_or(0),
         removed_for_good_at: view.removed_for_good_at.unwrap_or(0),
         bytes_used: view.bytes_used,
+        bytes_held: view.bytes_held,
     }
+}
+
+pub(super) fn restored(restored: Restored) -> v1::RestoreResponse {
+    let claim = restored.claim.map(|claim| v1::RestoredClaim {
+        namespace: claim.namespace.into(),
+        file_system: claim.file_system.into(),
+        file_system_uid: claim.key.file_system.into(),
+        name: claim.key.name.into(),
+        size_bytes: claim.size,
+        has_file_system: claim.has_file_system,
+    });
+    v1::RestoreResponse { path: restored.path, claim }
 }

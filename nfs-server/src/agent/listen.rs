@@ -13,6 +13,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 use workspacefs_agent_proto::tls::Credentials;
 use workspacefs_agent_proto::v1::agent_server::AgentServer;
+use workspacefs_agent_proto::v1::console_server::ConsoleServer;
 use workspacefs_runtime::{CancellationToken, chain};
 
 use super::Agent;
@@ -152,6 +153,7 @@ pub async fn socket(path: &Path, agent: Agent, stop: CancellationToken) -> Resul
     let failed = |error| ListenError::Bind(path.display().to_string(), error);
     let listener = bind_private(path).map_err(failed)?;
     router(Server::builder(), &agent)
+        .add_service(ConsoleServer::new(agent))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
         .await?;
     Ok(())

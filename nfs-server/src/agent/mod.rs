@@ -1,6 +1,7 @@
 //! The gRPC service: messages in, checked types, one operation on the folders, messages out. What an operation does on the
 //! disk happens in a thread of its own and runs to its end even if the caller hangs up.
 
+mod console;
 mod convert;
 pub mod listen;
 pub mod state;
@@ -154,25 +155,6 @@ impl v1::agent_server::Agent for Agent {
         };
         let operation = |folders: &Folders, (key, disposal)| folders.remove_claim(&key, disposal);
         self.call("RemoveClaim", read, operation, kept_as).await
-    }
-
-    async fn list_removed(
-        &self,
-        _: Request<v1::ListRemovedRequest>,
-    ) -> Result<Response<v1::ListRemovedResponse>, Status> {
-        let write = |views: Vec<_>| v1::ListRemovedResponse {
-            folders: views.into_iter().map(convert::removed).collect(),
-        };
-        self.call("ListRemoved", || Ok(()), |folders, ()| folders.removed(), write).await
-    }
-
-    async fn restore(
-        &self,
-        request: Request<v1::RestoreRequest>,
-    ) -> Result<Response<v1::RestoreResponse>, Status> {
-        let id = request.into_inner().id;
-        let operation = |folders: &Folders, id: String| folders.restore(&id);
-        self.call("Restore", || Ok(id), operation, |path| v1::RestoreResponse { path }).await
     }
 }
 

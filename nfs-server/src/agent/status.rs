@@ -7,8 +7,8 @@ use workspacefs_runtime::chain;
 use super::convert::RequestError;
 use super::state::NotReady;
 use crate::folders::error::{
-    EnsureClaimError, EnsureFileSystemError, GetClaimError, GrowClaimError, ReadError, RemoveError,
-    RestoreError, StepError,
+    DiscardError, EnsureClaimError, EnsureFileSystemError, GetClaimError, GrowClaimError, ReadError,
+    RemoveError, RestoreError, StepError,
 };
 use crate::sizes::SizeError;
 
@@ -132,6 +132,17 @@ impl Coded for RestoreError {
     }
 }
 
+impl Coded for DiscardError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotFound(_) => Code::NotFound,
+            // Something else must happen first, or has.
+            Self::InUse { .. } | Self::ClaimInUse { .. } | Self::InTrash => Code::FailedPrecondition,
+            Self::Remove(error) => error.code(),
+        }
+    }
+}
+
 impl Coded for ReadError {
     fn code(&self) -> Code {
         step_code(&self.0)
@@ -231,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn remove_and_restore_codes() {
+    fn remove_restore_and_discard_codes() {
         let mut table = vec![
             (RemoveError::RetainedClaim, Code::InvalidArgument),
             (RemoveError::Name(NameError("x")), Code::Internal),
@@ -245,6 +256,17 @@ mod tests {
             (E::Taken("x".into()), Code::FailedPrecondition),
             (E::NoneLeft { size: 2, left: 1 }, Code::ResourceExhausted),
             (NO_ROOM.into(), Code::ResourceExhausted),
+        ];
+        table.extend(steps());
+        hold(table);
+        use DiscardError as D;
+        let (namespace, name) = ("x".to_string(), "x".to_string());
+        let mut table = vec![
+            (D::NotFound("x".into()), Code::NotFound),
+            (D::InUse { namespace: namespace.clone(), name: name.clone() }, Code::FailedPrecondition),
+            (D::ClaimInUse { namespace, name }, Code::FailedPrecondition),
+            (D::InTrash, Code::FailedPrecondition),
+            (D::Remove(NameError("x").into()), Code::Internal),
         ];
         table.extend(steps());
         hold(table);

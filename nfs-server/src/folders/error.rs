@@ -146,6 +146,33 @@ pub enum RestoreError {
     Step(#[from] StepError),
 }
 
+/// Discard.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum DiscardError {
+    #[error("there is no folder {0:?} that is kept; `nfs-server removed` lists them")]
+    NotFound(String),
+    #[error(
+        "it is the folder of FileSystem {namespace}/{name}, which is there: delete that, and its reclaimPolicy decides"
+    )]
+    InUse { namespace: String, name: String },
+    #[error(
+        "it is a claim of FileSystem {namespace}/{name}, which is there: delete the claim, with \
+         persistentVolumeReclaimPolicy Delete in its PersistentVolume"
+    )]
+    ClaimInUse { namespace: String, name: String },
+    #[error("it is in the trash already, and goes when its time there is over")]
+    InTrash,
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
+}
+
+impl From<StepError> for DiscardError {
+    fn from(error: StepError) -> Self {
+        RemoveError::from(error).into()
+    }
+}
+
 /// What only reads.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -179,6 +206,15 @@ macro_rules! doubt {
 }
 
 doubt!(EnsureFileSystemError, RemoveError, EnsureClaimError, GetClaimError, GrowClaimError, RestoreError);
+
+impl Doubt for DiscardError {
+    fn step(&self) -> Option<&StepError> {
+        match self {
+            Self::Remove(error) => error.step(),
+            _ => None,
+        }
+    }
+}
 
 impl Doubt for ReadError {
     fn step(&self) -> Option<&StepError> {
@@ -215,6 +251,7 @@ from_parts!(
     GetClaimError,
     GrowClaimError,
     RestoreError,
+    DiscardError,
     ReadError,
     TrashError
 );

@@ -3,6 +3,7 @@
 //! left (`repair`). One lock: an operation is a few system calls, and no two may meet.
 
 mod claim;
+mod discard;
 pub mod error;
 mod file_system;
 pub mod model;
@@ -16,12 +17,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use error::{
-    Doubt, EnsureClaimError, EnsureFileSystemError, GetClaimError, GrowClaimError, ReadError, RemoveError,
-    RestoreError, StepError, TrashError,
+    DiscardError, Doubt, EnsureClaimError, EnsureFileSystemError, GetClaimError, GrowClaimError, ReadError,
+    RemoveError, RestoreError, StepError, TrashError,
 };
 use model::Model;
 pub use trash::Doomed;
-use types::{ClaimView, ClaimWish, Disposal, FileSystemView, FileSystemWish, Overview, RemovedView};
+use types::{
+    ClaimView, ClaimWish, Disposal, FileSystemView, FileSystemWish, Overview, RemovedView, Restored,
+};
 use work::Work;
 
 use crate::disk::Disk;
@@ -135,7 +138,7 @@ impl Folders {
         self.run(|work| work.remove_claim(key, disposal))
     }
 
-    /// Folders that no FileSystem has.
+    /// Folders that are kept, and that no FileSystem has.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -143,12 +146,21 @@ impl Folders {
         self.run(|work| work.removed().map_err(ReadError))
     }
 
-    /// Puts a folder of trash or archive, by its path, back where it was. Gives back its path there.
+    /// Puts a folder of trash or archive, by its path, back where it was.
     ///
     /// # Errors
     /// [`RestoreError`].
-    pub fn restore(&self, path: &str) -> Result<String, RestoreError> {
+    pub fn restore(&self, path: &str) -> Result<Restored, RestoreError> {
         self.run(|work| work.restore(path))
+    }
+
+    /// Moves a folder that is kept for no FileSystem, by its path, into the trash. Gives back its path there; None if
+    /// somebody had removed it by hand.
+    ///
+    /// # Errors
+    /// [`DiscardError`].
+    pub fn discard(&self, path: &str) -> Result<Option<String>, DiscardError> {
+        self.run(|work| work.discard(path))
     }
 
     /// The disk as a whole.

@@ -1,6 +1,6 @@
 //! What there is, in memory: every record, and the questions that operations ask of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{ClaimKey, Key, Label, Place, Uid};
 use crate::record::{Claim, Own, Record};
@@ -54,6 +54,11 @@ impl Model {
     /// The FileSystems, each with its own folder.
     pub fn file_systems(&self) -> impl Iterator<Item = (&Record, &Own)> {
         self.owns().filter(|(_, own)| own.is_in_use())
+    }
+
+    /// Their uids.
+    pub fn file_system_uids(&self) -> BTreeSet<&Uid> {
+        self.file_systems().map(|(_, own)| &own.file_system).collect()
     }
 
     /// The folder of a FileSystem.

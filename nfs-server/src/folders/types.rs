@@ -100,12 +100,12 @@ pub struct ClaimView {
     pub usage: Usage,
 }
 
-/// A folder that no FileSystem has.
+/// A folder that is kept, and that no FileSystem has.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RemovedView {
-    /// Where it lies, beneath the disk's root; for one in trash or archive that is what restores it.
+    /// Where it lies, beneath the disk's root: what restores it from trash or archive, and discards it elsewhere.
     pub path: String,
-    /// How it was removed.
+    /// How it was removed; [`Disposal::Retain`] of a claim whose FileSystem is gone.
     pub disposal: Disposal,
     /// Namespace of the FileSystem that had it.
     pub namespace: Label,
@@ -115,12 +115,38 @@ pub struct RemovedView {
     pub claim: Option<String>,
     /// What `adopt` takes; None for a claim.
     pub key: Option<Key>,
-    /// Seconds since 1970.
-    pub removed_at: i64,
+    /// Seconds since 1970, where it is known; of a claim whose FileSystem is gone, since when that is.
+    pub removed_at: Option<i64>,
     /// When its files will be deleted; None if they will not.
     pub removed_for_good_at: Option<i64>,
     /// What lies in it.
     pub bytes_used: u64,
+    /// What nobody else can be promised because of it.
+    pub bytes_held: u64,
+}
+
+/// A folder that is back where it was.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Restored {
+    /// Beneath the disk's root.
+    pub path: String,
+    /// The claim that it is; None for a FileSystem's own folder.
+    pub claim: Option<RestoredClaim>,
+}
+
+/// What a claim needs to be mounted again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RestoredClaim {
+    /// Whose and which.
+    pub key: ClaimKey,
+    /// The FileSystem's namespace.
+    pub namespace: Label,
+    /// The FileSystem's name.
+    pub file_system: Label,
+    /// Its size.
+    pub size: u64,
+    /// Whether its FileSystem is there.
+    pub has_file_system: bool,
 }
 
 /// The disk as a whole.

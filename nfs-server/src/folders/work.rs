@@ -1,7 +1,5 @@
 //! What operations are made of: each leaves records, folders and quotas in a state that `repair` can finish.
 
-use std::collections::BTreeSet;
-
 use workspacefs_sys::quota::Limits;
 
 use super::error::{Missing, NoRoom, RemoveError, StepError};
@@ -11,6 +9,9 @@ use crate::disk::{Disk, DiskError, Owner};
 use crate::names::{KeptName, NameError, Place, Uid};
 use crate::record::{Claim, Folder, Own, Record, Removed};
 use crate::sizes::{Balance, DiskBalance, inodes_for};
+
+/// So much of a path that names nothing is told back.
+const PATH_ECHO_CHARS_MAX: usize = 300;
 
 /// One operation at work.
 pub(super) struct Work<'a> {
@@ -163,8 +164,7 @@ impl Work<'_> {
     pub fn disk_balance(&self) -> Result<DiskBalance, DiskError> {
         let space = self.disk.space()?;
         let mut sum = DiskBalance { total: space.total, free: space.free, ..DiskBalance::default() };
-        let file_systems: BTreeSet<&Uid> =
-            self.model.file_systems().map(|(_, own)| &own.file_system).collect();
+        let file_systems = self.model.file_system_uids();
         for record in self.model.records() {
             let used = self.disk.quota(record.project)?.bytes_used;
             sum.used += used;
@@ -272,6 +272,11 @@ pub(super) fn as_own(record: &Record) -> Option<&Own> {
         Folder::Own(own) => Some(own),
         Folder::Claim(_) => None,
     }
+}
+
+/// What a caller named, for an error: it may be hostile and long.
+pub(super) fn path_echo(path: &str) -> String {
+    path.chars().take(PATH_ECHO_CHARS_MAX).collect()
 }
 
 fn stamp(seconds: i64) -> String {

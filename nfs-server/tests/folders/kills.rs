@@ -138,7 +138,8 @@ fn ending_a_file_system() {
             operation,
             done: |world| {
                 assert!(world.folders.file_systems().unwrap().is_empty());
-                assert_eq!(world.folders.removed().unwrap().len(), 1);
+                // The own folder, and the claim that lost its FileSystem.
+                assert_eq!(world.folders.removed().unwrap().len(), 2);
                 assert_eq!(world.files().len(), 2);
                 // Claims stay as they are.
                 assert_eq!(world.folders.claim(&claim_key(A, "pvc-1")).unwrap().size, 2 * GIB);
@@ -209,6 +210,54 @@ fn restoring_a_file_system() {
             assert_eq!(removed.len(), 1);
             assert_eq!(removed[0].key, Some(key(NAMESPACE, "default")));
             assert_eq!(removed[0].disposal, Disposal::Retain);
+        },
+    });
+}
+
+#[test]
+fn discarding_a_retained_folder() {
+    play(&Scene {
+        prepare: |world| {
+            one(world);
+            world.folders.remove_file_system(&uid(A), Disposal::Retain).unwrap();
+        },
+        operation: |folders| words(folders.discard(&own_place().path())),
+        done: only_in_the_trash,
+    });
+}
+
+#[test]
+fn discarding_an_archived_folder() {
+    play(&Scene {
+        prepare: |world| {
+            one(world);
+            world.folders.remove_file_system(&uid(A), Disposal::Archive).unwrap();
+        },
+        operation: |folders| words(folders.discard("archive/team-a.default.19700112T134640Z")),
+        done: only_in_the_trash,
+    });
+}
+
+fn only_in_the_trash(world: &World) {
+    let removed = world.folders.removed().unwrap();
+    assert_eq!(removed.iter().map(|view| view.disposal).collect::<Vec<_>>(), [Disposal::Trash]);
+    assert_eq!(world.files(), [("own".to_string(), GIB)]);
+}
+
+#[test]
+fn discarding_a_claim_whose_file_system_is_gone() {
+    play(&Scene {
+        prepare: |world| {
+            one_with_claim(world);
+            world.folders.remove_file_system(&uid(A), Disposal::Retain).unwrap();
+        },
+        operation: |folders| words(folders.discard(&claim_place(A, "pvc-1").path())),
+        done: |world| {
+            let removed = world.folders.removed().unwrap();
+            let found: Vec<_> = removed.iter().map(|view| (view.disposal, view.claim.is_some())).collect();
+            assert_eq!(found.len(), 2);
+            assert!(found.contains(&(Disposal::Retain, false)) && found.contains(&(Disposal::Trash, true)));
+            assert_eq!(world.files().len(), 2);
         },
     });
 }

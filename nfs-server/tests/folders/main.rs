@@ -3,6 +3,7 @@
 // Every line here is a test.
 #![allow(clippy::unwrap_used)]
 
+mod discards;
 mod fake;
 mod kills;
 mod rate;

@@ -195,7 +195,7 @@ fn a_folder_made_again_under_its_name_never_gets_the_path_of_the_one_before() {
         let error = world.folders.restore(&kept).unwrap_err();
         assert!(matches!(error, RestoreError::Taken(_)), "while another has its name: {error}");
         world.folders.remove_file_system(&uid(B), Disposal::Trash).unwrap();
-        assert_eq!(world.folders.restore(&kept).unwrap(), format!("export/{}", first.folder));
+        assert_eq!(world.folders.restore(&kept).unwrap().path, format!("export/{}", first.folder));
         world.check();
     }
 }
@@ -353,8 +353,11 @@ fn restoring_needs_a_free_place_and_room() {
     let live = claim_place(A, "b").path();
     assert!(matches!(world.folders.restore(&live), Err(RestoreError::NotFound(_))));
     world.folders.remove_claim(&claim_key(A, "b"), Disposal::Trash).unwrap();
-    assert_eq!(world.folders.restore(&path).unwrap(), claim_place(A, "a").path());
-    assert_eq!(world.folders.restore(&path).unwrap(), claim_place(A, "a").path(), "again");
+    let restored = world.folders.restore(&path).unwrap();
+    assert_eq!(restored.path, claim_place(A, "a").path());
+    let claim = restored.claim.as_ref().unwrap();
+    assert_eq!((claim.size, claim.has_file_system), (6 * GIB, true));
+    assert_eq!(world.folders.restore(&path).unwrap(), restored, "again");
     assert_eq!(world.folders.claim(&claim_key(A, "a")).unwrap().size, 6 * GIB);
     world.check();
 }

@@ -372,15 +372,4 @@ impl Agent for FakeAgent {
     async fn remove_claim(&self, _: Request<RemoveClaimRequest>) -> Result<Response<Removed>, Status> {
         no()
     }
-
-    async fn list_removed(
-        &self,
-        _: Request<ListRemovedRequest>,
-    ) -> Result<Response<ListRemovedResponse>, Status> {
-        no()
-    }
-
-    async fn restore(&self, _: Request<RestoreRequest>) -> Result<Response<RestoreResponse>, Status> {
-        no()
-    }
 }

@@ -87,7 +87,8 @@ impl Context {
     }
 }
 
-const OVER: &str = "dd if=/dev/zero of=/data/big bs=1M count=400 conv=fsync 2>&1";
+/// 400 MiB, which are more than a claim has.
+pub(super) const OVER: &str = "dd if=/dev/zero of=/data/big bs=1M count=400 conv=fsync 2>&1";
 
 async fn a_claim_of_the_class_is_bound_to_a_folder_of_its_own_and_ends_at_its_size(
     context: Context,

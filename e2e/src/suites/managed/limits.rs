@@ -86,7 +86,6 @@ async fn a_full_file_system_is_said_to_be_full_by_an_event(context: Context) -> 
     context.exec("user", "dd if=/dev/zero of=/data/most bs=1M count=60 conv=fsync 2>&1").await?;
     context.note(context.event("data", &["NearlyFull", "64Mi"], seconds(120)).await?);
     context.try_exec("user", "dd if=/dev/zero of=/data/rest bs=1M count=100 conv=fsync 2>&1").await?;
-    // "NearlyFull" has the word too.
-    context.note(context.event("data", &["(Full)", "64Mi"], seconds(120)).await?);
+    context.note(context.event("data", &["Full", "is used up", "64Mi"], seconds(120)).await?);
     Ok(())
 }

@@ -9,6 +9,7 @@ mod file_systems;
 mod grace;
 mod hygiene;
 mod isolation;
+mod kept;
 mod limits;
 mod refusals;
 mod release;
@@ -30,6 +31,7 @@ pub fn suite() -> Suite {
         claims::cases(),
         refusals::cases(),
         removal::cases(),
+        kept::cases(),
         controller::cases(),
         isolation::cases(),
         survival::cases(),

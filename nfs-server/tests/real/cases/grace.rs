@@ -2,14 +2,14 @@
 //! client of its own.
 
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 use workspacefs_sys::unmount;
 
-use super::server::{GRACE_SECONDS, Server, Writer};
+use super::server::{GRACE_SECONDS, Server};
 use crate::world::{Image, MountPoint, run, text, tried};
 
 const RESTART_TIME_MAX: Duration = Duration::from_secs(30);
@@ -112,6 +112,43 @@ impl Drop for Opener {
     }
 }
 
+/// A process that writes two bytes at a time through one open file, each to the server's disk before the next. To look at
+/// them by another open file would be to wait for the grace period's end.
+struct Writer {
+    child: Child,
+    on_disk: PathBuf,
+}
+
+impl Writer {
+    fn start(file: &Path, on_disk: PathBuf) -> Self {
+        let line = "while echo x; do sleep 0.05; done | exec dd of=\"$1\" bs=2 iflag=fullblock oflag=dsync status=none";
+        Self { child: Command::new("sh").args(["-c", line, "writer", text(file)]).spawn().unwrap(), on_disk }
+    }
+
+    fn written(&self) -> u64 {
+        // It may not have begun.
+        std::fs::metadata(&self.on_disk).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Waits until it goes on, which it must.
+    fn goes_on(&mut self) -> Duration {
+        let (started, before) = (Instant::now(), self.written());
+        while self.written() < before + 20 {
+            assert!(self.child.try_wait().unwrap().is_none(), "the writer got an error");
+            assert!(started.elapsed() < GRACE_TIME_MAX, "the writer hangs");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        started.elapsed()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 pub fn a_new_client_waits_while_the_grace_period_lasts_and_an_old_one_goes_on() {
     let image = Image::blank(640);
     let server = Server::on_device(image.device()).ready();
@@ -119,13 +156,14 @@ pub fn a_new_client_waits_while_the_grace_period_lasts_and_an_old_one_goes_on() 
     let [old, away, new] =
         [("old", 71), ("away", 72), ("new", 73)].map(|(name, net)| Computer::new(name, net));
     old.mount();
-    let mut writer = Writer::start(old.path(&format!("{own}/log")));
+    let on_disk = server.mount.path().join("export").join(&own);
+    let mut writer = Writer::start(&old.path(&format!("{own}/log")), on_disk.join("log"));
     writer.goes_on();
     // Ganesha ends a grace period early once every client it knew has reclaimed: this one never does.
     away.mount();
     let _open = away.opens(&format!("{own}/away"), 600);
     let started = Instant::now();
-    while !server.mount.path().join("export").join(&own).join("away").exists() {
+    while !on_disk.join("away").exists() {
         assert!(started.elapsed() < RESTART_TIME_MAX, "the file is not opened");
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -68,7 +68,7 @@ cases! {
         sigterm_ends_the_server_and_unmounts,
         a_refused_disk_is_explained_and_served_once_it_is_helped,
         the_first_process_of_a_container_reaps_orphans_and_passes_signals_on,
-        the_command_line_lists_and_restores,
+        the_command_line_lists_restores_and_discards,
         a_directory_is_served_as_a_device_is,
         space_of_an_emptied_folder_is_free_though_clients_had_it_open;
     grace:

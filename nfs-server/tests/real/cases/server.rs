@@ -264,13 +264,13 @@ pub fn a_new_folder_is_found_at_once_by_clients_that_saw_the_one_before() {
 }
 
 /// A process that writes numbered lines to a file until it is killed, holding a lock on it.
-pub(super) struct Writer {
+struct Writer {
     child: Child,
     file: PathBuf,
 }
 
 impl Writer {
-    pub(super) fn start(file: PathBuf) -> Self {
+    fn start(file: PathBuf) -> Self {
         let line = "exec 9>>\"$1\"; flock -x 9; n=0; while :; do n=$((n+1)); echo $n >&9 || exit 1; sleep 0.05; done";
         let child = Command::new("bash").args(["-c", line, "writer", text(&file)]).spawn().unwrap();
         Self { child, file }
@@ -288,7 +288,7 @@ impl Writer {
     }
 
     /// Waits until it goes on, which it must.
-    pub(super) fn goes_on(&mut self) -> Duration {
+    fn goes_on(&mut self) -> Duration {
         let (started, before) = (Instant::now(), self.lines());
         while self.lines() < before + 10 {
             assert!(self.child.try_wait().unwrap().is_none(), "the writer got an error");
@@ -431,10 +431,10 @@ fn state(id: u32) -> String {
     format!("{} {stat}", after.chars().next().unwrap_or('?'))
 }
 
-pub fn the_command_line_lists_and_restores() {
+pub fn the_command_line_lists_restores_and_discards() {
     let image = Image::blank(640);
     let server = Server::on_device(image.device()).ready();
-    server.make_file_system(200);
+    let own_folder = format!("export/{}", server.make_file_system(200).folder);
     let folder = server.mount.path().join("export").join(server.make_claim("pvc-1", 20).folder);
     fs::write(folder.join("file"), "kept").unwrap();
     let id = server.remove_claim("pvc-1");
@@ -446,8 +446,25 @@ pub fn the_command_line_lists_and_restores() {
     println!("{listed}");
     assert!(listed.contains(&id) && listed.contains("claim pvc-1"), "{listed}");
     assert!(!command(&["restore", "trash/nothing"]).status.success());
-    assert!(command(&["restore", &id]).status.success());
+    let restored = command(&["restore", &id]);
+    let restored = String::from_utf8(restored.stdout).unwrap();
+    println!("{restored}");
+    assert!(restored.contains(&format!("volumeHandle: v1.vol.{A}.pvc-1")), "{restored}");
     assert_eq!(fs::read_to_string(folder.join("file")).unwrap(), "kept");
+
+    assert!(!command(&["discard", &own_folder]).status.success(), "a FileSystem has it");
+    let retain = v1::RemoveFileSystemRequest { uid: A.into(), disposal: Disposal::Retain.into() };
+    server.call(async |mut agent| agent.remove_file_system(retain).await).unwrap();
+    let listed = String::from_utf8(command(&["removed"]).stdout).unwrap();
+    println!("{listed}");
+    assert!(listed.contains(" retained ") && listed.contains(" orphaned "), "{listed}");
+    let orphan = format!("export/claims/{A}/pvc-1");
+    for id in [&own_folder, &orphan, &orphan] {
+        let discarded = command(&["discard", id]);
+        assert!(discarded.status.success(), "{}", String::from_utf8_lossy(&discarded.stderr));
+    }
+    assert!(!folder.exists() && !server.mount.path().join(&own_folder).exists());
+    assert_eq!(names(&server.mount.path().join("trash")).len(), 2);
 }
 
 pub fn a_directory_is_served_as_a_device_is() {
