@@ -33,7 +33,7 @@ impl Identity for IdentityService {
         _: Request<GetPluginCapabilitiesRequest>,
     ) -> Result<Response<GetPluginCapabilitiesResponse>, Status> {
         // The plugin as a whole has a controller, whichever of its processes is asked. No topology: a share is reached
-        // from everywhere, and node groups are the PersistentVolume's affinity.
+        // from everywhere, and a node's group may change. The operator sets the node affinity of PersistentVolumes.
         let service = Type::Service(Service { r#type: ServiceType::ControllerService.into() });
         // Online: a quota on the server grows while the volume is in use.
         let expansion = Type::VolumeExpansion(VolumeExpansion { r#type: ExpansionType::Online.into() });

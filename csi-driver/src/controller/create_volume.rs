@@ -95,7 +95,8 @@ impl Controller {
             capacity_bytes,
             volume_context: attributes.to_map().into_iter().collect(),
             content_source: None,
-            // Reached from everywhere; the node group, if any, is in the context and checked at publish.
+            // Reached from everywhere. The operator gives the PersistentVolume its node affinity once it is there; the node
+            // group is in the context too, and checked at publish.
             accessible_topology: Vec::new(),
         };
         Ok(CreateVolumeResponse { volume: Some(volume) })

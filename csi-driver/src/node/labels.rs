@@ -69,8 +69,9 @@ impl NodeLabels {
         Self::fixed(labels)
     }
 
-    /// Whether a FileSystem of `group` may be mounted here. An unknown answer lets a claim pass: kubelet and the scheduler
-    /// have checked its PersistentVolume's node affinity. Of an inline volume they know nothing.
+    /// Whether a FileSystem of `group` may be mounted here. An unknown answer lets pass only what `is_own`: the FileSystem's
+    /// own PersistentVolume is made with its node affinity, and kubelet and the scheduler have checked that. A further claim's
+    /// gets it only after it was made, and of an inline volume they know nothing.
     ///
     /// # Errors
     /// [`NodeGroupError`], which names the selector to add.
@@ -79,7 +80,7 @@ impl NodeLabels {
         key: &str,
         group: Option<&str>,
         file_system: &str,
-        is_inline: bool,
+        is_own: bool,
     ) -> Result<(), NodeGroupError> {
         let Some(group) = group else {
             return Ok(());
@@ -87,8 +88,8 @@ impl NodeLabels {
         let file_system = file_system.to_string();
         let group = group.to_string();
         match &*self.0.borrow() {
-            None if is_inline => Err(NodeGroupError::Unknown { file_system, group }),
-            None => Ok(()),
+            None if is_own => Ok(()),
+            None => Err(NodeGroupError::Unknown { file_system, group }),
             Some(labels) => match labels.get(key) {
                 Some(here) if *here == group => Ok(()),
                 here => Err(NodeGroupError::Outside {
@@ -156,23 +157,23 @@ mod tests {
 
     #[test]
     fn only_nodes_of_the_group_pass_and_the_message_names_the_selector() {
-        let check = |known, group, inline| NodeLabels::fixed(known).check(KEY, group, "a/b", inline);
-        for inline in [true, false] {
-            assert_eq!(check(labels(None), None, inline), Ok(()));
-            assert_eq!(check(labels(Some("gpu")), Some("gpu"), inline), Ok(()));
+        let check = |known, group, own| NodeLabels::fixed(known).check(KEY, group, "a/b", own);
+        for own in [true, false] {
+            assert_eq!(check(labels(None), None, own), Ok(()));
+            assert_eq!(check(labels(Some("gpu")), Some("gpu"), own), Ok(()));
             for elsewhere in [None, Some("cpu")] {
-                let error = check(labels(elsewhere), Some("gpu"), inline).unwrap_err();
+                let error = check(labels(elsewhere), Some("gpu"), own).unwrap_err();
                 assert!(error.to_string().contains("nodeSelector workspacefs.io/node-group: gpu"), "{error}");
             }
         }
     }
 
     #[test]
-    fn unknown_labels_let_a_claim_pass_and_hold_an_inline_volume() {
+    fn unknown_labels_let_only_the_file_systems_own_volume_pass() {
         let unknown = NodeLabels::fixed(None);
-        assert_eq!(unknown.check(KEY, Some("gpu"), "a/b", false), Ok(()));
-        assert!(matches!(unknown.check(KEY, Some("gpu"), "a/b", true), Err(NodeGroupError::Unknown { .. })));
-        assert_eq!(unknown.check(KEY, None, "a/b", true), Ok(()));
+        assert_eq!(unknown.check(KEY, Some("gpu"), "a/b", true), Ok(()));
+        assert!(matches!(unknown.check(KEY, Some("gpu"), "a/b", false), Err(NodeGroupError::Unknown { .. })));
+        assert_eq!(unknown.check(KEY, None, "a/b", false), Ok(()));
     }
 
     #[test]
@@ -182,7 +183,7 @@ mod tests {
         let mut node = PartialObjectMeta::<Node>::default();
         node.metadata.labels = labels(Some("gpu"));
         NodeLabels::remembered(&file).learn(node, &file);
-        assert_eq!(NodeLabels::remembered(&file).check(KEY, Some("gpu"), "a/b", true), Ok(()));
-        assert!(NodeLabels::remembered(&file).check(KEY, Some("cpu"), "a/b", true).is_err());
+        assert_eq!(NodeLabels::remembered(&file).check(KEY, Some("gpu"), "a/b", false), Ok(()));
+        assert!(NodeLabels::remembered(&file).check(KEY, Some("cpu"), "a/b", false).is_err());
     }
 }

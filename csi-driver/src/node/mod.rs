@@ -192,8 +192,8 @@ impl v1::node_server::Node for Node {
     ) -> Result<Response<v1::NodeGetInfoResponse>, Status> {
         Ok(Response::new(v1::NodeGetInfoResponse {
             node_id: self.0.config.node_name.clone(),
-            // No limit, and no topology: a share is reached from everywhere, and node groups are the PersistentVolume's
-            // affinity.
+            // No limit, and no topology: a share is reached from everywhere, and a node's group may change. The operator
+            // sets the node affinity of PersistentVolumes, also of those that the controller made; publish checks the group.
             ..Default::default()
         }))
     }

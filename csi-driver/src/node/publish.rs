@@ -76,7 +76,7 @@ impl Node {
             &self.0.config.node_group_label,
             attributes.node_group.as_deref(),
             &attributes.file_system,
-            volume.is_inline,
+            volume.is_own,
         )?;
         let record = record(&asked, &volume);
         let share = record.share.clone();

@@ -34,6 +34,8 @@ pub struct Volume {
     /// Beneath the volume's root.
     pub mount_from: RelativePath,
     pub is_inline: bool,
+    /// From the PersistentVolume that the operator made for the FileSystem itself, with its node affinity.
+    pub is_own: bool,
 }
 
 /// The request does not name a volume that can be mounted.
@@ -144,6 +146,7 @@ fn claim(
         options: options.to_vec(),
         mount_from: RelativePath::default(),
         is_inline: false,
+        is_own: matches!(id, VolumeId::FileSystem { .. }),
     })
 }
 
@@ -222,7 +225,7 @@ impl Inline {
         }
         let options =
             mount_options::parse(&asked).map_err(|error| VolumeError::UnusableOptions(name(), error))?;
-        Ok(Volume { attributes, options, mount_from: self.mount_from, is_inline: true })
+        Ok(Volume { attributes, options, mount_from: self.mount_from, is_inline: true, is_own: false })
     }
 }
 
@@ -402,6 +405,17 @@ mod tests {
             assert_eq!(find(&own, &map, &[], None).await.is_ok(), is_own, "{folder}");
             assert_eq!(find(&claim, &map, &[], None).await.is_ok(), is_claim, "{folder}");
         }
+    }
+
+    #[tokio::test]
+    async fn only_the_file_systems_own_volume_counts_as_placed_by_its_node_affinity() {
+        let mut attributes = VolumeAttributes::of_file_system(&file_system()).unwrap();
+        let own = find(&format!("v1.fs.{UID}"), &attributes.to_map(), &[], None).await.unwrap();
+        attributes.folder = Folder::Volume("pvc-1".into());
+        let further = find(&format!("v1.vol.{UID}.pvc-1"), &attributes.to_map(), &[], None).await.unwrap();
+        let inline = find_inline(&inline(&[]), Some(file_system())).await.unwrap();
+        assert_eq!([&own, &further, &inline].map(|volume| volume.is_own), [true, false, false]);
+        assert_eq!([&own, &further, &inline].map(|volume| volume.is_inline), [false, false, true]);
     }
 
     #[tokio::test]

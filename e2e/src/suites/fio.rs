@@ -29,6 +29,9 @@ const END: &str = "/tmp/end";
 /// Time for a writer to end that was told so.
 const END_TIME_MAX: Duration = seconds(90);
 
+/// Time for a reader, from its pod's start, and for a writer's pass.
+const READ_TIME_MAX: Duration = seconds(180);
+
 /// How a writer writes.
 #[derive(Clone, Copy, Debug)]
 pub enum Way {
@@ -215,11 +218,27 @@ impl Context {
 
     /// That the file of a writer, which has ended, is whole when it is read on a node.
     pub async fn agrees(&self, node: &str, writer: &str, claim: &str) -> Result<()> {
-        let name = format!("reader-of-{writer}");
-        self.create(&reader(&name, writer, claim).on(node)).await?;
-        let read = self.ended(&name, seconds(180)).await?;
+        let reader = self.reads_again(node, writer, claim).await?;
+        let read = self.ended(&reader, READ_TIME_MAX).await?;
         ensure!(read.verified == SIZE && read.written == 0, "it read something else: {read}");
         Ok(())
+    }
+
+    /// Starts a pod that reads a writer's file; gives its name.
+    pub async fn reads_again(&self, node: &str, writer: &str, claim: &str) -> Result<String> {
+        let name = format!("reader-of-{writer}");
+        self.create(&reader(&name, writer, claim).on(node)).await?;
+        Ok(name)
+    }
+
+    /// Waits for the end of a writer or reader that finds something wrong, and gives what it says of it.
+    pub async fn finds(&self, pod: &str) -> Result<String> {
+        let ended = self.succeeded(pod, READ_TIME_MAX).await;
+        ensure!(ended.is_err(), "{pod} found nothing wrong");
+        match self.progress(pod).await {
+            Err(said) => Ok(format!("{said:#}")),
+            Ok(progress) => bail!("{pod} found nothing wrong: {progress}"),
+        }
     }
 
     /// Waits for fio's end; its exit code and its report both say that all went well.

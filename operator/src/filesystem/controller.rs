@@ -19,7 +19,7 @@ use workspacefs_runtime::CancellationToken;
 use super::caches::Caches;
 use super::managed::Embedded;
 use super::status::StatusWriter;
-use super::{FileSystems, Guarded};
+use super::{FileSystems, Guarded, affinity};
 use crate::config::Config;
 use crate::events::Events;
 use crate::metrics::Metrics;
@@ -87,7 +87,13 @@ pub async fn run(
             watcher.run(cluster, stop).await;
         }
     };
-    tokio::join!(reconciler::run(file_systems, store, queue, metrics, shutdown), watching);
+    let placing = affinity::run(
+        file_systems.client.clone(),
+        store.clone(),
+        config.node_group_label.clone(),
+        shutdown.clone(),
+    );
+    tokio::join!(reconciler::run(file_systems, store, queue, metrics, shutdown), watching, placing);
 }
 
 /// The FileSystems, as the embedded server's watcher needs them.

@@ -1,6 +1,7 @@
 //! FileSystem → PersistentVolume, claim, StorageClass, conditions. What is wished comes from [`plan`] and [`objects`], what is
 //! found goes through [`findings`]; here they meet.
 
+mod affinity;
 mod caches;
 mod children;
 mod claim;

@@ -84,14 +84,19 @@ pub fn volume(fs: &Identity, wanted: &Wanted, node_group_label: &str, claim_uid:
         "csi": {"driver": DRIVER, "volumeHandle": handle, "volumeAttributes": wanted.attributes.to_map()},
     });
     if let Some(group) = &wanted.attributes.node_group {
-        let term = json!({"key": node_group_label, "operator": "In", "values": [group]});
-        spec["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}});
+        spec["nodeAffinity"] = node_affinity(node_group_label, group);
     }
     json!({
         "apiVersion": "v1", "kind": "PersistentVolume",
         "metadata": {"name": fs.volume_name(), "labels": fs.labels()},
         "spec": spec,
     })
+}
+
+/// Only nodes whose label names the group.
+pub fn node_affinity(node_group_label: &str, group: &str) -> Value {
+    let term = json!({"key": node_group_label, "operator": "In", "values": [group]});
+    json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}})
 }
 
 /// The claim, owned by the FileSystem. It does not block the owner's deletion: that is the finalizer's work.

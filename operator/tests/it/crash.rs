@@ -173,6 +173,32 @@ async fn while_the_reclaim_policy_changes_what_the_class_cannot() {
     .await;
 }
 
+#[tokio::test]
+async fn while_a_further_claims_volume_gets_the_node_affinity_of_its_group() {
+    const AFFINITY: &str = "/spec/nodeAffinity/required/nodeSelectorTerms/0/matchExpressions/0";
+    tell(Story {
+        before: |scene| {
+            let mut spec = builders::nfs("127.0.0.1", scene.port);
+            spec["nodeGroup"] = json!("gpu");
+            drop(scene.api.put(&builders::file_system(SPACE, "data", spec)));
+        },
+        event: |scene| {
+            let uid = file_system(&scene.api, SPACE, "data").and_then(|fs| fs.metadata.uid).unwrap();
+            let csi = json!({"driver": "csi.workspacefs.io", "volumeHandle": format!("v1.vol.{uid}.pvc-1")});
+            let spec = json!({"csi": csi, "capacity": {"storage": "1Gi"}});
+            drop(scene.api.put(&builders::volume("pvc-1", spec)));
+        },
+        done: |scene| {
+            let made: Option<Value> = scene.api.find("PersistentVolume", "", "pvc-1");
+            made.is_some_and(|made| at(&made, AFFINITY)["values"] == json!(["gpu"]))
+                && scene.bound(SPACE, "data")
+        },
+        writes_min: 1,
+        ..NFS
+    })
+    .await;
+}
+
 const EMBEDDED: Story = Story { embedded: Some(Since::Before), ..NFS };
 
 #[tokio::test]

@@ -47,6 +47,44 @@ async fn a_file_system_gets_a_bound_volume_and_claim_that_say_what_it_says() {
 }
 
 #[tokio::test]
+async fn a_further_claims_volume_gets_the_node_affinity_of_its_file_systems_group_whenever_it_was_made() {
+    let (api, nfs) = (api().await, NfsServer::start().await);
+    let mut spec = builders::nfs("127.0.0.1", nfs.port);
+    put_nfs(&api, "anywhere", nfs.port);
+    spec["nodeGroup"] = json!("gpu");
+    api.put(&builders::file_system(SPACE, "data", spec));
+    let put = |name: &str, of: &str| {
+        let uid = file_system(&api, SPACE, of).and_then(|fs| fs.metadata.uid).unwrap();
+        let csi = json!({"driver": "csi.workspacefs.io", "volumeHandle": format!("v1.vol.{uid}.{name}")});
+        let claim = json!({"namespace": SPACE, "name": name});
+        api.put(&builders::volume(
+            name,
+            json!({"csi": csi, "claimRef": claim, "capacity": {"storage": "1Gi"}}),
+        ));
+    };
+    let key = |name: &str| {
+        let volume: Value = api.find("PersistentVolume", "", name).unwrap();
+        let term = "/spec/nodeAffinity/required/nodeSelectorTerms/0/matchExpressions/0";
+        volume.pointer(term).cloned()
+    };
+    let gpu = json!({"key": "workspacefs.io/node-group", "operator": "In", "values": ["gpu"]});
+    put("pvc-before", "data");
+    put("pvc-free", "anywhere");
+    let operator = Operator::start(&api, "a", config());
+    api.until("the one that was there has it", |_| key("pvc-before") == Some(gpu.clone())).await;
+    put("pvc-after", "data");
+    api.until("the new one has it", |_| key("pvc-after") == Some(gpu.clone())).await;
+    api.settled(QUIET).await;
+    assert_eq!(key("pvc-free"), None);
+    let patches = || writes(&api).iter().filter(|write| write.name.starts_with("pvc-")).count();
+    let before = patches();
+    operator.stop().await;
+    let _operator = Operator::start(&api, "a", config());
+    api.settled(QUIET).await;
+    assert_eq!(patches(), before, "what has one is left alone");
+}
+
+#[tokio::test]
 async fn without_a_capacity_the_claim_shows_the_placeholder_and_a_condition_says_so() {
     let (api, nfs) = (api().await, NfsServer::start().await);
     put_nfs(&api, "data", nfs.port);

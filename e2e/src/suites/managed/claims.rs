@@ -20,6 +20,7 @@ pub fn cases() -> Vec<Case> {
         a_claim_larger_than_its_file_system_or_grown_beyond_what_is_left_is_told_both_numbers,
         a_claim_on_an_nfs_server_of_your_own_is_a_fresh_folder_and_cannot_grow,
         a_deleted_claim_goes_into_the_trash_under_reclaim_policy_delete,
+        a_further_claim_is_scheduled_in_the_node_group_of_its_file_system_only,
     ]
 }
 
@@ -183,6 +184,39 @@ async fn a_claim_on_an_nfs_server_of_your_own_is_a_fresh_folder_and_cannot_grow(
     let Err(error) = refused else { anyhow::bail!("it was accepted") };
     ensure!(format!("{error:#}").contains("resize"), "{error:#}");
     Ok(())
+}
+
+async fn a_further_claim_is_scheduled_in_the_node_group_of_its_file_system_only(
+    context: Context,
+) -> Result<()> {
+    // Not the examples' group, nor their node.
+    let labelled = context
+        .kubectl(&["label", "--overwrite", "node", "n2", "workspacefs.io/node-group=claims"], "")
+        .await?;
+    ensure!(labelled.status.success(), "{}", String::from_utf8_lossy(&labelled.stderr));
+    let outcome = scheduled_in_the_group_only(&context).await;
+    context.kubectl(&["label", "node", "n2", "workspacefs.io/node-group-"], "").await?;
+    outcome
+}
+
+async fn scheduled_in_the_group_only(context: &Context) -> Result<()> {
+    context.managed_with("data", "256Mi", json!({ "nodeGroup": "claims" })).await?;
+    context.class_is_there("data").await?;
+    context.create_claim("more", &context.class_of("data"), "64Mi").await?;
+    // Nothing else is waited for: by now the operator has been there.
+    context.bound("more").await?;
+    context.create(&PodSpec::new("outside").on("n1").claim("more", "/data")).await?;
+    context.create(&PodSpec::new("anywhere").claim("more", "/data")).await?;
+    let words = ["FailedScheduling", "didn't match PersistentVolume's node affinity"];
+    context.note(context.event("outside", &words, seconds(60)).await?);
+    let inside = context.running("anywhere").await?;
+    let node = inside.spec.and_then(|spec| spec.node_name);
+    ensure!(node.as_deref() == Some("n2"), "n2 alone is in the group, the pod is on {node:?}");
+    let outside = context.pods().get("outside").await?;
+    let node = outside.spec.and_then(|spec| spec.node_name);
+    ensure!(node.is_none(), "the pod outside the group is on {node:?}");
+    context.stop("outside").await?;
+    context.stop("anywhere").await
 }
 
 async fn a_deleted_claim_goes_into_the_trash_under_reclaim_policy_delete(context: Context) -> Result<()> {

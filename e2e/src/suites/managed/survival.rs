@@ -14,6 +14,7 @@ const RESUMED_TIME_MAX: std::time::Duration = seconds(180);
 
 pub fn cases() -> Vec<Case> {
     let all = cases![
+        a_lost_write_and_a_wrong_byte_are_found_by_the_writers_of_the_other_cases,
         a_ganesha_that_is_killed_under_two_verifying_writers_costs_no_byte,
         a_server_pod_that_is_deleted_under_a_writer_comes_back_at_the_same_address,
         a_server_whose_node_loses_its_power_is_told_and_costs_two_writers_no_byte,
@@ -53,6 +54,28 @@ async fn both_verified(context: &Context, readers: [&str; 2]) -> Result<()> {
         ensure!(done.longest_call >= AWAY_TIME_MIN, "{pod} noticed no fault: {done}");
         context.agrees(reader, pod, "data").await?;
     }
+    Ok(())
+}
+
+/// The other cases mean something only if this one passes.
+async fn a_lost_write_and_a_wrong_byte_are_found_by_the_writers_of_the_other_cases(
+    context: Context,
+) -> Result<()> {
+    two_writers(&context, ["n1", "n2"]).await?;
+    let folder = context.folder_of("data").await?;
+    // What was forced to the server in these seconds is lost, as by a server that says too soon that it has it.
+    let lose = "cp two old && sleep 5 && dd if=old of=two bs=1M conv=notrunc status=none";
+    context.on_disk(&format!("cd {folder} && {lose}")).await?;
+    let said = context.finds("two").await?;
+    ensure!(said.contains("bad header numberio"), "two finds something else: {said}");
+    context.verified("one").await?;
+    context.agrees("n2", "one", "data").await?;
+    context.stop("reader-of-one").await?;
+    let spoil = "printf x | dd of=one bs=1 seek=1000000 conv=notrunc status=none";
+    context.on_disk(&format!("cd {folder} && {spoil}")).await?;
+    let reader = context.reads_again("n2", "one", "data").await?;
+    let said = context.finds(&reader).await?;
+    ensure!(said.contains("verify failed"), "the reader finds something else: {said}");
     Ok(())
 }
 
