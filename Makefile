@@ -29,7 +29,7 @@ disks: ## the embedded server's agent on real XFS and with real Ganesha, inside 
 sanity: ## csi-sanity against the driver, inside a node, on the embedded NFS server
 	@$(XTASK) sanity
 
-conformance: ## Kubernetes' own storage suite, all specs of the driver (an hour)
+conformance: ## Kubernetes' own storage suite, all specs of the driver (half an hour to an hour)
 	@$(XTASK) conformance
 
 bench: ## measure, and write docs/performance.md
