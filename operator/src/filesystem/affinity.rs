@@ -51,7 +51,7 @@ pub(super) async fn run(client: Client, known: Store<Guarded>, label: String, sh
         .applied_objects();
     let lacking = volumes.filter_map(|volume| {
         let volume = volume.ok();
-        ready(volume.and_then(|volume| Some((volume.name_any(), lacking(&volume)?))))
+        ready(volume.and_then(|volume| lacking(&volume).map(|uid| (volume, uid))))
     });
     let work = lacking.for_each_concurrent(AT_ONCE, move |(volume, uid)| {
         let (client, known, label) = (client.clone(), known.clone(), label.clone());
@@ -69,20 +69,22 @@ pub(super) async fn run(client: Client, known: Store<Guarded>, label: String, sh
     shutdown.run_until_cancelled(work).await;
 }
 
-async fn set(client: Client, volume: &str, label: &str, group: &str) {
+async fn set(client: Client, seen: &PersistentVolume, label: &str, group: &str) {
+    let volume = &seen.name_any();
     let api: Api<PersistentVolume> = Api::all(client);
-    // Immutable once it is there: a second writer is told so, and nothing is overwritten.
-    let patch = json!({"spec": {"nodeAffinity": objects::node_affinity(label, group)}});
+    // Of the very object that was seen without one: nothing that somebody else has set meanwhile is overwritten.
+    let patch = json!({
+        "metadata": {"uid": seen.metadata.uid, "resourceVersion": seen.metadata.resource_version},
+        "spec": {"nodeAffinity": objects::node_affinity(label, group)},
+    });
     for failures in 1..=TRIES {
         let result = api.patch(volume, &PatchParams::default(), &Patch::Merge(&patch)).await;
         let error = match result {
             Ok(_) => {
                 return tracing::info!(volume, group, "the further claim's volume is for its node group");
             }
-            Err(kube::Error::Api(status)) if status.code == 404 => return,
-            Err(kube::Error::Api(status)) if status.code == 422 => {
-                return tracing::warn!(volume, group, cause = %status.message, "the volume keeps its node affinity");
-            }
+            // It is gone, or has changed: then the watch brings it again as it is now.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return,
             Err(error) => PassError::api("set the node affinity of a further claim's volume")(error),
         };
         tracing::warn!(volume, group, %error, "the further claim's volume has no node affinity yet");
