@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     match mode {
         "real" => run(cases::REAL, rest),
         "ganesha" => run(cases::GANESHA, rest),
-        "serve" | "removed" | "restore" => match workspacefs_nfs_server::cli::run() {
+        "serve" | "removed" | "restore" | "discard" => match workspacefs_nfs_server::cli::run() {
             Ok(code) => code,
             Err(error) => {
                 eprintln!("{error:#}");

@@ -113,7 +113,6 @@ fn own(
         Err(ShareError::NotFound { .. }) => {}
         Ok(found) if path.is_empty() => return Ok(found),
         Ok(found) => {
-            // The walk has just asked the server: this does not again.
             let stat = fstat(&found.fd).map_err(|errno| words::at("look at", &found.path, errno))?;
             if !settled.has(file_system, path, &stat) {
                 finish_if_unfinished(share, &found, path, file_system, owner)?;

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{StatVfs, fstatvfs, statvfs};
+use rustix::fs::{AtFlags, StatVfs, StatxFlags, fstatvfs, statvfs, statx};
 use rustix::io::Errno;
 use workspacefs_api::RESERVED_FOLDER;
 use workspacefs_sys::channel::BlockingChannel;
@@ -135,6 +135,9 @@ impl Helper<'_> {
     fn view(&mut self, share: &Share, request: &ViewRequest, place: &StagingPlace) -> Answered {
         let root = folder::open(share, &mut self.settled, &request.folder)?;
         let target = share.resolve(&root, &request.mount_from)?;
+        // The way there may have been known from before: a server that is gone must not be found out by the pod.
+        statx(&target.fd, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, StatxFlags::TYPE)
+            .map_err(|errno| words::at("look at", &target.path, errno))?;
         let is_exports_root = share.is_root(target.fd.as_fd());
         if is_exports_root {
             // So that there is something to hide before somebody else makes it.

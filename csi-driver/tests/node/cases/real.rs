@@ -185,7 +185,8 @@ pub async fn a_deleted_folder_is_removed_over_nfs_after_its_time(world: World) {
     use csi_driver::share::{Keep, Leaving, OwnFolder, ShareSpec, Taken, TrashSlice, TrashSwept};
     let node = world.node();
     for (number, version) in [(3, NfsVersion::V4_2), (4, NfsVersion::V4_0), (5, NfsVersion::V3)] {
-        let folder = fresh(&world, "trash");
+        // A name each: this client believes for a minute what a name meant before.
+        let folder = fresh(&world, &format!("trash-{number}"));
         let claim = Claim { uid: other_uid(number), ..claim("/export/shared", &folder) };
         node.publish(claim.at(&world.target("v"))).await.unwrap();
         let volume = world.target("v");
