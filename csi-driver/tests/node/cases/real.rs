@@ -180,8 +180,8 @@ pub async fn a_folder_made_anew_on_the_server_is_mounted_anew(world: World) {
     world.assert_nothing_left(&["v", "w", "admin"]);
 }
 
-/// An NFS client knows fewer renames than a local file system, and the times are the server's. Not in the list of cases:
-/// where it has run, the case of the frozen server fails, for a reason not understood (docs/status.md).
+/// An NFS client knows fewer renames than a local file system, and the times are the server's. Not in the list of cases
+/// until it is understood why the case of the frozen server fails (docs/status.md).
 #[expect(dead_code, reason = "see above")]
 pub async fn a_deleted_folder_is_removed_over_nfs_after_its_time(world: World) {
     use csi_driver::share::{Keep, Leaving, OwnFolder, ShareSpec, Taken, TrashSlice, TrashSwept};
