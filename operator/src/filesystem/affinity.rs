@@ -1,7 +1,7 @@
 //! Further claims on a FileSystem of a node group. external-provisioner makes their volumes without node affinity: the driver
 //! has no topology, because a node's group may change while its topology could not. So the operator sets it as soon as such a
-//! volume is there, which is before its claim is bound and a pod can be placed. What is faster all the same is refused on
-//! the node.
+//! volume is there, which is usually before its claim is bound and a pod can be placed. A pod that is faster is refused on the
+//! node.
 
 use std::future::ready;
 use std::time::Duration;
@@ -13,11 +13,9 @@ use kube::runtime::reflector::Store;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
-use workspacefs_api::DRIVER;
-use workspacefs_api::volume::VolumeId;
-use workspacefs_runtime::CancellationToken;
+use workspacefs_runtime::{CancellationToken, chain};
 
-use super::{Guarded, objects};
+use super::{Guarded, further, objects};
 use crate::backoff;
 use crate::error::PassError;
 
@@ -30,12 +28,9 @@ const TRIES: u32 = 20;
 
 /// The uid of the FileSystem that a further claim's volume without node affinity lies on.
 fn lacking(volume: &PersistentVolume) -> Option<String> {
-    let spec = volume.spec.as_ref().filter(|spec| spec.node_affinity.is_none())?;
-    let csi = spec.csi.as_ref().filter(|csi| csi.driver == DRIVER)?;
-    match VolumeId::parse(&csi.volume_handle) {
-        Ok(VolumeId::Volume { uid, .. }) if volume.metadata.deletion_timestamp.is_none() => Some(uid),
-        _ => None,
-    }
+    let is_going = volume.metadata.deletion_timestamp.is_some();
+    let has_one = volume.spec.as_ref().is_some_and(|spec| spec.node_affinity.is_some());
+    further::made_on(volume).filter(|_| !is_going && !has_one)
 }
 
 /// The node group of the FileSystem of that uid, if it is known and has one.
@@ -50,8 +45,14 @@ pub(super) async fn run(client: Client, known: Store<Guarded>, label: String, sh
         .default_backoff()
         .applied_objects();
     let lacking = volumes.filter_map(|volume| {
-        let volume = volume.ok();
-        ready(volume.and_then(|volume| lacking(&volume).map(|uid| (volume, uid))))
+        ready(match volume {
+            Ok(volume) => lacking(&volume).map(|uid| (volume, uid)),
+            // The watch begins anew by itself.
+            Err(error) => {
+                tracing::warn!(cause = chain(&error), "cannot watch the volumes of further claims");
+                None
+            }
+        })
     });
     let work = lacking.for_each_concurrent(AT_ONCE, move |(volume, uid)| {
         let (client, known, label) = (client.clone(), known.clone(), label.clone());
@@ -94,6 +95,7 @@ async fn set(client: Client, seen: &PersistentVolume, label: &str, group: &str) 
 
 #[cfg(test)]
 mod tests {
+    use workspacefs_api::DRIVER;
     use workspacefs_testkit::builders::volume;
 
     use super::*;

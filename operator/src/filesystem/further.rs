@@ -13,13 +13,20 @@ use super::{FileSystems, users};
 use crate::conditions::Finding;
 use crate::error::PassError;
 
+/// The uid of the FileSystem that a volume was made on, if it is a further claim's.
+pub fn made_on(volume: &PersistentVolume) -> Option<String> {
+    let csi = volume.spec.as_ref()?.csi.as_ref().filter(|csi| csi.driver == DRIVER)?;
+    match VolumeId::parse(&csi.volume_handle) {
+        Ok(VolumeId::Volume { uid, .. }) => Some(uid),
+        _ => None,
+    }
+}
+
 /// The claim, as namespace/name, that a volume of the FileSystem of that uid is bound to, or about to be. A claim that is gone
 /// holds it still while its volume is to be deleted: without the FileSystem nobody knows on which server that is.
 pub fn holder(volume: &PersistentVolume, uid: &str) -> Option<String> {
     let spec = volume.spec.as_ref()?;
-    let csi = spec.csi.as_ref().filter(|csi| csi.driver == DRIVER)?;
-    let ours =
-        matches!(VolumeId::parse(&csi.volume_handle), Ok(VolumeId::Volume { uid: of, .. }) if of == uid);
+    let ours = made_on(volume).is_some_and(|of| of == uid);
     let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
     let claim = spec.claim_ref.as_ref()?;
     let released = matches!(phase, Some("Released" | "Failed"));

@@ -121,5 +121,6 @@ cases! {
         a_server_that_squashes_root_is_named,
         folders_get_their_owner_and_ours_stays_hidden,
         a_folder_made_anew_on_the_server_is_mounted_anew,
+        a_deleted_folder_is_removed_over_nfs_after_its_time,
         a_frozen_server_wedges_nothing;
 }

@@ -2,11 +2,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::survival::kill_ganesha;
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::node::node_of;
 use crate::suites::pod::PodSpec;
-use crate::suites::wait::{seconds, until};
 
 /// As the suite installs the server: `product::values_with_server`.
 const GRACE_SECONDS: i64 = 15;
@@ -57,14 +57,7 @@ async fn with_a_client_away(context: &Context) -> Result<()> {
     );
     context.on("nfs", &open).await?;
     let away = context.unplug("nfs")?;
-    let before = context.on(&node, "pgrep -x ganesha.nfsd").await?;
-    context.on(&node, &format!("kill -KILL {}", before.trim())).await?;
-    let look = || async {
-        let now = context.on(&node, "pgrep -x ganesha.nfsd || true").await?;
-        ensure!(!now.trim().is_empty() && now != before, "its process is {now:?}, before {before:?}");
-        Ok(())
-    };
-    until("the agent starts it again", seconds(30), look).await?;
+    kill_ganesha(context, &node).await?;
     // What needs no state is answered at once; a file that is made is opened.
     let line = "ls /data >/dev/null && date +%s && echo x > /data/new && date +%s";
     let times = context.exec("new", line).await?;

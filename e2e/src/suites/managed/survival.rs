@@ -79,18 +79,23 @@ async fn a_lost_write_and_a_wrong_byte_are_found_by_the_writers_of_the_other_cas
     Ok(())
 }
 
+/// Kills the NFS server's process on its node, and waits until the agent has started it again.
+pub(super) async fn kill_ganesha(context: &Context, node: &str) -> Result<()> {
+    let before = context.on(node, "pgrep -x ganesha.nfsd").await?;
+    context.on(node, &format!("kill -KILL {}", before.trim())).await?;
+    let look = || async {
+        let now = context.on(node, "pgrep -x ganesha.nfsd || true").await?;
+        ensure!(!now.trim().is_empty() && now != before, "its process is {now:?}, before {before:?}");
+        Ok(())
+    };
+    until("the agent starts it again", seconds(30), look).await
+}
+
 async fn a_ganesha_that_is_killed_under_two_verifying_writers_costs_no_byte(context: Context) -> Result<()> {
     two_writers(&context, ["n1", "n2"]).await?;
     let node = node_of(&context.server().await?)?.to_owned();
     for _ in 0..2 {
-        let before = context.on(&node, "pgrep -x ganesha.nfsd").await?;
-        context.on(&node, &format!("kill -KILL {}", before.trim())).await?;
-        let look = || async {
-            let now = context.on(&node, "pgrep -x ganesha.nfsd || true").await?;
-            ensure!(!now.trim().is_empty() && now != before, "its process is {now:?}, before {before:?}");
-            Ok(())
-        };
-        until("the agent starts it again", seconds(30), look).await?;
+        kill_ganesha(&context, &node).await?;
         verify_again(&context, RESUMED_TIME_MAX).await?;
     }
     both_verified(&context, ["n2", "n1"]).await
