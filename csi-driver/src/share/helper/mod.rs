@@ -135,8 +135,9 @@ impl Helper<'_> {
     fn view(&mut self, share: &Share, request: &ViewRequest, place: &StagingPlace) -> Answered {
         let root = folder::open(share, &mut self.settled, &request.folder)?;
         let target = share.resolve(&root, &request.mount_from)?;
-        // The way there may have been known from before: a server that is gone must not be found out by the pod.
-        statx(&target.fd, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, StatxFlags::TYPE)
+        // The way there may have been known from before: a server that is gone must not be found out by the pod. The type
+        // alone would not do: it never changes, so the NFS client does not ask the server for it.
+        statx(&target.fd, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, StatxFlags::MODE)
             .map_err(|errno| words::at("look at", &target.path, errno))?;
         let is_exports_root = share.is_root(target.fd.as_fd());
         if is_exports_root {
