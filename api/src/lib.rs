@@ -4,6 +4,8 @@
 pub mod backend;
 pub mod filesystem;
 pub mod level;
+pub mod local_storage;
+pub mod local_volume;
 pub mod mount_options;
 pub mod path;
 pub mod quantity;
@@ -14,9 +16,15 @@ pub use filesystem::{
     ClaimUsage, FileSystem, FileSystemSpec, FileSystemStatus, Owner, ReclaimPolicy, SharePlace, Usage,
     UsageScope,
 };
+pub use local_storage::{
+    ApprovedDevice, DeviceState, DevicesSource, DirectorySource, FoundDevice, FsType, Health, LocalSource,
+    LocalStorage, LocalStorageSpec, LocalStorageStatus, Media, MediaFilter, NodeStorage, UsedDevice,
+};
 
 /// The shared driver's name, as kubelet and PersistentVolumes know it.
 pub const DRIVER: &str = "csi.workspacefs.io";
+/// The driver of local disks.
+pub const LOCAL_DRIVER: &str = "local.csi.workspacefs.io";
 /// Default key of the label that puts a node into a node group (reserved capacity).
 pub const NODE_GROUP_LABEL: &str = "workspacefs.io/node-group";
 /// Label on PersistentVolumes and claims: the uid of the FileSystem they serve. It is how we know our own objects.

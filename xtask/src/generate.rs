@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::Context;
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
-use workspacefs_api::FileSystem;
+use workspacefs_api::{FileSystem, LocalStorage};
 
 use crate::chart::Chart;
 use crate::shell;
@@ -71,14 +71,25 @@ fn rendered() -> anyhow::Result<Vec<File>> {
 
 /// What is made from the crate `api`.
 fn files() -> anyhow::Result<Vec<File>> {
-    let mut crd = serde_json::to_value(FileSystem::crd())?;
-    tidy_schema(&mut crd);
-    let plain = yaml(&crd)?;
-    let template = chart_template(crd)?;
-    Ok(vec![
-        File { path: "crds/filesystems.workspacefs.io.yaml", text: plain },
-        File { path: "charts/workspacefs/templates/crds/filesystems.yaml", text: template },
-    ])
+    let mut files = Vec::new();
+    for (crd, plain, template) in [
+        (
+            FileSystem::crd(),
+            "crds/filesystems.workspacefs.io.yaml",
+            "charts/workspacefs/templates/crds/filesystems.yaml",
+        ),
+        (
+            LocalStorage::crd(),
+            "crds/localstorages.workspacefs.io.yaml",
+            "charts/workspacefs/templates/crds/localstorages.yaml",
+        ),
+    ] {
+        let mut crd = serde_json::to_value(crd)?;
+        tidy_schema(&mut crd);
+        files.push(File { path: plain, text: yaml(&crd)? });
+        files.push(File { path: template, text: chart_template(crd)? });
+    }
+    Ok(files)
 }
 
 /// The CRD as a template: Helm installs a chart's `crds/` folder only once and never updates it; a template is updated,
