@@ -9,13 +9,11 @@ pub mod v1 {
 
 pub mod tls;
 
+pub use workspacefs_storage::names::{CLAIMS, WORKSPACES};
+
 /// TCP port on which the agent serves operator and controller.
 pub const PORT: u16 = 9443;
 /// The one export, as clients mount it.
 pub const EXPORT: &str = "/workspacefs";
-/// Under the export: FileSystems' own folders, `workspaces/<namespace uid>/<name>.<project>`.
-pub const WORKSPACES: &str = "workspaces";
-/// Under the export: claims' folders, `claims/<FileSystem uid>/<name>`.
-pub const CLAIMS: &str = "claims";
 /// Name of the Service in front of the server.
 pub const SERVICE: &str = "workspacefs-nfs";

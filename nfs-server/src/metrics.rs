@@ -10,8 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tonic::Code;
-
-use crate::folders::types::Overview;
+use workspacefs_storage::folders::types::Overview;
 
 type Number = Gauge<u64, AtomicU64>;
 

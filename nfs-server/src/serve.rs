@@ -9,15 +9,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use prometheus_client::registry::Registry;
 use workspacefs_runtime::{CancellationToken, Gate, Readiness, chain, http, logging, shutdown};
+use workspacefs_storage::folders::{Clock, Folders};
+use workspacefs_storage::{device, emptier};
 
 use crate::agent::state::State;
 use crate::agent::{Agent, listen, listen::CredentialFiles};
 use crate::cli::ServeArgs;
-use crate::emptier;
-use crate::folders::{Clock, Folders};
 use crate::ganesha::{self, Settings, Watchers};
 use crate::metrics::Metrics;
-use crate::storage::{self, Source, Storage, device};
+use crate::storage::{self, Source, Storage};
 
 /// Between two looks at a disk that cannot be used: somebody may have helped it.
 const RETRY: Duration = Duration::from_secs(5);

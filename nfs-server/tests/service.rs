@@ -4,7 +4,7 @@
 // Every line here is a test.
 #![allow(clippy::unwrap_used)]
 
-#[path = "folders/fake.rs"]
+#[path = "../../storage/tests/folders/fake.rs"]
 #[allow(dead_code)]
 mod fake;
 
@@ -26,9 +26,9 @@ use workspacefs_agent_proto::v1::{self, Disposal, EnsureFileSystemRequest, Owner
 use workspacefs_nfs_server::agent::listen::{self, CredentialFiles, ListenError};
 use workspacefs_nfs_server::agent::{Agent, state::State};
 use workspacefs_nfs_server::command;
-use workspacefs_nfs_server::folders::Folders;
 use workspacefs_nfs_server::metrics::Metrics;
 use workspacefs_runtime::CancellationToken;
+use workspacefs_storage::folders::Folders;
 
 const A: &str = "aaaaaaaa-d9cb-469f-a165-70867728950e";
 const NAMESPACE: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";

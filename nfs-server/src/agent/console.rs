@@ -2,9 +2,9 @@
 
 use tonic::{Request, Response, Status};
 use workspacefs_agent_proto::v1;
+use workspacefs_storage::folders::Folders;
 
 use super::{Agent, convert, kept_as};
-use crate::folders::Folders;
 
 #[async_trait::async_trait]
 impl v1::console_server::Console for Agent {

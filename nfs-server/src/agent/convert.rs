@@ -1,12 +1,11 @@
 //! From the protocol's messages to checked types, and back.
 
 use workspacefs_agent_proto::v1;
-
-use crate::disk::Owner;
-use crate::folders::types::{
+use workspacefs_storage::disk::Owner;
+use workspacefs_storage::folders::types::{
     ClaimView, ClaimWish, Disposal, FileSystemView, FileSystemWish, RemovedView, Restored, Usage,
 };
-use crate::names::{ClaimKey, Key, NameError, Uid};
+use workspacefs_storage::names::{ClaimKey, Key, NameError, Uid};
 
 /// Permission bits.
 const MODE_MAX: u32 = 0o7777;

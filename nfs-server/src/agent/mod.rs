@@ -14,8 +14,8 @@ use state::State;
 use status::Coded;
 use tonic::{Code, Request, Response, Status};
 use workspacefs_agent_proto::{EXPORT, v1};
+use workspacefs_storage::folders::Folders;
 
-use crate::folders::Folders;
 use crate::metrics::CallMetrics;
 
 /// The service.
@@ -78,7 +78,7 @@ fn is_question(name: &str) -> bool {
 impl v1::agent_server::Agent for Agent {
     async fn get_server(&self, _: Request<v1::GetServerRequest>) -> Result<Response<v1::Server>, Status> {
         let serving = self.state.is_serving();
-        let write = |overview: crate::folders::types::Overview| v1::Server {
+        let write = |overview: workspacefs_storage::folders::types::Overview| v1::Server {
             bytes_total: overview.bytes_total,
             bytes_free: overview.bytes_free,
             bytes_unpromised: overview.bytes_unpromised,

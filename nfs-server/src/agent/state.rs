@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::folders::Folders;
+use workspacefs_storage::folders::Folders;
 
 /// Shared by all who serve.
 #[derive(Clone)]

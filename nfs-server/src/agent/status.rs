@@ -3,14 +3,14 @@
 
 use tonic::{Code, Status};
 use workspacefs_runtime::chain;
-
-use super::convert::RequestError;
-use super::state::NotReady;
-use crate::folders::error::{
+use workspacefs_storage::folders::error::{
     DiscardError, EnsureClaimError, EnsureFileSystemError, GetClaimError, GrowClaimError, ReadError,
     RemoveError, RestoreError, StepError,
 };
-use crate::sizes::SizeError;
+use workspacefs_storage::sizes::SizeError;
+
+use super::convert::RequestError;
+use super::state::NotReady;
 
 /// Why a call fails, whichever it is: an error with its code.
 pub(super) trait Coded: std::error::Error + Sized {
@@ -148,15 +148,14 @@ impl Coded for ReadError {
         step_code(&self.0)
     }
 }
-
 #[cfg(test)]
 mod tests {
+    use workspacefs_storage::disk::DiskError;
+    use workspacefs_storage::folders::error::{Missing, NoRoom};
+    use workspacefs_storage::names::{Key, NameError};
     use workspacefs_sys::Errno;
 
     use super::*;
-    use crate::disk::DiskError;
-    use crate::folders::error::{Missing, NoRoom};
-    use crate::names::{Key, NameError};
 
     fn key() -> Key {
         Key::parse("0f8fad5b-d9cb-469f-a165-70867728950e/default").unwrap()

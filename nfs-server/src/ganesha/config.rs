@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use workspacefs_agent_proto::EXPORT;
-
-use crate::names::EXPORT_FOLDER;
+use workspacefs_storage::names::EXPORT_FOLDER;
 
 /// Ganesha's own recovery state, beneath the disk's root.
 pub const RECOVERY_FOLDER: &str = "state/ganesha";
@@ -92,7 +91,6 @@ fn plain(path: &Path) -> Result<String, PathError> {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-'));
     if is_plain { Ok(text.into_owned()) } else { Err(PathError(text.into_owned())) }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

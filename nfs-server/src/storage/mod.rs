@@ -1,24 +1,21 @@
 //! From what the administrator gave, a block device or a directory, to a disk of ours, or to a sentence that says why not
 //! and what to do.
 
-pub mod content;
-pub mod device;
-pub mod marker;
 pub mod node;
-pub mod program;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use device::{Device, DeviceError};
-use marker::MarkerError;
 use node::NodeError;
 use rustix::fs::{FlockOperation, flock, fstatfs};
+use workspacefs_storage::device::{self, Device, DeviceError};
+use workspacefs_storage::disk::DiskError;
+use workspacefs_storage::disk::real::RealDisk;
+use workspacefs_storage::marker::{self, MarkerError};
 use workspacefs_sys::{Errno, project, quota};
 
-use crate::disk::DiskError;
-use crate::disk::xfs::Xfs;
+use crate::ganesha::config::RECOVERY_FOLDER;
 
 /// What the administrator gave.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -75,7 +72,7 @@ pub enum Cause {
 #[derive(Debug)]
 pub struct Storage {
     /// Its folders and quotas.
-    pub disk: Xfs,
+    pub disk: RealDisk,
     /// Where its root is.
     pub path: PathBuf,
     /// Of this storage, for good.
@@ -125,7 +122,7 @@ fn take_mounted(device: Device, root: OwnedFd, mount_point: &Path) -> Result<Sto
     let marker = marker::claim(root.as_fd())?;
     device.grow(mount_point)?;
     node::ensure_visible(device.number, Some(device.path()))?;
-    let disk = Xfs::new(root, &marker.id)?;
+    let disk = RealDisk::new(root, &marker.id, &[RECOVERY_FOLDER])?;
     Ok(Storage { disk, path: mount_point.into(), id: marker.id, device: Some(device) })
 }
 
@@ -141,7 +138,7 @@ fn take_directory(path: &Path) -> Result<Storage, Cause> {
     let marker = marker::claim(root.as_fd())?;
     let number = std::fs::metadata(path).map_err(Cause::Open)?.dev();
     node::ensure_visible(number, None)?;
-    let disk = Xfs::new(root, &marker.id)?;
+    let disk = RealDisk::new(root, &marker.id, &[RECOVERY_FOLDER])?;
     Ok(Storage { disk, path: path.into(), id: marker.id, device: None })
 }
 

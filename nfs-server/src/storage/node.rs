@@ -6,8 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, major, minor, mknodat};
-
-use super::program::{ProgramError, run};
+use workspacefs_storage::device::program::{ProgramError, run};
 
 /// Used when the kernel's own name is taken by another device.
 const OWN_NODE: &str = "/dev/workspacefs-disk";
@@ -91,7 +90,6 @@ fn kernel_name(number: u64) -> Option<String> {
     let plain = name.split('/').all(|part| !matches!(part, "" | "." | ".."));
     plain.then(|| name.to_string())
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

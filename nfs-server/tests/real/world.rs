@@ -9,12 +9,12 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use workspacefs_nfs_server::disk::Owner;
-use workspacefs_nfs_server::folders::Folders;
-use workspacefs_nfs_server::folders::model::{PROJECT_FIRST, PROJECT_LAST};
-use workspacefs_nfs_server::folders::types::{ClaimWish, FileSystemWish};
-use workspacefs_nfs_server::names::ClaimKey;
 use workspacefs_nfs_server::storage::{Source, Storage, StorageError};
+use workspacefs_storage::disk::Owner;
+use workspacefs_storage::folders::Folders;
+use workspacefs_storage::folders::model::{PROJECT_FIRST, PROJECT_LAST};
+use workspacefs_storage::folders::types::{ClaimWish, FileSystemWish};
+use workspacefs_storage::names::ClaimKey;
 use workspacefs_sys::unmount;
 
 pub const MIB: u64 = 1 << 20;

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use workspacefs_nfs_server::folders::Folders;
-use workspacefs_nfs_server::folders::types::Disposal;
 use workspacefs_nfs_server::storage::Source;
+use workspacefs_storage::folders::Folders;
+use workspacefs_storage::folders::types::Disposal;
 
 use crate::kill::step_killed_at;
 use crate::world::{

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use workspacefs_nfs_server::folders::types::Disposal;
+use workspacefs_storage::folders::types::Disposal;
 use workspacefs_sys::unmount;
 
 use crate::world::{

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use workspacefs_nfs_server::disk::{Disk, DiskError, Emptied, Owner, Space};
-use workspacefs_nfs_server::folders::model::PROJECT_FIRST;
-use workspacefs_nfs_server::names::Place;
+use workspacefs_storage::disk::{Disk, DiskError, Emptied, Owner, Space};
+use workspacefs_storage::folders::model::PROJECT_FIRST;
+use workspacefs_storage::names::Place;
 use workspacefs_sys::Errno;
 use workspacefs_sys::quota::{Limits, Quota};
 

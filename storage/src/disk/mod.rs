@@ -1,8 +1,11 @@
 //! What is asked of the disk: single steps, each of which happens or does not. Everything above is made of these, so
-//! that a test can stop it between any two. `xfs` is the real one.
+//! that a test can stop it between any two. `real` is the real one.
 
-pub mod xfs;
+mod durable;
+pub mod real;
 
+pub use durable::write_durably;
+use durable::{UNFINISHED_SUFFIX, errno};
 use rustix::io::Errno;
 use workspacefs_sys::quota::{Limits, Quota};
 pub use workspacefs_sys::removal::Emptied;

@@ -1,12 +1,12 @@
 //! What operations do and refuse.
 
 use std::collections::BTreeSet;
-use workspacefs_nfs_server::folders::error::{
+use workspacefs_storage::folders::error::{
     EnsureClaimError, EnsureFileSystemError, GrowClaimError, RemoveError, RestoreError,
 };
-use workspacefs_nfs_server::folders::types::Disposal;
-use workspacefs_nfs_server::names::Place;
-use workspacefs_nfs_server::sizes::SizeError;
+use workspacefs_storage::folders::types::Disposal;
+use workspacefs_storage::names::Place;
+use workspacefs_storage::sizes::SizeError;
 
 use crate::fake::TOTAL;
 use crate::world::{
@@ -386,7 +386,7 @@ fn a_project_id_that_something_carries_is_not_given_again() {
     world.folders.ensure_file_system(&file_system(A, 1)).unwrap();
     let first = world.records()[0].project;
     // Somebody moved a folder with the next id out of where we look.
-    let stray = workspacefs_nfs_server::names::KeptName::try_from("stray".to_string()).unwrap();
+    let stray = workspacefs_storage::names::KeptName::try_from("stray".to_string()).unwrap();
     let folder = crate::fake::FakeFolder { project: first + 1, ..Default::default() };
     world.disk.content().folders.insert(Place::Archive(stray), folder);
     world.folders.ensure_claim(&claim(A, "a", 0)).unwrap();
@@ -419,8 +419,8 @@ fn one_damaged_record_stops_nobody_else() {
 #[test]
 fn limits_of_another_agents_folders_on_the_same_disk_are_left_alone() {
     let world = World::new();
-    let theirs = workspacefs_nfs_server::names::KeptName::try_from("theirs".to_string()).unwrap();
-    let project = workspacefs_nfs_server::folders::model::PROJECT_FIRST + 7;
+    let theirs = workspacefs_storage::names::KeptName::try_from("theirs".to_string()).unwrap();
+    let project = workspacefs_storage::folders::model::PROJECT_FIRST + 7;
     let limits = workspacefs_sys::quota::Limits { bytes: GIB, inodes: 10 };
     {
         let mut content = world.disk.content();

@@ -4,7 +4,6 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use workspacefs_agent_proto::{CLAIMS, WORKSPACES};
 use workspacefs_api::volume::{is_folder_name, is_uid};
 
 /// The longest name of a file, in bytes.
@@ -132,6 +131,10 @@ impl ClaimKey {
 
 /// The folder that clients mount, beneath the disk's root.
 pub const EXPORT_FOLDER: &str = "export";
+/// In the export: FileSystems' own folders, `workspaces/<namespace uid>/<name>.<project>`.
+pub const WORKSPACES: &str = "workspaces";
+/// In the export: claims' folders, `claims/<FileSystem uid>/<name>`.
+pub const CLAIMS: &str = "claims";
 /// Folders that are being made: nobody can reach them.
 pub const NEW_FOLDER: &str = "new";
 /// Removed folders that go after a time.

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use workspacefs_nfs_server::folders::Folders;
-use workspacefs_nfs_server::folders::types::Disposal;
-use workspacefs_nfs_server::folders::types::FileSystemView;
+use workspacefs_storage::folders::Folders;
+use workspacefs_storage::folders::types::Disposal;
+use workspacefs_storage::folders::types::FileSystemView;
 
 use crate::fake::Fault;
 use crate::world::{

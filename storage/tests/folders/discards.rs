@@ -1,7 +1,7 @@
 //! What is kept for nobody: listed with what it holds, and given up when a person says so.
 
-use workspacefs_nfs_server::folders::error::{DiscardError, RestoreError};
-use workspacefs_nfs_server::folders::types::Disposal;
+use workspacefs_storage::folders::error::{DiscardError, RestoreError};
+use workspacefs_storage::folders::types::Disposal;
 
 use crate::fake::TOTAL;
 use crate::world::{

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use workspacefs_sys::beneath::{self, Links};
 
-use crate::disk::xfs::write_durably;
+use crate::disk::write_durably;
 
 /// Its name, at the root.
 const NAME: &str = "workspacefs.json";

@@ -1,5 +1,8 @@
 //! A block device as storage: looked at, formatted if it is blank, mounted, grown.
 
+pub mod content;
+pub mod program;
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,8 +14,8 @@ use workspacefs_sys::filesystem::{Access, Context};
 use workspacefs_sys::tree::MountApi;
 use workspacefs_sys::{Errno, SysError, inspect, unmount};
 
-use super::content::{BLANK_BYTES, Content, LABEL, Refusal, Verdict, judge, parse_blkid};
-use super::program::{self, ProgramError};
+use content::{BLANK_BYTES, Content, LABEL, Refusal, Verdict, judge, parse_blkid};
+use program::ProgramError;
 
 /// `blkid -p` found nothing.
 const BLKID_NOTHING: i32 = 2;
@@ -170,7 +173,11 @@ pub fn unmount_if_mounted(target: &Path) {
     }
 }
 
-pub(super) fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
+/// Opens a folder, to be the root of a disk.
+///
+/// # Errors
+/// What the kernel says.
+pub fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 

@@ -4,8 +4,8 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use workspacefs_nfs_server::emptier;
-use workspacefs_nfs_server::folders::types::Disposal;
+use workspacefs_storage::emptier;
+use workspacefs_storage::folders::types::Disposal;
 
 use crate::world::{A, KEEP, World, claim, claim_key, claim_place, file_system};
 

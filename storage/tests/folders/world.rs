@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use workspacefs_nfs_server::disk::Owner;
-use workspacefs_nfs_server::folders::Folders;
-use workspacefs_nfs_server::folders::model::PROJECT_FIRST;
-use workspacefs_nfs_server::folders::types::{ClaimWish, FileSystemWish};
-use workspacefs_nfs_server::names::{ClaimKey, Key, Label, Place, Uid};
-use workspacefs_nfs_server::record::{Folder, Record};
-use workspacefs_nfs_server::sizes::inodes_for;
+use workspacefs_storage::disk::Owner;
+use workspacefs_storage::folders::Folders;
+use workspacefs_storage::folders::model::PROJECT_FIRST;
+use workspacefs_storage::folders::types::{ClaimWish, FileSystemWish};
+use workspacefs_storage::names::{ClaimKey, Key, Label, Place, Uid};
+use workspacefs_storage::record::{Folder, Record};
+use workspacefs_storage::sizes::inodes_for;
 
 use crate::fake::{FakeDisk, Fault};
 

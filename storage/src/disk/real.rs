@@ -1,32 +1,27 @@
-//! The real disk: XFS with project quota. Every path is opened beneath the root by descriptor; no link is followed, since
-//! nobody should have put one where we look.
+//! The real disk: XFS or ext4 with project quota. Every path is opened beneath the root by descriptor; no link is followed,
+//! since nobody should have put one where we look.
 
-use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, fchown, fstatvfs, fsync, mkdirat, renameat,
-    renameat_with, unlinkat,
+    AtFlags, Dir, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, fchown, fstatvfs, mkdirat, renameat_with,
+    unlinkat,
 };
 use rustix::io::Errno;
-use workspacefs_agent_proto::{CLAIMS, WORKSPACES};
 use workspacefs_sys::beneath::{self, Links};
 use workspacefs_sys::project::{self, Project};
 use workspacefs_sys::quota::{self, Limits, Quota};
 use workspacefs_sys::removal;
 
-use super::{Disk, DiskError, Emptied, Owner, Space};
+use super::{Disk, DiskError, Emptied, Owner, Space, UNFINISHED_SUFFIX, errno, write_durably};
 use crate::folders::model::{PROJECT_FIRST, PROJECT_LAST};
-use crate::ganesha::config::RECOVERY_FOLDER;
-use crate::names::{ARCHIVE_FOLDER, EXPORT_FOLDER, NEW_FOLDER, Place, TRASH_FOLDER};
+use crate::names::{ARCHIVE_FOLDER, CLAIMS, EXPORT_FOLDER, NEW_FOLDER, Place, TRASH_FOLDER, WORKSPACES};
 
 /// Our own state.
 pub const STATE_FOLDER: &str = "state";
 /// One record per folder.
 const RECORDS: &str = "state/records";
 const RECORD_SUFFIX: &str = ".json";
-/// Of a file that is being written.
-const UNFINISHED_SUFFIX: &str = ".new";
 /// More is no record of ours.
 const RECORD_BYTES_MAX: u64 = 64 << 10;
 /// For us alone.
@@ -34,31 +29,33 @@ const PRIVATE: Mode = Mode::RWXU;
 /// What lies above folders: can be passed through, not listed.
 const PASSABLE: Mode = Mode::from_raw_mode(0o711);
 
-/// An XFS, from its root or from a folder in it.
+/// A file system, from its root or from a folder in it.
 #[derive(Debug)]
-pub struct Xfs {
+pub struct RealDisk {
     root: OwnedFd,
     first_project: u32,
 }
 
-impl Xfs {
-    /// Makes the folders that are missing beneath `root`, an open folder. `id` is the storage's own.
+impl RealDisk {
+    /// Makes the folders that are missing beneath `root`, an open folder, and `private` ones of the caller's, which only we can
+    /// enter. `id` is the storage's own.
     ///
     /// # Errors
     /// [`DiskError`].
-    pub fn new(root: OwnedFd, id: &str) -> Result<Self, DiskError> {
+    pub fn new(root: OwnedFd, id: &str, private: &[&str]) -> Result<Self, DiskError> {
         let this = Self { root, first_project: first_project(id) };
-        for (path, mode) in [
+        let callers = private.iter().map(|path| (path.to_string(), PRIVATE));
+        let ours = [
             (STATE_FOLDER.to_string(), PRIVATE),
             (RECORDS.into(), PRIVATE),
-            (RECOVERY_FOLDER.into(), PRIVATE),
             (NEW_FOLDER.into(), PRIVATE),
             (TRASH_FOLDER.into(), PRIVATE),
             (ARCHIVE_FOLDER.into(), PRIVATE),
             (EXPORT_FOLDER.into(), PASSABLE),
             (format!("{EXPORT_FOLDER}/{WORKSPACES}"), PASSABLE),
             (format!("{EXPORT_FOLDER}/{CLAIMS}"), PASSABLE),
-        ] {
+        ];
+        for (path, mode) in ours.into_iter().chain(callers) {
             this.make_folder(&path, mode)?;
         }
         Ok(this)
@@ -140,26 +137,7 @@ fn first_project(id: &str) -> u32 {
     PROJECT_FIRST + (hash % PLACES) as u32 * APART
 }
 
-fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
-}
-
-/// Writes the file `name` in `folder` so that after a power cut either the old or the new content is there.
-///
-/// # Errors
-/// What the kernel says.
-pub fn write_durably(folder: BorrowedFd<'_>, name: &str, text: &[u8]) -> Result<(), Errno> {
-    let new = format!(".{name}{UNFINISHED_SUFFIX}");
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-    let fd = beneath::open(folder, &new, flags, Mode::from_raw_mode(0o600), Links::Refused)?;
-    let mut file = std::fs::File::from(fd);
-    file.write_all(text).map_err(|error| errno(&error))?;
-    fsync(&file)?;
-    renameat(folder, new.as_str(), folder, name)?;
-    fsync(folder)
-}
-
-impl Disk for Xfs {
+impl Disk for RealDisk {
     fn first_project(&self) -> u32 {
         self.first_project
     }
