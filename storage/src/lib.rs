@@ -10,4 +10,5 @@ pub mod folders;
 pub mod marker;
 pub mod names;
 pub mod record;
+pub mod root;
 pub mod sizes;

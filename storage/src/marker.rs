@@ -77,11 +77,28 @@ fn somebodys(root: BorrowedFd<'_>) -> Result<Option<String>, Errno> {
     for entry in Dir::read_from(root.as_fd())? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !matches!(name.as_str(), "." | ".." | UNFINISHED) {
+        if !matches!(name.as_str(), "." | ".." | UNFINISHED) && !is_empty_lost_and_found(root.as_fd(), &name)
+        {
             return Ok(Some(name));
         }
     }
     Ok(None)
+}
+
+/// mkfs.ext4 makes that folder. What lies in it was somebody's.
+fn is_empty_lost_and_found(root: BorrowedFd<'_>, name: &str) -> bool {
+    const LOST_AND_FOUND: &str = "lost+found";
+    let list = || -> Result<bool, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let folder = beneath::open(root, LOST_AND_FOUND, flags, Mode::empty(), Links::Refused)?;
+        for entry in Dir::read_from(folder.as_fd())? {
+            if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    name == LOST_AND_FOUND && list() == Ok(true)
 }
 
 #[cfg(test)]
@@ -104,6 +121,21 @@ mod tests {
         assert_eq!(claimed(dir.path()).unwrap(), marker);
         let another = tempfile::tempdir().unwrap();
         assert_ne!(claimed(another.path()).unwrap().id, marker.id);
+    }
+
+    #[test]
+    fn what_ext4_is_made_with_is_nobodys_unless_something_lies_in_it() {
+        for (file, ours) in [("", true), ("#12", false)] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join("lost+found")).unwrap();
+            if !ours {
+                fs::write(dir.path().join("lost+found").join(file), "").unwrap();
+            }
+            assert_eq!(claimed(dir.path()).is_ok(), ours, "{file:?}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("lost+found"), "a file").unwrap();
+        assert!(claimed(dir.path()).is_err());
     }
 
     #[test]

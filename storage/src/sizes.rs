@@ -171,6 +171,16 @@ fn fits(size: u64, more: u64, balance: &Balance) -> Result<(), SizeError> {
     Ok(())
 }
 
+/// Whether what folders may grow to is added up.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Promises {
+    /// What the disk cannot hold is not promised.
+    #[default]
+    Kept,
+    /// Every folder may fill the disk: who comes first is served first.
+    NotMade,
+}
+
 /// The disk's account, over all folders.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct DiskBalance {

@@ -53,7 +53,10 @@ fn look(dir: BorrowedFd<'_>, path: &Path) -> Result<Statx, Errno> {
 }
 
 /// The id of the mount that an open descriptor lies on, from /proc, which every kernel tells.
-fn mount_id(fd: BorrowedFd<'_>) -> Result<u64, Errno> {
+///
+/// # Errors
+/// Only where /proc is not there.
+pub fn mount_id(fd: BorrowedFd<'_>) -> Result<u64, Errno> {
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     text.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok()).ok_or(Errno::OPNOTSUPP)

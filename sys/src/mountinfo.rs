@@ -12,6 +12,8 @@ pub struct MountEntry {
     pub id: u64,
     /// The id of the mount it is attached to.
     pub parent: u64,
+    /// Major and minor number of the device that the file system says it is on.
+    pub device: (u32, u32),
     /// The folder of the file system that is its root.
     pub root: PathBuf,
     /// Where it is attached.
@@ -44,7 +46,9 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let mut next = || fields.next();
     let id = number(next()?)?;
     let parent = number(next()?)?;
-    let _device = next()?;
+    let device = next()?;
+    let (major, minor) = std::str::from_utf8(device).ok()?.split_once(':')?;
+    let device = (major.parse().ok()?, minor.parse().ok()?);
     let root = PathBuf::from(unescape(next()?));
     let mount_point = PathBuf::from(unescape(next()?));
     let options = String::from_utf8_lossy(next()?).split(',').map(Into::into).collect();
@@ -62,7 +66,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     }
     let kind = String::from_utf8_lossy(next()?).into_owned();
     let source = unescape(next()?);
-    Some(MountEntry { id, parent, root, mount_point, options, shared, kind, source })
+    Some(MountEntry { id, parent, device, root, mount_point, options, shared, kind, source })
 }
 
 fn number(field: &[u8]) -> Option<u64> {
@@ -108,6 +112,7 @@ mod tests {
         let entries = parse(LINES);
         assert_eq!(entries.len(), 3);
         assert_eq!((entries[0].id, entries[0].parent, entries[0].shared), (29, 1, Some(1)));
+        assert_eq!((entries[0].device, entries[1].device), ((8, 1), (0, 38)));
         assert_eq!(entries[1].root, PathBuf::from("/a b"));
         assert_eq!(entries[1].mount_point, PathBuf::from("/mnt/with space\\\nend"));
         assert_eq!(entries[1].options, ["ro", "nosuid", "nodev"]);

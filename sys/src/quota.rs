@@ -1,5 +1,6 @@
 //! Project quotas by quotactl_fd(2), Linux 5.14: limits are set and usage is read through any open file of the file
-//! system, so no path of a block device is needed. The structures are XFS's, which ext4 understands as well.
+//! system, so no path of a block device is needed. The structures are XFS's; the kernel's quota code
+//! translates them for ext4, which then answers zeros, not NOENT, for a project that it has never seen.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -97,7 +98,8 @@ pub struct Quota {
 /// Whether the file system that `fd` lies on stops writers at their project's limit.
 ///
 /// # Errors
-/// `NOSYS` where there are no quotas (a kernel without them, a mount without the option), `NOSYS` before Linux 5.14.
+/// `NOSYS` where there are no quotas (a kernel without them, a mount without the option), `NOSYS` before Linux 5.14, `INVAL`
+/// where there are only other quotas.
 pub fn is_enforced(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     let mut stat = QuotaStat::default();
     call(fd, Q_XGETQSTAT, 0, &mut stat)?;

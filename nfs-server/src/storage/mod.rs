@@ -8,12 +8,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use node::NodeError;
-use rustix::fs::{FlockOperation, flock, fstatfs};
+use rustix::fs::fstatfs;
+use workspacefs_api::FsType;
+use workspacefs_storage::device::prepare::{Formattable, prepare};
 use workspacefs_storage::device::{self, Device, DeviceError};
 use workspacefs_storage::disk::DiskError;
-use workspacefs_storage::disk::real::RealDisk;
+use workspacefs_storage::disk::real::{Counting, RealDisk};
 use workspacefs_storage::marker::{self, MarkerError};
-use workspacefs_sys::{Errno, project, quota};
+use workspacefs_storage::root;
+use workspacefs_sys::{Errno, project};
 
 use crate::ganesha::config::RECOVERY_FOLDER;
 
@@ -111,8 +114,8 @@ impl Source {
 
 fn take_device(path: &Path, mount_point: &Path) -> Result<Storage, Cause> {
     let device = Device::open(path)?;
-    device.prepare()?;
-    let root = device.mount(mount_point)?;
+    prepare(&device, FsType::Xfs)?;
+    let root = device.mount(mount_point, FsType::Xfs)?;
     take_mounted(device, root, mount_point).inspect_err(|_| device::unmount_if_mounted(mount_point))
 }
 
@@ -122,48 +125,43 @@ fn take_mounted(device: Device, root: OwnedFd, mount_point: &Path) -> Result<Sto
     let marker = marker::claim(root.as_fd())?;
     device.grow(mount_point)?;
     node::ensure_visible(device.number, Some(device.path()))?;
-    let disk = RealDisk::new(root, &marker.id, &[RECOVERY_FOLDER])?;
+    let disk = RealDisk::new(root, &marker.id, &[RECOVERY_FOLDER], Counting::Projects)?;
     Ok(Storage { disk, path: mount_point.into(), id: marker.id, device: Some(device) })
 }
 
 fn take_directory(path: &Path) -> Result<Storage, Cause> {
-    let root = device::open_folder(path).map_err(|errno| Cause::Open(errno.into()))?;
+    let root = device::open_folder(path).map_err(opened)?;
     check_xfs(root.as_fd())?;
     check_quota(root.as_fd())?;
     lock(root.as_fd())?;
-    let own = project::get(root.as_fd()).map_err(|errno| Cause::Open(errno.into()))?;
+    let own = project::get(root.as_fd()).map_err(opened)?;
     if own.id != 0 || own.inherited {
         return Err(Cause::HasProject(own.id));
     }
     let marker = marker::claim(root.as_fd())?;
     let number = std::fs::metadata(path).map_err(Cause::Open)?.dev();
     node::ensure_visible(number, None)?;
-    let disk = RealDisk::new(root, &marker.id, &[RECOVERY_FOLDER])?;
+    let disk = RealDisk::new(root, &marker.id, &[RECOVERY_FOLDER], Counting::Projects)?;
     Ok(Storage { disk, path: path.into(), id: marker.id, device: None })
 }
 
-/// Two agents on one storage would give the same space twice. The lock is the open folder's, and ends with the process.
 fn lock(root: BorrowedFd<'_>) -> Result<(), Cause> {
-    match flock(root, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(()),
-        Err(Errno::WOULDBLOCK) => Err(Cause::InUse),
-        Err(errno) => Err(Cause::Open(errno.into())),
-    }
+    if root::lock(root).map_err(opened)? { Ok(()) } else { Err(Cause::InUse) }
 }
 
 fn check_xfs(root: BorrowedFd<'_>) -> Result<(), Cause> {
     /// XFS_SUPER_MAGIC.
     const XFS: u64 = 0x5846_5342;
-    let found = fstatfs(root).map_err(|errno| Cause::Open(errno.into()))?;
+    let found = fstatfs(root).map_err(opened)?;
     if found.f_type as u64 == XFS { Ok(()) } else { Err(Cause::NotXfs) }
 }
 
 fn check_quota(root: BorrowedFd<'_>) -> Result<(), Cause> {
-    match quota::is_enforced(root) {
-        Ok(true) => Ok(()),
-        Ok(false) | Err(Errno::NOSYS | Errno::SRCH | Errno::OPNOTSUPP) => Err(Cause::NoQuota),
-        Err(errno) => Err(Cause::Open(errno.into())),
-    }
+    if root::has_quotas(root).map_err(opened)? { Ok(()) } else { Err(Cause::NoQuota) }
+}
+
+fn opened(errno: Errno) -> Cause {
+    Cause::Open(errno.into())
 }
 
 /// Watches a device that may grow under a mounted file system.

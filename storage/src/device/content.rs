@@ -3,8 +3,12 @@
 
 use std::collections::BTreeMap;
 
-/// Label of our file systems; XFS allows 12 bytes.
+use workspacefs_api::FsType;
+
+/// Label of our file systems; XFS allows 12 bytes, ext4 16.
 pub const LABEL: &str = "workspacefs";
+/// What blkid says of the entry in a partition table.
+const OF_PARTITION: &str = "PART_ENTRY_";
 /// How much of a device's beginning and end must be zero for it to be blank.
 pub const BLANK_BYTES: u64 = 1 << 20;
 
@@ -31,10 +35,10 @@ pub struct Content {
 pub enum Verdict {
     /// Nothing is on it.
     Format,
-    /// Our own formatting was cut: nothing was ever stored there.
+    /// Our own formatting as XFS was cut: nothing was ever stored there.
     FormatAgain,
-    /// It looks like ours; what is in it decides.
-    Mount,
+    /// It looks like ours, and has this file system; what is in it decides.
+    Mount(FsType),
 }
 
 /// The device holds something that is not ours.
@@ -42,14 +46,25 @@ pub enum Verdict {
 pub enum Refusal {
     /// With a name.
     #[error(
-        "it holds {0}, which is not ours: nothing was written to it. Give an empty device, or, if that can go, wipe this one (wipefs -a) and restart"
+        "it holds {0}, which is not ours: nothing was written to it. Give an empty device, or, if that can go, wipe this one (wipefs -a)"
     )]
     Known(String),
-    /// Without.
+    /// Without. A cut mkfs.ext4 is one: it writes the superblock, which a signature is in, last.
     #[error(
-        "it is not blank, though no signature is known: nothing was written to it. Give an empty device, or, if that can go, zero its first and last MiB and restart"
+        "it is not blank, though no signature is known: nothing was written to it. Give an empty device, or, if that can go, zero its first and last MiB (formatting as ext4 that was cut leaves this, too)"
     )]
     Unknown,
+    /// Ours, and not what is asked for.
+    #[error(
+        "it holds an {} of ours, and {} is asked for: nothing was written to it. Ask for {}, or, if what is on it can go, wipe it (wipefs -a)",
+        .found.as_str(), .wished.as_str(), .found.as_str()
+    )]
+    OtherFsType {
+        /// What is on it.
+        found: FsType,
+        /// What is asked for.
+        wished: FsType,
+    },
 }
 
 /// Decides.
@@ -61,10 +76,15 @@ pub fn judge(content: &Content) -> Result<Verdict, Refusal> {
     if content.ambivalent {
         return Err(Refusal::Known("more than one signature".into()));
     }
-    if found("TYPE") == Some("xfs") && found("LABEL") == Some(LABEL) {
-        return Ok(if is_unfinished(&content.head) { Verdict::FormatAgain } else { Verdict::Mount });
+    if found("LABEL") == Some(LABEL)
+        && let Some(fs) =
+            [FsType::Xfs, FsType::Ext4].into_iter().find(|fs| found("TYPE") == Some(fs.as_str()))
+    {
+        let unfinished = fs == FsType::Xfs && is_unfinished(&content.head);
+        return Ok(if unfinished { Verdict::FormatAgain } else { Verdict::Mount(fs) });
     }
-    if content.signatures.is_empty() {
+    // Of a partition, blkid also says how the table that it stands in calls it.
+    if content.signatures.keys().all(|key| key.starts_with(OF_PARTITION)) {
         return if content.ends_are_zero { Ok(Verdict::Format) } else { Err(Refusal::Unknown) };
     }
     let label = found("LABEL").map(|label| format!(" labelled {label:?}")).unwrap_or_default();
@@ -115,13 +135,29 @@ mod tests {
     }
 
     #[test]
+    fn a_blank_partition_is_blank_though_its_table_has_a_name_for_it() {
+        const ENTRY: &str = "PART_ENTRY_SCHEME=gpt\nPART_ENTRY_UUID=x\nPART_ENTRY_NUMBER=1\n";
+        assert_eq!(judge(&content(ENTRY, true)), Ok(Verdict::Format));
+        assert_eq!(judge(&content(ENTRY, false)), Err(Refusal::Unknown));
+    }
+
+    #[test]
+    fn an_ext4_of_ours_is_mounted_and_never_formatted_again() {
+        for head in [Vec::new(), superblock("workspacefs", 1)] {
+            let found = Content { head, ..content("TYPE=ext4\nLABEL=workspacefs\n", false) };
+            assert_eq!(judge(&found), Ok(Verdict::Mount(FsType::Ext4)));
+        }
+    }
+
+    #[test]
     fn what_others_stored_is_named_and_refused() {
         for (blkid, word) in [
             ("TYPE=ext4\nLABEL=data\n", "ext4 labelled \"data\""),
             ("TYPE=swap\n", "swap"),
             ("TYPE=xfs\n", "xfs"),
             ("TYPE=xfs\nLABEL=other\n", "\"other\""),
-            ("TYPE=ext4\nLABEL=workspacefs\n", "ext4"),
+            ("TYPE=btrfs\nLABEL=workspacefs\n", "btrfs"),
+            ("TYPE=ext4\nPART_ENTRY_UUID=x\n", "ext4"),
             ("PTTYPE=gpt\n", "partition table (gpt)"),
             ("TYPE=LVM2_member\n", "LVM2_member"),
             ("TYPE=crypto_LUKS\n", "crypto_LUKS"),
@@ -136,12 +172,12 @@ mod tests {
     #[test]
     fn ours_is_mounted_and_formatted_again_only_if_mkfs_never_ended() {
         let with = |head| judge(&Content { head, ..content(OURS, false) });
-        assert_eq!(with(superblock("workspacefs", 0)), Ok(Verdict::Mount));
+        assert_eq!(with(superblock("workspacefs", 0)), Ok(Verdict::Mount(FsType::Xfs)));
         assert_eq!(with(superblock("workspacefs", 1)), Ok(Verdict::FormatAgain));
         // What blkid calls ours and the superblock does not, is not written to.
-        assert_eq!(with(superblock("workspacefs2", 1)), Ok(Verdict::Mount));
-        assert_eq!(with(superblock("other", 1)), Ok(Verdict::Mount));
-        assert_eq!(with(Vec::new()), Ok(Verdict::Mount));
+        assert_eq!(with(superblock("workspacefs2", 1)), Ok(Verdict::Mount(FsType::Xfs)));
+        assert_eq!(with(superblock("other", 1)), Ok(Verdict::Mount(FsType::Xfs)));
+        assert_eq!(with(Vec::new()), Ok(Verdict::Mount(FsType::Xfs)));
         assert!(
             judge(&Content { head: superblock("other", 1), ..content("TYPE=xfs\nLABEL=other\n", false) })
                 .is_err()

@@ -1,29 +1,30 @@
 //! A block device as storage: looked at, formatted if it is blank, mounted, grown.
 
 pub mod content;
+pub mod prepare;
 pub mod program;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use content::{BLANK_BYTES, Content, LABEL, Refusal, parse_blkid};
+use prepare::{DEVICE_BYTES_MIN, Formattable};
+use program::ProgramError;
 use rustix::fs::{Mode, OFlags};
+use workspacefs_api::FsType;
 use workspacefs_sys::filesystem::{Access, Context};
 use workspacefs_sys::tree::MountApi;
 use workspacefs_sys::{Errno, SysError, inspect, unmount};
-
-use content::{BLANK_BYTES, Content, LABEL, Refusal, Verdict, judge, parse_blkid};
-use program::ProgramError;
 
 /// `blkid -p` found nothing.
 const BLKID_NOTHING: i32 = 2;
 /// It found more than one thing.
 const BLKID_AMBIVALENT: i32 = 8;
 const HEAD_BYTES: usize = 512;
-/// What mkfs.xfs of 2023 and later insists on.
-const DEVICE_BYTES_MIN: u64 = 300 << 20;
 
 /// A device cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +34,16 @@ pub enum DeviceError {
     Io(&'static str, #[source] std::io::Error),
     #[error("it is not a block device")]
     NotADevice,
-    #[error("it has {0} bytes; XFS needs at least {DEVICE_BYTES_MIN}")]
+    #[error("it has {0} bytes; at least {DEVICE_BYTES_MIN} are needed")]
     Small(u64),
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error(
+        "something on this node uses it: it is mounted, swap space, or part of a RAID, LVM or multipath device; nothing was written to it"
+    )]
+    Busy,
+    #[error("it changed while it was looked at; nothing was written to it")]
+    Changed,
     #[error(transparent)]
     Program(#[from] ProgramError),
     #[error("the folder {} cannot be mounted on", path.display())]
@@ -48,12 +55,13 @@ pub enum DeviceError {
     #[error("something else is mounted on {}", .0.display())]
     Occupied(PathBuf),
     #[error(
-        "it cannot be mounted as XFS with project quota; either this node's kernel has no XFS quota (CONFIG_XFS_QUOTA), or the file system is damaged (the node's kernel log says so; xfs_repair)"
+        "it cannot be mounted as {} with project quota; either this node's kernel has no {} with quotas (CONFIG_XFS_QUOTA, CONFIG_QUOTA), or the file system is damaged (the node's kernel log says so; xfs_repair, e2fsck)",
+        .0.as_str(), .0.as_str()
     )]
-    Mount(#[source] SysError),
+    Mount(FsType, #[source] SysError),
 }
 
-/// A device with an XFS of ours, or what may be.
+/// A device with a file system of ours, or what may be.
 #[derive(Clone, Debug)]
 pub struct Device {
     path: PathBuf,
@@ -79,41 +87,57 @@ impl Device {
         &self.path
     }
 
-    /// Its size.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn bytes(&self) -> Result<u64, DeviceError> {
-        let mut file = File::open(&self.path).map_err(|error| DeviceError::Io("opened", error))?;
-        file.seek(SeekFrom::End(0)).map_err(|error| DeviceError::Io("measured", error))
-    }
-
-    /// Formats it if it is blank, and refuses it if it is neither that nor ours.
+    /// Mounts it on `target` as `fs` with project quota, unless it is mounted there already, and opens its root.
     ///
     /// # Errors
     /// [`DeviceError`].
-    pub fn prepare(&self) -> Result<(), DeviceError> {
-        let device = self.path.as_os_str();
-        let mut arguments = ["-q", "-L", LABEL].map(std::ffi::OsStr::new).to_vec();
-        match judge(&self.look()?)? {
-            Verdict::Mount => return Ok(()),
-            Verdict::Format => {}
-            // mkfs.xfs wants to be told that what it left itself may go.
-            Verdict::FormatAgain => arguments.push("-f".as_ref()),
+    pub fn mount(&self, target: &Path, fs: FsType) -> Result<OwnedFd, DeviceError> {
+        let failed = |source| DeviceError::MountPoint { path: target.into(), source };
+        std::fs::create_dir_all(target).map_err(failed)?;
+        let is_mounted = inspect::is_mount_root(target).map_err(|errno| failed(errno.into()))?;
+        if is_mounted {
+            let mounted = std::fs::metadata(target).map_err(failed)?.dev();
+            if mounted != self.number {
+                return Err(DeviceError::Occupied(target.into()));
+            }
+        } else {
+            self.mount_new(target, fs).map_err(|error| DeviceError::Mount(fs, error))?;
         }
-        let bytes = self.bytes()?;
-        if bytes < DEVICE_BYTES_MIN {
-            return Err(DeviceError::Small(bytes));
+        open_folder(target).map_err(|errno| failed(errno.into()))
+    }
+
+    fn mount_new(&self, target: &Path, fs: FsType) -> Result<(), SysError> {
+        let source = self.path.to_str().ok_or_else(|| SysError::at("name the device")(Errno::INVAL))?;
+        let context = Context::open(fs.as_str())?;
+        context.set("source", source)?;
+        context.set_flag("prjquota")?;
+        if fs == FsType::Ext4 {
+            // A damaged file system is not written to any further, and is seen to be damaged.
+            context.set("errors", "remount-ro")?;
         }
-        arguments.push(device);
-        tracing::info!(device = ?self.path, bytes, "blank: formatting");
-        program::run("mkfs.xfs", &arguments)?;
+        let mount = context.mount(Access::Full)?;
+        MountApi::Modern.attach_private(mount.as_fd(), target)
+    }
+
+    /// Lets the mounted XFS take all of a device that has grown.
+    ///
+    /// # Errors
+    /// xfs_growfs says no.
+    pub fn grow(&self, target: &Path) -> Result<(), DeviceError> {
+        let said = program::run("xfs_growfs", &["-d".as_ref(), target.as_os_str()])?;
+        if let Some(line) = said.lines().find(|line| line.contains("changed from")) {
+            tracing::info!(device = ?self.path, "grown: {line}");
+        }
         Ok(())
     }
+}
+
+impl Formattable for Device {
+    type Hold = OwnedFd;
 
     /// Looks in two ways.
     fn look(&self) -> Result<Content, DeviceError> {
-        let arguments = ["-p", "-o", "export"].map(std::ffi::OsStr::new);
+        let arguments = ["-p", "-o", "export"].map(OsStr::new);
         let output = program::output("blkid", &[&arguments[..], &[self.path.as_os_str()]].concat())?;
         let (signatures, ambivalent) = match output.status.code() {
             Some(0) => (parse_blkid(&String::from_utf8_lossy(&output.stdout)), false),
@@ -125,44 +149,56 @@ impl Device {
         Ok(Content { signatures, ambivalent, ends_are_zero, head })
     }
 
-    /// Mounts it on `target` with project quota, unless it is mounted there already, and opens its root.
-    ///
-    /// # Errors
-    /// [`DeviceError`].
-    pub fn mount(&self, target: &Path) -> Result<OwnedFd, DeviceError> {
-        let failed = |source| DeviceError::MountPoint { path: target.into(), source };
-        std::fs::create_dir_all(target).map_err(failed)?;
-        let is_mounted = inspect::is_mount_root(target).map_err(|errno| failed(errno.into()))?;
-        if is_mounted {
-            let mounted = std::fs::metadata(target).map_err(failed)?.dev();
-            if mounted != self.number {
-                return Err(DeviceError::Occupied(target.into()));
-            }
-        } else {
-            self.mount_new(target).map_err(DeviceError::Mount)?;
-        }
-        open_folder(target).map_err(|errno| failed(errno.into()))
+    fn bytes(&self) -> Result<u64, DeviceError> {
+        let mut file = File::open(&self.path).map_err(|error| DeviceError::Io("opened", error))?;
+        file.seek(SeekFrom::End(0)).map_err(|error| DeviceError::Io("measured", error))
     }
 
-    fn mount_new(&self, target: &Path) -> Result<(), SysError> {
-        let source = self.path.to_str().ok_or_else(|| SysError::at("name the device")(Errno::INVAL))?;
-        let context = Context::open("xfs")?;
-        context.set("source", source)?;
-        context.set_flag("prjquota")?;
-        let mount = context.mount(Access::Full)?;
-        MountApi::Modern.attach_private(mount.as_fd(), target)
+    /// O_EXCL on a block device: the kernel refuses it to all but one, be that a mount in any namespace, swap, or a device made
+    /// of it.
+    fn hold(&self) -> Result<OwnedFd, DeviceError> {
+        let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC;
+        match rustix::fs::open(&self.path, flags, Mode::empty()) {
+            Ok(fd) => Ok(fd),
+            Err(Errno::BUSY) => Err(DeviceError::Busy),
+            Err(errno) => Err(DeviceError::Io("opened", errno.into())),
+        }
     }
 
-    /// Lets the mounted file system take all of a device that has grown.
-    ///
-    /// # Errors
-    /// xfs_growfs says no.
-    pub fn grow(&self, target: &Path) -> Result<(), DeviceError> {
-        let said = program::run("xfs_growfs", &["-d".as_ref(), target.as_os_str()])?;
-        if let Some(line) = said.lines().find(|line| line.contains("changed from")) {
-            tracing::info!(device = ?self.path, "grown: {line}");
-        }
+    fn format(&self, fs: FsType, again: bool) -> Result<(), DeviceError> {
+        tracing::info!(device = ?self.path, fs = fs.as_str(), again, "blank: formatting");
+        let (program, arguments) = mkfs(fs, again);
+        let mut arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+        arguments.push(self.path.as_os_str());
+        program::run(program, &arguments)?;
         Ok(())
+    }
+}
+
+/// Both programs open the device with O_EXCL, and write what makes it a file system last. mkfs.xfs also looks for signatures by
+/// itself.
+fn mkfs(fs: FsType, again: bool) -> (&'static str, Vec<&'static str>) {
+    match fs {
+        // It wants to be told that what it left itself may go.
+        FsType::Xfs if again => ("mkfs.xfs", vec!["-q", "-L", LABEL, "-f"]),
+        FsType::Xfs => ("mkfs.xfs", vec!["-q", "-L", LABEL]),
+        // Nothing kept for root (-m): our own accounts have a reserve. Inodes that have room for a project id (-I).
+        FsType::Ext4 => (
+            "mkfs.ext4",
+            vec![
+                "-q",
+                "-L",
+                LABEL,
+                "-m",
+                "0",
+                "-I",
+                "256",
+                "-O",
+                "quota,project",
+                "-E",
+                "quotatype=prjquota",
+            ],
+        ),
     }
 }
 
@@ -202,6 +238,9 @@ fn read_ends(path: &Path) -> std::io::Result<(Vec<u8>, bool)> {
 mod tests {
     use std::io::Write;
 
+    use content::{Verdict, judge};
+    use prepare::prepare;
+
     use super::*;
 
     #[test]
@@ -218,6 +257,37 @@ mod tests {
             let (head, zero) = read_ends(file.path()).unwrap();
             assert_eq!((head.len(), zero), (HEAD_BYTES, blank), "{offset:?}");
         }
+    }
+
+    #[test]
+    fn both_file_systems_get_our_label_and_project_quota_and_only_a_cut_xfs_is_forced() {
+        for (fs, again, program) in [
+            (FsType::Xfs, false, "mkfs.xfs"),
+            (FsType::Xfs, true, "mkfs.xfs"),
+            (FsType::Ext4, true, "mkfs.ext4"),
+        ] {
+            let (found, arguments) = mkfs(fs, again);
+            assert_eq!(found, program);
+            let label = arguments.iter().position(|argument| *argument == "-L").unwrap();
+            assert_eq!(arguments[label + 1], LABEL);
+            let forced = arguments.iter().any(|argument| ["-f", "-F"].contains(argument));
+            assert_eq!(forced, fs == FsType::Xfs && again, "{arguments:?}");
+        }
+        assert!(mkfs(FsType::Ext4, false).1.contains(&"quota,project"));
+    }
+
+    #[test]
+    fn an_ext4_made_so_is_one_of_ours() {
+        let image = tempfile::NamedTempFile::new().unwrap();
+        image.as_file().set_len(DEVICE_BYTES_MIN).unwrap();
+        let device = Device { path: image.path().into(), number: 0 };
+        prepare(&device, FsType::Ext4).unwrap();
+        let content = device.look().unwrap();
+        assert_eq!(judge(&content), Ok(Verdict::Mount(FsType::Ext4)));
+        // It is left alone from now on, also by a wish for the other file system.
+        prepare(&device, FsType::Ext4).unwrap();
+        assert!(matches!(prepare(&device, FsType::Xfs), Err(DeviceError::Refused(_))));
+        assert_eq!(device.look().unwrap().signatures["UUID"], content.signatures["UUID"]);
     }
 
     #[test]

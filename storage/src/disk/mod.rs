@@ -3,6 +3,7 @@
 
 mod durable;
 pub mod real;
+mod tag;
 
 pub use durable::write_durably;
 use durable::{UNFINISHED_SUFFIX, errno};

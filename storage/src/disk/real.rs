@@ -1,5 +1,5 @@
-//! The real disk: XFS or ext4 with project quota. Every path is opened beneath the root by descriptor; no link is followed,
-//! since nobody should have put one where we look.
+//! The real disk: XFS or ext4 with project quota, or any file system where nothing is counted. Every path is opened beneath the
+//! root by descriptor; no link is followed, since nobody should have put one where we look.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -13,7 +13,7 @@ use workspacefs_sys::project::{self, Project};
 use workspacefs_sys::quota::{self, Limits, Quota};
 use workspacefs_sys::removal;
 
-use super::{Disk, DiskError, Emptied, Owner, Space, UNFINISHED_SUFFIX, errno, write_durably};
+use super::{Disk, DiskError, Emptied, Owner, Space, UNFINISHED_SUFFIX, errno, tag, write_durably};
 use crate::folders::model::{PROJECT_FIRST, PROJECT_LAST};
 use crate::names::{ARCHIVE_FOLDER, CLAIMS, EXPORT_FOLDER, NEW_FOLDER, Place, TRASH_FOLDER, WORKSPACES};
 
@@ -29,11 +29,22 @@ const PRIVATE: Mode = Mode::RWXU;
 /// What lies above folders: can be passed through, not listed.
 const PASSABLE: Mode = Mode::from_raw_mode(0o711);
 
+/// Whether the file system counts what lies in a folder.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Counting {
+    /// By project quota, which also holds writers to their limits.
+    Projects,
+    /// Nothing is counted, and no limit holds. A folder's project is written beside the folder's own attributes, where
+    /// only root can.
+    Nothing,
+}
+
 /// A file system, from its root or from a folder in it.
 #[derive(Debug)]
 pub struct RealDisk {
     root: OwnedFd,
     first_project: u32,
+    counting: Counting,
 }
 
 impl RealDisk {
@@ -42,8 +53,8 @@ impl RealDisk {
     ///
     /// # Errors
     /// [`DiskError`].
-    pub fn new(root: OwnedFd, id: &str, private: &[&str]) -> Result<Self, DiskError> {
-        let this = Self { root, first_project: first_project(id) };
+    pub fn new(root: OwnedFd, id: &str, private: &[&str], counting: Counting) -> Result<Self, DiskError> {
+        let this = Self { root, first_project: first_project(id), counting };
         let callers = private.iter().map(|path| (path.to_string(), PRIVATE));
         let ours = [
             (STATE_FOLDER.to_string(), PRIVATE),
@@ -64,6 +75,11 @@ impl RealDisk {
     /// Its root.
     pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
+    }
+
+    /// Whether it counts.
+    pub fn counting(&self) -> Counting {
+        self.counting
     }
 
     fn make_folder(&self, path: &str, mode: Mode) -> Result<(), DiskError> {
@@ -174,19 +190,31 @@ impl Disk for RealDisk {
     }
 
     fn quota(&self, project: u32) -> Result<Quota, DiskError> {
+        if self.counting == Counting::Nothing {
+            return Ok(Quota { project, ..Quota::default() });
+        }
         quota::get(self.root(), project).map_err(Self::quota_error("ask the quota of", project))
     }
 
     fn next_quota(&self, from: u32) -> Result<Option<Quota>, DiskError> {
+        if self.counting == Counting::Nothing {
+            return Ok(None);
+        }
         quota::next(self.root(), from).map_err(Self::quota_error("ask the quota after", from))
     }
 
     fn set_limits(&self, project: u32, limits: Limits) -> Result<(), DiskError> {
+        if self.counting == Counting::Nothing {
+            return Ok(());
+        }
         quota::set_limits(self.root(), project, limits)
             .map_err(Self::quota_error("set the quota of", project))
     }
 
     fn clear_limits(&self, project: u32) -> Result<(), DiskError> {
+        if self.counting == Counting::Nothing {
+            return Ok(());
+        }
         quota::clear_limits(self.root(), project).map_err(Self::quota_error("clear the quota of", project))
     }
 
@@ -208,8 +236,14 @@ impl Disk for RealDisk {
 
     fn mark(&self, project: u32) -> Result<(), DiskError> {
         let (fd, path) = self.new_folder(project)?;
-        project::set(fd.as_fd(), Project { id: project, inherited: true })
-            .map_err(DiskError::at("set the project of", path))
+        let set = project::set(fd.as_fd(), Project { id: project, inherited: true });
+        match (set, self.counting) {
+            // Also where nothing is counted yet, so that a later mount with quotas counts it.
+            (Ok(()), _) => Ok(()),
+            (Err(_), Counting::Nothing) => tag::set(fd.as_fd(), project),
+            (Err(errno), Counting::Projects) => Err(errno),
+        }
+        .map_err(DiskError::at("set the project of", path))
     }
 
     fn own(&self, project: u32, owner: Owner) -> Result<(), DiskError> {
@@ -224,8 +258,13 @@ impl Disk for RealDisk {
         let path = place.path();
         match self.open_folder(&path) {
             Ok(fd) => {
-                let found = project::get(fd.as_fd()).map_err(DiskError::at("ask the project of", path))?;
-                Ok(Some(found.id))
+                let found = match (project::get(fd.as_fd()), self.counting) {
+                    (Ok(found), _) if found.id != 0 => Ok(found.id),
+                    // A project that is only written beside it would be said to be limited, and is not.
+                    (found, Counting::Projects) => found.map(|found| found.id),
+                    (_, Counting::Nothing) => tag::get(fd.as_fd()),
+                };
+                found.map(Some).map_err(DiskError::at("ask the project of", path))
             }
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(DiskError::at("open", path)(errno)),
@@ -266,6 +305,24 @@ impl Disk for RealDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_nothing_is_counted_a_folder_still_has_its_project_and_no_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = rustix::fs::open(dir.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let disk = RealDisk::new(root, "x", &["state/more"], Counting::Nothing).unwrap();
+        assert!(dir.path().join("state/more").is_dir());
+        let project = disk.first_project();
+        disk.make(project).unwrap();
+        assert_eq!(disk.project_at(&Place::New(project)).unwrap(), Some(0));
+        disk.mark(project).unwrap();
+        assert_eq!(disk.project_at(&Place::New(project)).unwrap(), Some(project));
+        disk.set_limits(project, Limits { bytes: 1, inodes: 1 }).unwrap();
+        assert_eq!(disk.quota(project).unwrap(), Quota { project, ..Quota::default() });
+        assert!(disk.next_quota(0).unwrap().is_none());
+        disk.discard(project).unwrap();
+        assert_eq!(disk.project_at(&Place::New(project)).unwrap(), None);
+    }
 
     #[test]
     fn each_storage_has_its_own_ids() {

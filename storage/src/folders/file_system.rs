@@ -8,7 +8,7 @@ use super::work::{KeptDisposal, Work, as_own};
 use crate::disk::DiskError;
 use crate::names::{Place, Uid};
 use crate::record::{Folder, Own, Record};
-use crate::sizes::{Balance, inodes_for};
+use crate::sizes::{Balance, Promises, inodes_for};
 
 impl Work<'_> {
     pub fn ensure_file_system(
@@ -105,6 +105,9 @@ impl Work<'_> {
 
     /// Whether the disk can promise so much more.
     fn promise(&self, asked: u64) -> Result<(), EnsureFileSystemError> {
+        if self.promises == Promises::NotMade {
+            return Ok(());
+        }
         let disk = self.disk_balance()?;
         let left = disk.unpromised();
         if asked > left { Err(NoRoom { asked, left, removed: disk.removed }.into()) } else { Ok(()) }
@@ -198,6 +201,11 @@ impl Work<'_> {
             self.settle(record)?;
         }
         Ok(Some(record.place.path()))
+    }
+
+    pub fn find_file_system(&self, uid: &Uid) -> Result<Option<FileSystemView>, StepError> {
+        let Some((record, own)) = self.model.file_system(uid) else { return Ok(None) };
+        Ok(Some(self.view(record, own)?))
     }
 
     pub fn file_systems(&self) -> Result<Vec<FileSystemView>, StepError> {

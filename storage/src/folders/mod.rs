@@ -29,6 +29,7 @@ use work::Work;
 
 use crate::disk::Disk;
 use crate::names::{ClaimKey, Uid};
+use crate::sizes::Promises;
 
 /// Seconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -38,6 +39,7 @@ pub struct Folders {
     disk: Arc<dyn Disk>,
     clock: Clock,
     trash_keep_seconds: i64,
+    promises: Promises,
     /// None after a step failed: made again by the next operation.
     model: Mutex<Option<Model>>,
 }
@@ -50,7 +52,14 @@ impl Folders {
     pub fn open(disk: Arc<dyn Disk>, clock: Clock, trash_keep_seconds: i64) -> Result<Self, StepError> {
         let model = repair::load(disk.as_ref())?;
         disk.prune()?;
-        Ok(Self { disk, clock, trash_keep_seconds, model: Mutex::new(Some(model)) })
+        let promises = Promises::default();
+        Ok(Self { disk, clock, trash_keep_seconds, promises, model: Mutex::new(Some(model)) })
+    }
+
+    /// The same with another policy about what is promised.
+    #[must_use]
+    pub fn with(self, promises: Promises) -> Self {
+        Self { promises, ..self }
     }
 
     /// The disk below.
@@ -74,6 +83,7 @@ impl Folders {
             model: &mut model,
             now,
             trash_keep_seconds: self.trash_keep_seconds,
+            promises: self.promises,
         };
         let result = operation(&mut work);
         if !result.as_ref().is_err_and(Doubt::leaves_doubt) {
@@ -104,6 +114,14 @@ impl Folders {
     /// [`ReadError`].
     pub fn file_systems(&self) -> Result<Vec<FileSystemView>, ReadError> {
         self.run(|work| work.file_systems().map_err(ReadError))
+    }
+
+    /// One FileSystem; None if there is none of that uid.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn file_system(&self, uid: &Uid) -> Result<Option<FileSystemView>, ReadError> {
+        self.run(|work| work.find_file_system(uid).map_err(ReadError))
     }
 
     /// Makes or finds a claim.

@@ -8,7 +8,7 @@ use super::types::{ClaimView, Disposal, FileSystemView, Overview, Usage};
 use crate::disk::{Disk, DiskError, Owner};
 use crate::names::{KeptName, NameError, Place, Uid};
 use crate::record::{Claim, Folder, Own, Record, Removed};
-use crate::sizes::{Balance, DiskBalance, inodes_for};
+use crate::sizes::{Balance, DiskBalance, Promises, inodes_for};
 
 /// So much of a path that names nothing is told back.
 const PATH_ECHO_CHARS_MAX: usize = 300;
@@ -19,6 +19,7 @@ pub(super) struct Work<'a> {
     pub model: &'a mut Model,
     pub now: i64,
     pub trash_keep_seconds: i64,
+    pub promises: Promises,
 }
 
 impl Work<'_> {

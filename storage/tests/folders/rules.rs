@@ -6,7 +6,7 @@ use workspacefs_storage::folders::error::{
 };
 use workspacefs_storage::folders::types::Disposal;
 use workspacefs_storage::names::Place;
-use workspacefs_storage::sizes::SizeError;
+use workspacefs_storage::sizes::{Promises, SizeError};
 
 use crate::fake::TOTAL;
 use crate::world::{
@@ -451,4 +451,28 @@ fn a_folder_that_cannot_be_emptied_does_not_hold_up_the_others() {
     let second = world.folders.doom(&BTreeSet::from([first.project])).unwrap().unwrap();
     assert_ne!(second.project, first.project);
     assert_eq!(world.folders.doom(&BTreeSet::from([first.project, second.project])).unwrap(), None);
+}
+
+#[test]
+fn where_no_promise_is_made_every_folder_may_fill_the_disk_and_none_is_refused() {
+    let World { disk, folders, now } = World::new();
+    let world = World { disk, folders: folders.with(Promises::NotMade), now };
+    let all = TOTAL / GIB;
+    let mut other = file_system(B, all);
+    other.name = label("other");
+    for wish in [file_system(A, all), other.clone()] {
+        let made = world.folders.ensure_file_system(&wish).unwrap();
+        assert_eq!(made.usage.bytes_limit, TOTAL);
+        assert_eq!(world.folders.file_system(&wish.uid).unwrap(), Some(made));
+    }
+    assert_eq!(world.folders.file_system(&uid(C)).unwrap(), None);
+    world.check();
+    // From now on promises count: what is there may shrink, and nothing more is given.
+    let world = World { folders: world.folders.with(Promises::Kept), ..world };
+    world.folders.ensure_file_system(&file_system(A, 1)).unwrap();
+    other.capacity = GIB;
+    world.folders.ensure_file_system(&other).unwrap();
+    let error = world.folders.ensure_file_system(&file_system(A, all)).unwrap_err();
+    assert!(matches!(error, EnsureFileSystemError::NoRoom(_)), "{error}");
+    world.check();
 }
