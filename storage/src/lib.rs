@@ -4,6 +4,7 @@
 //! here knows NFS, CSI or a Kubernetes client.
 
 pub mod device;
+pub mod discovery;
 pub mod disk;
 pub mod emptier;
 pub mod folders;
