@@ -13,7 +13,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Time for an image.
-const IMPORT_TIME_MAX: Duration = Duration::from_secs(180);
+const IMPORT_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// A program in the cluster's network that did not work.
 #[derive(Debug, thiserror::Error)]
