@@ -48,6 +48,39 @@ pub struct Plan {
 /// host's holds its exports, a worker's is nobody's.
 pub const DISK: &str = "/dev/ubdb";
 
+/// What each worker has beside that, for LocalStorages: blank at the first boot, kept over power cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Drive {
+    /// Has a serial number.
+    Ssd,
+    /// Has one too, and says that it has platters.
+    Hdd,
+    /// Has neither serial number nor anything else that it could be told from another by.
+    Nameless,
+}
+
+impl Drive {
+    /// In the order in which they are plugged in unless said otherwise: /dev/ubdc and so on.
+    pub const ALL: [Drive; 3] = [Drive::Ssd, Drive::Hdd, Drive::Nameless];
+
+    /// Its size. XFS takes 300 MB at least.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Drive::Ssd | Drive::Hdd => 4 << 30,
+            Drive::Nameless => 1 << 30,
+        }
+    }
+
+    /// In names of files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Drive::Ssd => "ssd",
+            Drive::Hdd => "hdd",
+            Drive::Nameless => "nameless",
+        }
+    }
+}
+
 /// The machines of a cluster.
 pub const MACHINES: [Plan; 3] = [
     Plan { name: "n1", number: 11, role: Role::Worker { pods: 1 }, memory_mib: 2048 },
@@ -79,6 +112,24 @@ impl Plan {
     /// The serial number of its second disk, as in /sys/block/ubdb/serial.
     pub fn disk_serial(&self) -> String {
         format!("wsfs-{}", self.name)
+    }
+
+    /// The serial number of one of its drives, as in /sys/block/ubdc/serial, if that has one.
+    pub fn drive_serial(&self, drive: Drive) -> Option<String> {
+        let kind = match drive {
+            Drive::Ssd => "SSD",
+            Drive::Hdd => "HDD",
+            Drive::Nameless => return None,
+        };
+        Some(format!("WSFS-{}-{kind}", self.name))
+    }
+
+    /// Its drives: a worker has some.
+    pub fn drives(&self) -> &'static [Drive] {
+        match self.role {
+            Role::Worker { .. } => &Drive::ALL,
+            Role::Storage => &[],
+        }
     }
 
     /// Its interface on the command network.

@@ -1,9 +1,11 @@
-//! Preloaded into `linux.uml`: replaces the C library's `ptrace`.
+//! Preloaded into `linux.uml`: replaces the C library's `ptrace`, and what reads and writes the images of disks ([`disk`]).
 //!
 //! User-mode Linux 6.1 writes a guest process's extended registers with an area of a size it fixed long ago. A host
 //! kernel whose CPU has larger state (AMX) refuses a short area with EFAULT and the guest panics. Here such a request
 //! is repeated with a zero-filled area of the size the CPU states; what the guest does not know about is then in its
 //! initial state, which is right. Where the sizes agree nothing changes. All else goes to the kernel as it came.
+
+pub mod disk;
 
 use core::cell::UnsafeCell;
 use libc::{c_int, c_long, c_void, iovec, pid_t};

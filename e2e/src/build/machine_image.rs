@@ -17,10 +17,10 @@ use std::time::Duration;
 /// Debian's release: the kernel and its modules are this release's.
 const RELEASE: &str = "bookworm";
 
-/// Containers, volumes, the network of pods, the NFS server, and what a person wants in a shell there.
+/// Containers, volumes, the network of pods, the NFS server, disks that go bad, and what a person wants in a shell there.
 const PACKAGES: &str = "runc,containernetworking-plugins,iptables,iproute2,kmod,conntrack,ethtool,nfs-common,\
 nfs-kernel-server,nfs-ganesha,nfs-ganesha-vfs,rpcbind,xfsprogs,e2fsprogs,util-linux,mount,procps,ca-certificates,\
-busybox-static,attr,acl,quota,strace,socat,iputils-ping,tcpdump";
+busybox-static,attr,acl,quota,strace,socat,iputils-ping,tcpdump,dmsetup,fdisk";
 
 /// Programs that the machines run, with the folder they go to.
 const PROGRAMS: [&str; 5] = ["kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr"];

@@ -1,11 +1,14 @@
 //! What can go wrong with a machine, on purpose. Every fault lasts until its counterpart is called or the cluster goes
 //! down.
 
-use super::{Machine, RunError};
+use super::{BootError, Machine, Plugged, RunError};
 use crate::host::namespace::NamespaceError;
 use crate::host::network;
 use crate::host::process::{Process, ProcessError};
+use crate::topology::Drive;
 use rustix::process::Signal;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A fault that could not be made or undone.
@@ -23,6 +26,21 @@ pub enum FaultError {
     /// It was never started.
     #[error("the machine {0} was never started")]
     NeverStarted(&'static str),
+    /// It does not come up again.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// The image of a disk.
+    #[error("cannot change {}", path.display())]
+    Image {
+        /// It.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// blockdev says no number.
+    #[error("{0} says that a disk has `{1}` sectors")]
+    Size(&'static str, String),
 }
 
 impl Machine {
@@ -70,7 +88,30 @@ impl Machine {
         Ok(self.kernel()?.kill()?)
     }
 
+    /// Switches the machine off without telling it and on again, with these drives in this order: they get other names, and
+    /// one that is not among them is not there. The next [`Machine::boot`] plugs all in as usual.
+    pub fn reboot_with(&self, drives: &[Plugged]) -> Result<(), FaultError> {
+        self.cut_power()?;
+        Ok(self.boot_with(drives)?)
+    }
+
+    /// Pulls a drive, as far as this kernel can lose one: whatever is asked of it from now on fails with an I/O error, and its
+    /// name and size stay. (An image that is cut to nothing would not do: this kernel reads zeros beyond a file's end, and
+    /// writes make the file longer.)
+    pub fn pull_drive(&self, drive: Drive) -> Result<(), FaultError> {
+        self.set_pulled(drive, true).map_err(image)
+    }
+
+    /// Ends [`Machine::pull_drive`]. What was on it is there again.
+    pub fn plug_drive(&self, drive: Drive) -> Result<(), FaultError> {
+        self.set_pulled(drive, false).map_err(image)
+    }
+
     fn kernel(&self) -> Result<Process, FaultError> {
         self.process()?.ok_or(FaultError::NeverStarted(self.name()))
     }
+}
+
+fn image((path, source): (PathBuf, io::Error)) -> FaultError {
+    FaultError::Image { path, source }
 }

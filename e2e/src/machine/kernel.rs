@@ -1,14 +1,14 @@
 //! Starting a machine: its folder, its disks, its description, its kernel.
 
-use super::Machine;
 use super::description::{self, Part};
+use super::disks::{self, Plugged};
 use super::remote::RunError;
-use super::{storage, worker};
+use super::{Machine, storage, worker};
 use crate::credentials::{Credentials, CredentialsError};
 use crate::host::command::{command, last_lines};
 use crate::host::process::{Process, ProcessError};
 use crate::topology::Role;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,9 +17,6 @@ use workspacefs_node_init::spec::{SPEC_ARGUMENT, SPEC_FILE};
 
 /// The user-mode kernel.
 const KERNEL: &str = "/usr/bin/linux.uml";
-
-/// Size of the disk that each machine has beside the one it boots from; the file is sparse.
-const DISK_BYTES: u64 = 32 << 30;
 
 /// How long a machine may take until it answers.
 const BOOT_TIME_MAX: Duration = Duration::from_secs(90);
@@ -76,8 +73,7 @@ impl Machine {
         }
         let guest = self.layout.guest(name);
         fs::create_dir_all(guest.join("log")).map_err(failed(&guest))?;
-        let disk = self.disk();
-        File::create(&disk).and_then(|file| file.set_len(DISK_BYTES)).map_err(failed(&disk))?;
+        self.make_disks().map_err(|(path, source)| failed(&path)(source))?;
         let spec = description::describe(&self.plan, &self.layout, self.part()?);
         let path = guest.join(SPEC_FILE);
         let text = serde_json::to_vec_pretty(&spec).map_err(io::Error::from);
@@ -109,19 +105,19 @@ impl Machine {
         }
     }
 
-    fn disk(&self) -> PathBuf {
-        self.layout.machine(self.name()).join("disk.img")
-    }
-
     /// Switches the machine on, with the disks as they are; does not wait for it.
     pub(crate) fn power_on(&self) -> Result<(), BootError> {
+        self.power_on_with(&Plugged::all(&self.plan))
+    }
+
+    fn power_on_with(&self, drives: &[Plugged]) -> Result<(), BootError> {
         if self.is_running()? {
             return Err(BootError::Running(self.name()));
         }
         Process::start(
             &self.namespace,
             self.name(),
-            &self.kernel_command(),
+            &self.kernel_command(drives),
             &self.console(),
             &self.layout.processes(),
         )?;
@@ -154,7 +150,13 @@ impl Machine {
         self.wait_until_up()
     }
 
-    fn kernel_command(&self) -> Command {
+    /// The same with these drives in this order.
+    pub(super) fn boot_with(&self, drives: &[Plugged]) -> Result<(), BootError> {
+        self.power_on_with(drives)?;
+        self.wait_until_up()
+    }
+
+    fn kernel_command(&self, drives: &[Plugged]) -> Command {
         let folder = self.layout.machine(self.name());
         // All on one processor: each system call of a guest is a switch between two of the kernel's processes, which
         // takes several times as long when they wake each other across processors.
@@ -163,9 +165,7 @@ impl Machine {
         let mut kernel = command(&["taskset", "--cpu-list", &processor.to_string(), KERNEL]);
         kernel.arg(format!("mem={}M", self.plan.memory_mib));
         kernel.arg(format!("umid={}", self.name())).arg(format!("uml_dir={}/uml", folder.display()));
-        kernel.arg(format!("ubd0={}/root.cow,{}", folder.display(), self.image.display()));
-        // The name after the second comma is its serial number.
-        kernel.arg(format!("ubd1={},,{}", self.disk().display(), self.plan.disk_serial()));
+        kernel.args(disks::arguments(&self.plan, &folder, &self.image, drives));
         // Fixed hardware addresses: after a reboot nobody's neighbour table is wrong. gro=1: large frames are dropped
         // without it.
         let number = self.plan.number;

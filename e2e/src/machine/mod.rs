@@ -1,14 +1,18 @@
 //! One machine: a user-mode Linux kernel, an ordinary process of the host. Boots, runs programs, and suffers faults.
 
 mod description;
+mod disks;
 mod faults;
 mod kernel;
+mod mapped;
 mod remote;
 mod storage;
 mod worker;
 
+pub use disks::Plugged;
 pub use faults::FaultError;
 pub use kernel::BootError;
+pub use mapped::Behaviour;
 pub use remote::{Output, RunError, Stream};
 pub use worker::PAUSE_IMAGE;
 

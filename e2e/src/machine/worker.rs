@@ -1,8 +1,9 @@
 //! A worker: containerd, kubelet, kube-proxy, and the network of its pods.
 
 use super::description::{Part, file, secret, serve, sysctls, words};
-use crate::topology::{PODS, Plan};
+use crate::topology::{Drive, PODS, Plan};
 use serde_json::json;
+use workspacefs_node_init::spec::Step;
 
 /// The pause image's name; see [`crate::cluster`].
 pub const PAUSE_IMAGE: &str = "workspacefs.io/pause:dev";
@@ -64,11 +65,27 @@ pub fn part(plan: &Plan, pods: &str, secrets: Secrets) -> Part {
             secret(PROXY_KUBECONFIG, secrets.proxy),
         ],
         steps: vec![
+            platters(plan),
             serve("containerd", &format!("containerd --config {CONTAINERD_CONFIG}"), Some(CONTAINERD_SOCKET)),
             serve("kubelet", &kubelet_command(plan), None),
             serve("kube-proxy", &format!("kube-proxy --config={PROXY_CONFIG}"), None),
         ],
     }
+}
+
+/// Has the one drive say that it has platters, before anybody looks. This kernel takes that back whenever a disk is opened
+/// that nobody else has open: so it is held open, which keeps nobody from mounting or formatting it.
+fn platters(plan: &Plan) -> Step {
+    let serial = plan.drive_serial(Drive::Hdd).unwrap_or_default();
+    let done = "/run/platters";
+    // No line break ends a serial number.
+    let script = format!(
+        "for disk in /sys/block/ubd*; do read -r serial < $disk/serial || true; \
+         [ \"$serial\" = {serial} ] || continue; \
+         exec 3< /dev/${{disk##*/}}; echo 1 > $disk/queue/rotational; done; : > {done}; exec sleep infinity"
+    );
+    let argv = vec!["sh".into(), "-ec".into(), script];
+    Step::Serve { name: "platters".into(), argv, ready_path: Some(done.into()) }
 }
 
 fn kubelet_command(plan: &Plan) -> String {
