@@ -22,16 +22,17 @@ use crate::shell;
 struct Image {
     name: &'static str,
     binary: &'static str,
-    /// Whether the build context has a folder `debian` too: [`debian`].
-    needs_debian: bool,
+    /// What the build context has in its folder `debian`, if anything.
+    debian: Option<&'static debian::Tree>,
 }
 
 const IMAGES: [Image; 2] = [
-    Image { name: "node", binary: "csi-driver", needs_debian: false },
-    Image { name: "operator", binary: "operator", needs_debian: false },
+    Image { name: "node", binary: "csi-driver", debian: Some(&debian::NODE) },
+    Image { name: "operator", binary: "operator", debian: None },
 ];
 
-const NFS_SERVER: Image = Image { name: "nfs-server", binary: "nfs-server", needs_debian: true };
+const NFS_SERVER: Image =
+    Image { name: "nfs-server", binary: "nfs-server", debian: Some(&debian::NFS_SERVER) };
 
 /// How long an image that nobody asked for is kept: another checkout's cluster may be about to load it.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
@@ -115,7 +116,7 @@ impl Image {
         for input in [&dockerfile, &binaries.join(self.binary)] {
             key.add(&fs::read(input).with_context(|| format!("cannot read {}", input.display()))?);
         }
-        let debian = self.needs_debian.then(|| debian::NFS_SERVER.path(folder)).transpose()?;
+        let debian = self.debian.map(|tree| tree.path(folder)).transpose()?;
         if let Some(debian) = &debian {
             // Its name holds the key of its content.
             key.add(debian.as_os_str().as_encoded_bytes());

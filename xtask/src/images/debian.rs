@@ -47,6 +47,20 @@ pub const NFS_SERVER: Tree = Tree {
     ],
 };
 
+/// For the node plugin: what finds out whether a disk is blank, and formats it.
+pub const NODE: Tree = Tree {
+    name: "node",
+    packages: "base-files,e2fsprogs,util-linux,xfsprogs",
+    files: &[
+        "etc/debian_version",
+        "etc/mke2fs.conf",
+        "usr/lib/os-release",
+        "usr/sbin/blkid",
+        "usr/sbin/mkfs.ext4",
+        "usr/sbin/mkfs.xfs",
+    ],
+};
+
 /// Where Debian's programs look for their loader.
 const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
 
@@ -89,7 +103,7 @@ fn build(tree: &Tree, target: &Path) -> Result<()> {
         std::os::unix::fs::symlink(format!("usr/{folder}"), target.join(folder))?;
     }
     std::os::unix::fs::symlink("/run", target.join("var/run"))?;
-    // Ganesha reads it to learn which file system an export lies on.
+    // Ganesha reads it to learn which file system an export lies on, and mkfs.ext4 whether a disk is mounted.
     std::os::unix::fs::symlink("/proc/self/mounts", target.join("etc/mtab"))?;
     // Users and groups, as far as programs insist on them.
     fs::write(target.join("etc/passwd"), "root:x:0:0:root:/:/sbin/nologin\n")?;
