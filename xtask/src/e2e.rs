@@ -13,7 +13,7 @@ const RETRIED_MAX: usize = 3;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which suite: shared, managed
+    /// Which suite: shared, managed, local
     suite: String,
     /// Only the cases whose names contain one of these
     only: Vec<String>,

@@ -8,6 +8,8 @@ use rustix::process::Signal;
 use super::context::Context;
 use crate::Machine;
 use crate::host::process::Process;
+use crate::machine::Plugged;
+use crate::topology::Drive;
 
 /// What is broken; dropping it repairs it.
 #[must_use = "the fault ends when this is dropped"]
@@ -18,7 +20,8 @@ pub struct Fault {
 type Repair = Box<dyn FnOnce() -> Result<()> + Send>;
 
 impl Fault {
-    fn new(repair: impl FnOnce() -> Result<()> + Send + 'static) -> Fault {
+    /// What undoes it.
+    pub(super) fn new(repair: impl FnOnce() -> Result<()> + Send + 'static) -> Fault {
         Fault { repair: Some(Box::new(repair)) }
     }
 
@@ -71,6 +74,25 @@ impl Context {
         let machine = self.machine(machine)?;
         machine.cut_power()?;
         Ok(Fault::new(move || boot(&machine)))
+    }
+
+    /// Reboots a machine with these drives in this order; the repair reboots it with all as usual.
+    pub fn reboot_with(&self, machine: &str, drives: &[Plugged]) -> Result<Fault> {
+        let machine = self.machine(machine)?;
+        let rebooted = machine.clone();
+        let fault = Fault::new(move || {
+            rebooted.cut_power()?;
+            boot(&rebooted)
+        });
+        machine.reboot_with(drives)?;
+        Ok(fault)
+    }
+
+    /// Pulls one of a machine's drives: everything that is asked of it fails.
+    pub fn pull_drive(&self, machine: &str, drive: Drive) -> Result<Fault> {
+        let machine = self.machine(machine)?;
+        machine.pull_drive(drive)?;
+        Ok(Fault::new(move || Ok(machine.plug_drive(drive)?)))
     }
 
     /// Changes a kernel setting of a machine.

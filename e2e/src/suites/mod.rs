@@ -8,6 +8,7 @@ mod context;
 mod fault;
 mod fio;
 mod hygiene;
+mod local;
 mod managed;
 mod node;
 mod pod;
@@ -22,5 +23,8 @@ pub use runner::{Choice, Options, Summary, clear, run};
 
 /// The suite of that name.
 pub fn named(name: &str) -> Option<Suite> {
-    [shared::suite, managed::suite].into_iter().map(|suite| suite()).find(|suite| suite.name == name)
+    [shared::suite, managed::suite, local::suite]
+        .into_iter()
+        .map(|suite| suite())
+        .find(|suite| suite.name == name)
 }

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
 use tonic::transport::{Channel, Endpoint};
+use workspacefs_api::DRIVER;
 use workspacefs_csi_proto::csi::v1::node_client::NodeClient;
 
 use super::context::{Context, is_ready};
@@ -18,8 +19,10 @@ pub const SHARES: &str = "/var/lib/kubelet/plugins/csi.workspacefs.io/shares/";
 /// kubelet's folders of CSI volumes, in any pod.
 const VOLUMES: &str = "/volumes/kubernetes.io~csi/";
 
-/// The driver's socket.
-const SOCKET: &str = "/var/lib/kubelet/plugins/csi.workspacefs.io/csi.sock";
+/// The socket of a driver.
+fn socket(driver: &str) -> String {
+    format!("/var/lib/kubelet/plugins/{driver}/csi.sock")
+}
 
 /// One line of mountinfo, see proc_pid_mountinfo(5).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,10 +158,16 @@ impl Context {
 
     /// The CSI node service of a worker's driver, reached through the command network.
     pub async fn csi(&self, node: &str) -> Result<Csi> {
+        self.csi_of(DRIVER, node).await
+    }
+
+    /// The same of one of the two drivers.
+    pub async fn csi_of(&self, driver: &str, node: &str) -> Result<Csi> {
+        let socket = socket(driver);
         let machine = self.machine(node)?;
         let (address, port) = (machine.plan().command_address(), 9971);
         let line = format!(
-            "socat TCP-LISTEN:{port},bind={address},reuseaddr,fork UNIX-CONNECT:{SOCKET} </dev/null >/dev/null 2>&1 & echo $!"
+            "socat TCP-LISTEN:{port},bind={address},reuseaddr,fork UNIX-CONNECT:{socket} </dev/null >/dev/null 2>&1 & echo $!"
         );
         let relay = Relay { pid: self.on(node, &line).await?.trim().to_owned(), machine };
         let endpoint = Endpoint::from_shared(format!("http://{address}:{port}"))?;

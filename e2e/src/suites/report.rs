@@ -6,7 +6,7 @@ use anyhow::Result;
 use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::Api;
 use kube::api::{ListParams, LogParams};
-use workspacefs_api::FileSystem;
+use workspacefs_api::{FileSystem, LocalStorage};
 
 use super::context::Context;
 
@@ -53,6 +53,7 @@ impl Finished {
 pub async fn surroundings(context: &Context, since: Duration) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(file_systems(context).await.unwrap_or_default());
+    lines.extend(local_storages(context).await.unwrap_or_default());
     lines.extend(pods(context).await.unwrap_or_default());
     lines.extend(events(context).await.unwrap_or_default());
     lines.extend(logs(context, since).await.unwrap_or_default());
@@ -70,6 +71,29 @@ async fn file_systems(context: &Context) -> Result<Vec<String>> {
                 "FileSystem {name}: {kind}={status} {}: {}",
                 condition.reason, condition.message
             ));
+        }
+    }
+    Ok(lines)
+}
+
+async fn local_storages(context: &Context) -> Result<Vec<String>> {
+    let api: Api<LocalStorage> = Api::all(context.client());
+    let mut lines = Vec::new();
+    for object in api.list(&ListParams::default()).await? {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let status = object.status.unwrap_or_default();
+        for condition in status.conditions {
+            let (kind, status) = (condition.type_, condition.status);
+            lines.push(format!(
+                "LocalStorage {name}: {kind}={status} {}: {}",
+                condition.reason, condition.message
+            ));
+        }
+        for entry in status.nodes {
+            let (node, reason, health) = (entry.node, entry.reason, entry.health);
+            lines.push(format!("LocalStorage {name} on {node}: {reason}, {health:?}: {}", entry.message));
+            let found = entry.found.into_iter();
+            lines.extend(found.map(|disk| format!("  {} {:?}: {}", disk.name, disk.state, disk.message)));
         }
     }
     Ok(lines)

@@ -1,0 +1,55 @@
+//! The suite `local`: the disks of the nodes, from what is found on them to what pods see when one fails. Almost every case
+//! has the cluster to itself: there are two disks on each node, and they are blank again after each.
+
+mod admission;
+mod disks;
+mod entries;
+mod examples;
+mod failures;
+mod found;
+mod hygiene;
+mod killed;
+mod occupied;
+mod pulled;
+mod quotas;
+mod renamed;
+mod scheduling;
+mod set_up;
+mod storage;
+mod workspaces;
+
+use super::case::Suite;
+
+/// The suite. What disturbs nothing comes first; last, nothing may be left.
+pub fn suite() -> Suite {
+    let parts = [
+        found::cases(),
+        examples::cases(),
+        workspaces::cases(),
+        quotas::cases(),
+        admission::cases(),
+        scheduling::cases(),
+        entries::cases(),
+        occupied::cases(),
+        killed::cases(),
+        pulled::cases(),
+        failures::cases(),
+        renamed::cases(),
+        hygiene::cases(),
+    ];
+    let cases = parts.into_iter().flatten().collect();
+    Suite { name: "local", cases, prepare: set_up::prepare, tidy_up: set_up::tidy_up }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_case_has_a_namespace_of_its_own() {
+        let cases = super::suite().cases;
+        let names: HashSet<_> =
+            cases.iter().map(|case| super::super::runner::namespace_name(case.name)).collect();
+        assert_eq!(names.len(), cases.len());
+    }
+}
