@@ -7,10 +7,14 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::endpoint::Endpoint;
-use crate::{process, share};
+use crate::{local, process, share};
 
 #[derive(Parser)]
-#[command(name = "csi-driver", version, about = "CSI driver csi.workspacefs.io")]
+#[command(
+    name = "csi-driver",
+    version,
+    about = "CSI drivers csi.workspacefs.io and local.csi.workspacefs.io"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -22,9 +26,15 @@ enum Command {
     Node(NodeArgs),
     /// The controller: one per cluster, makes and removes volumes.
     Controller(ControllerArgs),
-    /// Started by the other two, one per share; talks over its standard input.
+    /// Started by these two, one per share; talks over its standard input.
     #[command(hide = true)]
     ShareHelper {
+        /// Process id of the plugin, with which it dies.
+        parent: u32,
+    },
+    /// Started by the node plugin, one per LocalStorage; talks over its standard input.
+    #[command(hide = true)]
+    DiskHelper {
         /// Process id of the plugin, with which it dies.
         parent: u32,
     },
@@ -57,7 +67,10 @@ pub struct NodeArgs {
     /// How long an RPC may wait for a server, in seconds.
     #[arg(long, env = "WSFS_RPC_DEADLINE_SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub rpc_deadline_seconds: u64,
-    /// Without the API server: no inline volumes, no node groups, no registration with kubelet.
+    /// Leave this node's disks alone: no driver local.csi.workspacefs.io.
+    #[arg(long, env = "WSFS_NO_LOCAL_STORAGE")]
+    pub no_local_storage: bool,
+    /// Without the API server: no inline volumes, no node groups, no local storage, no registration with kubelet.
     #[arg(long, env = "WSFS_NO_KUBERNETES")]
     pub no_kubernetes: bool,
 }
@@ -96,6 +109,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Controller(args) => process::run(process::controller(args))?,
         // No runtime and no logging: its words go over the socket.
         Command::ShareHelper { parent } => return Ok(share::helper::run(&share::helper::Nfs, parent)),
+        Command::DiskHelper { parent } => return Ok(local::helper::run(local::kept::Kept::new, parent)),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! CSI Identity: who we are. Both processes answer it, alike: an orchestrator may ask either.
 
 use tonic::{Request, Response, Status};
-use workspacefs_api::DRIVER;
+use workspacefs_api::{DRIVER, LOCAL_DRIVER};
 use workspacefs_csi_proto::csi::v1::identity_server::Identity;
 use workspacefs_csi_proto::csi::v1::plugin_capability::service::Type as ServiceType;
 use workspacefs_csi_proto::csi::v1::plugin_capability::volume_expansion::Type as ExpansionType;
@@ -11,9 +11,14 @@ use workspacefs_csi_proto::csi::v1::{
     PluginCapability, ProbeRequest, ProbeResponse,
 };
 
-/// The Identity service.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct IdentityService;
+/// The Identity service of one of our drivers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IdentityService {
+    /// `csi.workspacefs.io`.
+    Shared,
+    /// `local.csi.workspacefs.io`.
+    Local,
+}
 
 #[tonic::async_trait]
 impl Identity for IdentityService {
@@ -22,7 +27,10 @@ impl Identity for IdentityService {
         _: Request<GetPluginInfoRequest>,
     ) -> Result<Response<GetPluginInfoResponse>, Status> {
         Ok(Response::new(GetPluginInfoResponse {
-            name: DRIVER.into(),
+            name: match self {
+                Self::Shared => DRIVER.into(),
+                Self::Local => LOCAL_DRIVER.into(),
+            },
             vendor_version: env!("CARGO_PKG_VERSION").into(),
             manifest: Default::default(),
         }))
@@ -37,7 +45,13 @@ impl Identity for IdentityService {
         let service = Type::Service(Service { r#type: ServiceType::ControllerService.into() });
         // Online: a quota on the server grows while the volume is in use.
         let expansion = Type::VolumeExpansion(VolumeExpansion { r#type: ExpansionType::Online.into() });
-        let capabilities = [service, expansion].map(|kind| PluginCapability { r#type: Some(kind) }).to_vec();
+        let capabilities = match self {
+            Self::Shared => vec![service, expansion],
+            // Its volumes are the operator's making; there is no controller.
+            Self::Local => Vec::new(),
+        };
+        let capabilities =
+            capabilities.into_iter().map(|kind| PluginCapability { r#type: Some(kind) }).collect();
         Ok(Response::new(GetPluginCapabilitiesResponse { capabilities }))
     }
 

@@ -13,7 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 use tonic::service::Routes;
-use workspacefs_api::DRIVER;
+use workspacefs_api::{DRIVER, LOCAL_DRIVER};
 use workspacefs_csi_proto::csi::v1::controller_server::ControllerServer;
 use workspacefs_csi_proto::csi::v1::identity_server::IdentityServer;
 use workspacefs_csi_proto::csi::v1::node_server::NodeServer;
@@ -30,12 +30,17 @@ use crate::controller::removal::Removals;
 use crate::controller::seams::FileSystems;
 use crate::controller::store::ShareVolumes;
 use crate::controller::upkeep::{self, Upkeep};
+use crate::helper_process::HelperProgram;
 use crate::identity::IdentityService;
+use crate::local::disks::{Disks, DisksConfig};
+use crate::local::keep::Keep;
+use crate::local::service::{LocalConfig, LocalNode};
+use crate::local::storages::Storages;
 use crate::node::{Node, NodeConfig, NodeLabels};
 use crate::registration::{self, Refused, RegistrationService};
 use crate::rpc::RpcLayer;
 use crate::server;
-use crate::share::{HelperProgram, Keep, Shares, SharesConfig};
+use crate::share::{self, Shares, SharesConfig};
 use crate::socket::PrivateSocket;
 
 /// How long an RPC of the controller waits for a server. The provisioner's own patience is 10 s unless it is told
@@ -108,8 +113,8 @@ pub async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
     let base = Base::new()?;
     let client = kube::Client::try_default().await.context("no configuration for the API server")?;
     let shares = Shares::new(SharesConfig {
-        helper: HelperProgram::default(),
-        keep: Keep::Detached,
+        helper: HelperProgram::own("share-helper"),
+        keep: share::Keep::Detached,
         api: MountApi::detect(false)?,
         idle: CONTROLLER_IDLE,
     })?;
@@ -120,7 +125,7 @@ pub async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
     let file_systems = ApiFileSystems::with_names(client, removals.store());
     let service = Controller::new(file_systems, volumes, TlsAgents::new(args.agent_tls));
     let routes =
-        Routes::new(IdentityServer::new(IdentityService)).add_service(ControllerServer::new(service));
+        Routes::new(IdentityServer::new(IdentityService::Shared)).add_service(ControllerServer::new(service));
     let socket = PrivateSocket::bind(args.endpoint.path())?;
     let drain = CONTROLLER_PATIENCE + DRAIN_MARGIN;
     tokio::try_join!(
@@ -150,55 +155,135 @@ async fn let_go_of_idle_shares(shares: &Shares, shutdown: &CancellationToken) {
     }
 }
 
-/// The node plugin.
+/// The node plugin: both drivers.
 ///
 /// # Errors
-/// As for the controller, and kubelet's refusal to register the driver.
+/// As for the controller, and kubelet's refusal to register a driver.
 pub async fn node(args: NodeArgs) -> anyhow::Result<()> {
     let base = Base::new()?;
-    let (shutdown, rpcs) = (base.shutdown.clone(), base.rpcs.clone());
-    let drain = Duration::from_secs(args.rpc_deadline_seconds) + DRAIN_MARGIN;
+    let shutdown = base.shutdown.clone();
     let client = match args.no_kubernetes {
         true => None,
         false => Some(kube::Client::try_default().await.context("no configuration for the API server")?),
     };
-    let node = node_service(&args, client.clone())?;
+    let labels = NodeLabels::remembered(&labels_file(&args));
+    let node = node_service(&args, labels.clone(), client.clone())?;
     let endpoint = match &args.endpoint {
         Some(endpoint) => endpoint.path().to_path_buf(),
-        None => plugin_folder(&args).join("csi.sock"),
+        None => plugin_folder(&args, DRIVER).join("csi.sock"),
     };
-    let routes = Routes::new(IdentityServer::new(IdentityService)).add_service(NodeServer::new(node.clone()));
-    // It listens from here on: kubelet may ask as soon as it finds the registration.
-    let socket = PrivateSocket::bind(&endpoint)?;
-    let kubernetes = async {
-        let Some(client) = client else {
-            return Ok(());
-        };
-        let labels = node.follow_labels(client, labels_file(&args), shutdown.clone());
-        let registration = register(&base, &args.kubelet_dir, &endpoint, drain);
-        tokio::try_join!(labels.map(Ok), registration).map(|_| ())
+    let driver = Driver {
+        name: DRIVER,
+        endpoint,
+        routes: Routes::new(IdentityServer::new(IdentityService::Shared))
+            .add_service(NodeServer::new(node.clone())),
+    };
+    let local = async {
+        match &client {
+            Some(client) if !args.no_local_storage => {
+                local(&base, &args, labels.clone(), client.clone()).await
+            }
+            _ => Ok(()),
+        }
+    };
+    let labels = async {
+        if let Some(client) = client.clone() {
+            node.follow_labels(client, labels_file(&args), shutdown.clone()).await;
+        }
     };
     tokio::try_join!(
         base.serve_http(args.http),
-        serve(socket, routes, rpcs, shutdown.clone(), drain),
+        drive(&base, &args, driver),
         node.background(shutdown.clone()).map(Ok),
-        kubernetes,
+        labels.map(Ok),
+        local,
     )?;
     Ok(())
 }
 
-fn plugin_folder(args: &NodeArgs) -> PathBuf {
-    args.kubelet_dir.join("plugins").join(DRIVER)
+/// The driver of local disks.
+async fn local(base: &Base, args: &NodeArgs, labels: NodeLabels, client: kube::Client) -> anyhow::Result<()> {
+    let storages = Storages::fixed(None);
+    let folder = plugin_folder(args, LOCAL_DRIVER);
+    let disks = Disks::new(DisksConfig {
+        helper: HelperProgram::own("disk-helper"),
+        mounts: folder.join("disks"),
+        staging: args.state_dir.join("local-staging"),
+        api: MountApi::detect(args.legacy_mounts)?,
+    })?;
+    let node = LocalNode::new(LocalConfig {
+        node_name: args.node_name.clone(),
+        rpc_deadline: Duration::from_secs(args.rpc_deadline_seconds),
+        group_label: args.node_group_label.clone(),
+        labels: labels.clone(),
+        storages: storages.clone(),
+        disks: disks.clone(),
+        records: args.state_dir.join("local-targets"),
+    })
+    .with_context(|| format!("cannot read the records in {}", args.state_dir.display()))?;
+    let driver = Driver {
+        name: LOCAL_DRIVER,
+        endpoint: folder.join("csi.sock"),
+        routes: Routes::new(IdentityServer::new(IdentityService::Local))
+            .add_service(NodeServer::new(node.clone())),
+    };
+    let keep = Keep {
+        node: args.node_name.clone(),
+        group_label: args.node_group_label.clone(),
+        labels,
+        storages: storages.clone(),
+        disks,
+        client: client.clone(),
+    };
+    let shutdown = base.shutdown.clone();
+    tokio::try_join!(
+        drive(base, args, driver),
+        storages.follow(client, shutdown.clone()).map(Ok),
+        keep.run(|uid| node.uses(uid), shutdown.clone()).map(Ok),
+    )?;
+    Ok(())
+}
+
+/// A driver of this node.
+struct Driver {
+    name: &'static str,
+    endpoint: PathBuf,
+    routes: Routes,
+}
+
+/// Serves a driver, and makes it known to kubelet where there is one.
+async fn drive(base: &Base, args: &NodeArgs, driver: Driver) -> anyhow::Result<()> {
+    let drain = Duration::from_secs(args.rpc_deadline_seconds) + DRAIN_MARGIN;
+    // It listens from here on: kubelet may ask as soon as it finds the registration.
+    let socket = PrivateSocket::bind(&driver.endpoint)?;
+    let registration = async {
+        match args.no_kubernetes {
+            true => Ok(()),
+            false => register(base, &args.kubelet_dir, driver.name, &driver.endpoint, drain).await,
+        }
+    };
+    tokio::try_join!(
+        serve(socket, driver.routes, base.rpcs.clone(), base.shutdown.clone(), drain),
+        registration,
+    )?;
+    Ok(())
+}
+
+fn plugin_folder(args: &NodeArgs, driver: &str) -> PathBuf {
+    args.kubelet_dir.join("plugins").join(driver)
 }
 
 fn labels_file(args: &NodeArgs) -> PathBuf {
     args.state_dir.join("labels.json")
 }
 
-fn node_service(args: &NodeArgs, client: Option<kube::Client>) -> anyhow::Result<Node> {
+fn node_service(args: &NodeArgs, labels: NodeLabels, client: Option<kube::Client>) -> anyhow::Result<Node> {
     let shares = Shares::new(SharesConfig {
-        helper: HelperProgram::default(),
-        keep: Keep::Attached { mounts: plugin_folder(args).join("shares"), state: args.state_dir.clone() },
+        helper: HelperProgram::own("share-helper"),
+        keep: share::Keep::Attached {
+            mounts: plugin_folder(args, DRIVER).join("shares"),
+            state: args.state_dir.clone(),
+        },
         api: MountApi::detect(args.legacy_mounts)?,
         idle: NODE_IDLE,
     })?;
@@ -207,7 +292,7 @@ fn node_service(args: &NodeArgs, client: Option<kube::Client>) -> anyhow::Result
         node_name: args.node_name.clone(),
         rpc_deadline: Duration::from_secs(args.rpc_deadline_seconds),
         node_group_label: args.node_group_label.clone(),
-        labels: NodeLabels::remembered(&labels_file(args)),
+        labels,
         file_systems,
         shares,
         records: args.state_dir.join("targets"),
@@ -216,10 +301,16 @@ fn node_service(args: &NodeArgs, client: Option<kube::Client>) -> anyhow::Result
 }
 
 /// Makes the driver known to kubelet, and keeps it known.
-async fn register(base: &Base, kubelet_dir: &Path, endpoint: &Path, drain: Duration) -> anyhow::Result<()> {
+async fn register(
+    base: &Base,
+    kubelet_dir: &Path,
+    driver: &'static str,
+    endpoint: &Path,
+    drain: Duration,
+) -> anyhow::Result<()> {
     let registered = base.readiness.gate("kubelet's registration");
-    let (service, refused) = RegistrationService::new(endpoint, registered);
-    let socket = PrivateSocket::bind(&registration::socket_path(kubelet_dir))?;
+    let (service, refused) = RegistrationService::new(driver, endpoint, registered);
+    let socket = PrivateSocket::bind(&registration::socket_path(kubelet_dir, driver))?;
     let routes = Routes::new(RegistrationServer::new(service));
     let path = socket.path().to_path_buf();
     let incoming = socket.incoming().map_ok(LocalAuthority::new);

@@ -16,7 +16,6 @@ use std::sync::PoisonError;
 
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
-use workspacefs_api::DRIVER;
 use workspacefs_csi_proto::pluginregistration::v1::registration_server::Registration;
 use workspacefs_csi_proto::pluginregistration::v1::{
     InfoRequest, PluginInfo, RegistrationStatus, RegistrationStatusResponse,
@@ -29,8 +28,8 @@ const PLUGIN_TYPE: &str = "CSIPlugin";
 const CSI_VERSION: &str = "1.0.0";
 
 /// Where the registration socket belongs.
-pub fn socket_path(kubelet_dir: &Path) -> PathBuf {
-    kubelet_dir.join("plugins_registry").join(format!("{DRIVER}-reg.sock"))
+pub fn socket_path(kubelet_dir: &Path, driver: &str) -> PathBuf {
+    kubelet_dir.join("plugins_registry").join(format!("{driver}-reg.sock"))
 }
 
 /// Kubelet refused the driver.
@@ -41,18 +40,23 @@ pub struct Refused(pub String);
 /// The Registration service.
 #[derive(Debug)]
 pub struct RegistrationService {
+    driver: &'static str,
     driver_socket: String,
     registered: Gate,
     refused: Mutex<Option<oneshot::Sender<Refused>>>,
 }
 
 impl RegistrationService {
-    /// `driver_socket` is the path where Identity and Node are served. `registered` opens when kubelet has taken the
+    /// `driver_socket` is the path where the driver's Identity and Node are served. `registered` opens when kubelet has taken the
     /// driver; the receiver gets kubelet's words if it has not.
-    pub fn new(driver_socket: &Path, registered: Gate) -> (Self, oneshot::Receiver<Refused>) {
+    pub fn new(
+        driver: &'static str,
+        driver_socket: &Path,
+        registered: Gate,
+    ) -> (Self, oneshot::Receiver<Refused>) {
         let (sender, receiver) = oneshot::channel();
         let driver_socket = driver_socket.to_string_lossy().into_owned();
-        (Self { driver_socket, registered, refused: Mutex::new(Some(sender)) }, receiver)
+        (Self { driver, driver_socket, registered, refused: Mutex::new(Some(sender)) }, receiver)
     }
 }
 
@@ -61,7 +65,7 @@ impl Registration for RegistrationService {
     async fn get_info(&self, _: Request<InfoRequest>) -> Result<Response<PluginInfo>, Status> {
         Ok(Response::new(PluginInfo {
             r#type: PLUGIN_TYPE.into(),
-            name: DRIVER.into(),
+            name: self.driver.into(),
             endpoint: self.driver_socket.clone(),
             supported_versions: vec![CSI_VERSION.into()],
         }))
@@ -73,7 +77,7 @@ impl Registration for RegistrationService {
     ) -> Result<Response<RegistrationStatusResponse>, Status> {
         let status = request.into_inner();
         if status.plugin_registered {
-            tracing::info!("registered with kubelet");
+            tracing::info!(driver = self.driver, "registered with kubelet");
             self.registered.open();
         } else {
             self.registered.close();

@@ -76,7 +76,7 @@ fn slow(drain: Duration) -> SlowServer {
 
 #[tokio::test]
 async fn the_driver_says_who_it_is() {
-    let server = TestServer::start(Routes::new(IdentityServer::new(IdentityService)), DRAIN);
+    let server = TestServer::start(Routes::new(IdentityServer::new(IdentityService::Shared)), DRAIN);
     let mut client = IdentityClient::new(server.connect().await);
     let info = client.get_plugin_info(GetPluginInfoRequest {}).await.unwrap().into_inner();
     assert_eq!(info.name, "csi.workspacefs.io");
@@ -97,7 +97,7 @@ async fn the_driver_says_who_it_is() {
 
 #[tokio::test]
 async fn an_rpc_nobody_implements_is_unimplemented() {
-    let server = TestServer::start(Routes::new(IdentityServer::new(IdentityService)), DRAIN);
+    let server = TestServer::start(Routes::new(IdentityServer::new(IdentityService::Shared)), DRAIN);
     let mut client = ControllerClient::new(server.connect().await);
     let answer = client.create_volume(CreateVolumeRequest::default()).await.unwrap_err();
     assert_eq!(answer.code(), Code::Unimplemented);
@@ -183,8 +183,11 @@ async fn every_rpc_is_counted_and_timed_by_name_and_code() {
 #[tokio::test]
 async fn kubelet_learns_where_the_driver_is_and_readiness_waits_for_its_word() {
     let readiness = Readiness::new();
-    let (service, mut refused) =
-        RegistrationService::new("/plugins/csi.sock".as_ref(), readiness.gate("kubelet"));
+    let (service, mut refused) = RegistrationService::new(
+        workspacefs_api::DRIVER,
+        "/plugins/csi.sock".as_ref(),
+        readiness.gate("kubelet"),
+    );
     let server = TestServer::start(Routes::new(RegistrationServer::new(service)), DRAIN);
     let mut kubelet = RegistrationClient::new(server.connect().await);
 

@@ -88,7 +88,7 @@ impl Node {
             }
         };
         for record in &records {
-            if let Some(silence) = self.0.shares.silence(&record.share.key()) {
+            if let Some(silence) = self.0.shares.silence(&record.place.share.key()) {
                 add("ServerNotAnswering", format!("since {}: {}", when(silence.since), silence.cause));
             }
             let is_stale = self.0.usages.is_stale(&record.target);

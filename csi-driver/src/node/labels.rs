@@ -22,7 +22,8 @@ use crate::share::record;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-type Labels = BTreeMap<String, String>;
+/// Key and value of each.
+pub type Labels = BTreeMap<String, String>;
 
 /// The node's labels as last known; None until they are. Clones see the same.
 #[derive(Clone, Debug)]
@@ -67,6 +68,16 @@ impl NodeLabels {
     pub fn remembered(file: &Path) -> Self {
         let labels = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Self::fixed(labels)
+    }
+
+    /// What is known now.
+    pub fn current(&self) -> Option<Labels> {
+        self.0.borrow().clone()
+    }
+
+    /// Hears of changes.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Labels>> {
+        self.0.subscribe()
     }
 
     /// Whether a FileSystem of `group` may be mounted here. An unknown answer lets pass only what `is_own`: the FileSystem's

@@ -6,15 +6,15 @@
 //! runs an RPC to its end even when its caller hangs up, so the guard of a target is held exactly as long as something
 //! works there, and never beyond the deadline.
 
-mod arguments;
+pub(crate) mod arguments;
 pub mod decision;
 pub mod figures;
 mod health;
 mod labels;
 mod publish;
-mod stats;
-mod status;
-mod target;
+pub(crate) mod stats;
+pub(crate) mod status;
+pub(crate) mod target;
 pub mod targets;
 mod unpublish;
 mod usage;
@@ -116,7 +116,7 @@ impl Node {
 
     /// Unmounts the shares that nobody uses now. What could not be unmounted stays for the next time.
     pub async fn sweep(&self) {
-        let in_use = |key: &_| self.0.targets.use_share(key);
+        let in_use = |key: &_| self.0.targets.any(|place| place.share.key() == *key);
         for (share, error) in self.0.shares.sweep(in_use, UNMOUNT_PATIENCE).await {
             tracing::warn!(%share, %error, "a share that nobody uses stays mounted for now");
         }

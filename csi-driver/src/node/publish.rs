@@ -14,7 +14,7 @@ use super::arguments::{ArgumentError, Publish};
 use super::figures::Whose;
 use super::labels::NodeGroupError;
 use super::target::{State, Target, TargetError};
-use super::targets::{BeginError, Begun, Record};
+use super::targets::{BeginError, Begun, OnShare, Record};
 use super::volume::{self, Volume, VolumeError};
 use crate::op_guard::Busy;
 use crate::rpc;
@@ -79,7 +79,7 @@ impl Node {
             volume.is_own,
         )?;
         let record = record(&asked, &volume);
-        let share = record.share.clone();
+        let share = record.place.share.clone();
         if self.0.targets.begin(here, record)? == Begun::Done {
             return Ok(());
         }
@@ -149,7 +149,9 @@ fn record(asked: &Publish, volume: &Volume) -> Record {
         volume_id: asked.volume_id.clone(),
         fingerprint: asked.fingerprint.clone(),
         mode: asked.capability.mode.into(),
-        share: ShareSpec::new(&volume.attributes, &volume.options),
-        whose: Some(Whose::of(&asked.volume_id, volume)),
+        place: OnShare {
+            share: ShareSpec::new(&volume.attributes, &volume.options),
+            whose: Some(Whose::of(&asked.volume_id, volume)),
+        },
     }
 }

@@ -83,7 +83,7 @@ impl Node {
             None => usages.first(&record, Instant::now() + FIRST_MAX).await,
         };
         let on_share = figures(sample, Instant::now())?;
-        let enforced = match &record.whose {
+        let enforced = match &record.place.whose {
             Some(whose) => self.0.figures.of(whose).await,
             None => None,
         };
@@ -110,7 +110,7 @@ fn in_words(usage: &Usage, age: Duration) -> String {
 }
 
 /// Bytes, and inodes where the server counts them. CSI knows no number beyond i64, and none below 0.
-fn usage_lines(usage: &Usage) -> Vec<VolumeUsage> {
+pub(crate) fn usage_lines(usage: &Usage) -> Vec<VolumeUsage> {
     let line = |unit: Unit, total: u64, used: u64, available: u64| VolumeUsage {
         available: available.try_into().unwrap_or(i64::MAX),
         total: total.try_into().unwrap_or(i64::MAX),

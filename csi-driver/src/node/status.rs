@@ -25,16 +25,20 @@ fn publish_code(error: &PublishError) -> Code {
         E::Volume(error) => volume_code(error),
         // The pod landed on the wrong node, or the node does not know better yet.
         E::NodeGroup(_) => Code::FailedPrecondition,
-        E::Begin(error) => match error {
-            BeginError::Incompatible => Code::AlreadyExists,
-            BeginError::SingleTarget(_) => Code::FailedPrecondition,
-            // Our own tmpfs.
-            BeginError::Record(_) => Code::Internal,
-        },
+        E::Begin(error) => begin_code(error),
         E::Target(error) => target_code(error),
         E::Share(error) => share_code(error),
         // The kernel refused what it should not: ours to find out.
         E::Attach(_) => Code::Internal,
+    }
+}
+
+pub(crate) fn begin_code(error: &BeginError) -> Code {
+    match error {
+        BeginError::Incompatible => Code::AlreadyExists,
+        BeginError::SingleTarget(_) => Code::FailedPrecondition,
+        // Our own tmpfs.
+        BeginError::Record(_) => Code::Internal,
     }
 }
 
@@ -63,7 +67,7 @@ fn volume_code(error: &VolumeError) -> Code {
     }
 }
 
-fn target_code(error: &TargetError) -> Code {
+pub(crate) fn target_code(error: &TargetError) -> Code {
     match error {
         // The caller makes the parent, and something else is where the volume should be: people's files stay.
         TargetError::Parent(..) | TargetError::NotAFolder(_) | TargetError::NotEmpty(_) => {

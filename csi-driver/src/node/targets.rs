@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use workspacefs_csi_proto::csi::v1::volume_capability::access_mode::Mode;
@@ -15,12 +16,12 @@ use workspacefs_sys::mountinfo;
 use super::decision::{AtTarget, Decision, decide};
 use super::figures::Whose;
 use super::target::{State, Target};
-use crate::share::{ShareKey, ShareSpec, record};
+use crate::share::{ShareSpec, record};
 
-/// One published volume.
+/// One published volume. `P` says what it shows.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Record {
+pub struct Record<P = OnShare> {
     /// Where.
     pub target: PathBuf,
     /// The volume's id.
@@ -29,6 +30,15 @@ pub struct Record {
     pub fingerprint: String,
     /// The access mode's number.
     pub mode: i32,
+    /// What it shows.
+    #[serde(flatten)]
+    pub place: P,
+}
+
+/// A folder of a share.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OnShare {
     /// The share it lies on.
     pub share: ShareSpec,
     /// Whose files they are; None in the record of an older plugin.
@@ -36,7 +46,7 @@ pub struct Record {
     pub whose: Option<Whose>,
 }
 
-impl Record {
+impl<P> Record<P> {
     fn mode(&self) -> Mode {
         Mode::try_from(self.mode).unwrap_or(Mode::Unknown)
     }
@@ -68,25 +78,31 @@ pub enum Begun {
 }
 
 /// All targets of this node. Clones see the same.
-#[derive(Clone, Debug)]
-pub struct Targets(Arc<Inner>);
-
 #[derive(Debug)]
-struct Inner {
-    folder: PathBuf,
-    known: Mutex<Known>,
+pub struct Targets<P = OnShare>(Arc<Inner<P>>);
+
+impl<P> Clone for Targets<P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
 }
 
-#[derive(Debug, Default)]
-struct Known {
+#[derive(Debug)]
+struct Inner<P> {
+    folder: PathBuf,
+    known: Mutex<Known<P>>,
+}
+
+#[derive(Debug)]
+struct Known<P> {
     /// By target.
-    records: HashMap<PathBuf, Record>,
+    records: HashMap<PathBuf, Record<P>>,
     /// The files of damaged records at whose targets something is mounted. Each stands for a volume of which nobody knows on
     /// which share it is, until it is unpublished or published again.
     damaged: HashSet<PathBuf>,
 }
 
-impl Targets {
+impl<P: Clone + DeserializeOwned + Serialize> Targets<P> {
     /// Reads what an earlier process left in `folder`, which is made if it is missing. A record without a mount was left by
     /// a publish that was cut: it goes, with its empty target. One that is damaged, or that stands under another's name,
     /// goes too, unless something is mounted at a target whose hash is its name.
@@ -94,9 +110,9 @@ impl Targets {
     /// # Errors
     /// The folder cannot be made or listed.
     pub fn open(folder: PathBuf) -> io::Result<Self> {
-        let mut known = Known::default();
+        let mut known = Known { records: HashMap::new(), damaged: HashSet::new() };
         for path in record::list(&folder)? {
-            match serde_json::from_slice::<Record>(&std::fs::read(&path)?) {
+            match serde_json::from_slice::<Record<P>>(&std::fs::read(&path)?) {
                 Ok(record) if file(&folder, &record.target) == path => {
                     if is_cut(&record) {
                         record::remove(&path)?;
@@ -125,12 +141,12 @@ impl Targets {
     ///
     /// # Errors
     /// [`BeginError`]; then nothing was changed.
-    pub fn begin(&self, here: State, new: Record) -> Result<Begun, BeginError> {
+    pub fn begin(&self, here: State, new: Record<P>) -> Result<Begun, BeginError> {
         let mut known = self.0.lock();
         let records = &known.records;
         let at_target = at_target(records.get(&new.target), here, &new.volume_id, &new.fingerprint);
         let asked = new.mode();
-        let others: Vec<&Record> =
+        let others: Vec<&Record<P>> =
             records.values().filter(|r| r.volume_id == new.volume_id && r.target != new.target).collect();
         let elsewhere: Vec<Mode> = others.iter().map(|r| r.mode()).collect();
         match decide(asked, at_target, &elsewhere) {
@@ -165,7 +181,7 @@ impl Targets {
     }
 
     /// What is recorded at a target.
-    pub fn at(&self, target: &Target) -> Option<Record> {
+    pub fn at(&self, target: &Target) -> Option<Record<P>> {
         self.0.lock().records.get(target.path()).cloned()
     }
 
@@ -175,31 +191,31 @@ impl Targets {
     }
 
     /// Every record of a volume.
-    pub fn of_volume(&self, volume_id: &str) -> Vec<Record> {
+    pub fn of_volume(&self, volume_id: &str) -> Vec<Record<P>> {
         let known = self.0.lock();
         known.records.values().filter(|r| r.volume_id == volume_id).cloned().collect()
     }
 
     /// Every record.
-    pub fn all(&self) -> Vec<Record> {
+    pub fn all(&self) -> Vec<Record<P>> {
         self.0.lock().records.values().cloned().collect()
     }
 
-    /// Whether any target, mounted or about to be, is on that share, or may be.
-    pub fn use_share(&self, key: &ShareKey) -> bool {
+    /// Whether any target, mounted or about to be, shows something of which `uses` says yes, or may do so.
+    pub fn any(&self, uses: impl Fn(&P) -> bool) -> bool {
         let known = self.0.lock();
-        !known.damaged.is_empty() || known.records.values().any(|r| r.share.key() == *key)
+        !known.damaged.is_empty() || known.records.values().any(|r| uses(&r.place))
     }
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Known> {
+impl<P> Inner<P> {
+    fn lock(&self) -> MutexGuard<'_, Known<P>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What is at a target for somebody who asks for this volume with these arguments.
-fn at_target(old: Option<&Record>, here: State, volume_id: &str, fingerprint: &str) -> AtTarget {
+fn at_target<P>(old: Option<&Record<P>>, here: State, volume_id: &str, fingerprint: &str) -> AtTarget {
     match (old, here) {
         (Some(old), State::Mounted) if old.volume_id == volume_id && old.fingerprint == fingerprint => {
             AtTarget::Same
@@ -234,7 +250,7 @@ fn mounted_ones(folder: &Path, damaged: HashSet<PathBuf>) -> io::Result<HashSet<
 }
 
 /// Whether nothing is mounted at the record's target. What is left of the target then goes too, if it is empty.
-fn is_cut(record: &Record) -> bool {
+fn is_cut<P>(record: &Record<P>) -> bool {
     let Some(Ok(target)) = record.target.to_str().map(Target::parse) else {
         return true;
     };

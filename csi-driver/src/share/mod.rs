@@ -19,11 +19,11 @@ mod view;
 
 pub use entry::Silence;
 pub use error::ShareError;
-pub use process::HelperProgram;
 pub use protocol::{
     CreatedVolume, FolderRequest, Leaving, OwnFolder, PosixOwner, StuckInTrash, Taken, TrashSlice,
     TrashSwept, Usage, ViewRequest, VolumeName, VolumeRecord,
 };
 pub use spec::{ShareKey, ShareSpec};
 pub use table::{Keep, Shares, SharesConfig, StartError};
+pub(crate) use view::Unfinished;
 pub use view::View;

@@ -14,14 +14,15 @@ use workspacefs_sys::SysError;
 use workspacefs_sys::tree::{MountApi, StagingPlace};
 
 use super::entry::{Ask, Share, Silence};
-use super::process::{Helper, HelperProgram};
+use super::process::Helper;
 use super::protocol::{Answer, Hello, Question, Request};
 use super::record::ShareRecords;
-use super::view::{Cleared, View};
+use super::view::{Unfinished, View};
 use super::{
     CreatedVolume, Leaving, OwnFolder, PosixOwner, ShareError, ShareKey, ShareSpec, Taken, TrashSlice,
     TrashSwept, Usage, ViewRequest, VolumeName, VolumeRecord,
 };
+use crate::helper_process::HelperProgram;
 
 /// Where shares are kept.
 #[derive(Clone, Debug)]
@@ -129,15 +130,10 @@ impl Shares {
     ) -> Result<View, ShareError> {
         let number = self.0.views.fetch_add(1, Ordering::Relaxed);
         let place = StagingPlace::new(&self.0.staging, &format!("{}.{number}", spec.key()));
-        // Cleared on every way out, by this process where the helper was cut short, but that of a view which stands on it.
         let question = Question::View(request, place.path().to_path_buf());
-        let mut cleared = Cleared(Some(place));
-        let (answer, fd) = self.ask(spec, question, "mount the folder", deadline).await?;
-        match (answer, fd) {
-            (Answer::View { staged }, Some(fd)) => {
-                let kept = cleared.0.take().filter(|_| staged);
-                Ok(View { fd, api: self.0.config.api, _staged: Cleared(kept) })
-            }
+        let view = Unfinished::new(self.0.config.api, place);
+        match self.ask(spec, question, "mount the folder", deadline).await? {
+            (Answer::View { staged }, Some(fd)) => Ok(view.finish(fd, staged)),
             _ => Err(unexpected(spec)),
         }
     }

@@ -8,9 +8,9 @@ use workspacefs_sys::tree::{MountApi, StagingPlace};
 
 /// A finished view of a folder, attached nowhere yet. Dropping it leaves nothing behind.
 pub struct View {
-    pub(super) fd: OwnedFd,
-    pub(super) api: MountApi,
-    pub(super) _staged: Cleared,
+    fd: OwnedFd,
+    api: MountApi,
+    _staged: Cleared,
 }
 
 impl fmt::Debug for View {
@@ -29,9 +29,29 @@ impl View {
     }
 }
 
+/// A view that a helper is asked for. Its place is cleared on every way out, by this process where the helper was cut short.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    api: MountApi,
+    place: Cleared,
+}
+
+impl Unfinished {
+    /// `place` is the one that the helper is told.
+    pub fn new(api: MountApi, place: StagingPlace) -> Self {
+        Self { api, place: Cleared(Some(place)) }
+    }
+
+    /// The helper is done; a view that stands on the place keeps it.
+    pub fn finish(mut self, fd: OwnedFd, staged: bool) -> View {
+        let kept = self.place.0.take_if(|_| staged);
+        View { fd, api: self.api, _staged: Cleared(kept) }
+    }
+}
+
 /// Removes a staging place unless it is still needed.
 #[derive(Debug)]
-pub(super) struct Cleared(pub Option<StagingPlace>);
+struct Cleared(Option<StagingPlace>);
 
 impl Drop for Cleared {
     fn drop(&mut self) {

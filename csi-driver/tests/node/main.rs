@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod disk;
 mod kill;
 mod plugin;
 mod source;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["share-helper", parent] => helper::run(&source::Folders, parent.parse().unwrap()),
+        ["disk-helper", parent] => disk::run(parent.parse().unwrap()),
         ["nfs-helper", parent] => helper::run(&helper::Nfs, parent.parse().unwrap()),
         // On a machine with an NFS client, and the server's address in WSFS_TEST_NFS. Asks, in lines of its output, for
         // the server to be frozen and thawed.

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use csi_driver::controller::seams::{FileSystems, LookupError};
+use csi_driver::helper_process::HelperProgram;
 use csi_driver::node::{Node, NodeConfig, NodeLabels};
-use csi_driver::share::{HelperProgram, Keep, Shares, SharesConfig};
+use csi_driver::share::{Keep, Shares, SharesConfig};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use tonic::{Code, Request, Status};
@@ -179,7 +180,8 @@ impl World {
 
     /// Everything mounted below the world now, without what it was made of.
     pub fn mounts(&self) -> Vec<MountEntry> {
-        let own = ["", "kubelet", "host", "exports", "state/staging"].map(|name| self.path(name));
+        let own = ["", "kubelet", "host", "exports", "state/staging", "state/local-staging"]
+            .map(|name| self.path(name));
         let is_own =
             |m: &MountEntry| own.iter().any(|path| *path == m.mount_point || path.join("") == m.mount_point);
         mountinfo::read()
@@ -309,7 +311,7 @@ pub fn inline(target: &Path, mount_from: &str) -> v1::NodePublishVolumeRequest {
     request("csi-0123456789abcdef", target, context)
 }
 
-fn request(id: &str, target: &Path, context: BTreeMap<String, String>) -> v1::NodePublishVolumeRequest {
+pub fn request(id: &str, target: &Path, context: BTreeMap<String, String>) -> v1::NodePublishVolumeRequest {
     v1::NodePublishVolumeRequest {
         volume_id: id.into(),
         target_path: target.to_str().unwrap().into(),

@@ -4,6 +4,7 @@ mod faults;
 mod folders;
 mod kills;
 mod leaving;
+mod local;
 mod managed;
 mod publish;
 mod race;
@@ -91,6 +92,13 @@ cases! {
         a_link_on_the_way_to_such_a_folder_is_not_followed,
         an_inline_volume_of_a_managed_file_system_waits_until_it_is_made,
         usage_and_limit_are_those_of_the_file_systems_status;
+    local:
+        a_local_volume_is_the_workspaces_folder_on_this_nodes_disk,
+        a_local_volume_is_mounted_only_where_it_may_be,
+        what_is_mounted_from_a_disk_stays_so_whatever_became_of_it,
+        nothing_in_a_pod_chooses_a_part_of_a_local_volume,
+        a_disk_that_hangs_holds_its_own_callers_only,
+        a_new_plugin_knows_which_local_volumes_are_mounted;
     leaving:
         a_deleted_volume_is_archived_under_the_name_that_was_asked_for,
         a_file_systems_own_folder_leaves_if_we_made_it,

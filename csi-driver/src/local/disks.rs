@@ -1,0 +1,259 @@
+//! The disks of this node, one helper process per LocalStorage, and what the latest look at each of them said. Calls on one
+//! disk queue up behind its helper; disks know nothing of each other.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+use workspacefs_api::{LocalStorageSpec, NodeStorage};
+use workspacefs_sys::SysError;
+use workspacefs_sys::tree::{MountApi, StagingPlace};
+
+use super::protocol::{Answer, Figures, Hello, Question, Refusal, Reply, Share};
+use crate::helper_process::{HelperProcess, HelperProgram};
+use crate::share::{Unfinished, View};
+
+/// How disks are handled.
+#[derive(Clone, Debug)]
+pub struct DisksConfig {
+    /// What is started for each.
+    pub helper: HelperProgram,
+    /// `<kubelet dir>/plugins/<driver>/disks`: each is mounted below, on a folder named by its LocalStorage's uid.
+    pub mounts: PathBuf,
+    /// For unfinished views, on tmpfs.
+    pub staging: PathBuf,
+    /// How views are made.
+    pub api: MountApi,
+}
+
+/// The table cannot be set up.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The folder of the mount points.
+    #[error("cannot make {0}")]
+    Folder(PathBuf, #[source] std::io::Error),
+    /// The staging area.
+    #[error("cannot prepare the staging area")]
+    Staging(#[source] SysError),
+}
+
+/// A disk did not do what was asked.
+#[derive(Clone, Debug, Error)]
+pub enum DiskError {
+    /// It hangs, or calls before this one used the time up.
+    #[error("the disk did not answer within {seconds} s")]
+    TimedOut {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// It hung before, and what hung there has not come back.
+    #[error("the disk hangs: a process that was killed there is still held by the kernel")]
+    Hangs,
+    /// Its helper process died, or cannot be started.
+    #[error("the disk's helper process: {0}")]
+    Helper(String),
+    /// The helper says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// All disks of this process. Clones see the same table.
+#[derive(Clone, Debug)]
+pub struct Disks(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: DisksConfig,
+    views: AtomicU64,
+    /// By the LocalStorage's uid.
+    table: Mutex<HashMap<String, Arc<Disk>>>,
+}
+
+#[derive(Debug, Default)]
+struct Disk {
+    slot: tokio::sync::Mutex<Slot>,
+    entry: Mutex<Option<NodeStorage>>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    helper: Option<HelperProcess>,
+    /// Was killed because it did not answer. While it sits in the kernel no other is started: it would sit there too.
+    hung: Option<HelperProcess>,
+}
+
+impl Disks {
+    /// Nothing is known yet. What an earlier process mounted is found by the first look.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn new(config: DisksConfig) -> Result<Self, StartError> {
+        std::fs::create_dir_all(&config.mounts)
+            .map_err(|error| StartError::Folder(config.mounts.clone(), error))?;
+        StagingPlace::prepare_area(config.api, &config.staging).map_err(StartError::Staging)?;
+        Ok(Self(Arc::new(Inner { config, views: AtomicU64::new(0), table: Mutex::default() })))
+    }
+
+    /// One look, for the entry of `node`. The entry is kept: volumes are mounted by what it says.
+    ///
+    /// # Errors
+    /// [`DiskError`]; then the entry that is kept is not ready any more only if the caller says so by [`Disks::keep`].
+    pub async fn look(
+        &self,
+        uid: &str,
+        node: &str,
+        spec: &LocalStorageSpec,
+        deadline: Instant,
+    ) -> Result<NodeStorage, DiskError> {
+        let question = Question::Look(node.to_string(), Box::new(spec.clone()));
+        match self.ask(uid, question, deadline).await? {
+            (Answer::Looked(entry), _) => {
+                self.keep(uid, (*entry).clone());
+                Ok(*entry)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Replaces what is known of a disk.
+    pub fn keep(&self, uid: &str, entry: NodeStorage) {
+        *lock(&self.disk(uid).entry) = Some(entry);
+    }
+
+    /// What the latest look said; None before the first.
+    pub fn entry(&self, uid: &str) -> Option<NodeStorage> {
+        let disk = lock(&self.0.table).get(uid).cloned()?;
+        lock(&disk.entry).clone()
+    }
+
+    /// Makes a view of a workspace's share, whose folder is made and limited if it is not.
+    ///
+    /// # Errors
+    /// [`DiskError`], at the latest at the deadline.
+    pub async fn view(&self, uid: &str, share: Share, deadline: Instant) -> Result<View, DiskError> {
+        let number = self.0.views.fetch_add(1, Ordering::Relaxed);
+        let place = StagingPlace::new(&self.0.config.staging, &format!("{uid}.{number}"));
+        let question = Question::View(share, place.path().to_path_buf());
+        let view = Unfinished::new(self.0.config.api, place);
+        match self.ask(uid, question, deadline).await? {
+            (Answer::View { staged }, Some(fd)) => Ok(view.finish(fd, staged)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// How full a workspace's share is; None if it was never made.
+    ///
+    /// # Errors
+    /// [`DiskError`], at the latest at the deadline.
+    pub async fn usage(
+        &self,
+        uid: &str,
+        namespace_uid: &str,
+        deadline: Instant,
+    ) -> Result<Option<Figures>, DiskError> {
+        match self.ask(uid, Question::Usage(namespace_uid.to_string()), deadline).await? {
+            (Answer::Usage(figures), _) => Ok(figures),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Unmounts a disk that is not meant any more, and forgets it.
+    ///
+    /// # Errors
+    /// [`DiskError`]: it is in use, or hangs. It stays in the table, so that this is tried again.
+    pub async fn release(&self, uid: &str, deadline: Instant) -> Result<(), DiskError> {
+        match self.ask(uid, Question::Release, deadline).await? {
+            (Answer::Released, _) => {
+                lock(&self.0.table).remove(uid);
+                // The mount point; one that is not empty or not there is nobody's trouble.
+                let _ = std::fs::remove_dir(self.mount_point(uid));
+                Ok(())
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The uids of all that are known, and of what an earlier process left mounted.
+    pub fn known(&self) -> Vec<String> {
+        let mut uids: Vec<String> = lock(&self.0.table).keys().cloned().collect();
+        let left = std::fs::read_dir(&self.0.config.mounts).into_iter().flatten().flatten();
+        uids.extend(left.filter_map(|entry| entry.file_name().into_string().ok()));
+        uids.sort();
+        uids.dedup();
+        uids
+    }
+
+    /// The process id of a disk's helper, if one runs. For tests and for looking at memory.
+    pub async fn helper_id(&self, uid: &str) -> Option<u32> {
+        self.disk(uid).slot.lock().await.helper.as_ref().and_then(HelperProcess::id)
+    }
+
+    /// One question to a disk's helper: waits for its turn, starts the helper if none runs, and gives up at the deadline.
+    async fn ask(
+        &self,
+        uid: &str,
+        question: Question,
+        deadline: Instant,
+    ) -> Result<(Answer, Option<OwnedFd>), DiskError> {
+        let started = Instant::now();
+        let timed_out = || DiskError::TimedOut { seconds: started.elapsed().as_secs() };
+        let disk = self.disk(uid);
+        let mut slot = timeout_at(deadline, disk.slot.lock()).await.map_err(|_| timed_out())?;
+        if slot.hung.as_mut().is_some_and(|hung| !hung.is_gone()) {
+            return Err(DiskError::Hangs);
+        }
+        slot.hung = None;
+        // Out of its slot while it is asked: whatever ends this call early ends the helper too, and its late answer cannot
+        // be taken for another's.
+        let mut helper = match slot.helper.take() {
+            Some(helper) => helper,
+            None => self.start(uid).await?,
+        };
+        let mut answered = timeout_at(deadline, helper.ask::<Reply>(&question)).await;
+        if let Ok(Err(_)) = &answered {
+            // It had died since the last call, or dies of this one: once more with a new one.
+            helper = self.start(uid).await?;
+            answered = timeout_at(deadline, helper.ask::<Reply>(&question)).await;
+        }
+        match answered {
+            Ok(Ok((reply, fd))) => {
+                slot.helper = Some(helper);
+                Ok((reply?, fd))
+            }
+            Ok(Err(error)) => Err(DiskError::Helper(error.to_string())),
+            Err(_) => {
+                helper.kill();
+                slot.hung = Some(helper);
+                Err(timed_out())
+            }
+        }
+    }
+
+    async fn start(&self, uid: &str) -> Result<HelperProcess, DiskError> {
+        let failed = |error: std::io::Error| DiskError::Helper(error.to_string());
+        let helper = HelperProcess::start(&self.0.config.helper).map_err(failed)?;
+        let legacy = self.0.config.api == MountApi::Legacy;
+        helper.tell(&Hello { mount_point: self.mount_point(uid), legacy }).await.map_err(failed)?;
+        Ok(helper)
+    }
+
+    fn disk(&self, uid: &str) -> Arc<Disk> {
+        lock(&self.0.table).entry(uid.to_string()).or_default().clone()
+    }
+
+    fn mount_point(&self, uid: &str) -> PathBuf {
+        self.0.config.mounts.join(uid)
+    }
+}
+
+fn unexpected() -> DiskError {
+    DiskError::Helper("it answered another question".into())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,99 @@
+//! What the plugin and a LocalStorage's helper process say to each other: one question, one answer; a view's descriptor
+//! travels beside its answer.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use workspacefs_api::{LocalStorageSpec, NodeStorage};
+use workspacefs_sys::tree::MountApi;
+
+/// The first message to a new helper. It is not answered.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Hello {
+    /// Where the disk is mounted.
+    pub mount_point: PathBuf,
+    /// Views by mount(2).
+    pub legacy: bool,
+}
+
+impl Hello {
+    pub fn api(&self) -> MountApi {
+        if self.legacy { MountApi::Legacy } else { MountApi::Modern }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum Question {
+    /// One pass over the disks, for the entry of that node.
+    Look(String, Box<LocalStorageSpec>),
+    /// A view of a workspace's folder, by the staging place.
+    View(Share, PathBuf),
+    /// Of the namespace with that uid.
+    Usage(String),
+    /// Takes the disk off.
+    Release,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum Answer {
+    Looked(Box<NodeStorage>),
+    /// The descriptor comes with it; `staged` if the view stands on the place that was named.
+    View {
+        staged: bool,
+    },
+    Usage(Option<Figures>),
+    Released,
+}
+
+/// What came of it.
+pub(super) type Reply = Result<Answer, Refusal>;
+
+/// A workspace's share of a disk, to be shown.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Share {
+    /// Of its namespace.
+    pub namespace_uid: String,
+    /// Of its namespace, for people who look at the disk.
+    pub namespace: String,
+    /// How much may be written, in bytes; None is as much as the disk holds.
+    pub quota: Option<u64>,
+    /// Nothing can be written through this view.
+    pub read_only: bool,
+}
+
+/// How full a workspace's share is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Figures {
+    /// Bytes that may be written in all: its limit, or the size of the disk.
+    pub bytes_total: u64,
+    /// Bytes taken by its files.
+    pub bytes_used: u64,
+    /// Bytes that can still be written.
+    pub bytes_available: u64,
+    /// Files and folders that there may be; 0 is no limit of its own.
+    pub inodes_total: u64,
+    /// Files and folders that there are.
+    pub inodes_used: u64,
+}
+
+/// Why the helper did not do it.
+#[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What kind of reason that is.
+    pub kind: RefusalKind,
+    /// For a person.
+    pub message: String,
+}
+
+/// See [`Refusal`].
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum RefusalKind {
+    /// The disk is not in use, or not yet.
+    NotReady,
+    /// The disk cannot hold what was asked for.
+    NoSpace,
+    /// The disk, or the kernel.
+    Io,
+}

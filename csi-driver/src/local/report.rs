@@ -1,0 +1,86 @@
+//! This node's entry in a LocalStorage's status: written by server-side apply, by this node's own field manager, and only when
+//! it says something new.
+
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use workspacefs_api::{LocalStorage, NodeStorage, level, quantity};
+
+/// Whether an entry says something that the one before it does not. When it was seen, and small changes of what is used, are
+/// nothing new: a status that is written every few seconds is a load on everybody who watches it.
+pub fn is_news(before: Option<&NodeStorage>, now: &NodeStorage) -> bool {
+    let Some(before) = before else {
+        return true;
+    };
+    let same_but_figures =
+        NodeStorage { used: now.used.clone(), observed_at: now.observed_at.clone(), ..before.clone() };
+    if same_but_figures != *now {
+        return true;
+    }
+    let bytes = |entry: &NodeStorage| entry.used.as_ref().and_then(|used| quantity::bytes(&used.0));
+    let of = now.capacity.as_ref().and_then(|capacity| quantity::bytes(&capacity.0)).unwrap_or(0);
+    match (bytes(before), bytes(now)) {
+        (Some(before), Some(now)) => level::has_moved(before, now, of),
+        (before, now) => before != now,
+    }
+}
+
+/// Writes the entry.
+///
+/// # Errors
+/// The API server's.
+pub async fn write(client: &Client, storage: &str, entry: &NodeStorage) -> Result<(), kube::Error> {
+    let api: Api<LocalStorage> = Api::all(client.clone());
+    let status = json!({
+        "apiVersion": "workspacefs.io/v1alpha1", "kind": "LocalStorage",
+        "metadata": {"name": storage},
+        "status": {"nodes": [entry]},
+    });
+    let by = PatchParams::apply(&format!("workspacefs-node-{}", entry.node)).force();
+    api.patch_status(storage, &by, &Patch::Apply(status)).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+    use workspacefs_api::Health;
+
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn entry(used: u64) -> NodeStorage {
+        NodeStorage {
+            node: "n1".into(),
+            ready: true,
+            reason: "Ready".into(),
+            message: String::new(),
+            health: Health::Healthy,
+            device: None,
+            capacity: Some(quantity::exact(100 * GIB)),
+            used: Some(quantity::rounded(used)),
+            shares_file_system: false,
+            found: Vec::new(),
+            observed_at: Time(Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    #[test]
+    fn only_what_a_person_would_want_to_know_is_news() {
+        let before = entry(GIB);
+        assert!(is_news(None, &before));
+        let later = NodeStorage { observed_at: Time(Timestamp::MAX), ..before.clone() };
+        assert!(!is_news(Some(&before), &later));
+        assert!(!is_news(Some(&before), &entry(GIB + GIB / 2)));
+        assert!(is_news(Some(&before), &entry(3 * GIB)));
+        for changed in [
+            NodeStorage { ready: false, ..before.clone() },
+            NodeStorage { message: "x".into(), ..before.clone() },
+            NodeStorage { health: Health::Degraded, ..before.clone() },
+            NodeStorage { used: None, ..before.clone() },
+        ] {
+            assert!(is_news(Some(&before), &changed), "{changed:?}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The CSI Node service of the local driver. One file per RPC that does more than answer; `status` decides the codes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tonic::{Request, Response, Status};
+use workspacefs_csi_proto::csi::v1;
+use workspacefs_csi_proto::csi::v1::node_service_capability::rpc::Type as RpcType;
+use workspacefs_csi_proto::csi::v1::node_service_capability::{Rpc, Type};
+
+use super::disks::Disks;
+use super::storages::Storages;
+use crate::node::NodeLabels;
+use crate::node::targets::Targets;
+use crate::op_guard::OpGuards;
+
+/// What the service is made of.
+pub struct LocalConfig {
+    /// Name of the Node object.
+    pub node_name: String,
+    /// How long an RPC may wait for a disk.
+    pub rpc_deadline: Duration,
+    /// Label of a Node that names its node group.
+    pub group_label: String,
+    /// The node's own labels.
+    pub labels: NodeLabels,
+    /// The LocalStorages.
+    pub storages: Storages,
+    /// The node's disks.
+    pub disks: Disks,
+    /// `<state dir>/local-targets`.
+    pub records: PathBuf,
+}
+
+/// The service. Clones are the same service.
+#[derive(Clone)]
+pub struct LocalNode(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub config: LocalConfig,
+    pub targets: Targets<OnDisk>,
+    pub guards: OpGuards,
+}
+
+/// What a published volume shows: a workspace's share of a disk.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OnDisk {
+    /// The LocalStorage's uid.
+    pub storage_uid: String,
+    /// The namespace's uid.
+    pub namespace_uid: String,
+}
+
+impl LocalNode {
+    /// Sets the service up and finds what an earlier process published.
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub fn new(config: LocalConfig) -> std::io::Result<Self> {
+        let targets = Targets::open(config.records.clone())?;
+        Ok(Self(Arc::new(Inner { targets, guards: OpGuards::new(), config })))
+    }
+
+    /// Whether any volume is on the LocalStorage with that uid, or may be.
+    pub fn uses(&self, storage_uid: &str) -> bool {
+        self.0.targets.any(|place| place.storage_uid == storage_uid)
+    }
+}
+
+#[tonic::async_trait]
+impl v1::node_server::Node for LocalNode {
+    async fn node_publish_volume(
+        &self,
+        request: Request<v1::NodePublishVolumeRequest>,
+    ) -> Result<Response<v1::NodePublishVolumeResponse>, Status> {
+        self.publish(request.into_inner()).await?;
+        Ok(Response::new(v1::NodePublishVolumeResponse {}))
+    }
+
+    async fn node_unpublish_volume(
+        &self,
+        request: Request<v1::NodeUnpublishVolumeRequest>,
+    ) -> Result<Response<v1::NodeUnpublishVolumeResponse>, Status> {
+        self.unpublish(&request.into_inner())?;
+        Ok(Response::new(v1::NodeUnpublishVolumeResponse {}))
+    }
+
+    async fn node_get_volume_stats(
+        &self,
+        request: Request<v1::NodeGetVolumeStatsRequest>,
+    ) -> Result<Response<v1::NodeGetVolumeStatsResponse>, Status> {
+        Ok(Response::new(self.stats(&request.into_inner()).await?))
+    }
+
+    async fn node_get_volume_health(
+        &self,
+        request: Request<v1::NodeGetVolumeHealthRequest>,
+    ) -> Result<Response<v1::NodeGetVolumeHealthResponse>, Status> {
+        Ok(Response::new(self.health(&request.into_inner())?))
+    }
+
+    async fn node_get_capabilities(
+        &self,
+        _: Request<v1::NodeGetCapabilitiesRequest>,
+    ) -> Result<Response<v1::NodeGetCapabilitiesResponse>, Status> {
+        let capability =
+            |rpc: RpcType| v1::NodeServiceCapability { r#type: Some(Type::Rpc(Rpc { r#type: rpc.into() })) };
+        let rpcs = [RpcType::GetVolumeStats, RpcType::SingleNodeMultiWriter, RpcType::GetVolumeHealth];
+        Ok(Response::new(v1::NodeGetCapabilitiesResponse { capabilities: rpcs.map(capability).to_vec() }))
+    }
+
+    async fn node_get_info(
+        &self,
+        _: Request<v1::NodeGetInfoRequest>,
+    ) -> Result<Response<v1::NodeGetInfoResponse>, Status> {
+        // No topology: where a LocalStorage is ready the operator says by a label, by which its PersistentVolumes are bound.
+        Ok(Response::new(v1::NodeGetInfoResponse {
+            node_id: self.0.config.node_name.clone(),
+            ..Default::default()
+        }))
+    }
+}
