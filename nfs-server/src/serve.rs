@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use prometheus_client::registry::Registry;
 use workspacefs_runtime::{CancellationToken, Gate, Readiness, chain, http, logging, shutdown};
-use workspacefs_storage::folders::{Clock, Folders};
+use workspacefs_storage::folders::{Folders, system_clock};
 use workspacefs_storage::{device, emptier};
 
 use crate::agent::state::State;
@@ -181,16 +181,9 @@ fn open(source: &Source, args: &ServeArgs) -> anyhow::Result<(Taken, Arc<Folders
     let Storage { disk, path, id, .. } = storage;
     let config = ganesha::config::text(&path, &id, args.grace_seconds)?;
     let keep = i64::try_from(args.trash_keep_seconds).unwrap_or(i64::MAX);
-    let folders = Folders::open(Arc::new(disk), clock(), keep)?;
+    let folders = Folders::open(Arc::new(disk), system_clock(), keep)?;
     tracing::info!(?path, id, "the disk is ours");
     Ok((Taken { path, config, growth }, Arc::new(folders)))
-}
-
-fn clock() -> Clock {
-    Arc::new(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    })
 }
 
 /// Keeps the figures fresh, grows with the device, and notices a disk that has given up, until `stop` is cancelled.

@@ -34,6 +34,8 @@ pub enum DeviceError {
     Io(&'static str, #[source] std::io::Error),
     #[error("it is not a block device")]
     NotADevice,
+    #[error("{} is the node of another device", .0.display())]
+    OtherNode(PathBuf),
     #[error("it has {0} bytes; at least {DEVICE_BYTES_MIN} are needed")]
     Small(u64),
     #[error(transparent)]
@@ -80,6 +82,11 @@ impl Device {
             return Err(DeviceError::NotADevice);
         }
         Ok(Self { path: path.into(), number: found.rdev() })
+    }
+
+    /// Major and minor number, as sysfs writes them.
+    pub fn numbers(&self) -> (u32, u32) {
+        (rustix::fs::major(self.number), rustix::fs::minor(self.number))
     }
 
     /// Where it is.

@@ -67,13 +67,6 @@ pub fn read(sys: &Path) -> io::Result<Vec<Block>> {
     Ok(blocks)
 }
 
-/// Whether the kernel still has a block device of that number.
-pub fn exists(sys: &Path, number: (u32, u32)) -> bool {
-    // Where there is no such folder at all nothing can be said.
-    let folder = sys.join("dev/block");
-    !folder.is_dir() || folder.join(format!("{}:{}", number.0, number.1)).exists()
-}
-
 fn disk(folder: &Path, name: &str) -> Option<Block> {
     let is_loop = name.starts_with("loop");
     let is_on = |file: &str| text(&folder.join(file)).as_deref() == Some("1");

@@ -33,6 +33,11 @@ impl Uses {
         })
     }
 
+    /// The number of what is mounted there, on top if there are several.
+    pub fn mounted_on(&self, mount_point: &Path) -> Option<(u32, u32)> {
+        self.mounts.iter().rev().find(|mount| mount.mount_point == mount_point).map(|mount| mount.device)
+    }
+
     /// Who uses it, in a sentence.
     pub fn of(&self, block: &Block, blocks: &[Block]) -> Option<String> {
         if let Some(direct) = self.directly(block) {

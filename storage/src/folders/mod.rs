@@ -15,6 +15,7 @@ mod work;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use error::{
     DiscardError, Doubt, EnsureClaimError, EnsureFileSystemError, GetClaimError, GrowClaimError, ReadError,
@@ -33,6 +34,14 @@ use crate::sizes::Promises;
 
 /// Seconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The machine's.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
 
 /// All folders of one disk.
 pub struct Folders {
@@ -56,10 +65,9 @@ impl Folders {
         Ok(Self { disk, clock, trash_keep_seconds, promises, model: Mutex::new(Some(model)) })
     }
 
-    /// The same with another policy about what is promised.
-    #[must_use]
-    pub fn with(self, promises: Promises) -> Self {
-        Self { promises, ..self }
+    /// Another policy about what is promised, from now on.
+    pub fn set_promises(&mut self, promises: Promises) {
+        self.promises = promises;
     }
 
     /// The disk below.

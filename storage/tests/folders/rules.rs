@@ -455,8 +455,8 @@ fn a_folder_that_cannot_be_emptied_does_not_hold_up_the_others() {
 
 #[test]
 fn where_no_promise_is_made_every_folder_may_fill_the_disk_and_none_is_refused() {
-    let World { disk, folders, now } = World::new();
-    let world = World { disk, folders: folders.with(Promises::NotMade), now };
+    let mut world = World::new();
+    world.folders.set_promises(Promises::NotMade);
     let all = TOTAL / GIB;
     let mut other = file_system(B, all);
     other.name = label("other");
@@ -468,7 +468,7 @@ fn where_no_promise_is_made_every_folder_may_fill_the_disk_and_none_is_refused()
     assert_eq!(world.folders.file_system(&uid(C)).unwrap(), None);
     world.check();
     // From now on promises count: what is there may shrink, and nothing more is given.
-    let world = World { folders: world.folders.with(Promises::Kept), ..world };
+    world.folders.set_promises(Promises::Kept);
     world.folders.ensure_file_system(&file_system(A, 1)).unwrap();
     other.capacity = GIB;
     world.folders.ensure_file_system(&other).unwrap();
