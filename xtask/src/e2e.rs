@@ -52,6 +52,9 @@ pub fn run(args: Args) -> Result<()> {
         values["logLevel"] = "info,csi_driver=debug,operator=debug".into();
         // Cases wait for what a look at a share finds.
         values["controller"]["lookIntervalSeconds"] = 15.into();
+        if suite.name == "local" {
+            values["localStorage"]["directories"] = suites::LOCAL_DIRECTORIES.to_vec().into();
+        }
         if let Err(error) = suites::clear(&cluster, suite.name) {
             println!("not removed yet, and tried again with the product installed: {error:#}");
         }

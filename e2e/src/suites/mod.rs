@@ -19,6 +19,7 @@ mod wait;
 
 pub use case::{Case, Suite};
 pub use fio::FIO_IMAGE;
+pub use local::DIRECTORIES as LOCAL_DIRECTORIES;
 pub use runner::{Choice, Options, Summary, clear, run};
 
 /// The suite of that name.

@@ -30,8 +30,8 @@ fn name_in(list: &str, plan: &Plan, drive: Drive) -> Option<String> {
     })
 }
 
-/// The kernel's names of all drives of a machine.
-pub fn names(machine: &Machine) -> Result<Vec<String>> {
+/// The kernel's names of drives of a machine.
+pub fn names(machine: &Machine, drives: &[Drive]) -> Result<Vec<String>> {
     let list = machine.shell(LIST)?;
     let plan = machine.plan();
     let name = |drive: &Drive| {
@@ -43,12 +43,12 @@ pub fn names(machine: &Machine) -> Result<Vec<String>> {
             )
         })
     };
-    plan.drives().iter().map(name).collect()
+    drives.iter().map(name).collect()
 }
 
-/// Makes all drives of a machine blank, whatever is on them. Says which were still mounted after half a minute: a disk that no
+/// Makes drives of a machine blank, whatever is on them. Says which were still mounted after half a minute: a disk that no
 /// LocalStorage names any more is unmounted by the node plugin.
-pub fn blank(machine: &Machine) -> Result<Vec<String>> {
+pub fn blank(machine: &Machine, drives: &[Drive]) -> Result<Vec<String>> {
     let script = format!(
         "tries=0; left=; for disk in {}; do number=$(cat /sys/block/$disk/dev); \
          mounted() {{ awk -v number=$number '$3 == number {{ print $5 }}' /proc/1/mountinfo; }}; \
@@ -58,7 +58,7 @@ pub fn blank(machine: &Machine) -> Result<Vec<String>> {
          dd if=/dev/zero of=/dev/$disk bs=1M count=4 conv=fsync status=none && \
          dd if=/dev/zero of=/dev/$disk bs=1M count=1 seek=$(($(cat /sys/block/$disk/size) / 2048 - 1)) conv=fsync status=none || exit 1; \
          blockdev --rereadpt /dev/$disk || true; done; echo $left",
-        names(machine)?.join(" ")
+        names(machine, drives)?.join(" ")
     );
     let output = machine.run_within(&["sh", "-c", &script], b"", BLANK_TIME_MAX)?;
     ensure!(output.code == 0, "the drives of {} cannot be made blank: {output}", machine.name());

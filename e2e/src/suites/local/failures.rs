@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
+use super::disks;
 use super::pulled::{told_and_nothing_stuck, writer};
 use super::storage::{GROUP, NAME};
 use crate::machine::Behaviour;
@@ -13,6 +14,7 @@ use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::fault::Fault;
 use crate::suites::hygiene::NODES;
+use crate::suites::pod::PodSpec;
 use crate::topology::Drive;
 
 pub fn cases() -> Vec<Case> {
@@ -26,6 +28,12 @@ pub fn cases() -> Vec<Case> {
 
 /// Where the administrator mounted it, on each node.
 const PATH: &str = "/srv/e2e-bad";
+
+/// A directory beside whatever else the node has.
+const SHARED: &str = "/srv/e2e-shared";
+
+/// The chart's `localStorage.directories` for these cases. The node plugin has them mounted: they are emptied, never removed.
+pub const DIRECTORIES: [&str; 2] = [PATH, SHARED];
 
 /// The mapped device on n1.
 const MAPPED: &str = "e2e-bad";
@@ -42,9 +50,13 @@ async fn mounted(context: &Context, behaviour: Behaviour) -> Result<Fault> {
     let machines = [context.machine("n1")?, context.machine("n2")?];
     let taken_down = Fault::new(move || {
         for machine in &machines {
-            machine.shell(&format!("! mountpoint -q {PATH} || umount -l {PATH}; rmdir {PATH}"))?;
+            machine.shell(&format!("! mountpoint -q {PATH} || umount -l {PATH}"))?;
         }
-        Ok(machines[0].unmap(MAPPED)?)
+        machines[0].unmap(MAPPED)?;
+        for machine in &machines {
+            disks::blank(machine, &[Drive::Nameless])?;
+        }
+        Ok(())
     });
     for node in NODES {
         let disk = context.drive(node, Drive::Nameless).await?;
@@ -110,18 +122,17 @@ async fn a_directory_that_is_no_file_system_of_its_own_is_used_and_a_condition_s
     context: Context,
 ) -> Result<()> {
     context.become_workspace().await?;
-    let shared = "/srv/e2e-shared";
     let machines = [context.machine("n1")?, context.machine("n2")?];
-    let removed = Fault::new(move || {
-        machines.iter().try_for_each(|machine| Ok(machine.shell(&format!("rm -rf {shared}")).map(drop)?))
+    let emptied = Fault::new(move || {
+        let empty = format!("[ ! -e {SHARED} ] || find {SHARED} -mindepth 1 -delete");
+        machines.iter().try_for_each(|machine| Ok(machine.shell(&empty).map(drop)?))
     });
-    context.on("n1", &format!("mkdir -p {shared}")).await?;
-    let storage = context.local_storage(NAME, on_directory(shared, context.namespace())).await?;
+    let storage = context.local_storage(NAME, on_directory(SHARED, context.namespace())).await?;
     let entry = context.ready_on(NAME, "n1").await?;
     ensure!(entry.shares_file_system, "it is said to have a file system of its own: {entry:?}");
     context.note(context.storage_condition(NAME, "SharesFileSystem", "True", &["n1"]).await?);
-    // Of a node without the directory nobody is told.
-    context.labelled_are(NAME, &["n1"], crate::suites::wait::seconds(30)).await?;
+    context.start([PodSpec::new("user").on("n1").claim(NAME, "/data")]).await?;
+    context.exec("user", "echo x > /data/x && sync -d /data/x").await?;
     storage.end().await?;
-    removed.end().await
+    emptied.end().await
 }

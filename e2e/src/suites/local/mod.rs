@@ -18,6 +18,8 @@ mod set_up;
 mod storage;
 mod workspaces;
 
+pub use failures::DIRECTORIES;
+
 use super::case::Suite;
 
 /// The suite. What disturbs nothing comes first; last, nothing may be left.

@@ -7,6 +7,7 @@ use super::disks;
 use super::storage::GROUP;
 use crate::Cluster;
 use crate::suites::hygiene::NODES;
+use crate::topology::Drive;
 
 /// Both nodes' label.
 pub const GROUP_LABEL: &str = "workspacefs.io/node-group";
@@ -21,9 +22,9 @@ pub fn prepare(cluster: &Cluster) -> Result<()> {
     for node in NODES {
         // Before anything else: the cluster may be older than its drives.
         let machine = cluster.machine(node)?;
-        disks::names(&machine)?;
-        for drive in machine.plan().drives() {
-            machine.plug_drive(*drive)?;
+        disks::names(&machine, &Drive::ALL)?;
+        for drive in Drive::ALL {
+            machine.plug_drive(drive)?;
         }
     }
     let all = ["delete", "localstorages.workspacefs.io", "--all", "--timeout=100s"];
@@ -31,7 +32,7 @@ pub fn prepare(cluster: &Cluster) -> Result<()> {
     for node in NODES {
         let machine = cluster.machine(node)?;
         machine.shell(REMOVE_DEVICES)?;
-        let left = disks::blank(&machine)?;
+        let left = disks::blank(&machine, &Drive::ALL)?;
         if !left.is_empty() {
             println!("{node} still had a drive mounted at {}", left.join(", "));
         }

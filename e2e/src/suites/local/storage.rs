@@ -23,6 +23,9 @@ pub const NAME: &str = "fast";
 /// The group of both nodes.
 pub const GROUP: &str = "gpu";
 
+/// The drives that a LocalStorage may have been on.
+const APPROVABLE: [Drive; 2] = [Drive::Ssd, Drive::Hdd];
+
 /// Time for a node to see a disk, format it and say so.
 pub const TAKEN_TIME_MAX: Duration = seconds(120);
 
@@ -50,7 +53,8 @@ impl Context {
         Api::all(self.client())
     }
 
-    /// Makes a LocalStorage. When the guard goes, so do the pods of its workspaces, it, and what is on the drives.
+    /// Makes a LocalStorage. When the guard goes, so do the pods of its workspaces, it, and what is on the drives that have
+    /// a serial number.
     pub async fn local_storage(&self, name: &str, spec: Value) -> Result<Fault> {
         let workspaces = spec["workspaces"].as_array().into_iter().flatten();
         let workspaces = workspaces.filter_map(Value::as_str).map(str::to_owned).collect();
@@ -181,7 +185,8 @@ impl Context {
     }
 }
 
-/// Removes what uses a LocalStorage, it, and what is on the drives.
+/// Removes what uses a LocalStorage, it, and what is on the drives that have
+/// a serial number.
 fn take_away(cluster: &Cluster, name: &str, workspaces: &[String]) -> Result<()> {
     for namespace in workspaces {
         let pods = ["--namespace", namespace, "delete", "jobs,pods", "--all", "--timeout=100s"];
@@ -192,7 +197,9 @@ fn take_away(cluster: &Cluster, name: &str, workspaces: &[String]) -> Result<()>
     // The next case finds blank drives whatever became of this one.
     let mut left = Vec::new();
     for node in NODES {
-        left.extend(disks::blank(&cluster.machine(node)?)?.into_iter().map(|at| format!("{node}:{at}")));
+        left.extend(
+            disks::blank(&cluster.machine(node)?, &APPROVABLE)?.into_iter().map(|at| format!("{node}:{at}")),
+        );
     }
     gone?;
     ensure!(left.is_empty(), "LocalStorage {name} is gone, and its disk was still mounted: {left:?}");
