@@ -211,7 +211,7 @@ pub struct LocalStorageStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into()]))]
     pub nodes: Vec<NodeStorage>,
-    /// Ready, QuotaEnforced; Degraded and SharesFileSystem where they are True.
+    /// Ready, WorkspacesReady, QuotaEnforced; Degraded, SharesFileSystem and InUse where they are True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -347,6 +347,10 @@ impl LocalStorage {
 pub const READY_LABEL_PREFIX: &str = "local.workspacefs.io/";
 /// See [`READY_LABEL_PREFIX`].
 pub const READY: &str = "ready";
+/// Label on PersistentVolumes and claims: the uid of the LocalStorage they serve. It is how we know our own objects.
+pub const LOCAL_STORAGE_UID_LABEL: &str = "workspacefs.io/local-storage-uid";
+/// Kept on a LocalStorage while pods use it, or a PersistentVolume or a node's label of it exists.
+pub const LOCAL_STORAGE_FINALIZER: &str = "workspacefs.io/local-storage";
 
 #[cfg(test)]
 mod tests {

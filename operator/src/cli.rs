@@ -10,7 +10,7 @@ use crate::probe::Target;
 
 /// Arguments of the operator.
 #[derive(Debug, Parser)]
-#[command(name = "operator", about = "Keeps the FileSystems of workspacefs", version)]
+#[command(name = "operator", about = "Keeps the FileSystems and LocalStorages of workspacefs", version)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     /// What to do instead
@@ -30,7 +30,7 @@ pub struct Args {
 /// What the binary does besides.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Ends the operator's work for good: refuses while pods use FileSystems, else takes its finalizers off them
+    /// Ends the operator's work for good: refuses while pods use FileSystems or local storage, else takes its finalizers off
     Retire {
         /// To give up after this many seconds
         #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]

@@ -28,6 +28,8 @@ pub struct Config {
     pub isolation_probe: Option<String>,
     /// Between two questions to the embedded server how full its file systems are.
     pub usage_interval: Duration,
+    /// Whether LocalStorages are looked after.
+    pub local_storage: bool,
 }
 
 /// The file as it is written.
@@ -50,6 +52,8 @@ struct File {
     isolation_probe: Option<ServiceName>,
     #[serde(default = "default_interval")]
     usage_interval_seconds: u64,
+    #[serde(default = "default_local_storage")]
+    local_storage: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,6 +68,10 @@ fn default_selector() -> String {
 
 fn default_node_group_label() -> String {
     workspacefs_api::NODE_GROUP_LABEL.into()
+}
+
+fn default_local_storage() -> bool {
+    true
 }
 
 fn default_interval() -> u64 {
@@ -154,6 +162,7 @@ impl Config {
             nfs_server: service("nfsServer", file.nfs_server)?,
             isolation_probe: service("isolationProbe", file.isolation_probe)?,
             usage_interval: seconds("usageIntervalSeconds", file.usage_interval_seconds, 3600)?,
+            local_storage: file.local_storage,
         })
     }
 }
@@ -195,6 +204,8 @@ mod tests {
         assert_eq!((config.probe_interval.as_secs(), config.probe_timeout.as_secs()), (30, 5));
         assert_eq!((config.nfs_server, config.isolation_probe), (None, None));
         assert_eq!(config.usage_interval.as_secs(), 30);
+        assert!(config.local_storage);
+        assert!(!Config::parse("localStorage: false").unwrap().local_storage);
     }
 
     #[test]
@@ -211,6 +222,7 @@ mod tests {
             ("nfsServer: {service: a.b}", "nfsServer.service"),
             ("isolationProbe: {service: -x}", "isolationProbe.service"),
             ("nfsServer: {servce: x}", "servce"),
+            ("localStorage: maybe", "localStorage"),
             ("defaultFileSystem: {backend: {managed: {capacity: none}}}", "capacity"),
             ("defaultFileSystem: {backend: {}}", "exactly one"),
             ("defaultFileSystem: {backend: {nfs: {server: a, export: /e, foldr: x}}}", "foldr"),

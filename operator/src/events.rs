@@ -34,12 +34,23 @@ impl Events {
 
     /// Writes one about `object`.
     pub async fn publish(&self, object: &ObjectReference, happened: &Happened) {
+        self.publish_with(object, None, happened).await;
+    }
+
+    /// Writes one about `object` and a second one, by which equal reasons are told apart: of two Events that agree in all
+    /// but the note, only the first note is shown.
+    pub async fn publish_with(
+        &self,
+        object: &ObjectReference,
+        related: Option<ObjectReference>,
+        happened: &Happened,
+    ) {
         let event = Event {
             type_: if happened.warning { EventType::Warning } else { EventType::Normal },
             reason: happened.reason.into(),
             note: Some(cut(&happened.note, NOTE_BYTES_MAX).into()),
             action: "Reconcile".into(),
-            secondary: None,
+            secondary: related,
         };
         match self.0.publish(&event, object).await {
             Ok(()) => {}

@@ -1,16 +1,19 @@
-//! The operator: keeps volumes, claims and conditions of FileSystems as they should be, and gives every workspace its
-//! default FileSystem; keeps the embedded NFS server's certificates and asks its agent for folders. One replica works at a time ([`lease`]); every change is level-triggered: a pass looks at what there
+//! The operator: keeps volumes, claims and conditions of FileSystems and LocalStorages as they should be, with the label of
+//! the nodes where local storage is ready, and gives every workspace its default FileSystem; keeps the embedded NFS server's certificates and asks its agent for folders. One replica works at a time ([`lease`]); every change is level-triggered: a pass looks at what there
 //! is, not at what happened, and can be cut off and repeated anywhere.
 
 pub mod backoff;
+pub mod child;
 pub mod cli;
 pub mod conditions;
 pub mod config;
 pub mod error;
 pub mod events;
 pub mod filesystem;
+pub mod guarded;
 pub mod isolation_probe;
 pub mod lease;
+pub mod local_storage;
 pub mod metrics;
 pub mod probe;
 pub mod reconciler;
@@ -120,7 +123,13 @@ async fn work(
     shutdown: &CancellationToken,
 ) {
     let events = Events::new(client.clone(), identity);
-    let place = Place { client: client.clone(), namespace, events, metrics: metrics.clone() };
+    let local_storages = async {
+        if config.local_storage {
+            let (client, events, metrics) = (client.clone(), events.clone(), metrics.clone());
+            local_storage::controller::run(client, events, config, metrics, shutdown.clone()).await;
+        }
+    };
+    let place = Place { client: client.clone(), namespace, events: events.clone(), metrics: metrics.clone() };
     let (known, certificates) = watch::channel(Err("its certificates are being made".into()));
     let file_systems = filesystem::controller::run(place, config, certificates, shutdown.clone());
     let secrets = async {
@@ -139,5 +148,5 @@ async fn work(
             None => tracing::info!("no default FileSystem configured"),
         }
     };
-    tokio::join!(file_systems, secrets, workspaces);
+    tokio::join!(file_systems, local_storages, secrets, workspaces);
 }

@@ -1,8 +1,10 @@
 //! What an uninstall begins with. Without the node plugin kubelet could unmount nothing, so it does not begin while pods use
-//! FileSystems. Then the operator is stopped, its lease taken, and what holds FileSystems taken off them: nobody would be left
-//! to do it, and their namespaces could never end. No file and no volume is touched. Each step can be repeated, and be cut.
+//! FileSystems or LocalStorages. Then the operator is stopped, its lease taken, and what holds both taken off them: nobody would
+//! be left to do it, and their namespaces could never end. No file, no volume and no node's label is touched. Each step can be
+//! repeated, and be cut.
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -13,7 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use thiserror::Error;
 use tokio::time::timeout;
-use workspacefs_api::{DRIVER, FILES_FINALIZER, FINALIZER, FileSystem};
+use workspacefs_api::local_storage::LOCAL_STORAGE_FINALIZER;
+use workspacefs_api::{DRIVER, FILES_FINALIZER, FINALIZER, FileSystem, LOCAL_DRIVER, LocalStorage};
 
 use crate::filesystem::users;
 use crate::lease::{Election, LostLease};
@@ -27,9 +30,9 @@ const PAGE: u32 = 500;
 /// Why an uninstall must not go on.
 #[derive(Debug, Error)]
 pub enum RetireError {
-    /// Pods have FileSystems mounted.
+    /// Pods have FileSystems or LocalStorages mounted.
     #[error(
-        "{} FileSystems, and could not end without the node plugin: {}. Delete them, or scale what owns them to 0, and \
+        "{} FileSystems or local storage, and could not end without the node plugin: {}. Delete them, or scale what owns them to 0, and \
          uninstall again",
         if .0.len() == 1 { "1 pod uses".to_string() } else { format!("{} pods use", .0.len()) },
         users::named(.0)
@@ -74,7 +77,8 @@ async fn steps(client: Client, replica: Replica) -> Result<(), RetireError> {
     // Looked at again: between the first look and now pods may have come.
     let held = async {
         refuse_if_used(&client).await?;
-        take_finalizers_off(&client).await
+        take_finalizers_off::<FileSystem>(&client, Api::namespaced).await?;
+        take_finalizers_off::<LocalStorage>(&client, |client, _| Api::all(client)).await
     };
     let done = tokio::select! {
         done = held => done,
@@ -122,10 +126,16 @@ async fn refuse_if_used(client: &Client) -> Result<(), RetireError> {
 
 /// Namespace and name of the claim that a volume of ours is for.
 fn claim_of(volume: &PersistentVolume) -> Option<(String, String)> {
-    let spec =
-        volume.spec.as_ref().filter(|spec| spec.csi.as_ref().is_some_and(|csi| csi.driver == DRIVER))?;
+    let spec = volume
+        .spec
+        .as_ref()
+        .filter(|spec| spec.csi.as_ref().is_some_and(|csi| is_our_driver(&csi.driver)))?;
     let claim = spec.claim_ref.as_ref()?;
     Some((claim.namespace.clone()?, claim.name.clone()?))
+}
+
+fn is_our_driver(name: &str) -> bool {
+    [DRIVER, LOCAL_DRIVER].contains(&name)
 }
 
 /// Whether a pod has a volume of ours mounted, or may any moment.
@@ -140,7 +150,7 @@ fn uses(pod: &Pod, claims: &HashSet<(String, String)>) -> bool {
             let by_claim = volume.persistent_volume_claim.as_ref().map(|claim| claim.claim_name.clone());
             let of_its_own = volume.ephemeral.as_ref().map(|_| format!("{}-{}", pod.name_any(), volume.name));
             by_claim.or(of_its_own).is_some_and(ours)
-                || volume.csi.as_ref().is_some_and(|csi| csi.driver == DRIVER)
+                || volume.csi.as_ref().is_some_and(|csi| is_our_driver(&csi.driver))
         })
 }
 
@@ -148,41 +158,46 @@ fn full_name(pod: &Pod) -> String {
     format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())
 }
 
-/// Until a look at all of them finds none.
-async fn take_finalizers_off(client: &Client) -> Result<(), RetireError> {
-    let api: Api<PartialObjectMeta<FileSystem>> = Api::all(client.clone());
+/// Of every object of a kind, until a look at all of them finds none. `of` says how one of a namespace is written.
+async fn take_finalizers_off<K>(
+    client: &Client,
+    of: impl Fn(Client, &str) -> Api<PartialObjectMeta<K>>,
+) -> Result<(), RetireError>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug,
+{
+    let everywhere: Api<PartialObjectMeta<K>> = Api::all(client.clone());
     loop {
-        let listed = match all(api.clone(), ListParams::default()).await {
-            // The kind is gone, and with it every FileSystem.
+        let listed = match all(everywhere.clone(), ListParams::default()).await {
+            // The kind is gone, and with it every object.
             Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
-            listed => listed.map_err(failed("list the FileSystems"))?,
+            listed => listed.map_err(failed("list what is held"))?,
         };
         let held: Vec<_> =
-            listed.iter().filter(|fs| fs.finalizers().iter().any(|name| is_ours(name))).collect();
+            listed.iter().filter(|object| object.finalizers().iter().any(|name| is_ours(name))).collect();
         if held.is_empty() {
             return Ok(());
         }
-        for fs in held {
-            let namespace = fs.namespace().unwrap_or_default();
-            let own: Api<PartialObjectMeta<FileSystem>> = Api::namespaced(client.clone(), &namespace);
-            let left = fs.finalizers().iter().filter(|name| !is_ours(name)).cloned().collect();
-            match set_finalizers(&own, fs.meta(), left).await {
+        for object in held {
+            let own = of(client.clone(), &object.namespace().unwrap_or_default());
+            let left = object.finalizers().iter().filter(|name| !is_ours(name)).cloned().collect();
+            match set_finalizers(&own, object.meta(), left).await {
                 // Somebody was faster, or it is gone: the next look tells.
                 Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-                set => set.map_err(failed("take the finalizers off a FileSystem"))?,
+                set => set.map_err(failed("take the finalizers off"))?,
             }
         }
     }
 }
 
 fn is_ours(finalizer: &str) -> bool {
-    [FINALIZER, FILES_FINALIZER].contains(&finalizer)
+    [FINALIZER, FILES_FINALIZER, LOCAL_STORAGE_FINALIZER].contains(&finalizer)
 }
 
 /// Every object, page by page.
 async fn all<K>(api: Api<K>, selection: ListParams) -> Result<Vec<K>, kube::Error>
 where
-    K: Clone + DeserializeOwned + std::fmt::Debug,
+    K: Clone + DeserializeOwned + Debug,
 {
     let selection = selection.limit(PAGE);
     let (mut items, mut page) = (Vec::new(), selection.clone());
@@ -211,6 +226,7 @@ mod tests {
         };
         let ours = HashSet::from_iter(claim_of(&of(DRIVER)));
         assert_eq!((ours.len(), claim_of(&of("other"))), (1, None));
+        assert_eq!(claim_of(&of(LOCAL_DRIVER)), claim_of(&of(DRIVER)));
         let by_claim = |name: &str| json!([{"name": "v", "persistentVolumeClaim": {"claimName": name}}]);
         let check = |namespace: &str, volumes: Value| uses(&running_pod(namespace, "p", volumes), &ours);
         assert!(check("a", by_claim("data")));

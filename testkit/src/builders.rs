@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use workspacefs_api::FileSystem;
+use workspacefs_api::{FileSystem, LocalStorage, NodeStorage};
 
 /// Reads an object of any type from JSON.
 ///
@@ -37,6 +37,22 @@ pub fn nfs(server: &str, port: u16) -> Value {
 /// The spec of a `managed` FileSystem.
 pub fn managed(capacity: &str) -> Value {
     json!({"backend": {"managed": {"capacity": capacity}}})
+}
+
+/// A LocalStorage with that spec.
+pub fn local_storage(name: &str, spec: Value) -> LocalStorage {
+    object(json!({
+        "apiVersion": "workspacefs.io/v1alpha1", "kind": "LocalStorage", "metadata": {"name": name}, "spec": spec,
+    }))
+}
+
+/// A node's entry in the status of a LocalStorage: ready, or without a disk.
+pub fn node_storage(node: &str, ready: bool) -> NodeStorage {
+    let (reason, message) = if ready { ("Ready", "") } else { ("NoDisk", "no disk of its own is approved") };
+    object(json!({
+        "node": node, "ready": ready, "reason": reason, "message": message,
+        "observedAt": "2026-01-01T00:00:00Z",
+    }))
 }
 
 /// A Service with that address.

@@ -149,7 +149,9 @@ fn fits(claim: &Value, volume: &Value) -> bool {
     wanted["namespace"] == claim["metadata"]["namespace"]
         && wanted["name"] == claim["metadata"]["name"]
         && (uid.is_null() || *uid == claim["metadata"]["uid"])
-        && volume["spec"]["storageClassName"] == claim["spec"]["storageClassName"]
+        // A class that is empty is not stored on a volume.
+        && volume["spec"]["storageClassName"].as_str().unwrap_or_default()
+            == claim["spec"]["storageClassName"].as_str().unwrap_or_default()
         && !deleting(volume)
 }
 

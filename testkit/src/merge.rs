@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::status::Refusal;
 
 /// Server-side apply of one manager, always with force: what it applied before and leaves out now goes, what it applies now
-/// is set, the rest stays. Lists are replaced whole, but for finalizers, ownerReferences and conditions.
+/// is set, the rest stays. Lists are replaced whole, but for finalizers, ownerReferences, conditions and nodes.
 pub fn apply(live: &Value, before: &Value, now: &Value) -> Value {
     let mut result = live.clone();
     remove_left_out(&mut result, before, now);
@@ -20,10 +20,10 @@ fn remove_left_out(live: &mut Value, before: &Value, now: &Value) {
         return;
     };
     for (key, old) in before {
-        if let (Some(Value::Array(live)), "conditions", Value::Array(old)) =
-            (live.get_mut(key), key.as_str(), old)
+        if let (Some(Value::Array(live)), Some(id), Value::Array(old)) =
+            (live.get_mut(key), identity(key), old)
         {
-            let named = |list: &[Value], item: &Value| list.iter().any(|c| c["type"] == item["type"]);
+            let named = |list: &[Value], item: &Value| list.iter().any(|c| c[id] == item[id]);
             let now = now.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
             live.retain(|item| !named(old, item) || named(&now, item));
             continue;
@@ -47,6 +47,15 @@ fn remove_left_out(live: &mut Value, before: &Value, now: &Value) {
     }
 }
 
+/// The field by which the items of a list are told apart.
+fn identity(key: &str) -> Option<&'static str> {
+    match key {
+        "conditions" => Some("type"),
+        "nodes" => Some("node"),
+        _ => None,
+    }
+}
+
 fn set(live: &mut Value, now: &Value, key: &str) {
     match (live, now) {
         (Value::Object(live), Value::Object(now)) => {
@@ -58,10 +67,14 @@ fn set(live: &mut Value, now: &Value, key: &str) {
             let missing: Vec<Value> = now.iter().filter(|item| !live.contains(item)).cloned().collect();
             live.extend(missing);
         }
-        (Value::Array(live), Value::Array(now)) if key == "conditions" => {
-            let is_new = |item: &Value| now.iter().any(|new| new["type"] == item["type"]);
-            live.retain(|item| !is_new(item));
-            live.extend(now.iter().cloned());
+        (Value::Array(live), Value::Array(now)) if identity(key).is_some() => {
+            let id = identity(key).unwrap_or_default();
+            for new in now {
+                match live.iter_mut().find(|item| item[id] == new[id]) {
+                    Some(item) => *item = new.clone(),
+                    None => live.push(new.clone()),
+                }
+            }
         }
         (Value::Array(live), Value::Array(now)) if key == "ownerReferences" => {
             let mut by_uid: BTreeMap<String, Value> = BTreeMap::new();
@@ -126,11 +139,23 @@ mod tests {
         let live = json!({"conditions": [condition("Ours", "True"), condition("Theirs", "True")]});
         let before = json!({"conditions": [condition("Ours", "True")]});
         let changed = json!({"conditions": [condition("Ours", "False")]});
-        let expected = json!({"conditions": [condition("Theirs", "True"), condition("Ours", "False")]});
+        let expected = json!({"conditions": [condition("Ours", "False"), condition("Theirs", "True")]});
         assert_eq!(apply(&live, &before, &changed), expected);
         for now in [json!({}), json!({"conditions": []})] {
             assert_eq!(apply(&live, &before, &now), json!({"conditions": [condition("Theirs", "True")]}));
         }
+    }
+
+    #[test]
+    fn entries_of_nodes_are_those_of_whoever_applied_them_and_stay_in_their_place() {
+        let entry = |node: &str, ready: bool| json!({"node": node, "ready": ready});
+        let live = json!({"nodes": [entry("a", true), entry("b", true)]});
+        let before = json!({"nodes": [entry("a", true)]});
+        let changed = apply(&live, &before, &json!({"nodes": [entry("a", false)]}));
+        assert_eq!(changed, json!({"nodes": [entry("a", false), entry("b", true)]}));
+        assert_eq!(apply(&live, &before, &json!({})), json!({"nodes": [entry("b", true)]}));
+        let third = apply(&live, &Value::Null, &json!({"nodes": [entry("c", true)]}));
+        assert_eq!(third["nodes"].as_array().map(Vec::len), Some(3));
     }
 
     #[test]

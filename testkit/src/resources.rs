@@ -37,6 +37,10 @@ const ALL: &[Resource] = &[
     resource("coordination.k8s.io", "leases", "Lease"),
     resource("events.k8s.io", "events", "Event"),
     Resource { version: "v1alpha1", ..with_status(resource("workspacefs.io", "filesystems", "FileSystem")) },
+    Resource {
+        version: "v1alpha1",
+        ..with_status(cluster_scoped(resource("workspacefs.io", "localstorages", "LocalStorage")))
+    },
 ];
 
 impl Resource {

@@ -1,5 +1,6 @@
 //! The Helm chart, rendered by the real Helm, and the rules for what it renders.
 
+mod policies;
 mod rules;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use workspacefs_e2e::progress::Progress;
 use crate::shell;
 
 /// Values that the schema must refuse, as `--set` takes them: a slip of the pen each.
-const REFUSED: [&str; 15] = [
+const REFUSED: [&str; 19] = [
     "kubeletdir=/var/lib/kubelet",
     "node.htttpPort=1",
     "kubeletDir=var/lib/kubelet",
@@ -30,6 +31,10 @@ const REFUSED: [&str; 15] = [
     "nfsServer.nodeCIDRs={10.0.0.1}",
     "controller.kubeAPIQPS=0",
     "controller.lookIntervalSeconds=0",
+    "localStorage.enabled=maybe",
+    "localStorage.directories={mnt/disks}",
+    "localStorage.directories={/etc/kubernetes}",
+    "localStorage.directories={/mnt/../etc}",
 ];
 
 /// A chart and the program that renders it.
@@ -55,7 +60,10 @@ impl Chart {
         shell::output(Command::new(&self.helm).args(["lint", "--strict", "--quiet"]).arg(&self.folder))?;
         for values in &values {
             let objects = parse(&self.template(values.as_deref())?)?;
-            let broken = rules::broken(&objects);
+            let mut broken = rules::broken(&objects);
+            // Switched off is one of them on purpose.
+            let all_on = values.as_ref().is_none_or(|file| !file.ends_with("everything-values.yaml"));
+            broken.extend(policies::broken(&objects, all_on));
             let with = values.as_ref().map_or("the default values".into(), |file| file.display().to_string());
             ensure!(broken.is_empty(), "the chart, rendered with {with}: {}", broken.join("; "));
         }
@@ -92,6 +100,10 @@ impl Chart {
         helm.args(["template", "workspacefs"]).arg(&self.folder).args(["--namespace", "workspacefs-system"]);
         helm
     }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn parse(rendered: &str) -> Result<Vec<Value>> {

@@ -19,6 +19,7 @@ workspaceSelector: {{ .Values.workspaceSelector | quote }}
 nodeGroupLabel: {{ .Values.nodeGroupLabel | quote }}
 probeIntervalSeconds: {{ .Values.probe.intervalSeconds }}
 probeTimeoutSeconds: {{ .Values.probe.timeoutSeconds }}
+localStorage: {{ .Values.localStorage.enabled }}
 {{- if .Values.nfsServer.storage }}
 nfsServer: {service: workspacefs-nfs}
 isolationProbe: {service: workspacefs-isolation-probe}
@@ -54,6 +55,29 @@ tolerations:
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The workspace selector, which the operator takes as text, in the form of objects: a list of matchExpressions. */}}
+{{- define "workspacefs.workspaceExpressions" -}}
+{{- range regexFindAll "[^,(]+(\\([^)]*\\))?" .Values.workspaceSelector -1 }}
+{{- $term := trim . }}
+{{- if regexMatch "^[^!=\\s]+\\s+(in|notin)\\s*\\(" $term }}
+- key: {{ regexFind "^[^\\s]+" $term }}
+  operator: {{ ternary "NotIn" "In" (regexMatch "^[^\\s]+\\s+notin" $term) }}
+  values:
+    {{- range splitList "," (regexFind "\\([^)]*\\)" $term | trimPrefix "(" | trimSuffix ")") }}
+    - {{ trim . | quote }}
+    {{- end }}
+{{- else if contains "=" $term }}
+{{- $pair := regexSplit "!=|==|=" $term 2 }}
+- key: {{ trim (first $pair) }}
+  operator: {{ ternary "NotIn" "In" (contains "!=" $term) }}
+  values: [{{ trim (last $pair) | quote }}]
+{{- else }}
+- key: {{ trimPrefix "!" $term | trim }}
+  operator: {{ ternary "DoesNotExist" "Exists" (hasPrefix "!" $term) }}
+{{- end }}
 {{- end }}
 {{- end }}
 

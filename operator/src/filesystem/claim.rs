@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::children::{Child, claim_phase, request_of};
+use super::FileSystems;
+use super::children::{claim_phase, request_of};
 use super::objects::{self, Identity};
 use super::own::covers;
 use super::plan::Wanted;
-use super::volume::exactly;
-use super::{FileSystems, refusal};
 use crate::FIELD_MANAGER;
+use crate::child::{self, Child, refusal};
 use crate::error::PassError;
 use workspacefs_api::quantity;
 
@@ -56,17 +56,10 @@ impl FileSystems {
         fs: &Identity,
         wanted: &Wanted,
     ) -> Result<(Child<PersistentVolumeClaim>, bool), PassError> {
-        // Created, not applied: applying would take over a foreign claim that has just appeared under this name.
-        let by_us = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        let typed = serde_json::from_value(objects::claim(fs, wanted));
-        let typed = typed.map_err(PassError::json("write the PersistentVolumeClaim"))?;
-        match self.claims(&fs.namespace).create(&by_us, &typed).await {
-            Ok(claim) => Ok((Child::Ours(Arc::new(claim)), true)),
-            Err(error) => match refusal(&error) {
-                Some(why) => Ok((Child::Refused(why), false)),
-                None => Err(PassError::api("make the PersistentVolumeClaim")(error)),
-            },
-        }
+        let wish = objects::claim(fs, wanted);
+        let made = child::create(&self.claims(&fs.namespace), wish, "make the PersistentVolumeClaim").await?;
+        let is_new = made.ours().is_some();
+        Ok((made, is_new))
     }
 
     /// Labels and owner only: the rest of a claim is immutable.
@@ -75,22 +68,14 @@ impl FileSystems {
         claim: &Arc<PersistentVolumeClaim>,
         fs: &Identity,
     ) -> Result<Child<PersistentVolumeClaim>, PassError> {
-        let mut wish = objects::claim_metadata(fs);
+        let wish = objects::claim_metadata(fs);
         let actual = serde_json::to_value(claim.as_ref())
             .map_err(PassError::json("read the PersistentVolumeClaim"))?;
         if covers(&actual["metadata"]["labels"], &wish["metadata"]["labels"]) && is_owned(claim, &fs.uid) {
             return Ok(Child::Ours(claim.clone()));
         }
-        wish["metadata"]["uid"] = actual["metadata"]["uid"].clone();
-        let by_us = PatchParams::apply(FIELD_MANAGER).force();
-        let updated = self.claims(&fs.namespace).patch(&fs.name, &by_us, &Patch::Apply(&wish)).await;
-        match updated {
-            Ok(claim) => Ok(Child::Ours(Arc::new(claim))),
-            Err(error) => match refusal(&error) {
-                Some(why) => Ok(Child::Refused(why)),
-                None => Err(PassError::api("update the PersistentVolumeClaim")(error)),
-            },
-        }
+        let claims = self.claims(&fs.namespace);
+        child::update(&claims, claim.as_ref(), wish, "update the PersistentVolumeClaim").await
     }
 
     /// Has the claim ask for `size`, if it asks for less: Kubernetes then raises its volume. Never for less than it does.
@@ -123,10 +108,7 @@ impl FileSystems {
     /// Deletes the claim. Files are not concerned.
     pub(super) async fn delete_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), PassError> {
         let namespace = claim.namespace().unwrap_or_default();
-        match self.claims(&namespace).delete(&claim.name_any(), &exactly(claim.uid())).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            deleted => deleted.map(drop).map_err(PassError::api("delete the PersistentVolumeClaim")),
-        }
+        child::delete(&self.claims(&namespace), claim, "delete the PersistentVolumeClaim").await
     }
 
     fn claims(&self, namespace: &str) -> Api<PersistentVolumeClaim> {

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::Api;
 use serde_json::Value;
 
-use super::children::Child;
+use super::FileSystems;
 use super::objects::{self, Identity};
 use super::own::covers;
 use super::plan::Wanted;
-use super::volume::exactly;
-use super::{FileSystems, refusal};
-use crate::FIELD_MANAGER;
+use crate::child::{self, Child};
 use crate::error::PassError;
 
 /// What Kubernetes never changes of a class.
@@ -48,22 +45,13 @@ impl FileSystems {
     }
 
     async fn create_class(&self, wish: Value) -> Result<Child<StorageClass>, PassError> {
-        // Created, not applied: applying would take over a foreign class that has just appeared under this name.
-        let by_us = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        let typed = serde_json::from_value(wish).map_err(PassError::json("write the StorageClass"))?;
-        match self.classes().create(&by_us, &typed).await {
-            Ok(class) => Ok(Child::Ours(Arc::new(class))),
-            Err(error) => match refusal(&error) {
-                Some(why) => Ok(Child::Refused(why)),
-                None => Err(PassError::api("make the StorageClass")(error)),
-            },
-        }
+        child::create(&self.classes(), wish, "make the StorageClass").await
     }
 
     async fn update_class(
         &self,
         class: &Arc<StorageClass>,
-        mut wish: Value,
+        wish: Value,
     ) -> Result<Child<StorageClass>, PassError> {
         let actual =
             serde_json::to_value(class.as_ref()).map_err(PassError::json("read the StorageClass"))?;
@@ -75,15 +63,7 @@ impl FileSystems {
             self.delete_class(class).await?;
             return self.create_class(wish).await;
         }
-        wish["metadata"]["uid"] = actual["metadata"]["uid"].clone();
-        let by_us = PatchParams::apply(FIELD_MANAGER).force();
-        match self.classes().patch(&class.name_any(), &by_us, &Patch::Apply(&wish)).await {
-            Ok(class) => Ok(Child::Ours(Arc::new(class))),
-            Err(error) => match refusal(&error) {
-                Some(why) => Ok(Child::Refused(why)),
-                None => Err(PassError::api("update the StorageClass")(error)),
-            },
-        }
+        child::update(&self.classes(), class.as_ref(), wish, "update the StorageClass").await
     }
 
     /// Takes the class away, so that no further claim begins.
@@ -95,10 +75,7 @@ impl FileSystems {
     }
 
     async fn delete_class(&self, class: &StorageClass) -> Result<(), PassError> {
-        match self.classes().delete(&class.name_any(), &exactly(class.uid())).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            deleted => deleted.map(drop).map_err(PassError::api("delete the StorageClass")),
-        }
+        child::delete(&self.classes(), class, "delete the StorageClass").await
     }
 
     fn classes(&self) -> Api<StorageClass> {

@@ -11,11 +11,11 @@ use kube::api::{ListParams, ObjectMeta};
 use workspacefs_agent_proto::v1::{Disposal, RemoveFileSystemRequest};
 use workspacefs_api::{FileSystemStatus, ReclaimPolicy};
 
-use super::children::Child;
 use super::findings::{IN_USE, terminating};
 use super::objects::Identity;
 use super::status::Report;
 use super::{FileSystems, Found, Guarded, embedded, users};
+use crate::child::Child;
 use crate::conditions::Finding;
 use crate::error::{PassError, chain};
 use crate::events::Happened;

@@ -5,9 +5,10 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use workspacefs_api::level::Level;
 use workspacefs_api::{FileSystemStatus, NfsVersion, UsageScope};
 
-use super::children::{Child, claim_phase};
+use super::children::claim_phase;
 use super::objects::Identity;
 use super::plan::{CAPACITY_PLACEHOLDER, Wanted};
+use crate::child::Child;
 use crate::conditions::Finding;
 use crate::probe::{Outcome, Target};
 

@@ -13,11 +13,11 @@ use workspacefs_agent_proto::EXPORT;
 use workspacefs_api::level::Level;
 use workspacefs_api::{FileSystem, FileSystemStatus, SharePlace, Usage};
 
-use super::children::Child;
 use super::fill::{self, Levels};
 use super::objects::Identity;
 use super::plan::{self, Managed, Wanted};
 use super::{Children, FileSystems, Found, embedded, findings};
+use crate::child::Child;
 use crate::conditions::Finding;
 use crate::error::PassError;
 use crate::events::Happened;

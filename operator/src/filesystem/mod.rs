@@ -3,7 +3,7 @@
 
 mod affinity;
 mod caches;
-mod children;
+pub mod children;
 mod claim;
 mod class;
 mod cleanup;
@@ -12,7 +12,6 @@ mod embedded;
 pub mod fill;
 pub mod findings;
 mod further;
-pub mod guarded;
 mod managed;
 pub mod objects;
 pub mod own;
@@ -28,21 +27,25 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource};
-use workspacefs_api::{FILES_FINALIZER, FINALIZER, FileSystemStatus, ReclaimPolicy, SharePlace, Usage};
+use workspacefs_api::{
+    FILES_FINALIZER, FINALIZER, FileSystem, FileSystemStatus, ReclaimPolicy, SharePlace, Usage,
+};
 
 use self::caches::Caches;
-use self::children::Child;
 use self::fill::Levels;
-pub use self::guarded::Guarded;
 use self::managed::Embedded;
 use self::objects::Identity;
 use self::plan::{Plan, Wanted};
 use self::status::{Report, StatusWriter};
+use crate::child::{Child, namespace_is_ending};
 use crate::conditions::Finding;
 use crate::error::PassError;
 use crate::events::Happened;
 use crate::probe::shared::Prober;
 use crate::reconciler::{Held, Next, Reconciler};
+
+/// A FileSystem, or what is known of one that cannot be read.
+pub type Guarded = crate::guarded::Guarded<FileSystem, FileSystemStatus>;
 
 /// Reconciles FileSystems.
 pub struct FileSystems {
@@ -231,30 +234,4 @@ impl FileSystems {
         let class = self.ensure_class(fs, wanted).await?;
         Ok(Some(Children { volume, claim, class, happened }))
     }
-}
-
-/// What the API server says where it will not have an object, which trying again soon does not change. None for everything
-/// else, also for a namespace that is ending.
-fn refusal(error: &kube::Error) -> Option<String> {
-    match error {
-        kube::Error::Api(status) if matches!(status.code, 403 | 422) && !is_ending(status) => {
-            Some(status.message.clone())
-        }
-        _ => None,
-    }
-}
-
-/// Whether the API server takes nothing new because the namespace is being deleted.
-pub fn namespace_is_ending(error: &PassError) -> bool {
-    match error {
-        PassError::Api { source, .. } => {
-            matches!(source.as_ref(), kube::Error::Api(status) if is_ending(status))
-        }
-        _ => false,
-    }
-}
-
-fn is_ending(status: &kube::core::Status) -> bool {
-    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
-    causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
 }

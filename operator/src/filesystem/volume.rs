@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::children::{Child, request_of};
+use super::FileSystems;
+use super::children::request_of;
 use super::objects::{self, Identity};
 use super::own::covers;
 use super::plan::Wanted;
-use super::{FileSystems, refusal};
-use crate::FIELD_MANAGER;
+use crate::child::{self, Child};
 use crate::error::PassError;
 use workspacefs_api::quantity;
 
@@ -48,7 +47,7 @@ impl FileSystems {
                 {
                     wish["spec"]["capacity"]["storage"] = json!(request);
                 }
-                self.create_volume(wish).await
+                child::create(&self.volumes(), wish, "make the PersistentVolume").await
             }
             Child::Ours(volume) => {
                 let volume = match self.update_volume(&volume, fs, wanted).await? {
@@ -56,25 +55,13 @@ impl FileSystems {
                     other => return Ok(other),
                 };
                 if Child::remembers_another(&volume, claim) {
-                    return self.free_volume(&volume).await.map(|volume| Child::Ours(Arc::new(volume)));
+                    return child::free(&self.volumes(), &volume)
+                        .await
+                        .map(|volume| Child::Ours(Arc::new(volume)));
                 }
                 Ok(Child::Ours(volume))
             }
             other => Ok(other),
-        }
-    }
-
-    async fn create_volume(&self, wish: serde_json::Value) -> Result<Child<PersistentVolume>, PassError> {
-        // Created, not applied: applying would take over a foreign volume that has just appeared under this name.
-        let by_us = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        let typed = serde_json::from_value(wish);
-        let typed = typed.map_err(PassError::json("write the PersistentVolume"))?;
-        match self.volumes().create(&by_us, &typed).await {
-            Ok(volume) => Ok(Child::Ours(Arc::new(volume))),
-            Err(error) => match refusal(&error) {
-                Some(why) => Ok(Child::Refused(why)),
-                None => Err(PassError::api("make the PersistentVolume")(error)),
-            },
         }
     }
 
@@ -96,46 +83,15 @@ impl FileSystems {
         if covers(&actual, &wish) {
             return Ok(Child::Ours(volume.clone()));
         }
-        wish["metadata"]["uid"] = actual["metadata"]["uid"].clone();
-        let by_us = PatchParams::apply(FIELD_MANAGER).force();
-        match self.volumes().patch(&fs.volume_name(), &by_us, &Patch::Apply(&wish)).await {
-            Ok(volume) => Ok(Child::Ours(Arc::new(volume))),
-            Err(error) => match refusal(&error) {
-                Some(why) => Ok(Child::Refused(why)),
-                None => Err(PassError::api("update the PersistentVolume")(error)),
-            },
-        }
-    }
-
-    /// Makes a volume forget the claim that it was bound to, so that Kubernetes binds the next one of that name. Its files
-    /// are not concerned. Only if nothing changed since it was read: the binder writes here too.
-    async fn free_volume(&self, volume: &PersistentVolume) -> Result<PersistentVolume, PassError> {
-        let patch = json!({
-            "metadata": {"resourceVersion": volume.metadata.resource_version, "uid": volume.metadata.uid},
-            "spec": {"claimRef": {"uid": null, "resourceVersion": null}},
-        });
-        let by_us = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        let freed = self.volumes().patch(&volume.name_any(), &by_us, &Patch::Merge(&patch)).await;
-        freed.map_err(PassError::api("free the PersistentVolume"))
+        child::update(&self.volumes(), volume.as_ref(), wish, "update the PersistentVolume").await
     }
 
     /// Deletes the volume object. The files stay: its reclaim policy is Retain.
     pub(super) async fn delete_volume(&self, volume: &PersistentVolume) -> Result<(), PassError> {
-        match self.volumes().delete(&volume.name_any(), &exactly(volume.uid())).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            deleted => deleted.map(drop).map_err(PassError::api("delete the PersistentVolume")),
-        }
+        child::delete(&self.volumes(), volume, "delete the PersistentVolume").await
     }
 
     fn volumes(&self) -> Api<PersistentVolume> {
         Api::all(self.client.clone())
-    }
-}
-
-/// Deletes only the object that was seen, not another of its name.
-pub(super) fn exactly(uid: Option<String>) -> DeleteParams {
-    DeleteParams {
-        preconditions: Some(Preconditions { uid, resource_version: None }),
-        ..DeleteParams::default()
     }
 }

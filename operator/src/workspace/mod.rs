@@ -11,8 +11,8 @@ use workspacefs_api::FileSystem;
 
 use self::template::Template;
 use crate::FIELD_MANAGER;
+use crate::child::namespace_is_ending;
 use crate::error::PassError;
-use crate::filesystem::namespace_is_ending;
 use crate::filesystem::own::MANAGED_BY;
 use crate::reconciler::{Held, Next, Reconciler};
 

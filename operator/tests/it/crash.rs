@@ -9,8 +9,8 @@ use crate::embedded::*;
 use crate::world::*;
 
 /// Where a story takes place.
-struct Scene {
-    api: FakeApi,
+pub struct Scene {
+    pub api: FakeApi,
     /// Of the NFS server of others.
     port: u16,
     /// Only where the story is about it.
@@ -19,24 +19,26 @@ struct Scene {
 
 /// A way from one stable state to another.
 #[derive(Clone, Copy)]
-struct Story {
+pub struct Story {
     /// Whether there is an embedded server, and whether the operator knows it before the event.
-    embedded: Option<Since>,
+    pub embedded: Option<Since>,
     /// What the undisturbed operator has brought up before, if anything.
-    before: fn(&Scene),
+    pub before: fn(&Scene),
+    /// Whether it has, beside the FileSystems.
+    pub begun: fn(&Scene) -> bool,
     /// What happens then.
-    event: fn(&Scene),
+    pub event: fn(&Scene),
     /// Whether everything is done.
-    done: fn(&Scene) -> bool,
+    pub done: fn(&Scene) -> bool,
     /// At least so many writes to the API server must have been tried.
-    writes_min: usize,
+    pub writes_min: usize,
     /// Whether no Event may be there twice. (What goes and comes back is told each time.)
-    events_once: bool,
+    pub events_once: bool,
 }
 
 /// Since when there is an embedded server.
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Since {
+pub enum Since {
     Before,
     Event,
 }
@@ -49,7 +51,7 @@ enum Crash {
 }
 
 impl Scene {
-    fn bound(&self, namespace: &str, name: &str) -> bool {
+    pub fn bound(&self, namespace: &str, name: &str) -> bool {
         let is = |kind, status| {
             file_system(&self.api, namespace, name)
                 .is_some_and(|fs| fs.condition(kind).is_some_and(|c| c.status == status))
@@ -82,9 +84,10 @@ impl Scene {
     }
 }
 
-const NFS: Story = Story {
+pub const NFS: Story = Story {
     embedded: None,
     before: |_| {},
+    begun: |_| true,
     event: |_| {},
     done: |_| true,
     writes_min: 0,
@@ -274,7 +277,7 @@ async fn while_a_managed_one_is_made_again_over_what_was_retained() {
 const AT_ONCE: usize = 5;
 
 /// Runs a story undisturbed, then killed at each write.
-async fn tell(story: Story) {
+pub async fn tell(story: Story) {
     let nfs = NfsServer::start().await;
     let undisturbed = play(story, nfs.port, None).await.expect("without a crash it ends");
     let writes = kill_at_each(story, nfs.port, &undisturbed, Crash::Api).await;
@@ -328,7 +331,7 @@ async fn play(story: Story, port: u16, crash: Option<Crash>) -> Option<Value> {
         api.all("FileSystem").iter().all(|fs| {
             let text = |field: &str| fs["metadata"][field].as_str().unwrap().to_string();
             scene.bound(&text("namespace"), &text("name"))
-        })
+        }) && (story.begun)(&scene)
     })
     .await;
     api.settled(QUIET).await;
@@ -384,10 +387,9 @@ fn set_trap(scene: &Scene, crash: Option<Crash>) -> Option<std::pin::Pin<Box<dyn
 /// What there is in the end, without what differs from run to run: versions, times, and the uids of what was made.
 fn portrait(scene: &Scene) -> Value {
     let api = &scene.api;
-    let mut all: Vec<Value> = ["FileSystem", "PersistentVolume", "PersistentVolumeClaim", "StorageClass"]
-        .iter()
-        .flat_map(|kind| api.all(kind))
-        .collect();
+    let kinds =
+        ["FileSystem", "LocalStorage", "PersistentVolume", "PersistentVolumeClaim", "StorageClass", "Node"];
+    let mut all: Vec<Value> = kinds.iter().flat_map(|kind| api.all(kind)).collect();
     let mut names = Vec::new();
     for object in &all {
         let (kind, meta) = (&object["kind"], &object["metadata"]);

@@ -49,6 +49,9 @@ fn put_file_systems(api: &FakeApi) {
         fs.metadata.finalizers = serde_json::from_value(held).unwrap();
         api.put(&fs);
     }
+    let mut storage = builders::local_storage("fast", crate::local::spec(json!({})));
+    storage.metadata.finalizers = Some(vec!["workspacefs.io/local-storage".into()]);
+    api.put(&storage);
 }
 
 fn is_retired(api: &FakeApi) -> bool {
@@ -57,7 +60,10 @@ fn is_retired(api: &FakeApi) -> bool {
     let ours = |list: &Value| {
         list.as_array().is_some_and(|f| f.iter().any(|f| f.as_str().unwrap().starts_with("workspacefs.io/")))
     };
-    free && replicas(api) == 0 && !finalizers(api).iter().any(ours)
+    let local = crate::local::storage(api, "fast").and_then(|storage| storage.metadata.finalizers);
+    free && replicas(api) == 0
+        && !finalizers(api).iter().any(ours)
+        && local.is_none_or(|held| held.is_empty())
 }
 
 #[tokio::test]
@@ -104,6 +110,32 @@ async fn it_stops_the_operator_waits_for_its_lease_and_frees_every_file_system()
     let before = finalizers(&api);
     try_to_retire(&api).await.unwrap();
     assert_eq!(finalizers(&api), before);
+}
+
+#[tokio::test]
+async fn a_pod_on_a_local_claim_stops_it_and_without_one_local_storages_are_freed_too() {
+    let api = api().await;
+    put_deployment(&api);
+    let operator = Operator::with_lease(&api, "a", config(), QUICK_LEASE);
+    crate::local::put_ready(&api, "fast");
+    crate::local::until_claim(&api, "work", "fast").await;
+    let by_claim = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "fast"}}]);
+    api.put(&builders::running_pod("work", "user", by_claim));
+    let refused = try_to_retire(&api).await.unwrap_err().to_string();
+    assert!(refused.contains("1 pod uses") && refused.contains("work/user"), "{refused}");
+    let held = |api: &FakeApi| crate::local::storage(api, "fast").unwrap().metadata.finalizers;
+    assert_eq!(held(&api), Some(vec!["workspacefs.io/local-storage".into()]));
+
+    api.delete("Pod", "work", "user");
+    let kubelet = async {
+        api.until("it is scaled down", |api| replicas(api) == 0).await;
+        operator.stop().await;
+    };
+    let (retired, ()) = tokio::join!(try_to_retire(&api), kubelet);
+    retired.unwrap();
+    assert!(held(&api).is_none_or(|held| held.is_empty()), "{:?}", held(&api));
+    assert!(claim(&api, "work", "fast").is_some(), "claims stay");
+    assert_eq!(crate::local::labelled(&api, "fast"), ["n1"], "labels stay");
 }
 
 #[tokio::test]
@@ -160,7 +192,7 @@ async fn killed_at_any_write_the_next_try_completes_it() {
         }
         struck += 1;
     }
-    assert!(struck >= 5, "only {struck} writes");
+    assert!(struck >= 6, "only {struck} writes");
 }
 
 #[tokio::test]

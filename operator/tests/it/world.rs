@@ -29,7 +29,7 @@ pub const SYSTEM: &str = "workspacefs-system";
 /// Longer than a pass, shorter than patience.
 pub const QUIET: Duration = Duration::from_millis(400);
 
-/// A started API server with the two namespaces. With WSFS_LOG set, the operator's log is shown.
+/// A started API server with the two namespaces, and the one in which Events about cluster-scoped objects are. With WSFS_LOG set, the operator's log is shown.
 pub async fn api() -> FakeApi {
     if std::env::var_os("WSFS_LOG").is_some() {
         // The first test of the process has done it already.
@@ -38,6 +38,7 @@ pub async fn api() -> FakeApi {
     let api = FakeApi::start().await;
     api.put(&builders::namespace(SYSTEM, &[]));
     api.put(&builders::namespace(SPACE, &[]));
+    api.put(&builders::namespace("default", &[]));
     api
 }
 
@@ -52,6 +53,7 @@ pub fn config() -> Config {
         nfs_server: None,
         isolation_probe: None,
         usage_interval: Duration::from_secs(30),
+        local_storage: true,
     }
 }
 

@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use super::list;
+
 /// Our own Secrets, and what the one process that makes them may do with them. To read all is nobody's business.
 const SECRETS: [&str; 3] = ["workspacefs-nfs-authority", "workspacefs-nfs-tls", "workspacefs-nfs-client"];
 
@@ -137,10 +139,6 @@ fn unprivileged(deployment: &Value) -> Vec<String> {
         }
     }
     found
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

@@ -1,89 +1,96 @@
-//! A FileSystem as the API server delivers it: one object that cannot be read must not end the watch of all others, and
-//! what was said about it before is known all the same. (kube's own guard keeps the metadata only.)
+//! An object of ours as the API server delivers it: one that cannot be read must not end the watch of all others, and what
+//! was said about it before is known all the same. (kube's own guard keeps the metadata only.)
 
 use std::borrow::Cow;
 
 use kube::Resource;
 use kube::api::ObjectMeta;
-use serde::de::Error as _;
+use kube::core::object::HasStatus;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use workspacefs_api::{FileSystem, FileSystemStatus};
 
-/// A FileSystem, or what is known of one that cannot be read.
+/// An object of kind `K` with status `S`, or what is known of one that cannot be read.
 #[derive(Clone, Debug)]
-pub struct Guarded(pub Result<FileSystem, Unreadable>);
+pub struct Guarded<K, S>(pub Result<K, Unreadable<S>>);
 
-/// What is known of an object that is no FileSystem as we know them.
+/// What is known of an object that is not of its kind as we know it.
 #[derive(Clone, Debug)]
-pub struct Unreadable {
+pub struct Unreadable<S> {
     /// Why it cannot be read.
     pub error: String,
     /// Its metadata.
     pub metadata: ObjectMeta,
     /// Its status, which is our own work; empty where not even that can be read.
-    pub status: FileSystemStatus,
+    pub status: S,
 }
 
-impl Guarded {
+impl<K: HasStatus<Status = S>, S: Clone + Default> Guarded<K, S> {
     /// Its status; empty before the first one is written.
-    pub fn status(&self) -> FileSystemStatus {
+    pub fn status(&self) -> S {
         match &self.0 {
-            Ok(fs) => fs.status.clone().unwrap_or_default(),
+            Ok(object) => object.status().cloned().unwrap_or_default(),
             Err(unreadable) => unreadable.status.clone(),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Guarded {
+impl<'de, K: DeserializeOwned, S: DeserializeOwned + Default> Deserialize<'de> for Guarded<K, S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        let error = match FileSystem::deserialize(&value) {
-            Ok(fs) => return Ok(Self(Ok(fs))),
+        let error = match K::deserialize(&value) {
+            Ok(object) => return Ok(Self(Ok(object))),
             Err(error) => error.to_string(),
         };
         let metadata = ObjectMeta::deserialize(&value["metadata"]).map_err(D::Error::custom)?;
-        let status = FileSystemStatus::deserialize(&value["status"]).unwrap_or_default();
+        let status = S::deserialize(&value["status"]).unwrap_or_default();
         Ok(Self(Err(Unreadable { error, metadata, status })))
     }
 }
 
-impl Resource for Guarded {
-    type DynamicType = <FileSystem as Resource>::DynamicType;
-    type Scope = <FileSystem as Resource>::Scope;
+impl<K: Resource, S> Resource for Guarded<K, S> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
 
     fn kind(dynamic: &Self::DynamicType) -> Cow<'_, str> {
-        FileSystem::kind(dynamic)
+        K::kind(dynamic)
     }
 
     fn group(dynamic: &Self::DynamicType) -> Cow<'_, str> {
-        FileSystem::group(dynamic)
+        K::group(dynamic)
     }
 
     fn version(dynamic: &Self::DynamicType) -> Cow<'_, str> {
-        FileSystem::version(dynamic)
+        K::version(dynamic)
     }
 
     fn plural(dynamic: &Self::DynamicType) -> Cow<'_, str> {
-        FileSystem::plural(dynamic)
+        K::plural(dynamic)
     }
 
     fn meta(&self) -> &ObjectMeta {
-        self.0.as_ref().map_or_else(|unreadable| &unreadable.metadata, FileSystem::meta)
+        match &self.0 {
+            Ok(object) => object.meta(),
+            Err(unreadable) => &unreadable.metadata,
+        }
     }
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
-        self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, FileSystem::meta_mut)
+        match &mut self.0 {
+            Ok(object) => object.meta_mut(),
+            Err(unreadable) => &mut unreadable.metadata,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use workspacefs_api::{FileSystem, FileSystemStatus};
 
     use super::*;
 
-    fn read(spec: Value, status: Value) -> Guarded {
+    fn read(spec: Value, status: Value) -> Guarded<FileSystem, FileSystemStatus> {
         let object = json!({
             "apiVersion": "workspacefs.io/v1alpha1", "kind": "FileSystem",
             "metadata": {"namespace": "a", "name": "data"}, "spec": spec, "status": status,
