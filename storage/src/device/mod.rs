@@ -183,12 +183,12 @@ impl Formattable for Device {
 }
 
 /// Both programs open the device with O_EXCL, and write what makes it a file system last. mkfs.xfs also looks for signatures by
-/// itself.
+/// itself. Nothing is discarded (-K, nodiscard): a blank device holds nothing, and on some it takes minutes.
 fn mkfs(fs: FsType, again: bool) -> (&'static str, Vec<&'static str>) {
     match fs {
         // It wants to be told that what it left itself may go.
-        FsType::Xfs if again => ("mkfs.xfs", vec!["-q", "-L", LABEL, "-f"]),
-        FsType::Xfs => ("mkfs.xfs", vec!["-q", "-L", LABEL]),
+        FsType::Xfs if again => ("mkfs.xfs", vec!["-q", "-K", "-L", LABEL, "-f"]),
+        FsType::Xfs => ("mkfs.xfs", vec!["-q", "-K", "-L", LABEL]),
         // Nothing kept for root (-m): our own accounts have a reserve. Inodes that have room for a project id (-I).
         FsType::Ext4 => (
             "mkfs.ext4",
@@ -203,7 +203,7 @@ fn mkfs(fs: FsType, again: bool) -> (&'static str, Vec<&'static str>) {
                 "-O",
                 "quota,project",
                 "-E",
-                "quotatype=prjquota",
+                "quotatype=prjquota,nodiscard",
             ],
         ),
     }

@@ -73,13 +73,21 @@ impl Identities {
     }
 }
 
+/// What Linux prints for a text that is not there; user-mode Linux does so for a disk without a serial number.
+const NULL: &str = "(null)";
+
 /// `kind:value` if that is something that can be approved; the value trimmed.
 fn identity(kind: &str, value: &str) -> Option<String> {
     let value = value.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0');
     let is_printable = value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     // What a hypervisor or an enclosure says that has nothing to say: `0000`, `naa.0000000000000000`.
-    let is_nothing =
-        value.rsplit('.').next().unwrap_or_default().bytes().all(|byte| matches!(byte, b'0' | b' ' | b'-'));
+    let is_nothing = value == NULL
+        || value
+            .rsplit('.')
+            .next()
+            .unwrap_or_default()
+            .bytes()
+            .all(|byte| matches!(byte, b'0' | b' ' | b'-'));
     let text = format!("{kind}:{value}");
     (is_printable && !is_nothing && text.len() <= BYTES_MAX).then_some(text)
 }
@@ -106,6 +114,7 @@ mod tests {
             ("", None),
             ("   ", None),
             ("0000", None),
+            ("(null)", None),
             ("naa.0000000000000000", None),
             ("eui.00000000000000000", None),
             ("00000000-0000-0000-0000-000000000000", None),
