@@ -14,6 +14,9 @@ use serde::de::DeserializeOwned;
 use tokio::process::{Child, Command};
 use workspacefs_sys::channel::{self, AsyncChannel};
 
+/// Where a helper finds the programs that it runs; nothing else of our environment is its own.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// How a helper is started.
 #[derive(Clone, Debug)]
 pub struct HelperProgram {
@@ -49,6 +52,7 @@ impl HelperProcess {
             .args(&program.arguments)
             .arg(std::process::id().to_string())
             .env_clear()
+            .env("PATH", PATH)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .process_group(0)
