@@ -23,7 +23,11 @@ struct Lane {
 }
 
 /// Suites that are run and shown, but whose failure is not the run's yet: docs/status.md says what they wait for.
-const UNDECIDED: [&str; 4] = ["mounts", "e2e managed --retry", "e2e local --retry", "conformance --subset"];
+const UNDECIDED: [&[&str]; 1] = [&LOCAL];
+
+/// Of the suite local only some cases: the whole is not seen green yet, and would not fit into the time.
+const LOCAL: [&str; 6] =
+    ["e2e", "local", "--retry", "a_blank_disk", "an_approved_blank_disk", "two_workspaces"];
 
 /// Every issue that adds a suite adds it here, to the lane that ends first. CI's machines may be busy with other work, so
 /// what fails in a suite runs once more, and is told as flaky if it then passes.
@@ -31,7 +35,7 @@ const LANES: [Lane; 2] = [
     Lane {
         cluster: "dev",
         keep: true,
-        suites: &[&["e2e", "shared", "--retry"], &["e2e", "local", "--retry"], &["conformance", "--subset"]],
+        suites: &[&["e2e", "shared", "--retry"], &["conformance", "--subset"], &LOCAL],
     },
     Lane {
         cluster: "test",
@@ -70,7 +74,7 @@ pub fn run(args: Args) -> Result<()> {
         });
         runs.extend(lanes.into_iter().flatten());
     }
-    let undecided = |name: &str| UNDECIDED.contains(&name);
+    let undecided = |name: &str| UNDECIDED.iter().any(|suite| suite.join(" ") == name);
     for (name, _) in runs.iter().filter(|(name, passed)| !passed && undecided(name)) {
         println!("failed, and does not decide yet (docs/status.md): {name}");
     }
