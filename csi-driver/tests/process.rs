@@ -17,6 +17,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use workspacefs_agent_proto::tls::SERVER_NAME;
+use workspacefs_api::{DRIVER, LOCAL_DRIVER};
 use workspacefs_csi_proto::csi::v1::controller_client::ControllerClient;
 use workspacefs_csi_proto::csi::v1::identity_client::IdentityClient;
 use workspacefs_csi_proto::csi::v1::node_client::NodeClient;
@@ -52,11 +53,19 @@ impl Place {
     }
 
     fn socket(&self) -> PathBuf {
-        self.path("kubelet/plugins/csi.workspacefs.io/csi.sock")
+        self.socket_of(DRIVER)
+    }
+
+    fn socket_of(&self, driver: &str) -> PathBuf {
+        self.path(&format!("kubelet/plugins/{driver}/csi.sock"))
     }
 
     fn registration(&self) -> PathBuf {
-        self.path("kubelet/plugins_registry/csi.workspacefs.io-reg.sock")
+        self.registration_of(DRIVER)
+    }
+
+    fn registration_of(&self, driver: &str) -> PathBuf {
+        self.path(&format!("kubelet/plugins_registry/{driver}-reg.sock"))
     }
 
     /// Without an API server.
@@ -207,25 +216,29 @@ async fn a_killed_plugins_successor_takes_its_socket() {
 }
 
 #[tokio::test]
-async fn kubelet_finds_the_driver_and_the_plugin_is_ready_when_it_is_registered() {
+async fn kubelet_finds_both_drivers_and_the_plugin_is_ready_when_they_are_registered() {
     let place = Place::new();
     let mut plugin = place.start_with_kubernetes();
-    let mut kubelet = RegistrationClient::new(plugin.connect(&place.registration()).await);
-    let endpoint = kubelet.get_info(InfoRequest {}).await.unwrap().into_inner().endpoint;
-    assert_eq!(Path::new(&endpoint), place.socket());
-    let channel = plugin.connect(Path::new(&endpoint)).await;
-    NodeClient::new(channel)
-        .node_get_info(NodeGetInfoRequest {})
-        .await
-        .expect("the API server is away, and the driver can be registered all the same");
-    assert!(place.get("/readyz").starts_with("HTTP/1.1 503"));
-    let status = RegistrationStatus { plugin_registered: true, error: String::new() };
-    kubelet.notify_registration_status(status).await.unwrap();
+    for driver in [DRIVER, LOCAL_DRIVER] {
+        let mut kubelet = RegistrationClient::new(plugin.connect(&place.registration_of(driver)).await);
+        let found = kubelet.get_info(InfoRequest {}).await.unwrap().into_inner();
+        assert_eq!((found.name.as_str(), Path::new(&found.endpoint)), (driver, &*place.socket_of(driver)));
+        let channel = plugin.connect(Path::new(&found.endpoint)).await;
+        NodeClient::new(channel)
+            .node_get_info(NodeGetInfoRequest {})
+            .await
+            .expect("the API server is away, and the driver can be registered all the same");
+        assert!(place.get("/readyz").starts_with("HTTP/1.1 503"));
+        let status = RegistrationStatus { plugin_registered: true, error: String::new() };
+        kubelet.notify_registration_status(status).await.unwrap();
+    }
     assert!(place.get("/readyz").starts_with("HTTP/1.1 200"));
 
     plugin.signal(Signal::TERM);
     assert!(plugin.end().await.success(), "{}", plugin.log());
-    assert!(!place.registration().exists(), "kubelet forgets a driver whose socket is gone");
+    for driver in [DRIVER, LOCAL_DRIVER] {
+        assert!(!place.registration_of(driver).exists(), "kubelet forgets a driver whose socket is gone");
+    }
 }
 
 #[tokio::test]

@@ -40,11 +40,14 @@ async fn another_nodes_token_cannot_write_a_nodes_entry(context: Context) -> Res
     let both =
         [forged("n1"), forged("n2")].iter().flat_map(|list| list.as_array().cloned()).flatten().collect();
     refused(&context, &token, &as_n1, &apply(both).to_string()).await.context("n1's entry beside its own")?;
-    let remove = ["patch", "localstorage", NAME, "--subresource=status", "--type=merge", "--patch"];
-    let none = [&remove[..], &[r#"{"status":{"nodes":[]}}"#]].concat();
-    refused(&context, &token, &none, "").await.context("all entries removed")?;
-    let condition = [&remove[..], &[r#"{"status":{"nodesReady":"2/2"}}"#]].concat();
-    refused(&context, &token, &condition, "").await.context("what is the operator's")?;
+    // By n1's own manager, so that what it applied before is taken away.
+    refused(&context, &token, &as_n1, &apply(json!([])).to_string()).await.context("n1's entry removed")?;
+    let mut condition = apply(json!([]));
+    condition["status"] = json!({ "nodesReady": "2/2" });
+    let as_operator = ["apply", "--server-side", "--force-conflicts", "--subresource=status", "-f", "-"];
+    refused(&context, &token, &as_operator, &condition.to_string())
+        .await
+        .context("what is the operator's")?;
     let object = context.local_storages().get(NAME).await?;
     let untouched = object.on_node("n1").is_some_and(|entry| !entry.ready) && object.on_node("n9").is_none();
     ensure!(untouched, "an entry was forged: {:?}", object.status);
