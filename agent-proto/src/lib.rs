@@ -9,8 +9,6 @@ pub mod v1 {
 
 pub mod tls;
 
-pub use workspacefs_storage::names::{CLAIMS, WORKSPACES};
-
 /// TCP port on which the agent serves operator and controller.
 pub const PORT: u16 = 9443;
 /// The one export, as clients mount it.

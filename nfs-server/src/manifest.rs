@@ -1,12 +1,13 @@
 //! The manifest that mounts a restored claim again: its PersistentVolume went with it, and nothing makes that anew. What only
 //! the cluster knows is left to be filled in, in capitals, which Kubernetes refuses as a claim's name.
 
+use workspacefs_agent_proto::EXPORT;
 use workspacefs_agent_proto::v1::RestoredClaim;
-use workspacefs_agent_proto::{CLAIMS, EXPORT};
 use workspacefs_api::filesystem::Owner;
 use workspacefs_api::path::{PathError, RelativePath};
 use workspacefs_api::volume::{Folder, VolumeAttributes, VolumeId};
 use workspacefs_api::{DRIVER, quantity};
+use workspacefs_storage::names::CLAIMS;
 
 /// Stands for the name of the claim that is wanted.
 const CLAIM: &str = "CLAIM";

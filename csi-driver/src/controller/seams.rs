@@ -4,11 +4,12 @@
 use std::error::Error;
 
 use async_trait::async_trait;
-use workspacefs_agent_proto::{CLAIMS, v1};
+use workspacefs_agent_proto::v1;
 use workspacefs_api::mount_options::{self, MountOption, MountOptionError};
 use workspacefs_api::path::RelativePath;
 use workspacefs_api::volume::{AttributesError, Folder, VolumeAttributes};
 use workspacefs_api::{FileSystem, ReclaimPolicy};
+use workspacefs_storage::names::CLAIMS;
 
 use super::agent::AgentError;
 use crate::share::{

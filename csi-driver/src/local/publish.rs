@@ -2,7 +2,6 @@
 //! view, attach; and the same backwards. Whatever fails undoes what was done before it.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -18,8 +17,10 @@ use super::disks::DiskError;
 use super::protocol::Share;
 use super::service::{LocalNode, OnDisk};
 use crate::node::arguments::{self, ArgumentError, Publish};
+use crate::node::publish::guard_key;
 use crate::node::target::{Target, TargetError};
 use crate::node::targets::{BeginError, Begun, Record};
+use crate::node::unpublish::UnpublishError;
 use crate::op_guard::Busy;
 use crate::rpc;
 
@@ -104,23 +105,6 @@ pub(super) enum PublishError {
     /// The last step.
     #[error("cannot attach the volume at its target")]
     Attach(#[source] SysError),
-}
-
-/// An unpublish failed; it can be repeated.
-#[derive(Debug, Error)]
-pub(super) enum UnpublishError {
-    /// The request is wrong.
-    #[error(transparent)]
-    Argument(#[from] ArgumentError),
-    /// Another call works at this target.
-    #[error(transparent)]
-    Busy(#[from] Busy),
-    /// The target.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// The record stays, and with it the disk.
-    #[error("cannot remove the target's record")]
-    Record(#[source] io::Error),
 }
 
 /// A volume of a PersistentVolume that the operator made.
@@ -247,16 +231,8 @@ impl LocalNode {
         match self.0.targets.at(&target) {
             // What is there is another volume: the one that was asked about is not, and that is what was asked for.
             Some(record) if record.volume_id != volume_id => Ok(()),
-            _ => self.take_away(&target),
+            _ => self.0.targets.take_away(&target),
         }
-    }
-
-    fn take_away(&self, target: &Target) -> Result<(), UnpublishError> {
-        target.unmount()?;
-        // The record goes even if the folder cannot: nothing of the disk is held any more.
-        let removed = target.remove();
-        self.0.targets.end(target).map_err(UnpublishError::Record)?;
-        Ok(removed?)
     }
 }
 
@@ -275,15 +251,11 @@ impl Undo<'_> {
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
         if let Some(target) = self.target.take()
-            && let Err(error) = self.node.take_away(target)
+            && let Err(error) = self.node.0.targets.take_away(target)
         {
             tracing::warn!(target_path = %target.path().display(), %error, "a failed publish could not be undone");
         }
     }
-}
-
-fn guard_key(target: &Target) -> String {
-    target.path().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -7,13 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
 use workspacefs_csi_proto::csi::v1;
-use workspacefs_csi_proto::csi::v1::node_service_capability::rpc::Type as RpcType;
-use workspacefs_csi_proto::csi::v1::node_service_capability::{Rpc, Type};
 
 use super::disks::Disks;
 use super::storages::Storages;
-use crate::node::NodeLabels;
 use crate::node::targets::Targets;
+use crate::node::{self, NodeLabels};
 use crate::op_guard::OpGuards;
 
 /// What the service is made of.
@@ -106,10 +104,7 @@ impl v1::node_server::Node for LocalNode {
         &self,
         _: Request<v1::NodeGetCapabilitiesRequest>,
     ) -> Result<Response<v1::NodeGetCapabilitiesResponse>, Status> {
-        let capability =
-            |rpc: RpcType| v1::NodeServiceCapability { r#type: Some(Type::Rpc(Rpc { r#type: rpc.into() })) };
-        let rpcs = [RpcType::GetVolumeStats, RpcType::SingleNodeMultiWriter, RpcType::GetVolumeHealth];
-        Ok(Response::new(v1::NodeGetCapabilitiesResponse { capabilities: rpcs.map(capability).to_vec() }))
+        Ok(Response::new(node::capabilities()))
     }
 
     async fn node_get_info(

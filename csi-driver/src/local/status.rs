@@ -4,7 +4,7 @@ use tonic::{Code, Status};
 
 use super::disks::DiskError;
 use super::protocol::RefusalKind;
-use super::publish::{PublishError, UnpublishError};
+use super::publish::PublishError;
 use super::stats::{HealthError, StatsError};
 use crate::node::status::{begin_code, target_code};
 use crate::status::status;
@@ -46,19 +46,6 @@ fn disk_code(error: &DiskError) -> Code {
 impl From<PublishError> for Status {
     fn from(error: PublishError) -> Self {
         status(publish_code(&error), &error)
-    }
-}
-
-impl From<UnpublishError> for Status {
-    fn from(error: UnpublishError) -> Self {
-        let code = match &error {
-            UnpublishError::Argument(_) => Code::InvalidArgument,
-            UnpublishError::Busy(_) => Code::Aborted,
-            UnpublishError::Target(error) => target_code(error),
-            // Our own tmpfs.
-            UnpublishError::Record(_) => Code::Internal,
-        };
-        status(code, &error)
     }
 }
 

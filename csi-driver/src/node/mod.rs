@@ -11,12 +11,12 @@ pub mod decision;
 pub mod figures;
 mod health;
 mod labels;
-mod publish;
+pub(crate) mod publish;
 pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod target;
 pub mod targets;
-mod unpublish;
+pub(crate) mod unpublish;
 mod usage;
 mod volume;
 
@@ -138,6 +138,14 @@ impl Node {
     }
 }
 
+/// What both drivers can do on a node.
+pub(crate) fn capabilities() -> v1::NodeGetCapabilitiesResponse {
+    let capability =
+        |rpc: RpcType| v1::NodeServiceCapability { r#type: Some(Type::Rpc(Rpc { r#type: rpc.into() })) };
+    let rpcs = [RpcType::GetVolumeStats, RpcType::SingleNodeMultiWriter, RpcType::GetVolumeHealth];
+    v1::NodeGetCapabilitiesResponse { capabilities: rpcs.map(capability).to_vec() }
+}
+
 #[tonic::async_trait]
 impl v1::node_server::Node for Node {
     async fn node_publish_volume(
@@ -180,10 +188,7 @@ impl v1::node_server::Node for Node {
         &self,
         _: Request<v1::NodeGetCapabilitiesRequest>,
     ) -> Result<Response<v1::NodeGetCapabilitiesResponse>, Status> {
-        let capability =
-            |rpc: RpcType| v1::NodeServiceCapability { r#type: Some(Type::Rpc(Rpc { r#type: rpc.into() })) };
-        let rpcs = [RpcType::GetVolumeStats, RpcType::SingleNodeMultiWriter, RpcType::GetVolumeHealth];
-        Ok(Response::new(v1::NodeGetCapabilitiesResponse { capabilities: rpcs.map(capability).to_vec() }))
+        Ok(Response::new(capabilities()))
     }
 
     async fn node_get_info(

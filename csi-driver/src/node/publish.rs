@@ -139,7 +139,7 @@ impl Drop for Undo {
 }
 
 /// One call at a time per target: two pods that share a claim are published at once, and must not wait for each other.
-pub(super) fn guard_key(target: &Target) -> String {
+pub(crate) fn guard_key(target: &Target) -> String {
     target.path().to_string_lossy().into_owned()
 }
 

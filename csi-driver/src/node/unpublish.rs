@@ -3,6 +3,8 @@
 
 use std::io;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 use workspacefs_csi_proto::csi::v1::NodeUnpublishVolumeRequest;
 
@@ -10,6 +12,7 @@ use super::Node;
 use super::arguments::{self, ArgumentError};
 use super::publish::guard_key;
 use super::target::{Target, TargetError};
+use super::targets::Targets;
 use crate::op_guard::Busy;
 use crate::rpc;
 
@@ -25,7 +28,7 @@ pub enum UnpublishError {
     /// The target.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The record stays, and with it the claim on the share.
+    /// The record stays, and with it the claim on the share or disk.
     #[error("cannot remove the target's record")]
     Record(#[source] io::Error),
 }
@@ -48,15 +51,26 @@ impl Node {
         }
     }
 
-    /// Takes away whatever a publish made at `target`, in the reverse order.
+    /// Takes away whatever a publish made at `target`.
     pub(super) fn take_away(&self, target: &Target) -> Result<(), UnpublishError> {
-        target.unmount()?;
+        let taken = self.0.targets.take_away(target);
         self.0.usages.forget(target.path());
         self.0.figures.forget(target.path());
-        // The record goes even if the folder cannot: nothing of the share is held any more.
-        let removed = target.remove();
-        self.0.targets.end(target).map_err(UnpublishError::Record)?;
         self.0.released.notify_one();
+        taken
+    }
+}
+
+impl<P: Clone + DeserializeOwned + Serialize> Targets<P> {
+    /// Takes away whatever a publish made at `target`, in the reverse order.
+    ///
+    /// # Errors
+    /// [`UnpublishError`].
+    pub(crate) fn take_away(&self, target: &Target) -> Result<(), UnpublishError> {
+        target.unmount()?;
+        // The record goes even if the folder cannot: nothing of the share or disk is held any more.
+        let removed = target.remove();
+        self.end(target).map_err(UnpublishError::Record)?;
         Ok(removed?)
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use workspacefs_agent_proto::{CLAIMS, WORKSPACES};
 use workspacefs_api::mount_options::{self, MountOption, MountOptionError};
 use workspacefs_api::path::{PathError, RelativePath};
 use workspacefs_api::volume::{
     AttributesError, Folder, VolumeAttributes, VolumeId, VolumeIdError, is_kubernetes_key,
 };
 use workspacefs_api::{DRIVER, FileSystem};
+use workspacefs_storage::names::{CLAIMS, WORKSPACES};
 
 use crate::controller::seams::{FileSystems, LookupError};
 

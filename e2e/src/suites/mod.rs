@@ -24,8 +24,23 @@ pub use runner::{Choice, Options, Summary, clear, run};
 
 /// The suite of that name.
 pub fn named(name: &str) -> Option<Suite> {
-    [shared::suite, managed::suite, local::suite]
-        .into_iter()
-        .map(|suite| suite())
-        .find(|suite| suite.name == name)
+    all().find(|suite| suite.name == name)
+}
+
+fn all() -> impl Iterator<Item = Suite> {
+    [shared::suite, managed::suite, local::suite].into_iter().map(|suite| suite())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_case_of_a_suite_has_a_namespace_of_its_own() {
+        for suite in super::all() {
+            let name = |case: &super::Case| super::runner::namespace_name(case.name);
+            let names: HashSet<_> = suite.cases.iter().map(name).collect();
+            assert_eq!(names.len(), suite.cases.len(), "{}", suite.name);
+        }
+    }
 }

@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::api::{ListParams, ObjectMeta};
+use kube::api::ObjectMeta;
 use workspacefs_agent_proto::v1::{Disposal, RemoveFileSystemRequest};
 use workspacefs_api::{FileSystemStatus, ReclaimPolicy};
 
@@ -170,25 +168,8 @@ impl FileSystems {
 
     /// Condition InUse, where pods use it.
     async fn in_use(&self, fs: &Identity, named: users::Named<'_>) -> Result<Option<Finding>, PassError> {
-        let pods = self.pods_using(fs, named).await?;
+        let pods = users::in_namespace(&self.client, &fs.namespace, named).await?;
         let found = || Finding::new(IN_USE, true, "PodsUseIt", users::message("pod", &pods));
         Ok((!pods.is_empty()).then(found))
-    }
-
-    async fn pods_using(&self, fs: &Identity, named: users::Named<'_>) -> Result<Vec<String>, PassError> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &fs.namespace);
-        let live = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed").limit(500);
-        let mut names = Vec::new();
-        let mut page = live.clone();
-        loop {
-            let pods = api.list(&page).await.map_err(PassError::api("list the pods that may use it"))?;
-            names.extend(users::names_of(&pods.items, named));
-            match pods.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page = live.clone().continue_token(&token),
-                None => break,
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
     }
 }

@@ -1,8 +1,11 @@
-//! Which pods use a FileSystem. Asked only when one is being deleted.
+//! Which pods use a FileSystem, or a claim. Asked only when one is being deleted.
 
 use k8s_openapi::api::core::v1::{Pod, Volume};
-use kube::ResourceExt;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
 use workspacefs_api::DRIVER;
+
+use crate::error::PassError;
 
 /// How many users a message names.
 const NAMES_MAX: usize = 10;
@@ -14,6 +17,30 @@ pub struct Named<'a> {
     pub inline: Option<&'a str>,
     /// By a claim; None where that name is somebody else's claim, which leads elsewhere.
     pub claim: Option<&'a str>,
+}
+
+/// Those of a namespace, by name, sorted.
+///
+/// # Errors
+/// The API server's.
+pub async fn in_namespace(
+    client: &Client,
+    namespace: &str,
+    file_system: Named<'_>,
+) -> Result<Vec<String>, PassError> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let live = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed").limit(500);
+    let (mut names, mut page) = (Vec::new(), live.clone());
+    loop {
+        let pods = api.list(&page).await.map_err(PassError::api("list the pods that may use it"))?;
+        names.extend(names_of(&pods.items, file_system));
+        match pods.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = live.clone().continue_token(&token),
+            None => break,
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Whether a pod has the file system mounted, or may any moment: it is on a node and has not ended.

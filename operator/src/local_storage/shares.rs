@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
-use kube::api::ListParams;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{Api, ResourceExt};
 use serde_json::to_value;
 use workspacefs_api::LocalStorageSpec;
@@ -265,20 +264,8 @@ impl LocalStorages {
         storage: &Identity,
         namespace: &str,
     ) -> Result<Vec<String>, PassError> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        let live = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed").limit(500);
         let named = users::Named { inline: None, claim: Some(&storage.name) };
-        let (mut names, mut page) = (Vec::new(), live.clone());
-        loop {
-            let pods = api.list(&page).await.map_err(PassError::api("list the pods that may use it"))?;
-            names.extend(users::names_of(&pods.items, named));
-            match pods.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page = live.clone().continue_token(&token),
-                None => break,
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
+        users::in_namespace(&self.client, namespace, named).await
     }
 
     fn volumes(&self) -> Api<PersistentVolume> {

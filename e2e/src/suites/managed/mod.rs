@@ -53,16 +53,3 @@ fn prepare(cluster: &Cluster) -> Result<()> {
 fn tidy_up(_: &Cluster) -> Result<()> {
     Ok(())
 }
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    #[test]
-    fn every_case_has_a_namespace_of_its_own() {
-        let cases = super::suite().cases;
-        let names: HashSet<_> =
-            cases.iter().map(|case| super::super::runner::namespace_name(case.name)).collect();
-        assert_eq!(names.len(), cases.len());
-    }
-}

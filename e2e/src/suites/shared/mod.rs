@@ -49,16 +49,3 @@ pub fn suite() -> Suite {
     let cases = parts.into_iter().flatten().collect();
     Suite { name: "shared", cases, prepare: set_up::prepare, tidy_up: set_up::tidy_up }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    #[test]
-    fn every_case_has_a_namespace_of_its_own() {
-        let cases = super::suite().cases;
-        let names: HashSet<_> =
-            cases.iter().map(|case| super::super::runner::namespace_name(case.name)).collect();
-        assert_eq!(names.len(), cases.len());
-    }
-}
