@@ -201,11 +201,15 @@ impl Standalone {
         Ok(left)
     }
 
-    /// Unmounts what is below our folders. The shares' own mounts and the staging area stay when a plugin ends, and are
+    /// Unmounts what is below our folders. The shares' own mounts and the staging areas stay when a plugin ends, and are
     /// no left-over.
     fn unmount_all(&self) -> Result<Vec<String>> {
         let (kubelet, run) = (self.kubelet_folder(), self.run_folder());
-        let stays = [format!("{kubelet}/plugins/{DRIVER}/shares/"), format!("{run}/state/staging")];
+        let stays = [
+            format!("{kubelet}/plugins/{DRIVER}/shares/"),
+            format!("{run}/state/staging"),
+            format!("{run}/state/local-staging"),
+        ];
         let node = self.node()?;
         let listed = node.shell(&format!("awk '$2 ~ \"^({kubelet}|{run})/\" {{print $2}}' /proc/mounts"))?;
         let mut left = Vec::new();

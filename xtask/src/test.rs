@@ -54,8 +54,16 @@ pub struct Args {
     suites: bool,
 }
 
-/// How one of them ended: its name, and whether it passed.
-type Run = (String, bool);
+/// How one of them ended.
+struct Run {
+    name: String,
+    passed: bool,
+    /// What it said of its failures, to be read again at the end: of a long log often nothing but the end is kept.
+    failures: Vec<String>,
+}
+
+/// So much of it.
+const FAILURES_MAX: usize = 20;
 
 /// Runs everything that was asked for, whatever fails.
 pub fn run(args: Args) -> Result<()> {
@@ -63,26 +71,25 @@ pub fn run(args: Args) -> Result<()> {
     if !args.suites {
         let mut cargo = shell::cargo();
         cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-        runs.push(timed("", "cargo test --workspace", || shell::run(&mut cargo)));
+        runs.push(timed("", "cargo test --workspace", |_| shell::run(&mut cargo)));
     }
     if !args.crates {
         // Before the suites begin, not beside them: compilers would starve the machines.
-        runs.push(timed("", "images", || images::build_with_server().map(drop)));
+        runs.push(timed("", "images", |_| images::build_with_server().map(drop)));
         let lanes = std::thread::scope(|scope| {
             let lanes = LANES.each_ref().map(|lane| scope.spawn(|| lane.run()));
-            lanes.map(|lane| lane.join().unwrap_or_else(|_| vec![("a lane's thread".into(), false)]))
+            lanes.map(|lane| lane.join().unwrap_or_else(|_| vec![Run::lost("a lane's thread")]))
         });
         runs.extend(lanes.into_iter().flatten());
     }
     let undecided = |name: &str| UNDECIDED.iter().any(|suite| suite.join(" ") == name);
-    for (name, _) in runs.iter().filter(|(name, passed)| !passed && undecided(name)) {
-        println!("failed, and does not decide yet (docs/status.md): {name}");
+    for run in runs.iter().filter(|run| !run.passed) {
+        let more = if undecided(&run.name) { ", and does not decide yet (docs/status.md)" } else { "" };
+        println!("failed{more}: {}", run.name);
+        run.failures.iter().for_each(|line| println!("    {line}"));
     }
-    runs.retain(|(name, _)| !undecided(name));
-    let failed: Vec<&Run> = runs.iter().filter(|(_, passed)| !passed).collect();
-    for (name, _) in &failed {
-        println!("failed: {name}");
-    }
+    runs.retain(|run| !undecided(&run.name));
+    let failed: Vec<&Run> = runs.iter().filter(|run| !run.passed).collect();
     println!("test: {} passed, {} failed", runs.len() - failed.len(), failed.len());
     if !failed.is_empty() {
         // Not by an error, whose words would come after the count.
@@ -96,27 +103,27 @@ impl Lane {
         let prefix = format!("{} | ", self.cluster);
         let mut runs: Vec<Run> = self.suites.iter().map(|suite| self.suite(&prefix, suite)).collect();
         if !self.keep {
-            runs.push(timed(&prefix, "cluster down", || self.xtask(&prefix, &["cluster", "down"])));
+            runs.push(timed(&prefix, "cluster down", |said| self.xtask(&prefix, &["cluster", "down"], said)));
         }
         runs
     }
 
     /// One suite; once more as a whole if it failed and repeats no single cases.
     fn suite(&self, prefix: &str, suite: &[&str]) -> Run {
-        let once = || timed(prefix, &suite.join(" "), || self.xtask(prefix, suite));
-        let (name, passed) = once();
-        if passed || suite.contains(&"--retry") {
-            return (name, passed);
+        let once = || timed(prefix, &suite.join(" "), |said| self.xtask(prefix, suite, said));
+        let run = once();
+        if run.passed || suite.contains(&"--retry") {
+            return run;
         }
-        let (name, passed) = once();
-        if passed {
-            println!("{prefix}flaky: {name} failed, then passed when it ran again");
+        let run = once();
+        if run.passed {
+            println!("{prefix}flaky: {} failed, then passed when it ran again", run.name);
         }
-        (name, passed)
+        run
     }
 
-    /// Runs this program on the lane's cluster and passes on what it says.
-    fn xtask(&self, prefix: &str, arguments: &[&str]) -> Result<()> {
+    /// Runs this program on the lane's cluster and passes on what it says; what it says of failures is kept.
+    fn xtask(&self, prefix: &str, arguments: &[&str], failures: &mut Vec<String>) -> Result<()> {
         let (reader, writer) = std::io::pipe()?;
         let mut xtask = Command::new(std::env::current_exe()?);
         xtask.args(arguments).env("WSFS_CLUSTER", self.cluster).stdin(Stdio::null());
@@ -124,8 +131,16 @@ impl Lane {
         let mut child = xtask.spawn().context("cannot start it")?;
         // It holds the pipe's other end, which has to be closed for the reader to come to an end.
         drop(xtask);
+        let mut is_cause = false;
         for line in BufReader::new(reader).split(b'\n') {
-            println!("{prefix}{}", String::from_utf8_lossy(&line?));
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{prefix}{line}");
+            let is_failure = tells_of_failure(&line);
+            if (is_failure || is_cause) && failures.len() < FAILURES_MAX {
+                failures.push(line.into_owned());
+            }
+            is_cause = is_failure;
         }
         let status = child.wait()?;
         ensure!(status.success(), "it ended with {status}");
@@ -133,14 +148,27 @@ impl Lane {
     }
 }
 
-fn timed(prefix: &str, name: &str, work: impl FnOnce() -> Result<()>) -> Run {
+impl Run {
+    /// One that did not come to an end.
+    fn lost(name: &str) -> Self {
+        Self { name: name.into(), passed: false, failures: Vec::new() }
+    }
+}
+
+/// Whether a suite says with this line that something failed; the next line says why.
+fn tells_of_failure(line: &str) -> bool {
+    ["FAILED", "failed:", "left over:", "flaky", "Error:"].iter().any(|word| line.starts_with(word))
+}
+
+fn timed(prefix: &str, name: &str, work: impl FnOnce(&mut Vec<String>) -> Result<()>) -> Run {
     println!("{prefix}test: {name}");
     let started = Instant::now();
-    let result = work();
+    let mut failures = Vec::new();
+    let result = work(&mut failures);
     let minutes = started.elapsed().as_secs_f32() / 60.0;
     match &result {
         Ok(()) => println!("{prefix}test: {name}: passed, {minutes:.1} min"),
         Err(error) => println!("{prefix}test: {name}: FAILED, {minutes:.1} min: {error:#}"),
     }
-    (name.to_owned(), result.is_ok())
+    Run { name: name.to_owned(), passed: result.is_ok(), failures }
 }
