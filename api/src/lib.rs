@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod filesystem;
 pub mod level;
+pub mod local_attributes;
 pub mod local_storage;
 pub mod local_volume;
 pub mod mount_options;
@@ -19,6 +20,9 @@ pub use filesystem::{
 pub use local_storage::{
     ApprovedDevice, DeviceState, DevicesSource, DirectorySource, FoundDevice, FsType, Health, LocalSource,
     LocalStorage, LocalStorageSpec, LocalStorageStatus, Media, MediaFilter, NodeStorage, UsedDevice,
+};
+pub use local_volume::{
+    LocalVolume, LocalVolumePhase, LocalVolumeReason, LocalVolumeSpec, LocalVolumeStatus,
 };
 
 /// The shared driver's name, as kubelet and PersistentVolumes know it.

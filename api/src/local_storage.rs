@@ -242,6 +242,13 @@ pub struct NodeStorage {
     /// Taken on it, whoever's it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<Quantity>,
+    /// The largest volume of a claim that can still be made here. Absent where there are none: nothing enforces sizes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<Quantity>,
+    /// Taken by files that are in no share and no volume: of project 0, or of a project that nobody was given. An owner who
+    /// changes a file's project id puts it there. Absent where nothing is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unaccounted: Option<Quantity>,
     /// The directory is not a file system of its own: what else lies there takes from the same space.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shares_file_system: bool,
@@ -340,6 +347,11 @@ impl LocalStorage {
     /// The label of the nodes where it is ready.
     pub fn ready_label(name: &str) -> String {
         format!("{READY_LABEL_PREFIX}{name}")
+    }
+
+    /// The StorageClass of its volumes. No FileSystem's class can have that name: those have a dot in theirs.
+    pub fn class_name(name: &str) -> String {
+        format!("workspacefs-local-{name}")
     }
 }
 

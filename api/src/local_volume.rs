@@ -1,148 +1,131 @@
-//! What travels from the operator to the node for a volume on a LocalStorage: its id and attributes, in typed form. Both are
-//! read as hostile input, like those of the shared driver.
+//! Kind LocalVolume: one volume of a claim on one node's disk. Internal: the CSI controller writes the wish, that node's plugin
+//! carries it out and says so in the status, and nobody else has anything to do with it.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::volume::{AttributesError, VolumeIdError, is_kubernetes_key, is_uid};
-
-/// The id of a workspace's share of a LocalStorage: `v1.ls.<LocalStorage uid>.<namespace uid>`. One id for all nodes: each
-/// node has files of its own under it.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct LocalVolumeId {
-    /// The LocalStorage's uid.
-    pub storage: String,
-    /// The namespace's uid.
-    pub namespace: String,
-}
-
-impl LocalVolumeId {
-    /// Reads an id strictly: whatever it accepts prints as the same bytes again.
-    ///
-    /// # Errors
-    /// [`VolumeIdError`] for everything else.
-    pub fn parse(text: &str) -> Result<Self, VolumeIdError> {
-        let parts = text.strip_prefix("v1.ls.").and_then(|rest| rest.split_once('.'));
-        let (storage, namespace) = parts.ok_or(VolumeIdError)?;
-        (is_uid(storage) && is_uid(namespace))
-            .then(|| Self { storage: storage.into(), namespace: namespace.into() })
-            .ok_or(VolumeIdError)
-    }
-}
-
-impl fmt::Display for LocalVolumeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "v1.ls.{}.{}", self.storage, self.namespace)
-    }
-}
-
-/// What the node needs beside the id. The size is not here: a PersistentVolume's attributes cannot change, the quota may.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct LocalVolumeAttributes {
+/// What the controller asks of the node. Deletion is asked for by deleting the object: [`LOCAL_VOLUME_FINALIZER`] keeps it
+/// until the node has moved the files away.
+#[derive(Clone, CustomResource, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "workspacefs.io",
+    version = "v1alpha1",
+    kind = "LocalVolume",
+    doc = "Internal to workspacefs: a claim's volume on one node's disk. Made and deleted by the CSI controller, through claims.",
+    shortname = "wslv",
+    category = "workspacefs",
+    status = "LocalVolumeStatus",
+    derive = "PartialEq",
+    selectable = ".spec.node",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Storage", type_ = "string", json_path = ".spec.storage"),
+    printcolumn(name = "Node", type_ = "string", json_path = ".spec.node"),
+    printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.namespace"),
+    printcolumn(name = "Claim", type_ = "string", json_path = ".spec.claim"),
+    printcolumn(name = "Bytes", type_ = "integer", json_path = ".status.sizeBytes"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.storage == oldSelf.storage && self.storageUid == oldSelf.storageUid && self.node == oldSelf.node && self.volume == oldSelf.volume && self.namespace == oldSelf.namespace && (has(self.claim) ? self.claim : '') == (has(oldSelf.claim) ? oldSelf.claim : '')")
+    .message("only sizeBytes can be changed: a volume stays on its disk"))]
+pub struct LocalVolumeSpec {
     /// Name of the LocalStorage.
+    #[schemars(length(min = 1, max = 63))]
     pub storage: String,
-    /// Name of the workspace's namespace.
+    /// Its uid: one that is made again under the same name is another.
+    #[schemars(length(equal = 36))]
+    pub storage_uid: String,
+    /// Name of the Node on whose disk it lies.
+    #[schemars(length(min = 1, max = 253))]
+    pub node: String,
+    /// The name by which CSI asked for it.
+    #[schemars(length(min = 1, max = 128))]
+    pub volume: String,
+    /// The workspace whose claim it is for.
+    #[schemars(length(min = 1, max = 63))]
     pub namespace: String,
-    /// The node group, for messages.
-    pub node_group: String,
+    /// The claim, for people; empty where it was not told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub claim: String,
+    /// How much may be written: a multiple of 4096.
+    #[schemars(range(min = 4096))]
+    pub size_bytes: i64,
 }
 
-impl LocalVolumeAttributes {
-    /// The string map that goes into a PersistentVolume.
-    pub fn to_map(&self) -> BTreeMap<String, String> {
-        [(STORAGE, &self.storage), (NAMESPACE, &self.namespace), (NODE_GROUP, &self.node_group)]
-            .map(|(key, value)| (key.to_string(), value.clone()))
-            .into()
+/// What the node has done. Written by that node's plugin alone.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalVolumeStatus {
+    /// The generation that the node has looked at. A deletion is a generation too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What became of it.
+    #[serde(default)]
+    pub phase: LocalVolumePhase,
+    /// How much may be written now; absent before it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<i64>,
+    /// Why the latest wish was not carried out; absent if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<LocalVolumeReason>,
+    /// The same for a person, with numbers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When this was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<Time>,
+}
+
+/// What became of a volume.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum LocalVolumePhase {
+    /// It was not made yet.
+    #[default]
+    Pending,
+    /// Its folder is there, with a limit of `sizeBytes`. From here on it is never made again: what is missing then is lost,
+    /// and not to be replaced by something empty.
+    Ready,
+    /// It was made, and is not on the disk that is in the node now.
+    Lost,
+    /// It was moved into the disk's trash, or never made, and will not be.
+    Removed,
+}
+
+/// Why a wish was not carried out.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum LocalVolumeReason {
+    /// The LocalStorage is not ready on this node, or does not mean it. Tried again when it is.
+    NotReady,
+    /// The disk cannot hold so much.
+    NoSpace,
+    /// The disk holds nobody to a limit, so it has no volumes with sizes.
+    NoQuota,
+    /// The disk or the kernel failed. Tried again.
+    Failed,
+}
+
+impl LocalVolume {
+    /// Whether the node has looked at what the object asks for now.
+    pub fn is_observed(&self) -> bool {
+        let observed = self.status.as_ref().and_then(|status| status.observed_generation);
+        observed.is_some() && observed == self.metadata.generation
     }
 
-    /// The inverse of [`LocalVolumeAttributes::to_map`].
-    ///
-    /// # Errors
-    /// [`AttributesError`] for a missing, unknown or malformed attribute.
-    pub fn from_map<'a, I>(map: I) -> Result<Self, AttributesError>
-    where
-        I: IntoIterator<Item = (&'a String, &'a String)>,
-    {
-        let mut fields: BTreeMap<&str, String> = BTreeMap::new();
-        for (name, value) in map.into_iter().filter(|(name, _)| !is_kubernetes_key(name)) {
-            if ![STORAGE, NAMESPACE, NODE_GROUP].contains(&name.as_str()) {
-                return Err(AttributesError::Unknown(name.clone()));
-            }
-            fields.insert(name, value.clone());
-        }
-        let mut take = |name: &'static str| {
-            let value = fields.remove(name).ok_or(AttributesError::Missing(name))?;
-            if is_name(&value) { Ok(value) } else { Err(AttributesError::Invalid(name)) }
-        };
-        Ok(Self { storage: take(STORAGE)?, namespace: take(NAMESPACE)?, node_group: take(NODE_GROUP)? })
+    /// What became of it.
+    pub fn phase(&self) -> LocalVolumePhase {
+        self.status.as_ref().map(|status| status.phase).unwrap_or_default()
     }
 }
 
-/// Names of objects and values of labels.
-fn is_name(text: &str) -> bool {
-    (1..=63).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-}
-
-const STORAGE: &str = "localStorage";
-const NAMESPACE: &str = "namespace";
-const NODE_GROUP: &str = "nodeGroup";
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const STORAGE_UID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
-    const NAMESPACE_UID: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
-
-    #[test]
-    fn an_id_survives_the_way_there_and_back_and_fits_into_csis_strings() {
-        let id = LocalVolumeId { storage: STORAGE_UID.into(), namespace: NAMESPACE_UID.into() };
-        let text = id.to_string();
-        assert_eq!(LocalVolumeId::parse(&text), Ok(id));
-        assert!(text.len() <= 128);
-        for bad in [
-            "",
-            "v1.ls.",
-            &format!("v1.ls.{STORAGE_UID}"),
-            &format!("v1.ls.{STORAGE_UID}."),
-            &format!("v1.ls.{STORAGE_UID}.{NAMESPACE_UID}."),
-            &format!("v1.ls.{STORAGE_UID}/{NAMESPACE_UID}"),
-            &format!("v1.fs.{STORAGE_UID}.{NAMESPACE_UID}"),
-            &format!("v1.ls.{STORAGE_UID}.{}", NAMESPACE_UID.to_uppercase()),
-            &format!("v1.ls.{STORAGE_UID}.../../../../../../../../../../../../etc"),
-        ] {
-            assert_eq!(LocalVolumeId::parse(bad), Err(VolumeIdError), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn attributes_survive_the_way_there_and_back_and_nothing_else_is_taken() {
-        let attributes = LocalVolumeAttributes {
-            storage: "fast".into(),
-            namespace: "team-a".into(),
-            node_group: "gpu".into(),
-        };
-        let mut map = attributes.to_map();
-        map.insert("csi.storage.k8s.io/pod.name".into(), "p".into());
-        assert_eq!(LocalVolumeAttributes::from_map(&map), Ok(attributes));
-        map.insert("mountFrom".into(), "a".into());
-        assert_eq!(LocalVolumeAttributes::from_map(&map), Err(AttributesError::Unknown("mountFrom".into())));
-        map.remove("mountFrom");
-        map.insert(STORAGE.into(), "../etc".into());
-        assert_eq!(LocalVolumeAttributes::from_map(&map), Err(AttributesError::Invalid(STORAGE)));
-        map.remove(STORAGE);
-        assert_eq!(LocalVolumeAttributes::from_map(&map), Err(AttributesError::Missing(STORAGE)));
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_is_accepted_as_an_id_prints_as_the_same_bytes(text in "v1[.]ls[.][-0-9a-f.]{70,75}|\\PC*") {
-            if let Ok(id) = LocalVolumeId::parse(&text) {
-                prop_assert_eq!(id.to_string(), text);
-            }
-        }
-    }
-}
+/// Kept on a LocalVolume by the controller until its node says Removed, or the Node object is gone.
+pub const LOCAL_VOLUME_FINALIZER: &str = "workspacefs.io/local-volume";
+/// Label on LocalVolumes: which volume of CSI's it is, by which a repeated CreateVolume finds it on whatever node it was made.
+pub const LOCAL_VOLUME_NAME_LABEL: &str = "workspacefs.io/local-volume-name";
+/// StorageClass parameter that names the LocalStorage.
+pub const LOCAL_STORAGE_PARAMETER: &str = "localStorage";
+/// The only topology key: a Node's name.
+pub const LOCAL_TOPOLOGY_KEY: &str = "topology.local.csi.workspacefs.io/node";

@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::Context;
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
-use workspacefs_api::{FileSystem, LocalStorage};
+use workspacefs_api::{FileSystem, LocalStorage, LocalVolume};
 
 use crate::chart::Chart;
 use crate::shell;
@@ -82,6 +82,11 @@ fn files() -> anyhow::Result<Vec<File>> {
             LocalStorage::crd(),
             "crds/localstorages.workspacefs.io.yaml",
             "charts/workspacefs/templates/crds/localstorages.yaml",
+        ),
+        (
+            LocalVolume::crd(),
+            "crds/localvolumes.workspacefs.io.yaml",
+            "charts/workspacefs/templates/crds/localvolumes.yaml",
         ),
     ] {
         let mut crd = serde_json::to_value(crd)?;

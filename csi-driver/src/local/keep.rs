@@ -166,6 +166,8 @@ fn failed(before: Option<NodeStorage>, node: &str, error: &DiskError) -> NodeSto
         device: before.as_ref().and_then(|entry| entry.device.clone()),
         capacity: before.as_ref().and_then(|entry| entry.capacity.clone()),
         used: before.as_ref().and_then(|entry| entry.used.clone()),
+        available: None,
+        unaccounted: None,
         shares_file_system: before.as_ref().is_some_and(|entry| entry.shares_file_system),
         found: before.map(|entry| entry.found).unwrap_or_default(),
         observed_at: Time(Timestamp::now()),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::time::Instant;
-use workspacefs_api::local_volume::{LocalVolumeAttributes, LocalVolumeId};
+use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
 use workspacefs_api::volume::{AttributesError, VolumeIdError};
 use workspacefs_api::{LocalStorage, quantity};
 use workspacefs_csi_proto::csi::v1::{NodePublishVolumeRequest, NodeUnpublishVolumeRequest};
@@ -110,7 +110,8 @@ pub(super) enum PublishError {
 /// A volume of a PersistentVolume that the operator made.
 #[derive(Debug, Eq, PartialEq)]
 struct Claimed {
-    id: LocalVolumeId,
+    storage: String,
+    namespace: String,
     attributes: LocalVolumeAttributes,
 }
 
@@ -119,13 +120,17 @@ impl Claimed {
         if context.get(EPHEMERAL).map(String::as_str) == Some("true") {
             return Err(PublishError::Inline);
         }
-        let id = LocalVolumeId::parse(volume_id).map_err(PublishError::NotOurs)?;
+        let LocalVolumeId::Share { storage, namespace } =
+            LocalVolumeId::parse(volume_id).map_err(PublishError::NotOurs)?
+        else {
+            return Err(PublishError::NotOurs(VolumeIdError));
+        };
         let attributes = LocalVolumeAttributes::from_map(context).map_err(PublishError::Attributes)?;
         match context.get(POD_NAMESPACE) {
             Some(namespace) if *namespace != attributes.namespace => {
                 Err(PublishError::OtherNamespace(attributes.namespace))
             }
-            _ => Ok(Self { id, attributes }),
+            _ => Ok(Self { storage, namespace, attributes }),
         }
     }
 }
@@ -147,8 +152,7 @@ impl LocalNode {
         }
         let claimed = Claimed::parse(&asked.volume_id, &asked.context)?;
         let storage = self.allowed(&claimed)?;
-        let place =
-            OnDisk { storage_uid: claimed.id.storage.clone(), namespace_uid: claimed.id.namespace.clone() };
+        let place = OnDisk { storage_uid: claimed.storage.clone(), namespace_uid: claimed.namespace.clone() };
         let record = Record {
             target: asked.target.path().to_path_buf(),
             volume_id: asked.volume_id.clone(),
@@ -162,7 +166,7 @@ impl LocalNode {
         let undo = Undo { node: self, target: Some(&asked.target) };
         let quota = storage.spec.per_workspace_quota.as_ref();
         let share = Share {
-            namespace_uid: claimed.id.namespace,
+            namespace_uid: claimed.namespace,
             namespace: claimed.attributes.namespace,
             quota: quota.and_then(|quota| quantity::bytes(&quota.0)),
             read_only: asked.read_only,
@@ -170,7 +174,7 @@ impl LocalNode {
         // Only where the record and the mount table disagree is there anything to take off.
         asked.target.unmount()?;
         let folder = asked.target.make()?;
-        let view = self.0.config.disks.view(&claimed.id.storage, share, deadline).await?;
+        let view = self.0.config.disks.view(&claimed.storage, share, deadline).await?;
         view.attach(folder.as_fd()).map_err(PublishError::Attach)?;
         undo.keep();
         Ok(())
@@ -184,7 +188,7 @@ impl LocalNode {
         let known = config.storages.current().ok_or(PublishError::NotKnown)?;
         let storage = known
             .get(&attributes.storage)
-            .filter(|storage| storage.metadata.uid.as_deref() == Some(&claimed.id.storage))
+            .filter(|storage| storage.metadata.uid.as_deref() == Some(&claimed.storage))
             .ok_or_else(|| PublishError::Missing(name()))?;
         let labels = config.labels.current().ok_or(PublishError::NotKnown)?;
         if !storage.selects(&config.group_label, &labels) {
@@ -205,7 +209,7 @@ impl LocalNode {
                 namespace: attributes.namespace.clone(),
             });
         }
-        match config.disks.entry(&claimed.id.storage) {
+        match config.disks.entry(&claimed.storage) {
             Some(entry) if entry.ready => Ok(storage.clone()),
             entry => Err(PublishError::NotReady {
                 storage: name(),
@@ -269,6 +273,7 @@ mod tests {
             storage: "fast".into(),
             namespace: "team-a".into(),
             node_group: "gpu".into(),
+            node: None,
         };
         let mut map = attributes.to_map();
         map.extend(more.iter().map(|(key, value)| (key.to_string(), value.to_string())));

@@ -60,6 +60,8 @@ mod tests {
             device: None,
             capacity: Some(quantity::exact(100 * GIB)),
             used: Some(quantity::rounded(used)),
+            available: None,
+            unaccounted: None,
             shares_file_system: false,
             found: Vec::new(),
             observed_at: Time(Timestamp::UNIX_EPOCH),

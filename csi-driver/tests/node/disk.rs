@@ -82,6 +82,8 @@ fn entry(node: &str, not_ready: Option<String>) -> NodeStorage {
         device: None,
         capacity: None,
         used: None,
+        available: None,
+        unaccounted: None,
         shares_file_system: false,
         found: Vec::new(),
         observed_at: Time(Timestamp::UNIX_EPOCH),

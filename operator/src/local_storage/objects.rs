@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
+use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
 use workspacefs_api::local_storage::{LOCAL_STORAGE_UID_LABEL, READY};
-use workspacefs_api::local_volume::{LocalVolumeAttributes, LocalVolumeId};
 use workspacefs_api::{LOCAL_DRIVER, LocalStorage};
 
 use super::plan::Wanted;
@@ -105,11 +105,13 @@ pub fn volume(
     if let Some(uid) = claim_uid {
         claim_ref["uid"] = json!(uid);
     }
-    let handle = LocalVolumeId { storage: storage.uid.clone(), namespace: workspace.uid.clone() }.to_string();
+    let handle =
+        LocalVolumeId::Share { storage: storage.uid.clone(), namespace: workspace.uid.clone() }.to_string();
     let attributes = LocalVolumeAttributes {
         storage: storage.name.clone(),
         namespace: workspace.name.clone(),
         node_group: wanted.node_group.clone(),
+        node: None,
     };
     let term = json!({"key": storage.ready_label(), "operator": "In", "values": [READY]});
     json!({

@@ -154,6 +154,8 @@ impl Keeper {
             device: None,
             capacity: None,
             used: None,
+            available: None,
+            unaccounted: None,
             shares_file_system: false,
             found: Vec::new(),
             observed_at: Time(Timestamp::now()),

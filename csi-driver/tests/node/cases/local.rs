@@ -12,7 +12,7 @@ use csi_driver::local::service::{LocalConfig, LocalNode};
 use csi_driver::local::storages::Storages;
 use csi_driver::node::NodeLabels;
 use tonic::{Code, Request, Status};
-use workspacefs_api::local_volume::{LocalVolumeAttributes, LocalVolumeId};
+use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
 use workspacefs_api::{DevicesSource, LocalSource, LocalStorage, LocalStorageSpec};
 use workspacefs_csi_proto::csi::v1;
 use workspacefs_csi_proto::csi::v1::node_server::Node as _;
@@ -62,7 +62,7 @@ fn plugin(world: &World, change: impl FnOnce(&mut LocalStorageSpec)) -> LocalDis
 }
 
 fn id() -> String {
-    LocalVolumeId { storage: UID.into(), namespace: NAMESPACE_UID.into() }.to_string()
+    LocalVolumeId::Share { storage: UID.into(), namespace: NAMESPACE_UID.into() }.to_string()
 }
 
 /// The publish of the workspace's claim.
@@ -71,6 +71,7 @@ fn claim(target: &Path) -> v1::NodePublishVolumeRequest {
         storage: "fast".into(),
         namespace: NAMESPACE.into(),
         node_group: "gpu".into(),
+        node: None,
     };
     let mut context = attributes.to_map();
     context.insert("csi.storage.k8s.io/pod.namespace".into(), NAMESPACE.into());
@@ -156,7 +157,7 @@ pub async fn a_local_volume_is_mounted_only_where_it_may_be(world: World) {
     refused(node.publish(anothers).await, Code::PermissionDenied, &["team-a"]);
     let mut gone = claim(&target);
     gone.volume_id =
-        LocalVolumeId { storage: NAMESPACE_UID.into(), namespace: NAMESPACE_UID.into() }.to_string();
+        LocalVolumeId::Share { storage: NAMESPACE_UID.into(), namespace: NAMESPACE_UID.into() }.to_string();
     refused(node.publish(gone).await, Code::NotFound, &["fast"]);
 
     let small = plugin(&world, |spec| {
