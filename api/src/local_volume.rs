@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.storage == oldSelf.storage && self.storageUid == oldSelf.storageUid && self.node == oldSelf.node && self.volume == oldSelf.volume && self.namespace == oldSelf.namespace && (has(self.claim) ? self.claim : '') == (has(oldSelf.claim) ? oldSelf.claim : '')")
+#[x_kube(validation = Rule::new("self.storage == oldSelf.storage && self.storageUid == oldSelf.storageUid && self.node == oldSelf.node && self.volume == oldSelf.volume && self.namespace == oldSelf.namespace && self.claim == oldSelf.claim")
     .message("only sizeBytes can be changed: a volume stays on its disk"))]
 pub struct LocalVolumeSpec {
     /// Name of the LocalStorage.
@@ -48,7 +48,6 @@ pub struct LocalVolumeSpec {
     #[schemars(length(min = 1, max = 63))]
     pub namespace: String,
     /// The claim, for people; empty where it was not told.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub claim: String,
     /// How much may be written: a multiple of 4096.
