@@ -6,6 +6,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Field by field: one rule over all of them is reckoned too dear by API servers.
+const STAYS: &str = "only sizeBytes can be changed: a volume stays on its disk";
+
 /// What the controller asks of the node. Deletion is asked for by deleting the object: [`LOCAL_VOLUME_FINALIZER`] keeps it
 /// until the node has moved the files away.
 #[derive(Clone, CustomResource, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -29,26 +32,30 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.storage == oldSelf.storage && self.storageUid == oldSelf.storageUid && self.node == oldSelf.node && self.volume == oldSelf.volume && self.namespace == oldSelf.namespace && self.claim == oldSelf.claim")
-    .message("only sizeBytes can be changed: a volume stays on its disk"))]
 pub struct LocalVolumeSpec {
     /// Name of the LocalStorage.
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(STAYS))]
     pub storage: String,
     /// Its uid: one that is made again under the same name is another.
     #[schemars(length(equal = 36))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(STAYS))]
     pub storage_uid: String,
     /// Name of the Node on whose disk it lies.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(STAYS))]
     pub node: String,
     /// The name by which CSI asked for it.
     #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(STAYS))]
     pub volume: String,
     /// The workspace whose claim it is for.
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(STAYS))]
     pub namespace: String,
     /// The claim, for people; empty where it was not told.
     #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(STAYS))]
     pub claim: String,
     /// How much may be written: a multiple of 4096.
     #[schemars(range(min = 4096))]
