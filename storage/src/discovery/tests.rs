@@ -1,5 +1,7 @@
 //! Made-up nodes: a tree as in /sys/block, what is mounted, and what lies on each device.
 
+mod boots;
+
 use std::fs;
 
 use tempfile::TempDir;
