@@ -26,7 +26,7 @@ mounts: ## the node plugin's cases on real NFS mounts, inside a node
 disks: ## the embedded server's agent on real XFS and with real Ganesha, inside a node
 	@$(XTASK) disks
 
-sanity: ## csi-sanity against the driver, inside a node, on the embedded NFS server
+sanity: ## csi-sanity against both drivers, inside a node, on the embedded NFS server and on a local disk
 	@$(XTASK) sanity
 
 conformance: ## Kubernetes' own storage suite, all specs of the driver (half an hour to an hour)

@@ -1,7 +1,8 @@
-//! `cargo xtask sanity`: the real csi-sanity against our node plugin and controller, inside worker n1, on a FileSystem of the
-//! embedded server: real Ganesha, real quotas. Nothing is skipped by us. What csi-sanity leaves out by itself, because we do
-//! not advertise the capability, must be exactly what docs/conformance.md says; and nothing may be left over on the node or
-//! on the share.
+//! `cargo xtask sanity`: the real csi-sanity against our node plugin and controller, inside worker n1, once for each driver:
+//! `csi.workspacefs.io` on a FileSystem of the embedded server (real Ganesha, real quotas), `local.csi.workspacefs.io` on the
+//! machine's SSD (real XFS, real quotas). Nothing is skipped by us. What csi-sanity leaves out by itself, because we do not
+//! advertise the capability, must be exactly what docs/conformance.md says; and nothing may be left over on the node, on the
+//! share, on the disk.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,14 +10,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use workspacefs_api::{DRIVER, LOCAL_DRIVER};
 use workspacefs_e2e::product;
 
-use crate::standalone::{self, Place, Standalone};
+use crate::standalone::{self, LocalDisk, Place, Standalone};
 use crate::{images, shell};
 
-/// It takes well under a minute.
+/// It takes well under a minute for each.
 const TIME_MAX: Duration = Duration::from_secs(600);
-/// Size of its volumes: many of them fit into the FileSystem.
+/// Size of its volumes: many of them fit into the FileSystem, and onto the disk.
 const VOLUME_BYTES: u64 = 256 << 20;
 const CONFORMANCE: &str = "docs/conformance.md";
 
@@ -28,6 +30,15 @@ pub struct Args {
     name: String,
 }
 
+/// A driver as csi-sanity reaches it.
+struct Tested {
+    name: &'static str,
+    node: String,
+    controller: String,
+    /// What a volume is made by, as YAML.
+    parameters: String,
+}
+
 /// What csi-sanity reports.
 #[derive(Debug, Default, PartialEq)]
 struct Report {
@@ -36,76 +47,113 @@ struct Report {
     left_out: BTreeSet<String>,
 }
 
-/// Runs it. The last line is `sanity: N passed, N failed`.
+/// Runs it for both. The last line is `sanity: N passed, N failed`.
 pub fn run(args: Args) -> Result<()> {
     let documented = documented(&fs::read_to_string(shell::root().join(CONFORMANCE))?);
     let cluster = standalone::cluster(&args.name)?;
-    // The server is the product's own; the driver that is tested runs beside it.
-    product::install_with_server(&cluster, &images::build_with_server()?, &product::values_with_server())?;
+    // The server is the product's own; the drivers that are tested run beside it. The disks of n1 are left to them.
+    let mut values = product::values_with_server();
+    values["localStorage"]["enabled"] = false.into();
+    product::install_with_server(&cluster, &images::build_with_server()?, &values)?;
     let driver = Standalone::start(cluster, "sanity", Place::Embedded)?;
-    let report = csi_sanity(&driver)?;
-    let trashed = driver.trash()?.len();
-    let logs = if report.failed.is_empty() {
-        String::new()
-    } else {
-        format!("node:\n{}\ncontroller:\n{}", driver.log("node", 40)?, driver.log("controller", 40)?)
-    };
-    let left_over = driver.stop()?;
-
-    let mut complaints: Vec<String> =
-        left_over.into_iter().map(|what| format!("left over: {what}")).collect();
-    if trashed == 0 {
-        complaints.push("no volume reached the share's trash: was it the share at all?".into());
+    let (shared, mut complaints) = on_the_share(&driver, &documented)?;
+    let (local, more) = on_the_disk(&driver, &documented)?;
+    complaints.extend(more);
+    if !(shared.failed.is_empty() && local.failed.is_empty()) {
+        println!("node:\n{}\ncontroller:\n{}", driver.log("node", 40)?, driver.log("controller", 40)?);
     }
-    complaints
-        .extend(report.left_out.difference(&documented).map(|spec| format!("not in {CONFORMANCE}: {spec}")));
-    complaints.extend(
-        documented
-            .difference(&report.left_out)
-            .map(|spec| format!("{CONFORMANCE} says left out, but it ran: {spec}")),
-    );
-    complaints.extend(report.failed.iter().map(|spec| format!("failed: {spec}")));
-    print!("{logs}");
+    complaints.extend(driver.stop()?.into_iter().map(|what| format!("left over: {what}")));
+
     for complaint in &complaints {
         println!("{complaint}");
     }
-    println!("{} specs left out by csi-sanity itself, as {CONFORMANCE} lists them", report.left_out.len());
-    println!("sanity: {} passed, {} failed", report.passed.len(), complaints.len());
+    println!("{} specs left out by csi-sanity itself, as {CONFORMANCE} lists them", shared.left_out.len());
+    for (name, report) in [(DRIVER, &shared), (LOCAL_DRIVER, &local)] {
+        println!("{name}: {} passed, {} failed", report.passed.len(), report.failed.len());
+    }
+    println!("sanity: {} passed, {} failed", shared.passed.len() + local.passed.len(), complaints.len());
     // A run of nothing proves nothing.
-    if !complaints.is_empty() || report.passed.is_empty() {
+    if !complaints.is_empty() || shared.passed.is_empty() || local.passed.is_empty() {
         // Not by an error, whose words would come after the count.
         std::process::exit(1);
     }
     Ok(())
 }
 
-fn csi_sanity(driver: &Standalone) -> Result<Report> {
-    let node = driver.node()?;
-    let run = driver.run_folder();
-    let program = driver.cluster().share(&driver.cluster().program("csi-sanity")?)?;
-    // The last is what external-provisioner adds; without it nobody knows whose claim it would be.
+/// The shared driver, on a FileSystem of the embedded server. With the report what is wrong with it.
+fn on_the_share(driver: &Standalone, documented: &BTreeSet<String>) -> Result<(Report, Vec<String>)> {
     let namespace = driver.namespace();
-    let parameters = format!(
-        "namespace: {namespace}\nfileSystem: default\ncsi.storage.k8s.io/pvc/namespace: {namespace}\n"
-    );
-    node.shell(&format!("cat >{run}/parameters.yaml <<'END'\n{parameters}END"))?;
+    let tested = Tested {
+        name: DRIVER,
+        node: driver.node_endpoint(),
+        controller: driver.controller_endpoint(),
+        // The last is what external-provisioner adds; without it nobody knows whose claim it would be.
+        parameters: format!(
+            "namespace: {namespace}\nfileSystem: default\ncsi.storage.k8s.io/pvc/namespace: {namespace}\n"
+        ),
+    };
+    let report = csi_sanity(driver, &tested)?;
+    let mut complaints = complaints(DRIVER, &report, documented);
+    if driver.trash()?.is_empty() {
+        complaints.push(format!("{DRIVER}: no volume reached the share's trash: was it the share at all?"));
+    }
+    Ok((report, complaints))
+}
+
+/// The driver of local disks, on the SSD of n1.
+fn on_the_disk(driver: &Standalone, documented: &BTreeSet<String>) -> Result<(Report, Vec<String>)> {
+    let disk = LocalDisk::take(driver)?;
+    let tested = Tested {
+        name: LOCAL_DRIVER,
+        node: driver.local_node_endpoint(),
+        controller: driver.local_controller_endpoint(),
+        parameters: disk.parameters(),
+    };
+    let report = csi_sanity(driver, &tested)?;
+    let mut complaints = complaints(LOCAL_DRIVER, &report, documented);
+    if disk.trash()?.is_empty() {
+        complaints
+            .push(format!("{LOCAL_DRIVER}: no volume reached the disk's trash: was it the disk at all?"));
+    }
+    complaints.extend(disk.give_back()?.into_iter().map(|what| format!("left over: {what}")));
+    Ok((report, complaints))
+}
+
+/// What of a report is wrong: specs that failed, and a list of left out ones that is another than the documented.
+fn complaints(driver: &str, report: &Report, documented: &BTreeSet<String>) -> Vec<String> {
+    let ran = documented.difference(&report.left_out);
+    let ran = ran.map(|spec| format!("{driver}: {CONFORMANCE} says left out, but it ran: {spec}"));
+    let unknown = report.left_out.difference(documented);
+    let unknown = unknown.map(|spec| format!("{driver}: not in {CONFORMANCE}: {spec}"));
+    let failed = report.failed.iter().map(|spec| format!("failed: {driver}: {spec}"));
+    unknown.chain(ran).chain(failed).collect()
+}
+
+fn csi_sanity(driver: &Standalone, tested: &Tested) -> Result<Report> {
+    println!("csi-sanity: {}", tested.name);
+    let node = driver.node()?;
+    let program = driver.cluster().share(&driver.cluster().program("csi-sanity")?)?;
+    // Files of its own for each driver: what one run wrote is not taken for another's.
+    let file = |kind: &str| format!("{}/{}.{kind}", driver.run_folder(), tested.name);
+    let (parameters, results) = (file("parameters.yaml"), file("report.json"));
+    node.shell(&format!("cat >{parameters} <<'END'\n{}END", tested.parameters))?;
     let argv = [
         program,
-        format!("--csi.endpoint={}", driver.node_endpoint()),
-        format!("--csi.controllerendpoint={}", driver.controller_endpoint()),
+        format!("--csi.endpoint={}", tested.node),
+        format!("--csi.controllerendpoint={}", tested.controller),
         // csi-sanity makes these two itself; volumes belong below kubelet's `pods`.
         format!("--csi.mountdir={}/pods/mount", driver.kubelet_folder()),
         format!("--csi.stagingdir={}/pods/staging", driver.kubelet_folder()),
-        format!("--csi.testvolumeparameters={run}/parameters.yaml"),
+        format!("--csi.testvolumeparameters={parameters}"),
         format!("--csi.testvolumesize={VOLUME_BYTES}"),
         format!("--csi.testvolumeexpandsize={}", 2 * VOLUME_BYTES),
-        format!("--ginkgo.json-report={run}/report.json"),
+        format!("--ginkgo.json-report={results}"),
         "--ginkgo.v".into(),
         "--ginkgo.no-color".into(),
     ];
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     let code = node.stream(&argv, std::io::empty(), TIME_MAX, standalone::show)?;
-    let text = node.run(&["cat", &format!("{run}/report.json")]).context("csi-sanity wrote no report")?;
+    let text = node.run(&["cat", &results]).context("csi-sanity wrote no report")?;
     let report = read_report(&serde_json::from_str(&text)?)?;
     if code != 0 && report.failed.is_empty() {
         bail!("csi-sanity ended with code {code} and reports no failure");
@@ -173,6 +221,22 @@ mod tests {
         assert_eq!(read.failed, ["Node d", "Node e", "Node g"]);
         assert_eq!(read.left_out, BTreeSet::from(["Node b".into(), "Node c".into()]));
         assert!(read_report(&json!({})).is_err());
+    }
+
+    #[test]
+    fn a_failure_and_every_difference_from_what_is_documented_is_a_complaint() {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let report =
+            Report { passed: vec!["a".into()], failed: vec!["b".into()], left_out: set(&["c", "d"]) };
+        let said = complaints("drv", &report, &set(&["d", "e"]));
+        let expected = [
+            "drv: not in docs/conformance.md: c",
+            "drv: docs/conformance.md says left out, but it ran: e",
+            "failed: drv: b",
+        ];
+        assert_eq!(said, expected);
+        let right = Report { failed: Vec::new(), ..report };
+        assert!(complaints("drv", &right, &set(&["c", "d"])).is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The driver's node plugin and controller as plain processes on worker n1, beside the installed product and unknown to
-//! kubelet: what csi-sanity and the benchmark talk to. Same binary, real NFS share, real API server.
+//! The drivers' node plugin and controller as plain processes on worker n1, beside the installed product and unknown to
+//! kubelet: what csi-sanity and the benchmark talk to. Same binary, real NFS share, real disk ([`LocalDisk`]), real API server.
 
+mod disk;
 mod place;
 
 use std::io::Write;
@@ -8,17 +9,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use workspacefs_api::DRIVER;
+use workspacefs_api::{DRIVER, LOCAL_DRIVER};
 use workspacefs_e2e::machine::Stream;
 use workspacefs_e2e::{Cluster, ClusterConfig, Machine};
 
+pub use self::disk::LocalDisk;
 pub use self::place::Place;
 use crate::{images, shell};
 
 /// The export that everything here happens on, and its server.
 pub const SERVER: &str = "10.99.0.21";
 const EXPORT: &str = "/export/shared";
-const CRD: &str = "filesystems.workspacefs.io";
+/// All kinds: both drivers watch theirs.
+const KINDS: [&str; 3] =
+    ["filesystems.workspacefs.io", "localstorages.workspacefs.io", "localvolumes.workspacefs.io"];
 const START_TIME_MAX: Duration = Duration::from_secs(30);
 /// The driver lets its RPCs finish, which may take 25 s.
 const STOP_TIME_MAX: Duration = Duration::from_secs(35);
@@ -29,7 +33,7 @@ pub struct Standalone {
     cluster: Cluster,
     purpose: &'static str,
     place: Place,
-    brought_crd: bool,
+    brought: Vec<&'static str>,
     trash_before: Vec<String>,
 }
 
@@ -43,8 +47,8 @@ impl Standalone {
     /// Builds the driver, makes namespace `wsfs-<purpose>` with a FileSystem `default`, and starts both processes.
     pub fn start(cluster: Cluster, purpose: &'static str, place: Place) -> Result<Self> {
         let binaries = images::static_binaries()?;
-        let brought_crd = bring_crd(&cluster)?;
-        let mut this = Self { cluster, purpose, place, brought_crd, trash_before: Vec::new() };
+        let brought = bring_kinds(&cluster)?;
+        let mut this = Self { cluster, purpose, place, brought, trash_before: Vec::new() };
         // What an interrupted run left.
         this.kill("KILL")?;
         this.unmount_all()?;
@@ -62,7 +66,11 @@ impl Standalone {
         let more = place.controller_arguments(&this.cluster, &node, &run)?;
         this.spawn(
             "controller",
-            &format!("--endpoint={} --http=127.0.0.1:19810 {more}", this.controller_endpoint()),
+            &format!(
+                "--endpoint={} --local-endpoint={} --http=127.0.0.1:19810 {more}",
+                this.controller_endpoint(),
+                this.local_controller_endpoint()
+            ),
         )?;
         this.spawn(
             "node",
@@ -110,6 +118,16 @@ impl Standalone {
         format!("unix://{}/controller.sock", self.run_folder())
     }
 
+    /// Where the node plugin listens for the driver of local disks.
+    pub fn local_node_endpoint(&self) -> String {
+        format!("unix://{}/plugins/{LOCAL_DRIVER}/csi.sock", self.kubelet_folder())
+    }
+
+    /// Where the controller listens for the driver of local disks.
+    pub fn local_controller_endpoint(&self) -> String {
+        format!("unix://{}/local-controller.sock", self.run_folder())
+    }
+
     /// The end of a process's log.
     pub fn log(&self, role: &str, lines: u32) -> Result<String> {
         let log = format!("{}/{role}.log", self.run_folder());
@@ -126,8 +144,8 @@ impl Standalone {
         node.shell(&format!("rm -rf {} && rm -rf {}", self.run_folder(), self.kubelet_folder()))?;
         let namespace = self.namespace();
         self.cluster.kubectl("admin", &["delete", "namespace", &namespace, "--ignore-not-found"])?;
-        if std::mem::take(&mut self.brought_crd) {
-            self.cluster.kubectl("admin", &["delete", "crd", CRD])?;
+        for kind in std::mem::take(&mut self.brought) {
+            self.cluster.kubectl("admin", &["delete", "crd", kind])?;
         }
         Ok(left)
     }
@@ -158,9 +176,13 @@ impl Standalone {
 
     fn wait_for_sockets(&self) -> Result<()> {
         let started = Instant::now();
-        let sockets =
-            [self.node_endpoint(), self.controller_endpoint()].map(|e| e.replacen("unix://", "", 1));
-        let test = format!("test -S {} && test -S {}", sockets[0], sockets[1]);
+        let endpoints = [
+            self.node_endpoint(),
+            self.controller_endpoint(),
+            self.local_node_endpoint(),
+            self.local_controller_endpoint(),
+        ];
+        let test = endpoints.map(|endpoint| endpoint.replacen("unix://", "test -S ", 1)).join(" && ");
         while self.node()?.run_within(&["sh", "-c", &test], b"", START_TIME_MAX)?.code != 0 {
             if started.elapsed() > START_TIME_MAX {
                 bail!(
@@ -256,19 +278,23 @@ impl Drop for Standalone {
     }
 }
 
-/// Makes the FileSystem kind known where the chart has not. True if this did it, and has to undo it.
-fn bring_crd(cluster: &Cluster) -> Result<bool> {
-    let found = cluster.kubectl("admin", &["get", "crd", CRD, "--ignore-not-found", "--output=name"])?;
-    if !found.trim().is_empty() {
-        return Ok(false);
+/// Makes the kinds known where the chart has not. Gives those that this did, and has to undo.
+fn bring_kinds(cluster: &Cluster) -> Result<Vec<&'static str>> {
+    let mut brought = Vec::new();
+    for kind in KINDS {
+        let found = cluster.kubectl("admin", &["get", "crd", kind, "--ignore-not-found", "--output=name"])?;
+        if !found.trim().is_empty() {
+            continue;
+        }
+        let file = shell::root().join("crds").join(format!("{kind}.yaml"));
+        cluster.kubectl("admin", &["create", "-f", &file.to_string_lossy()])?;
+        let established = format!("crd/{kind}");
+        cluster
+            .kubectl("admin", &["wait", "--for=condition=Established", "--timeout=60s", &established])
+            .with_context(|| format!("the API server does not take the kind {kind}"))?;
+        brought.push(kind);
     }
-    let file = shell::root().join("crds").join(format!("{CRD}.yaml"));
-    cluster.kubectl("admin", &["create", "-f", &file.to_string_lossy()])?;
-    let established = format!("crd/{CRD}");
-    cluster
-        .kubectl("admin", &["wait", "--for=condition=Established", "--timeout=60s", &established])
-        .context("the API server does not take the kind")?;
-    Ok(true)
+    Ok(brought)
 }
 
 /// Passes on what a program on a machine says.

@@ -18,8 +18,11 @@ mod shared;
 mod wait;
 
 pub use case::{Case, Suite};
+pub use context::Context;
 pub use fio::FIO_IMAGE;
-pub use local::DIRECTORIES as LOCAL_DIRECTORIES;
+pub use local::{DIRECTORIES as LOCAL_DIRECTORIES, disks as local_disks, identity as local_identity};
+pub use local::{NAME as LOCAL_NAME, on_disks as local_on_disks};
+pub use pod::PodSpec;
 pub use runner::{Choice, Options, Summary, clear, run};
 
 /// The suite of that name.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::Api;
 use kube::api::{ListParams, LogParams};
-use workspacefs_api::{FileSystem, LocalStorage};
+use workspacefs_api::{FileSystem, LocalStorage, LocalVolume, LocalVolumeSpec};
 
 use super::context::Context;
 
@@ -54,6 +54,7 @@ pub async fn surroundings(context: &Context, since: Duration) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(file_systems(context).await.unwrap_or_default());
     lines.extend(local_storages(context).await.unwrap_or_default());
+    lines.extend(local_volumes(context).await.unwrap_or_default());
     lines.extend(pods(context).await.unwrap_or_default());
     lines.extend(events(context).await.unwrap_or_default());
     lines.extend(logs(context, since).await.unwrap_or_default());
@@ -97,6 +98,18 @@ async fn local_storages(context: &Context) -> Result<Vec<String>> {
         }
     }
     Ok(lines)
+}
+
+async fn local_volumes(context: &Context) -> Result<Vec<String>> {
+    let api: Api<LocalVolume> = Api::all(context.client());
+    let line = |object: LocalVolume| {
+        let going = if object.metadata.deletion_timestamp.is_some() { ", being deleted" } else { "" };
+        let LocalVolumeSpec { node, claim, .. } = object.spec;
+        let status = object.status.unwrap_or_default();
+        let (phase, reason, message) = (status.phase, status.reason, status.message);
+        format!("LocalVolume of claim {claim} on {node}: {phase:?}{going}, {reason:?}: {message}")
+    };
+    Ok(api.list(&ListParams::default()).await?.into_iter().map(line).collect())
 }
 
 async fn pods(context: &Context) -> Result<Vec<String>> {

@@ -1,8 +1,11 @@
-//! A node's entry is that node's: no other node's token may write it, whatever field manager it names.
+//! A node's entry is that node's, and so is what became of a volume on its disk: no other node's token may write it, whatever
+//! field manager it names.
 
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt;
+use kube::api::PostParams;
 use serde_json::{Value, json};
+use workspacefs_api::local_volume::LocalVolumePhase;
 
 use super::storage::{NAME, TAKEN_TIME_MAX, on_disks};
 use crate::host::command::Ended;
@@ -10,10 +13,12 @@ use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::hygiene::NODES;
 use crate::suites::report::PRODUCT_NAMESPACE;
+use crate::suites::wait::{seconds, until};
 
 pub fn cases() -> Vec<Case> {
     let all = cases![
         another_nodes_token_cannot_write_a_nodes_entry,
+        another_nodes_token_cannot_write_what_became_of_a_volume,
         the_operators_token_puts_no_label_but_its_own_on_a_node,
     ];
     all.into_iter().map(Case::alone).collect()
@@ -64,6 +69,61 @@ async fn another_nodes_token_cannot_write_a_nodes_entry(context: Context) -> Res
     let ended = with_token(&context, &token, &as_n2, &apply(forged("n2")).to_string()).await?;
     ensure!(ended.status.success(), "its own entry: {}", String::from_utf8_lossy(&ended.stderr));
     storage.end().await
+}
+
+/// A volume on either node, of a LocalStorage that is not there: it never comes to a disk.
+const VOLUMES: [(&str, &str); 2] =
+    [("n1", "9b2d7a60-1f4e-4c0b-8f6d-2a1d5e7c9a01"), ("n2", "9b2d7a60-1f4e-4c0b-8f6d-2a1d5e7c9a02")];
+
+async fn another_nodes_token_cannot_write_what_became_of_a_volume(context: Context) -> Result<()> {
+    for (node, name) in VOLUMES {
+        let object = json!({
+            "metadata": { "name": name },
+            "spec": {
+                "storage": "nothing", "storageUid": name, "node": node, "volume": name,
+                "namespace": context.namespace(), "sizeBytes": 4096,
+            },
+        });
+        context.local_volumes().create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+    }
+    let outcome = what_became_of_a_volume(&context).await;
+    for (_, name) in VOLUMES {
+        context.local_volumes().delete(name, &Default::default()).await?;
+    }
+    outcome
+}
+
+async fn what_became_of_a_volume(context: &Context) -> Result<()> {
+    let [(_, of_n1), (_, of_n2)] = VOLUMES;
+    let look = || async {
+        let object = context.local_volumes().get(of_n1).await?;
+        ensure!(object.is_observed(), "its status is {:?}", object.status);
+        let status = object.status.unwrap_or_default();
+        ensure!(status.phase == LocalVolumePhase::Pending && status.reason.is_some(), "it is {status:?}");
+        Ok(())
+    };
+    until("n1 says that it has no such storage", seconds(60), look).await?;
+    let token = token_of_driver(context, "n2").await?;
+    let forged = |name: &str| {
+        let object = json!({
+            "apiVersion": "workspacefs.io/v1alpha1", "kind": "LocalVolume",
+            "metadata": { "name": name }, "status": { "phase": "Removed" },
+        });
+        object.to_string()
+    };
+    for manager in ["--field-manager=workspacefs-node-n1", "--field-manager=e2e"] {
+        let apply =
+            ["apply", "--server-side", "--force-conflicts", "--subresource=status", manager, "-f", "-"];
+        refused(context, &token, &apply, &forged(of_n1)).await.with_context(|| manager.to_owned())?;
+    }
+    let phase = context.local_volumes().get(of_n1).await?.phase();
+    ensure!(phase == LocalVolumePhase::Pending, "it was forged: {phase:?}");
+    // It is not for want of a right: of its own volume it may.
+    let manager = "--field-manager=e2e";
+    let apply = ["apply", "--server-side", "--force-conflicts", "--subresource=status", manager, "-f", "-"];
+    let ended = with_token(context, &token, &apply, &forged(of_n2)).await?;
+    ensure!(ended.status.success(), "its own volume: {}", String::from_utf8_lossy(&ended.stderr));
+    Ok(())
 }
 
 async fn the_operators_token_puts_no_label_but_its_own_on_a_node(context: Context) -> Result<()> {

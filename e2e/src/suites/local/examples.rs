@@ -7,9 +7,11 @@ use super::storage::{GROUP, NAME, TAKEN_TIME_MAX};
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::node::node_of;
+use crate::suites::wait::{seconds, until};
 
 const STORAGE: &str = include_str!("../../../../examples/local-storage.yaml");
 const JOB: &str = include_str!("../../../../examples/local-job.yaml");
+const VOLUMES: &str = include_str!("../../../../examples/local-volume-claim.yaml");
 const BOTH: &str = include_str!("../../../../examples/local-and-shared.yaml");
 
 /// The workspace that the example lists.
@@ -37,6 +39,33 @@ impl Context {
         }
         self.bound(NAME).await.map(drop)
     }
+
+    /// Applies the example's StatefulSet: its pods run beside their volumes, and one that starts again finds its own.
+    async fn example_volumes(&self) -> Result<()> {
+        self.local_class().await?;
+        self.apply(VOLUMES).await?;
+        let look = || async { Ok(self.pods().get("scratch-1").await?) };
+        until("the StatefulSet has made its pods", seconds(60), look).await?;
+        for number in 0..2 {
+            let pod = self.running(&format!("scratch-{number}")).await?;
+            let (_, volume) = self.local_volume_of(&format!("data-scratch-{number}")).await?;
+            let node = node_of(&pod)?;
+            ensure!(volume.spec.node == node, "the pod is on {node}, its volume on {}", volume.spec.node);
+        }
+        let before = self.pods().get("scratch-0").await?;
+        self.delete("scratch-0").await?;
+        let look = || async {
+            let now = self.pods().get("scratch-0").await?;
+            ensure!(now.metadata.uid != before.metadata.uid, "it is still the first one");
+            Ok(())
+        };
+        until("the StatefulSet has made the pod again", seconds(90), look).await?;
+        let again = self.running("scratch-0").await?;
+        ensure!(node_of(&again)? == node_of(&before)?, "it came to {}", node_of(&again)?);
+        let starts = self.exec("scratch-0", "cat /scratch/starts").await?;
+        ensure!(starts.lines().count() == 2, "its volume says {starts:?}");
+        Ok(())
+    }
 }
 
 async fn the_examples_for_local_disks_work_as_they_are(context: Context) -> Result<()> {
@@ -49,6 +78,7 @@ async fn the_examples_for_local_disks_work_as_they_are(context: Context) -> Resu
     let node = node_of(pods.first().context("the Job has no pod")?)?;
     ensure!(context.labelled(NAME).await?.iter().any(|other| other == node), "it ran on {node}");
     ensure!(log.contains(&format!("on {node}")), "the Job says {log:?}");
+    context.example_volumes().await.context("volumes of one's own size")?;
     guard.end().await
 }
 

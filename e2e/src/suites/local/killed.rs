@@ -66,7 +66,7 @@ async fn a_node_plugin_killed_while_it_formats_formats_no_second_time_and_loses_
 }
 
 /// Replaces the driver's pod on n1: kubelet would wait before it starts again what was killed.
-async fn renewed(context: &Context) -> Result<()> {
+pub async fn renewed(context: &Context) -> Result<()> {
     let on_node = kube::api::ListParams::default().fields("spec.nodeName=n1");
     let pods = context.product().list(&on_node).await?;
     let old = pods.iter().find(|pod| pod.name_any().starts_with("workspacefs-node"));

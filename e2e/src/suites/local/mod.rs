@@ -2,7 +2,8 @@
 //! has the cluster to itself: there are two disks on each node, and they are blank again after each.
 
 mod admission;
-mod disks;
+mod claimed;
+pub mod disks;
 mod entries;
 mod examples;
 mod failures;
@@ -16,9 +17,12 @@ mod renamed;
 mod scheduling;
 mod set_up;
 mod storage;
+mod volumes;
+mod volumes_faults;
 mod workspaces;
 
 pub use failures::DIRECTORIES;
+pub use storage::{NAME, identity, on_disks};
 
 use super::case::Suite;
 
@@ -31,6 +35,8 @@ pub fn suite() -> Suite {
         quotas::cases(),
         admission::cases(),
         scheduling::cases(),
+        volumes::cases(),
+        volumes_faults::cases(),
         entries::cases(),
         occupied::cases(),
         killed::cases(),

@@ -29,7 +29,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// The scheduler's own.
-const NO_NODE: &str = "didn't match PersistentVolume's node affinity";
+pub const NO_NODE: &str = "didn't match PersistentVolume's node affinity";
 
 async fn a_pod_stays_pending_with_the_schedulers_words_until_a_node_is_ready(context: Context) -> Result<()> {
     context.become_workspace().await?;

@@ -3,8 +3,8 @@
 
 use anyhow::{Context as _, Result};
 
-use super::disks;
 use super::storage::GROUP;
+use super::{claimed, disks};
 use crate::Cluster;
 use crate::suites::hygiene::NODES;
 use crate::topology::Drive;
@@ -27,6 +27,7 @@ pub fn prepare(cluster: &Cluster) -> Result<()> {
             machine.plug_drive(drive)?;
         }
     }
+    claimed::let_go_of_all(cluster).context("LocalVolumes that are here already")?;
     let all = ["delete", "localstorages.workspacefs.io", "--all", "--timeout=100s"];
     cluster.kubectl("admin", &all).context("LocalStorages that are here already")?;
     for node in NODES {

@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use workspacefs_api::{LocalStorage, NodeStorage};
 
-use super::disks;
+use super::{claimed, disks};
 use crate::Cluster;
 use crate::suites::context::Context;
 use crate::suites::fault::Fault;
@@ -189,9 +189,10 @@ impl Context {
 /// a serial number.
 fn take_away(cluster: &Cluster, name: &str, workspaces: &[String]) -> Result<()> {
     for namespace in workspaces {
-        let pods = ["--namespace", namespace, "delete", "jobs,pods", "--all", "--timeout=100s"];
+        let pods = ["--namespace", namespace, "delete", "statefulsets,jobs,pods", "--all", "--timeout=100s"];
         cluster.kubectl("admin", &pods)?;
     }
+    let volumes = claimed::take_away(cluster, name, workspaces);
     let delete = ["delete", "localstorages.workspacefs.io", name, "--ignore-not-found", "--timeout=100s"];
     let gone = cluster.kubectl("admin", &delete);
     // The next case finds blank drives whatever became of this one.
@@ -201,6 +202,7 @@ fn take_away(cluster: &Cluster, name: &str, workspaces: &[String]) -> Result<()>
             disks::blank(&cluster.machine(node)?, &APPROVABLE)?.into_iter().map(|at| format!("{node}:{at}")),
         );
     }
+    volumes?;
     gone?;
     ensure!(left.is_empty(), "LocalStorage {name} is gone, and its disk was still mounted: {left:?}");
     Ok(())
