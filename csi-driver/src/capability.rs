@@ -32,7 +32,7 @@ pub enum CapabilityError {
     Block,
     /// A file system to be made on a disk was asked for.
     #[error(
-        "volume capability: file system type {0:?} is not supported: the volume is a folder of an NFS share"
+        "volume capability: file system type {0:?} is not supported: the volume is a folder, and none is made for it"
     )]
     FsType(String),
     /// A group for the whole volume was asked for.

@@ -81,6 +81,12 @@ pub struct ControllerArgs {
     /// Socket of the CSI services.
     #[arg(long, env = "WSFS_ENDPOINT", default_value = "unix:///csi/csi.sock")]
     pub endpoint: Endpoint,
+    /// Socket of the CSI services of the driver local.csi.workspacefs.io.
+    #[arg(long, env = "WSFS_LOCAL_ENDPOINT", default_value = "unix:///csi-local/csi.sock")]
+    pub local_endpoint: Endpoint,
+    /// No volumes on the nodes' disks: no driver local.csi.workspacefs.io.
+    #[arg(long, env = "WSFS_NO_LOCAL_STORAGE")]
+    pub no_local_storage: bool,
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, env = "WSFS_HTTP", default_value = "0.0.0.0:9810")]
     pub http: SocketAddr,

@@ -40,15 +40,20 @@ impl Identity for IdentityService {
         &self,
         _: Request<GetPluginCapabilitiesRequest>,
     ) -> Result<Response<GetPluginCapabilitiesResponse>, Status> {
-        // The plugin as a whole has a controller, whichever of its processes is asked. No topology: a share is reached
-        // from everywhere, and a node's group may change. The operator sets the node affinity of PersistentVolumes.
-        let service = Type::Service(Service { r#type: ServiceType::ControllerService.into() });
-        // Online: a quota on the server grows while the volume is in use.
+        // The plugin as a whole has a controller, whichever of its processes is asked.
+        let service = |kind: ServiceType| Type::Service(Service { r#type: kind.into() });
+        // Online: a quota, on the server or on the disk, grows while the volume is in use.
         let expansion = Type::VolumeExpansion(VolumeExpansion { r#type: ExpansionType::Online.into() });
         let capabilities = match self {
-            Self::Shared => vec![service, expansion],
-            // Its volumes are the operator's making; there is no controller.
-            Self::Local => Vec::new(),
+            // No topology: a share is reached from everywhere, and a node's group may change. The operator sets the node affinity
+            // of PersistentVolumes.
+            Self::Shared => vec![service(ServiceType::ControllerService), expansion],
+            // A disk is reached from its own node only.
+            Self::Local => vec![
+                service(ServiceType::ControllerService),
+                service(ServiceType::VolumeAccessibilityConstraints),
+                expansion,
+            ],
         };
         let capabilities =
             capabilities.into_iter().map(|kind| PluginCapability { r#type: Some(kind) }).collect();

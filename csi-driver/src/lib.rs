@@ -2,7 +2,8 @@
 //! the helper process that does for one share whatever may wait on a server.
 //!
 //! `socket`, `server` and `rpc` are the gRPC plumbing; `identity` and `registration` say who we are; `node` mounts,
-//! `controller` makes and removes volumes, both on top of `share`; `local` is the driver of local disks.
+//! `controller` makes and removes volumes, both on top of `share`; `local` and `local_controller` are the same for the driver of
+//! local disks.
 
 pub mod authority;
 pub mod capability;
@@ -12,6 +13,7 @@ pub mod endpoint;
 pub mod helper_process;
 pub mod identity;
 pub mod local;
+pub mod local_controller;
 pub mod node;
 pub mod op_guard;
 pub mod process;

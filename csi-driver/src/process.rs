@@ -1,6 +1,7 @@
 //! The two long-running processes: what each is made of, how it starts and how it ends.
 //!
-//! Both run on one thread. Nothing in them waits for a server: that is what the shares' helper processes are for.
+//! Each serves both drivers, on a socket each, and runs on one thread. Nothing in them waits for a server: that is what the
+//! shares' helper processes are for.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ use crate::local::disks::{Disks, DisksConfig};
 use crate::local::keep::Keep;
 use crate::local::service::{LocalConfig, LocalNode};
 use crate::local::storages::Storages;
+use crate::local_controller::objects::ApiObjects;
+use crate::local_controller::{LocalController, leftovers};
 use crate::node::{Node, NodeConfig, NodeLabels};
 use crate::registration::{self, Refused, RegistrationService};
 use crate::rpc::RpcLayer;
@@ -122,18 +125,43 @@ pub async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
     let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| CONTROLLER_NAME.into());
     let removals = Removals::new(client.clone(), volumes.clone(), &instance);
     let upkeep = Upkeep::new(client.clone(), removals.store(), volumes.clone(), settings(&args));
-    let file_systems = ApiFileSystems::with_names(client, removals.store());
-    let service = Controller::new(file_systems, volumes, TlsAgents::new(args.agent_tls));
+    let file_systems = ApiFileSystems::with_names(client.clone(), removals.store());
+    let service = Controller::new(file_systems, volumes, TlsAgents::new(args.agent_tls.clone()));
     let routes =
         Routes::new(IdentityServer::new(IdentityService::Shared)).add_service(ControllerServer::new(service));
     let socket = PrivateSocket::bind(args.endpoint.path())?;
     let drain = CONTROLLER_PATIENCE + DRAIN_MARGIN;
+    let local = async {
+        match args.no_local_storage {
+            true => Ok(()),
+            false => local_controller(&base, &args, client).await,
+        }
+    };
     tokio::try_join!(
         base.serve_http(args.http),
         serve(socket, routes, base.rpcs.clone(), base.shutdown.clone(), drain),
         let_go_of_idle_shares(&shares, &base.shutdown).map(Ok),
         removals.run(base.shutdown.clone()).map(Ok),
         upkeep.run(base.shutdown.clone()).map(Ok),
+        local,
+    )?;
+    Ok(())
+}
+
+/// The driver of local disks, as far as it is one per cluster.
+async fn local_controller(base: &Base, args: &ControllerArgs, client: kube::Client) -> anyhow::Result<()> {
+    let storages = Storages::fixed(None);
+    let objects = ApiObjects::new(client.clone(), storages.clone());
+    let service =
+        LocalController::new(objects.clone(), objects.clone(), objects.clone(), CONTROLLER_PATIENCE);
+    let routes =
+        Routes::new(IdentityServer::new(IdentityService::Local)).add_service(ControllerServer::new(service));
+    let socket = PrivateSocket::bind(args.local_endpoint.path())?;
+    let shutdown = base.shutdown.clone();
+    tokio::try_join!(
+        serve(socket, routes, base.rpcs.clone(), shutdown.clone(), CONTROLLER_PATIENCE + DRAIN_MARGIN),
+        storages.follow(client.clone(), shutdown.clone()).map(Ok),
+        leftovers::run(client, objects.clone(), objects, shutdown).map(Ok),
     )?;
     Ok(())
 }

@@ -23,7 +23,8 @@ use workspacefs_csi_proto::csi::v1::identity_client::IdentityClient;
 use workspacefs_csi_proto::csi::v1::node_client::NodeClient;
 use workspacefs_csi_proto::csi::v1::volume_capability::{AccessMode, AccessType, MountVolume};
 use workspacefs_csi_proto::csi::v1::{
-    CreateVolumeRequest, NodeGetInfoRequest, ProbeRequest, VolumeCapability,
+    CreateVolumeRequest, GetCapacityRequest, GetPluginInfoRequest, NodeGetInfoRequest, ProbeRequest,
+    VolumeCapability,
 };
 use workspacefs_csi_proto::pluginregistration::v1::registration_client::RegistrationClient;
 use workspacefs_csi_proto::pluginregistration::v1::{InfoRequest, RegistrationStatus};
@@ -96,6 +97,7 @@ impl Place {
         let child = Command::new(env!("CARGO_BIN_EXE_csi-driver"))
             .arg("controller")
             .arg(format!("--endpoint=unix://{}", self.path("controller.sock").display()))
+            .arg(format!("--local-endpoint=unix://{}", self.path("local-controller.sock").display()))
             .arg(format!("--http={}", self.http))
             .arg(format!("--agent-tls={}", tls.display()))
             .env("KUBECONFIG", self.kubeconfig(server))
@@ -266,7 +268,7 @@ async fn a_taken_port_ends_the_plugin_and_is_named() {
 }
 
 #[tokio::test]
-async fn the_controller_makes_a_managed_volume_by_the_agent_and_ends_at_sigterm() {
+async fn the_controller_serves_both_drivers_makes_a_managed_volume_by_the_agent_and_ends_at_sigterm() {
     let (place, authority) = (Place::new(), Authority::new());
     let agent = Agent::start(8, &authority.issue(SERVER_NAME)).await;
     let tls = tempfile::tempdir().unwrap();
@@ -294,9 +296,16 @@ async fn the_controller_makes_a_managed_volume_by_the_agent_and_ends_at_sigterm(
     let mut client = ControllerClient::new(channel);
     let volume = client.create_volume(request).await.unwrap().into_inner().volume.unwrap();
     assert_eq!(volume.capacity_bytes, 7, "what the agent says");
+    // The driver of local disks, in the same process on a socket of its own.
+    let channel = controller.connect(&place.path("local-controller.sock")).await;
+    let info = IdentityClient::new(channel.clone()).get_plugin_info(GetPluginInfoRequest {}).await.unwrap();
+    assert_eq!(info.into_inner().name, LOCAL_DRIVER);
+    let nowhere = ControllerClient::new(channel).get_capacity(GetCapacityRequest::default()).await.unwrap();
+    assert_eq!(nowhere.into_inner().available_capacity, 0);
     assert!(place.get("/readyz").starts_with("HTTP/1.1 200"));
     controller.signal(Signal::TERM);
     assert!(controller.end().await.success(), "{}", controller.log());
+    assert!(!place.path("local-controller.sock").exists());
     agent.stop().await;
 }
 

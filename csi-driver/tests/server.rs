@@ -75,24 +75,31 @@ fn slow(drain: Duration) -> SlowServer {
 }
 
 #[tokio::test]
-async fn the_driver_says_who_it_is() {
-    let server = TestServer::start(Routes::new(IdentityServer::new(IdentityService::Shared)), DRAIN);
-    let mut client = IdentityClient::new(server.connect().await);
-    let info = client.get_plugin_info(GetPluginInfoRequest {}).await.unwrap().into_inner();
-    assert_eq!(info.name, "csi.workspacefs.io");
-    assert!(!info.vendor_version.is_empty());
-    let capabilities =
-        client.get_plugin_capabilities(GetPluginCapabilitiesRequest {}).await.unwrap().into_inner();
-    let service =
-        plugin_capability::Service { r#type: plugin_capability::service::Type::ControllerService.into() };
+async fn each_driver_says_who_it_is_and_only_that_of_disks_is_bound_to_nodes() {
+    use plugin_capability::service::Type as ServiceType;
+    let service = |kind: ServiceType| {
+        plugin_capability::Type::Service(plugin_capability::Service { r#type: kind.into() })
+    };
     let online = plugin_capability::volume_expansion::Type::Online.into();
-    let expansion = plugin_capability::VolumeExpansion { r#type: online };
-    let wanted =
-        [plugin_capability::Type::Service(service), plugin_capability::Type::VolumeExpansion(expansion)];
-    let wanted = wanted.map(|kind| PluginCapability { r#type: Some(kind) });
-    assert_eq!(capabilities.capabilities, wanted);
-    assert_eq!(client.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true));
-    server.stop().await;
+    let expansion =
+        plugin_capability::Type::VolumeExpansion(plugin_capability::VolumeExpansion { r#type: online });
+    let controller = service(ServiceType::ControllerService);
+    let bound = service(ServiceType::VolumeAccessibilityConstraints);
+    for (driver, name, wanted) in [
+        (IdentityService::Shared, "csi.workspacefs.io", vec![controller, expansion]),
+        (IdentityService::Local, "local.csi.workspacefs.io", vec![controller, bound, expansion]),
+    ] {
+        let server = TestServer::start(Routes::new(IdentityServer::new(driver)), DRAIN);
+        let mut client = IdentityClient::new(server.connect().await);
+        let info = client.get_plugin_info(GetPluginInfoRequest {}).await.unwrap().into_inner();
+        assert_eq!(info.name, name);
+        assert!(!info.vendor_version.is_empty());
+        let answer = client.get_plugin_capabilities(GetPluginCapabilitiesRequest {}).await.unwrap();
+        let wanted: Vec<_> = wanted.into_iter().map(|kind| PluginCapability { r#type: Some(kind) }).collect();
+        assert_eq!(answer.into_inner().capabilities, wanted);
+        assert_eq!(client.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true));
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

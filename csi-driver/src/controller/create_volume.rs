@@ -8,34 +8,22 @@ use workspacefs_csi_proto::csi::v1::{CreateVolumeRequest, CreateVolumeResponse, 
 use super::Controller;
 use super::agent::AgentError;
 use super::parameters::{Parameters, ParametersError};
-use super::record::{RangeError, folder_name, record, satisfies};
+use super::record::{folder_name, satisfies};
+use super::request::{self, RequestError};
 use super::seams::{Home, HomeError, Keeper, LookupError};
 use crate::capability::{Capability, CapabilityError};
 use crate::op_guard::Busy;
 use crate::rpc;
 use crate::share::{PosixOwner, ShareError, VolumeRecord};
 
-/// What CSI allows a name to have.
-const NAME_BYTES_MAX: usize = 128;
-
 /// Why no volume was made.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum CreateVolumeError {
-    #[error("name is missing")]
-    NoName,
-    #[error("name is longer than {NAME_BYTES_MAX} bytes")]
-    LongName,
-    #[error("volume capabilities are missing")]
-    NoCapabilities,
+    #[error(transparent)]
+    Request(RequestError),
     #[error(transparent)]
     Capability(CapabilityError),
-    #[error("volumes from snapshots or other volumes are not supported")]
-    ContentSource,
-    #[error("mutable parameters are not supported")]
-    MutableParameters,
-    #[error(transparent)]
-    Range(RangeError),
     #[error(transparent)]
     Parameters(ParametersError),
     #[error(transparent)]
@@ -136,25 +124,10 @@ impl Controller {
 }
 
 fn read(request: &CreateVolumeRequest) -> Result<Wish, CreateVolumeError> {
-    if request.name.is_empty() {
-        return Err(CreateVolumeError::NoName);
-    }
-    if request.name.len() > NAME_BYTES_MAX {
-        return Err(CreateVolumeError::LongName);
-    }
-    if request.volume_capabilities.is_empty() {
-        return Err(CreateVolumeError::NoCapabilities);
-    }
+    let record = request::sizes(request).map_err(CreateVolumeError::Request)?;
     for asked in &request.volume_capabilities {
         Capability::parse(asked).map_err(CreateVolumeError::Capability)?;
     }
-    if request.volume_content_source.is_some() {
-        return Err(CreateVolumeError::ContentSource);
-    }
-    if !request.mutable_parameters.is_empty() {
-        return Err(CreateVolumeError::MutableParameters);
-    }
-    let record = record(request.capacity_range.as_ref()).map_err(CreateVolumeError::Range)?;
     let parameters = Parameters::parse(&request.parameters).map_err(CreateVolumeError::Parameters)?;
     parameters.permit().map_err(CreateVolumeError::Parameters)?;
     Ok(Wish { name: request.name.clone(), record, parameters })

@@ -12,7 +12,7 @@ use super::removal::Guarded;
 use super::seams::{FileSystems, LookupError};
 
 /// How long the API server may take, in seconds: well inside the provisioner's own patience.
-const ANSWER_SECONDS_MAX: u64 = 8;
+pub(crate) const ANSWER_SECONDS_MAX: u64 = 8;
 /// Objects per page when looking through all of them.
 const PAGE: u32 = 500;
 
@@ -108,7 +108,7 @@ async fn within<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, L
 }
 
 /// Whether `text` can name an object: lower-case letters, digits, dots and dashes.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=253).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
         && !text.starts_with(['.', '-'])

@@ -11,6 +11,7 @@ pub mod lookup;
 pub mod parameters;
 pub mod record;
 pub mod removal;
+pub mod request;
 pub mod seams;
 mod status;
 pub mod store;
@@ -26,6 +27,7 @@ use workspacefs_csi_proto::csi::v1::controller_service_capability::{Rpc, Type};
 
 use crate::op_guard::OpGuards;
 use seams::{Agents, FileSystems, Volumes};
+pub(crate) use status::request_code;
 
 /// The Controller service. Clones share their guards.
 #[derive(Clone)]
@@ -89,18 +91,19 @@ impl v1::controller_server::Controller for Controller {
         &self,
         _: Request<v1::ControllerGetCapabilitiesRequest>,
     ) -> Result<Response<v1::ControllerGetCapabilitiesResponse>, Status> {
-        let capability = |rpc: RpcType| v1::ControllerServiceCapability {
-            r#type: Some(Type::Rpc(Rpc { r#type: rpc.into() })),
-        };
-        Ok(Response::new(v1::ControllerGetCapabilitiesResponse {
-            capabilities: [
-                RpcType::CreateDeleteVolume,
-                RpcType::GetCapacity,
-                RpcType::ExpandVolume,
-                RpcType::SingleNodeMultiWriter,
-            ]
-            .map(capability)
-            .to_vec(),
-        }))
+        Ok(Response::new(capabilities([
+            RpcType::CreateDeleteVolume,
+            RpcType::GetCapacity,
+            RpcType::ExpandVolume,
+            RpcType::SingleNodeMultiWriter,
+        ])))
     }
+}
+
+/// The answer that says what a Controller service can do.
+pub(crate) fn capabilities<const N: usize>(rpcs: [RpcType; N]) -> v1::ControllerGetCapabilitiesResponse {
+    let capability = |rpc: RpcType| v1::ControllerServiceCapability {
+        r#type: Some(Type::Rpc(Rpc { r#type: rpc.into() })),
+    };
+    v1::ControllerGetCapabilitiesResponse { capabilities: rpcs.map(capability).to_vec() }
 }

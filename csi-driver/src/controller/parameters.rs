@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use workspacefs_api::volume::is_kubernetes_key;
 
 /// The claim's namespace, as external-provisioner adds it with `--extra-create-metadata`.
-const CLAIM_NAMESPACE: &str = "csi.storage.k8s.io/pvc/namespace";
+pub(crate) const CLAIM_NAMESPACE: &str = "csi.storage.k8s.io/pvc/namespace";
 const NAMESPACE: &str = "namespace";
 const FILE_SYSTEM: &str = "fileSystem";
 const ALLOWED_NAMESPACES: &str = "allowedNamespaces";
@@ -71,10 +71,8 @@ impl Parameters {
     /// The first parameter that is missing, unknown or malformed.
     pub fn parse(map: &HashMap<String, String>) -> Result<Self, ParametersError> {
         const KNOWN: [&str; 3] = [NAMESPACE, FILE_SYSTEM, ALLOWED_NAMESPACES];
-        let unknown = map.keys().filter(|key| !is_kubernetes_key(key) && !KNOWN.contains(&key.as_str()));
-        // The smallest, so that the same request always gets the same answer.
-        if let Some(key) = unknown.min() {
-            return Err(ParametersError::Unknown(key.clone()));
+        if let Some(key) = unknown(map, &KNOWN) {
+            return Err(ParametersError::Unknown(key.into()));
         }
         let required = |key: &'static str| {
             map.get(key).filter(|value| !value.is_empty()).cloned().ok_or(ParametersError::Missing(key))
@@ -106,6 +104,11 @@ impl Parameters {
             }),
         }
     }
+}
+
+/// A key that is neither among `known` nor Kubernetes' own; the smallest, so that the same request always gets the same answer.
+pub(crate) fn unknown<'a>(map: &'a HashMap<String, String>, known: &[&str]) -> Option<&'a str> {
+    map.keys().map(String::as_str).filter(|key| !is_kubernetes_key(key) && !known.contains(key)).min()
 }
 
 impl Allowed {

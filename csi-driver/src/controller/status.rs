@@ -11,6 +11,7 @@ use super::create_volume::CreateVolumeError;
 use super::delete_volume::DeleteVolumeError;
 use super::expand_volume::ExpandVolumeError;
 use super::get_capacity::GetCapacityError;
+use super::request::RequestError;
 use super::seams::HomeError;
 use super::validate::ValidateError;
 use crate::share::ShareError;
@@ -20,14 +21,10 @@ fn create_code(error: &CreateVolumeError) -> Code {
     use CreateVolumeError as E;
     match error {
         // The request itself is wrong: asking again changes nothing.
-        E::NoName
-        | E::LongName
-        | E::NoCapabilities
-        | E::Range(_)
-        | E::Parameters(_)
-        | E::MutableParameters => Code::InvalidArgument,
+        E::Request(error) => request_code(error),
+        E::Parameters(_) => Code::InvalidArgument,
         // "Unsupported" at creation is a bad argument: there is no volume yet that could lack it.
-        E::Capability(_) | E::ContentSource => Code::InvalidArgument,
+        E::Capability(_) => Code::InvalidArgument,
         // A parameter names what is not there. NOT_FOUND would speak of a content source.
         E::NoFileSystem { .. } => Code::InvalidArgument,
         // Another call is at work on this very volume: "still running".
@@ -59,6 +56,19 @@ fn create_code(error: &CreateVolumeError) -> Code {
                 _ => Code::Internal,
             },
         },
+    }
+}
+
+/// What a CreateVolume that no driver of ours can serve means.
+pub(crate) fn request_code(error: &RequestError) -> Code {
+    use RequestError as E;
+    match error {
+        // A size that contradicts itself is no size that is out of range.
+        E::NoName | E::LongName | E::NoCapabilities | E::MutableParameters | E::Range(_) => {
+            Code::InvalidArgument
+        }
+        // "Unsupported" at creation: there is no volume yet that could lack it.
+        E::ContentSource => Code::InvalidArgument,
     }
 }
 
@@ -317,13 +327,13 @@ mod tests {
         use CreateVolumeError as E;
         let range = record(Some(&CapacityRange { required_bytes: -1, limit_bytes: 0 })).unwrap_err();
         let mut table = vec![
-            (E::NoName, Code::InvalidArgument),
-            (E::LongName, Code::InvalidArgument),
-            (E::NoCapabilities, Code::InvalidArgument),
+            (E::Request(RequestError::NoName), Code::InvalidArgument),
+            (E::Request(RequestError::LongName), Code::InvalidArgument),
+            (E::Request(RequestError::NoCapabilities), Code::InvalidArgument),
             (E::Capability(CapabilityError::Block), Code::InvalidArgument),
-            (E::ContentSource, Code::InvalidArgument),
-            (E::MutableParameters, Code::InvalidArgument),
-            (E::Range(range), Code::InvalidArgument),
+            (E::Request(RequestError::ContentSource), Code::InvalidArgument),
+            (E::Request(RequestError::MutableParameters), Code::InvalidArgument),
+            (E::Request(RequestError::Range(range)), Code::InvalidArgument),
             (E::Parameters(ParametersError::Missing("namespace")), Code::InvalidArgument),
             (E::Lookup(LookupError(cause())), Code::Internal),
             (E::NoFileSystem { namespace: "a".into(), name: "b".into() }, Code::InvalidArgument),
