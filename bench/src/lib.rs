@@ -2,9 +2,10 @@
 //! machine of the test cluster, collects what it says and writes docs/performance.md.
 
 pub mod connect;
+pub mod files;
 pub mod report;
 pub mod summary;
 
 pub use connect::connect;
-pub use report::{DriverReport, FilesReport, VolumeReport};
+pub use report::{DriverReport, FilesReport, UsageReport, VolumeReport};
 pub use summary::Summary;

@@ -46,6 +46,15 @@ pub struct VolumeReport {
     pub inodes_counted: u64,
 }
 
+/// What `disk-bench usage` found out about one volume of a local disk.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct UsageReport {
+    /// NodeGetVolumeStats.
+    pub took: Summary,
+    /// How many inodes of the volume the last answer counted.
+    pub inodes_counted: u64,
+}
+
 /// Reading and writing one file in one folder; medians of the rounds, and percentiles of single calls.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct FilesReport {

@@ -4,10 +4,13 @@
 mod claims;
 mod client;
 mod deletion;
+mod local;
 mod machine;
+mod memory;
 mod mounted;
 mod page;
 mod pods;
+mod quartiles;
 mod server;
 mod throughput;
 
@@ -19,6 +22,8 @@ use workspacefs_e2e::{Cluster, product};
 
 use crate::standalone::{self, Place, Standalone};
 use crate::{images, shell};
+use memory::Memory;
+use page::Rendered;
 
 const PAGE: &str = "docs/performance.md";
 /// The client's 2,000 RPCs of each kind and 1,000 volumes take a few minutes on a slow machine.
@@ -38,10 +43,10 @@ pub struct Args {
     /// Claims made at once
     #[arg(long, default_value_t = 100)]
     claims: usize,
-    /// Files of the volume that is deleted: some thousands at least, or its emptying is not seen
+    /// Files of the volume that is deleted, and of the local disk's: some thousands at least, or nothing is seen
     #[arg(long, default_value_t = 1_000_000)]
     files: usize,
-    /// Measure one part; the other's figures on the page stay
+    /// Measure one part; the others' figures on the page stay
     #[arg(long)]
     only: Option<Part>,
 }
@@ -53,6 +58,8 @@ enum Part {
     Plugin,
     /// The embedded server.
     Server,
+    /// Local disks.
+    Local,
 }
 
 /// All that is measured of the node plugin.
@@ -63,32 +70,29 @@ struct Measured {
     pods: pods::Report,
 }
 
-/// Resident memory, in KiB.
-struct Memory {
-    /// The installed node plugin, idle, with its watch on the API server.
-    node_plugin: u64,
-    /// One share's helper process.
-    helper: u64,
-}
-
 /// Measures and writes the page.
 pub fn run(args: Args) -> Result<()> {
     let cluster = standalone::cluster(&args.name)?;
     let wanted = |part| args.only.is_none_or(|only| only == part);
     let path = shell::root().join(PAGE);
     // The page is written after each part: a long run that fails late has not measured for nothing.
-    let write = |plugin, server| -> Result<()> {
+    let write = |part| -> Result<()> {
         let page = std::fs::read_to_string(&path).unwrap_or_default();
-        std::fs::write(&path, page::update(&page, plugin, server))?;
+        std::fs::write(&path, page::update(&page, part))?;
         println!("bench: {PAGE} is written");
         Ok(())
     };
     if wanted(Part::Plugin) {
-        write(Some(page::plugin_part(&plugin(&cluster, args.pods)?)), None)?;
+        write(Rendered::Plugin(page::plugin_part(&plugin(&cluster, args.pods)?)))?;
     }
     if wanted(Part::Server) {
         let report = server::measure(&cluster, args.claims, args.files)?;
-        write(None, Some(page::server_part(&report)))?;
+        write(Rendered::Server(page::server_part(&report)))?;
+    }
+    if wanted(Part::Local) {
+        let part = page::local_part(&local::measure(&cluster, args.files)?);
+        println!("{part}");
+        write(Rendered::Local(part))?;
     }
     Ok(())
 }
@@ -99,7 +103,10 @@ fn plugin(cluster: &Cluster, pods: usize) -> Result<Measured> {
     println!("driver: {}", serde_json::to_string(&driver)?);
 
     product::install(cluster, &images::build()?, &product::values())?;
-    let (pods, memory) = pods::with_pods(cluster, pods, || memory(cluster))?;
+    let (pods, memory) = pods::with_pods(cluster, pods, || {
+        // While a pod there uses a share.
+        memory::idle(&cluster.machine("n1")?, memory::INSTALLED, "share-helper")
+    })?;
     Ok(Measured { machine, driver, memory, pods })
 }
 
@@ -128,23 +135,4 @@ fn driver(cluster: Cluster) -> Result<DriverReport> {
         println!("left over: {left}");
     }
     Ok(report)
-}
-
-/// The memory of the installed node plugin on n1, while a pod there uses a share.
-fn memory(cluster: &Cluster) -> Result<Memory> {
-    std::thread::sleep(IDLE);
-    let node = cluster.machine("n1")?;
-    // By program and arguments: the shell that looks has the same words in its own.
-    let resident = |role: &str| -> Result<u64> {
-        let line = format!(
-            "for p in /proc/[0-9]*; do \
-               case $(readlink $p/exe) in */csi-driver) ;; *) continue ;; esac; \
-               tr '\\0' ' ' <$p/cmdline | grep -q ' {role} ' && awk '/^VmRSS/ {{print $2}}' $p/status; \
-             done; true"
-        );
-        let found = node.shell(&line)?;
-        let first = found.lines().next().with_context(|| format!("no process `{role}` runs on n1"))?;
-        Ok(first.trim().parse()?)
-    };
-    Ok(Memory { node_plugin: resident("node")?, helper: resident("share-helper")? })
 }

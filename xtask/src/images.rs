@@ -71,9 +71,14 @@ pub fn build_with_server() -> Result<Vec<PathBuf>> {
 /// What cases of a suite run in their pods, beside busybox, which every cluster has.
 pub fn of_suite(suite: &str) -> Result<Vec<PathBuf>> {
     match suite {
-        "managed" => Ok(vec![fio::archive(&folder()?)?]),
+        "managed" => Ok(vec![fio()?]),
         _ => Ok(Vec::new()),
     }
+}
+
+/// The image of fio.
+pub fn fio() -> Result<PathBuf> {
+    fio::archive(&folder()?)
 }
 
 fn folder() -> Result<PathBuf> {

@@ -1,15 +1,14 @@
 //! A volume with very many files on the embedded server: makes it, asks what it uses, deletes it, and measures the asking and the
 //! deleting. Runs on the server's node, as root: the files are made on the disk itself, since it is not their making that counts.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use workspacefs_agent_proto::v1::ListFileSystemsRequest;
 use workspacefs_agent_proto::v1::agent_client::AgentClient;
-use workspacefs_bench::{Summary, VolumeReport, connect};
+use workspacefs_bench::{Summary, VolumeReport, connect, files};
 use workspacefs_csi_proto::csi::v1::controller_client::ControllerClient;
 use workspacefs_csi_proto::csi::v1::volume_capability::access_mode::Mode;
 use workspacefs_csi_proto::csi::v1::volume_capability::{AccessMode, AccessType, MountVolume};
@@ -21,8 +20,6 @@ use workspacefs_csi_proto::csi::v1::{
 const FEW: usize = 10;
 /// How often usage is asked for.
 const QUESTIONS: usize = 300;
-/// Files of one directory.
-const PER_DIRECTORY: usize = 1000;
 
 #[derive(Parser)]
 struct Args {
@@ -109,24 +106,11 @@ fn create_request(args: &FillArgs) -> CreateVolumeRequest {
 
 async fn fill(args: &FillArgs, volume_id: String) -> Result<VolumeReport> {
     let few = FEW.min(args.files);
-    make(&args.folder, 0, few)?;
+    files::make(&args.folder, 0, few)?;
     let (usage_with_few, _) = usage(args).await?;
-    make(&args.folder, few, args.files)?;
+    files::make(&args.folder, few, args.files)?;
     let (usage_with_many, inodes_counted) = usage(args).await?;
     Ok(VolumeReport { volume_id, few, usage_with_few, many: args.files, usage_with_many, inodes_counted })
-}
-
-/// Makes the files numbered `from..to`.
-fn make(folder: &Path, from: usize, to: usize) -> Result<()> {
-    for number in from..to {
-        let directory = folder.join(format!("d{}", number / PER_DIRECTORY));
-        if number % PER_DIRECTORY == 0 {
-            fs::create_dir(&directory).with_context(|| format!("{}", directory.display()))?;
-        }
-        let file = directory.join(format!("f{number}"));
-        File::create(&file).with_context(|| format!("{}", file.display()))?;
-    }
-    Ok(())
 }
 
 /// What asking for the usage of everything takes, and the inodes it says of our volume.

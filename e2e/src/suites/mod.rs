@@ -23,7 +23,7 @@ pub use fio::FIO_IMAGE;
 pub use local::{DIRECTORIES as LOCAL_DIRECTORIES, disks as local_disks, identity as local_identity};
 pub use local::{NAME as LOCAL_NAME, on_disks as local_on_disks};
 pub use pod::PodSpec;
-pub use runner::{Choice, Options, Summary, clear, run};
+pub use runner::{Choice, Options, Summary, clear, run, with_context};
 
 /// The suite of that name.
 pub fn named(name: &str) -> Option<Suite> {

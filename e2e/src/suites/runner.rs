@@ -81,6 +81,29 @@ pub fn run(cluster: &Cluster, suite: Suite, options: &Options) -> Result<Summary
     })
 }
 
+/// For a measurement: `work` gets what a case of the suite has, a namespace of its own on machines that are prepared for the
+/// suite.
+pub fn with_context<T: Send>(
+    cluster: &Cluster,
+    suite: &Suite,
+    name: &'static str,
+    work: impl AsyncFnOnce(Context) -> Result<T> + Send,
+) -> Result<T> {
+    within(cluster, async |client| {
+        remove_leftovers(&client, suite.name).await?;
+        (suite.prepare)(cluster).context("preparing the machines")?;
+        let context = Context::new(cluster, client, namespace_name(name));
+        make_namespace(&context, suite.name).await?;
+        let result = work(context.clone()).await;
+        let removed = clean_up(&context).await;
+        (suite.tidy_up)(cluster).context("tidying up the machines")?;
+        // What went wrong first.
+        let result = result?;
+        removed?;
+        Ok(result)
+    })
+}
+
 /// Removes the namespaces that a run of the suite of that name removes first. For whoever is about to install the product in
 /// another way: pods on a server that goes cannot end.
 pub fn clear(cluster: &Cluster, suite: &str) -> Result<()> {
@@ -221,7 +244,7 @@ impl Job {
         }
         drop(permit);
         if outcome.is_ok() || !self.keep {
-            let removed = self.clean_up(&context).await;
+            let removed = clean_up(&context).await;
             if outcome.is_ok() && removed.is_err() {
                 surroundings = report::surroundings(&context, started.elapsed()).await;
                 outcome = removed;
@@ -233,11 +256,7 @@ impl Job {
     }
 
     async fn attempt(&self, context: &Context) -> Result<()> {
-        let namespace = json!({
-            "metadata": { "name": context.namespace(), "labels": { LABEL: self.suite } },
-        });
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        api.create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
+        make_namespace(context, self.suite).await?;
         // A task of its own, whose panic is the case's failure and not the runner's end.
         let mut task = JoinSet::new();
         task.spawn(self.case.start(context.clone()));
@@ -252,13 +271,22 @@ impl Job {
             }
         }
     }
+}
 
-    async fn clean_up(&self, context: &Context) -> Result<()> {
-        remove(&self.client, context.namespace()).await?;
-        let folder = format!("rm -rf /export/*/e2e/{}", context.namespace());
-        context.on("nfs", &folder).await?;
-        Ok(())
-    }
+async fn make_namespace(context: &Context, suite: &'static str) -> Result<()> {
+    let namespace = json!({
+        "metadata": { "name": context.namespace(), "labels": { LABEL: suite } },
+    });
+    let api: Api<Namespace> = Api::all(context.client());
+    api.create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
+    Ok(())
+}
+
+async fn clean_up(context: &Context) -> Result<()> {
+    remove(&context.client(), context.namespace()).await?;
+    let folder = format!("rm -rf /export/*/e2e/{}", context.namespace());
+    context.on("nfs", &folder).await?;
+    Ok(())
 }
 
 /// A namespace's name is a DNS label: at most 63 characters.

@@ -1,31 +1,57 @@
-//! docs/performance.md from what was measured: a part on the node plugin and one on the embedded server, each of which may come
-//! from a run of its own.
+//! docs/performance.md from what was measured: a part on the node plugin, one on the embedded server and one on local disks, each of
+//! which may come from a run of its own.
 
+mod local;
 mod server;
 
 use workspacefs_bench::Summary;
 
 use super::Measured;
 use super::pods::Started;
+pub use local::render as local_part;
 pub use server::render as server_part;
 
 /// The first line of the embedded server's part.
 const SERVER_HEADING: &str = "# The embedded server";
+/// The first line of the local disks' part.
+const LOCAL_HEADING: &str = "# Local disks";
 
 /// Designed for, in the issue that asked for each.
 const PUBLISH_RATIO_MAX: f64 = 3.0;
 const AMONG_MANY_RATIO_MAX: f64 = 1.5;
 const NODE_PLUGIN_MIB_MAX: f64 = 12.0;
 
-/// The page with the parts that were measured; the others stay as they are.
-pub fn update(page: &str, plugin: Option<String>, server: Option<String>) -> String {
-    let (old_plugin, old_server) = match page.split_once(&format!("\n{SERVER_HEADING}\n")) {
-        Some((plugin, server)) => (plugin.to_owned(), format!("{SERVER_HEADING}\n{server}")),
-        None => (page.to_owned(), String::new()),
+/// A part of the page that was measured.
+pub enum Rendered {
+    /// The node plugin's.
+    Plugin(String),
+    /// The embedded server's.
+    Server(String),
+    /// The local disks'.
+    Local(String),
+}
+
+/// The page with a part that was measured; the others stay as they are.
+pub fn update(page: &str, measured: Rendered) -> String {
+    let (before, local) = cut(page, LOCAL_HEADING);
+    let (plugin, server) = cut(before, SERVER_HEADING);
+    let parts = match &measured {
+        Rendered::Plugin(plugin) => [plugin, server, local],
+        Rendered::Server(server) => [plugin, server, local],
+        Rendered::Local(local) => [plugin, server, local],
     };
-    let parts = [plugin.unwrap_or(old_plugin), server.unwrap_or(old_server)];
-    let parts: Vec<&str> = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect();
     format!("{}\n", parts.join("\n\n"))
+}
+
+/// What is before the line of a heading, and what begins with it; all is before one that is not there.
+fn cut<'a>(page: &'a str, heading: &str) -> (&'a str, &'a str) {
+    let at = if page.starts_with(&format!("{heading}\n")) {
+        Some(0)
+    } else {
+        page.find(&format!("\n{heading}\n")).map(|line_break| line_break + 1)
+    };
+    page.split_at(at.unwrap_or(page.len()))
 }
 
 /// The node plugin's part.
@@ -69,6 +95,18 @@ fn missed(figures: &[(&str, f64, f64)], decimals: usize) -> Vec<String> {
         return Vec::new();
     }
     vec![String::new(), format!("**Missed:** {}.", missed.join("; "))]
+}
+
+/// With commas, as a person writes it.
+fn thousands(count: usize) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|g| str::from_utf8(g).ok()).collect();
+    groups.join(",")
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
 }
 
 fn row(name: &str, summary: &Summary) -> String {
@@ -129,7 +167,6 @@ fn rpcs(measured: &Measured) -> String {
 }
 
 fn memory(measured: &Measured) -> String {
-    let mib = |kib: u64| kib as f64 / 1024.0;
     let node_plugin = mib(measured.memory.node_plugin);
     let table = format!(
         "## Memory\n\n\
@@ -170,11 +207,11 @@ fn pods(measured: &Measured) -> String {
     ];
     lines.extend(with.map(|(name, started)| {
         let more = &started.more;
-        let more = format!("{:+.2} ({:+.2} to {:+.2})", more.median_s, more.low_s, more.high_s);
+        let more = format!("{:+.2} ({:+.2} to {:+.2})", more.median, more.low, more.high);
         row(name, started, more)
     }));
     let noise: Vec<&str> =
-        with.iter().filter(|(_, started)| started.more.is_noise()).map(|(name, _)| *name).collect();
+        with.iter().filter(|(_, started)| started.more.spans(0.0)).map(|(name, _)| *name).collect();
     if !noise.is_empty() {
         lines.push(String::new());
         lines.push(format!("Not told from noise, as the middle half spans zero: {}.", noise.join(", ")));
@@ -188,18 +225,30 @@ mod tests {
 
     #[test]
     fn a_part_that_was_not_measured_stays() {
-        let old = "# Performance\n\nold\n\n# The embedded server\n\nold too\n";
-        let new = |text: &str| Some(text.to_owned());
-        assert_eq!(update(old, None, None), old);
+        let page = |plugin, server, local| {
+            format!(
+                "# Performance\n\n{plugin}\n\n# The embedded server\n\n{server}\n\n# Local disks\n\n{local}\n"
+            )
+        };
+        let (old, new) = (page("old", "old", "old"), |heading| format!("# {heading}\n\nnew"));
+        let plugin = update(&old, Rendered::Plugin(new("Performance")));
+        assert_eq!(plugin, page("new", "old", "old"));
+        assert_eq!(update(&old, Rendered::Server(new("The embedded server"))), page("old", "new", "old"));
+        assert_eq!(update(&old, Rendered::Local(new("Local disks"))), page("old", "old", "new"));
+        // The page as it was before there was such a part, and before there was a page.
+        let server = update("# Performance\n\nold\n", Rendered::Server(new("The embedded server")));
+        assert_eq!(server, "# Performance\n\nold\n\n# The embedded server\n\nnew\n");
+        let local = update("", Rendered::Local(new("Local disks")));
+        assert_eq!(local, "# Local disks\n\nnew\n");
         assert_eq!(
-            update(old, new("# Performance\n\nnew"), None),
-            "# Performance\n\nnew\n\n# The embedded server\n\nold too\n"
+            update(&local, Rendered::Plugin(new("Performance"))),
+            "# Performance\n\nnew\n\n# Local disks\n\nnew\n"
         );
-        let server = new("# The embedded server\n\nnew");
-        assert_eq!(
-            update("# Performance\n\nold\n", None, server),
-            "# Performance\n\nold\n\n# The embedded server\n\nnew\n"
-        );
+    }
+
+    #[test]
+    fn a_count_is_written_with_commas() {
+        assert_eq!([10, 999, 20_000, 1_000_000].map(thousands), ["10", "999", "20,000", "1,000,000"]);
     }
 
     #[test]

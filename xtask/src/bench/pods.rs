@@ -15,6 +15,7 @@ use workspacefs_e2e::Cluster;
 use workspacefs_e2e::cluster::BUSYBOX_IMAGE;
 
 use super::client::with_client;
+use super::quartiles::Quartiles;
 
 const NAMESPACE: &str = "wsfs-bench-pods";
 const START_TIME_MAX: Duration = Duration::from_secs(60);
@@ -51,19 +52,8 @@ pub struct Started {
     pub took: Summary,
     /// The least that one took, in seconds.
     pub shortest_s: f64,
-    /// What each took longer than the pod without a volume of its round.
+    /// What each took longer than the pod without a volume of its round, in seconds.
     pub more: Quartiles,
-}
-
-/// The middle half of some times, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Quartiles {
-    /// A quarter is no more than this.
-    pub low_s: f64,
-    /// Half is no more than this.
-    pub median_s: f64,
-    /// Three quarters are no more than this.
-    pub high_s: f64,
 }
 
 impl Started {
@@ -75,23 +65,6 @@ impl Started {
             shortest_s: took.iter().min()?.as_secs_f64(),
             more: Quartiles::of(more.collect())?,
         })
-    }
-}
-
-impl Quartiles {
-    /// By nearest rank, as [`Summary`] does it.
-    fn of(mut times: Vec<f64>) -> Option<Self> {
-        times.sort_by(f64::total_cmp);
-        let rank = |quarters: usize| {
-            let at = (times.len() * quarters).div_ceil(4).max(1) - 1;
-            times.get(at).copied()
-        };
-        Some(Self { low_s: rank(1)?, median_s: rank(2)?, high_s: rank(3)? })
-    }
-
-    /// Whether not even the sign is sure.
-    pub fn is_noise(&self) -> bool {
-        self.low_s <= 0.0 && self.high_s >= 0.0
     }
 }
 
@@ -233,11 +206,11 @@ mod tests {
         // The machine gets slower all the time; the volume costs a second.
         let (without, with) = (seconds(&[5, 10, 20, 40]), seconds(&[6, 11, 21, 41]));
         let started = Started::of(&with, &without).unwrap();
-        assert_eq!(started.more, Quartiles { low_s: 1.0, median_s: 1.0, high_s: 1.0 });
+        assert_eq!(started.more, Quartiles { low: 1.0, median: 1.0, high: 1.0 });
         assert_eq!((started.shortest_s, started.took.count), (6.0, 4));
-        assert!(!started.more.is_noise());
+        assert!(!started.more.spans(0.0));
         let noise = Started::of(&seconds(&[4, 12, 19, 50]), &without).unwrap();
-        assert!(noise.more.is_noise(), "{noise:?}");
+        assert!(noise.more.spans(0.0), "{noise:?}");
         assert!(Started::of(&[], &[]).is_none());
     }
 }

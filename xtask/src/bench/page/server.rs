@@ -5,7 +5,7 @@ use workspacefs_bench::Summary;
 use super::super::claims::Reached;
 use super::super::server::{Memory, Report};
 use super::super::{deletion, throughput};
-use super::{SERVER_HEADING, missed, ratio};
+use super::{SERVER_HEADING, mib, missed, ratio, thousands};
 
 /// Designed for, in the issue that asked for it.
 const DELETE_SECONDS_MAX: f64 = 1.0;
@@ -32,14 +32,6 @@ fn intro(report: &Report) -> String {
          what p99 says below is probably that; single calls were not traced.{other_work}",
         report.machine.day, report.machine.processors, report.machine.processor,
     )
-}
-
-/// With commas, as a person writes it.
-fn thousands(count: usize) -> String {
-    let digits = count.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|g| str::from_utf8(g).ok()).collect();
-    groups.join(",")
 }
 
 fn seconds(us: f64) -> String {
@@ -190,7 +182,6 @@ fn throughput(r: &throughput::Report) -> String {
 }
 
 fn memory(idle: &Memory, after: &Memory) -> String {
-    let mib = |kib: u64| kib as f64 / 1024.0;
     let row =
         |name: &str, idle: u64, after: u64| format!("| {name} | {:.1} | {:.1} |", mib(idle), mib(after));
     [
@@ -206,14 +197,4 @@ fn memory(idle: &Memory, after: &Memory) -> String {
         row("ganesha.nfsd", idle.ganesha, after.ganesha),
     ]
     .join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_count_is_written_with_commas() {
-        assert_eq!([10, 999, 20_000, 1_000_000].map(thousands), ["10", "999", "20,000", "1,000,000"]);
-    }
 }
