@@ -1,9 +1,10 @@
 //! DeleteVolume: the node moves the files away first, and an id that is not a volume's touches nothing.
 
 use csi_driver::local_controller::seams::NodeState;
-use tonic::Code;
+use tonic::{Code, Request};
 use workspacefs_api::LocalVolumeReason as Reason;
 use workspacefs_csi_proto::csi::v1::DeleteVolumeRequest;
+use workspacefs_csi_proto::csi::v1::controller_server::Controller as _;
 
 use crate::world::{GIB, Habit, OTHER_UID, UID, setup, wish, world};
 
@@ -85,6 +86,32 @@ async fn what_is_not_an_id_of_ours_is_deleted_already_and_nobody_is_asked_about_
     assert!(s.world.get(|state| state.only().metadata.deletion_timestamp.is_none()));
     assert_eq!(s.delete("").await, Err(Code::InvalidArgument));
     s.server.stop().await;
+}
+
+#[tokio::test]
+async fn of_all_ids_that_differ_in_one_place_none_deletes_the_volume() {
+    let world = world();
+    let controller = world.controller();
+    let made = controller.create_volume(Request::new(wish("pvc-1", GIB))).await.unwrap().into_inner();
+    let id = made.volume.unwrap().volume_id;
+    let mut tried = 0;
+    for at in 0..id.len() {
+        let (before, rest) = id.split_at(at);
+        let after = &rest[1..];
+        let replaced = (' '..='~').chain(['\0', '\n', 'ä']).map(|c| format!("{before}{c}{after}"));
+        let inserted = ['.', '/', '0'].into_iter().map(|c| format!("{before}{c}{rest}"));
+        let shorter = [format!("{before}{after}"), format!("{before}/../{rest}")];
+        for other in replaced.chain(inserted).chain(shorter).filter(|other| *other != id) {
+            let request = DeleteVolumeRequest { volume_id: other.clone(), ..Default::default() };
+            let answer = controller.delete_volume(Request::new(request)).await;
+            // `lv` and `ls` are one letter apart.
+            let is_share = other.starts_with("v1.ls.");
+            assert_eq!(answer.is_err(), is_share, "{other:?}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 7000, "{tried}");
+    assert!(world.get(|state| state.only().metadata.deletion_timestamp.is_none()));
 }
 
 #[tokio::test]
