@@ -12,6 +12,7 @@ const STAYS: &str = "only sizeBytes can be changed: a volume stays on its disk";
 /// What the controller asks of the node. Deletion is asked for by deleting the object: [`LOCAL_VOLUME_FINALIZER`] keeps it
 /// until the node has moved the files away.
 #[derive(Clone, CustomResource, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[expect(clippy::duplicated_attributes, reason = "columns have the same attributes, each for itself")]
 #[kube(
     group = "workspacefs.io",
     version = "v1alpha1",

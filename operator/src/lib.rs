@@ -4,6 +4,7 @@
 
 pub mod backoff;
 pub mod child;
+pub mod class;
 pub mod cli;
 pub mod conditions;
 pub mod config;

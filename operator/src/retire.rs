@@ -1,7 +1,7 @@
 //! What an uninstall begins with. Without the node plugin kubelet could unmount nothing, so it does not begin while pods use
-//! FileSystems or LocalStorages. Then the operator is stopped, its lease taken, and what holds both taken off them: nobody would
-//! be left to do it, and their namespaces could never end. No file, no volume and no node's label is touched. Each step can be
-//! repeated, and be cut.
+//! FileSystems or LocalStorages. Then the operator is stopped, its lease taken, and what holds both, and LocalVolumes, taken off
+//! them: nobody would be left to do it, and neither their namespaces nor their kinds could ever end. No file, no volume and no
+//! node's label is touched. Each step can be repeated, and be cut.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -16,7 +16,10 @@ use serde_json::json;
 use thiserror::Error;
 use tokio::time::timeout;
 use workspacefs_api::local_storage::LOCAL_STORAGE_FINALIZER;
-use workspacefs_api::{DRIVER, FILES_FINALIZER, FINALIZER, FileSystem, LOCAL_DRIVER, LocalStorage};
+use workspacefs_api::local_volume::LOCAL_VOLUME_FINALIZER;
+use workspacefs_api::{
+    DRIVER, FILES_FINALIZER, FINALIZER, FileSystem, LOCAL_DRIVER, LocalStorage, LocalVolume,
+};
 
 use crate::filesystem::users;
 use crate::lease::{Election, LostLease};
@@ -78,7 +81,9 @@ async fn steps(client: Client, replica: Replica) -> Result<(), RetireError> {
     let held = async {
         refuse_if_used(&client).await?;
         take_finalizers_off::<FileSystem>(&client, Api::namespaced).await?;
-        take_finalizers_off::<LocalStorage>(&client, |client, _| Api::all(client)).await
+        take_finalizers_off::<LocalStorage>(&client, |client, _| Api::all(client)).await?;
+        // Their files stay on the nodes' disks, also of those that are being deleted.
+        take_finalizers_off::<LocalVolume>(&client, |client, _| Api::all(client)).await
     };
     let done = tokio::select! {
         done = held => done,
@@ -191,7 +196,7 @@ where
 }
 
 fn is_ours(finalizer: &str) -> bool {
-    [FINALIZER, FILES_FINALIZER, LOCAL_STORAGE_FINALIZER].contains(&finalizer)
+    [FINALIZER, FILES_FINALIZER, LOCAL_STORAGE_FINALIZER, LOCAL_VOLUME_FINALIZER].contains(&finalizer)
 }
 
 /// Every object, page by page.

@@ -3,7 +3,9 @@
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use workspacefs_api::{FileSystem, LocalStorage, NodeStorage};
+use workspacefs_api::local_storage::LOCAL_STORAGE_UID_LABEL;
+use workspacefs_api::local_volume::LOCAL_VOLUME_FINALIZER;
+use workspacefs_api::{FileSystem, LocalStorage, LocalVolume, NodeStorage};
 
 /// Reads an object of any type from JSON.
 ///
@@ -90,5 +92,33 @@ pub fn running_pod(namespace: &str, name: &str, volumes: Value) -> Pod {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name},
         "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}], "volumes": volumes},
         "status": {"phase": "Running"},
+    }))
+}
+
+/// A pod that no node was found for, mounting that claim.
+pub fn waiting_pod(namespace: &str, name: &str, claim: &str) -> Pod {
+    object(json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name},
+        "spec": {
+            "containers": [{"name": "c", "image": "i"}],
+            "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+        "status": {"phase": "Pending"},
+    }))
+}
+
+/// A claim's volume on a node's disk, ready, of workspace `work`: on the LocalStorage of that uid.
+pub fn local_volume(storage_uid: &str, node: &str, claim: &str) -> LocalVolume {
+    object(json!({
+        "apiVersion": "workspacefs.io/v1alpha1", "kind": "LocalVolume",
+        "metadata": {
+            "name": format!("volume-{claim}"), "uid": format!("uid-of-{claim}"),
+            "labels": {(LOCAL_STORAGE_UID_LABEL): storage_uid}, "finalizers": [LOCAL_VOLUME_FINALIZER],
+        },
+        "spec": {
+            "storage": "fast", "storageUid": storage_uid, "node": node, "volume": format!("pvc-{claim}"),
+            "namespace": "work", "claim": claim, "sizeBytes": 1 << 30,
+        },
+        "status": {"phase": "Ready", "sizeBytes": 1 << 30},
     }))
 }

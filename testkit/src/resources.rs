@@ -41,6 +41,10 @@ const ALL: &[Resource] = &[
         version: "v1alpha1",
         ..with_status(cluster_scoped(resource("workspacefs.io", "localstorages", "LocalStorage")))
     },
+    Resource {
+        version: "v1alpha1",
+        ..with_status(cluster_scoped(resource("workspacefs.io", "localvolumes", "LocalVolume")))
+    },
 ];
 
 impl Resource {

@@ -28,11 +28,6 @@ impl Caches {
         self.classes.wait_until_ready().await.map_err(|_| PassError::WatchEnded)
     }
 
-    /// A class by name.
-    pub fn class(&self, name: &str) -> Option<Arc<StorageClass>> {
-        self.classes.get(&ObjectRef::new(name))
-    }
-
     /// A volume by name.
     pub fn volume(&self, name: &str) -> Option<Arc<PersistentVolume>> {
         self.volumes.get(&ObjectRef::new(name))

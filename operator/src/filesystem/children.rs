@@ -1,13 +1,12 @@
-//! The state of a FileSystem's volume, claim and class, as far as the next step depends on it.
+//! The state of a FileSystem's volume and claim, as far as the next step depends on it.
 
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::objects::Identity;
-use super::own::{is_our_claim, is_our_class, is_our_volume};
+use super::own::{is_our_claim, is_our_volume};
 use crate::child::Child;
 
 impl Child<PersistentVolume> {
@@ -21,13 +20,6 @@ impl Child<PersistentVolumeClaim> {
     /// What is there under the name of the FileSystem's claim.
     pub fn claim(fs: &Identity, object: Option<Arc<PersistentVolumeClaim>>) -> Self {
         Self::of(object, |claim| is_our_claim(claim, &fs.uid))
-    }
-}
-
-impl Child<StorageClass> {
-    /// What is there under the name of the FileSystem's class.
-    pub fn class(object: Option<Arc<StorageClass>>) -> Self {
-        Self::of(object, is_our_class)
     }
 }
 

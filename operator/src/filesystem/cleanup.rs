@@ -45,7 +45,7 @@ impl FileSystems {
         old: FileSystemStatus,
         folder: Option<Disposal>,
     ) -> Result<Next, PassError> {
-        self.remove_class(fs).await?;
+        self.classes().remove(&fs.class_name()).await?;
         let claim = self.find_claim(fs).await?;
         let volume = self.find_volume(fs).await?;
         let own = (!matches!(claim, Child::Foreign)).then_some(fs.name.as_str());

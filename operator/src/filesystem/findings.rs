@@ -1,7 +1,6 @@
 //! What the conditions of a FileSystem say, decided from what was seen. Pure.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::StorageClass;
 use workspacefs_api::level::Level;
 use workspacefs_api::{FileSystemStatus, NfsVersion, UsageScope};
 
@@ -9,6 +8,7 @@ use super::children::claim_phase;
 use super::objects::Identity;
 use super::plan::{CAPACITY_PLACEHOLDER, Wanted};
 use crate::child::Child;
+use crate::class::CLASS_READY;
 use crate::conditions::Finding;
 use crate::probe::{Outcome, Target};
 
@@ -26,9 +26,6 @@ pub const IN_USE: &str = "InUse";
 pub const ISOLATED: &str = "Isolated";
 /// The capacity that is asked for is enforced. Said only where it is not.
 pub const RESIZED: &str = "Resized";
-/// Further claims can be made by the StorageClass. Said only where they cannot.
-pub const CLASS_READY: &str = "StorageClassReady";
-
 /// The share that it lies on has little space left, or none. Said only where that is so.
 pub const SPACE_LOW: &str = "SpaceLow";
 
@@ -120,23 +117,6 @@ pub fn reachable(target: &Target, probed: Option<&Outcome>) -> Finding {
         Some(outcome) => {
             Finding::new(REACHABLE, outcome.reachable(), outcome.reason(), outcome.message(target))
         }
-    }
-}
-
-/// StorageClassReady, where it is not.
-pub fn about_class(fs: &Identity, class: &Child<StorageClass>) -> Option<Finding> {
-    let name = fs.class_name();
-    let not = |reason, message| Some(Finding::new(CLASS_READY, false, reason, message));
-    match class {
-        Child::Ours(_) | Child::Absent | Child::Leaving => None,
-        Child::Foreign => not(
-            "NameTaken",
-            format!(
-                "StorageClass {name} exists and was not made for this FileSystem. It is left alone; delete it, and it is \
-                 made as it should be"
-            ),
-        ),
-        Child::Refused(why) => not("Refused", format!("StorageClass {name} was refused: {why}")),
     }
 }
 

@@ -18,6 +18,7 @@ use super::objects::Identity;
 use super::plan::{self, Managed, Wanted};
 use super::{Children, FileSystems, Found, embedded, findings};
 use crate::child::Child;
+use crate::class;
 use crate::conditions::Finding;
 use crate::error::PassError;
 use crate::events::Happened;
@@ -216,7 +217,7 @@ impl FileSystems {
             _ => findings::ready(fs, &children.volume, &children.claim),
         };
         let mut findings = vec![ready, reachable, isolated];
-        findings.extend(findings::about_class(fs, &children.class));
+        findings.extend(class::not_ready(&fs.class_name(), "FileSystem", &children.class));
         let mut found = Found {
             claim_name: Some(fs.name.clone()),
             findings,

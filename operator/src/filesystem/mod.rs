@@ -5,7 +5,6 @@ mod affinity;
 mod caches;
 pub mod children;
 mod claim;
-mod class;
 mod cleanup;
 pub mod controller;
 mod embedded;
@@ -28,7 +27,8 @@ use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource};
 use workspacefs_api::{
-    FILES_FINALIZER, FINALIZER, FileSystem, FileSystemStatus, ReclaimPolicy, SharePlace, Usage,
+    FILE_SYSTEM_UID_LABEL, FILES_FINALIZER, FINALIZER, FileSystem, FileSystemStatus, ReclaimPolicy,
+    SharePlace, Usage,
 };
 
 use self::caches::Caches;
@@ -38,6 +38,7 @@ use self::objects::Identity;
 use self::plan::{Plan, Wanted};
 use self::status::{Report, StatusWriter};
 use crate::child::{Child, namespace_is_ending};
+use crate::class::{self, Classes};
 use crate::conditions::Finding;
 use crate::error::PassError;
 use crate::events::Happened;
@@ -193,7 +194,7 @@ impl FileSystems {
         };
         let mut findings = vec![findings::ready(fs, &children.volume, &children.claim)];
         findings.extend(findings::about_server(wanted, probed.as_ref()));
-        findings.extend(findings::about_class(fs, &children.class));
+        findings.extend(class::not_ready(&fs.class_name(), "FileSystem", &children.class));
         findings.extend(findings::space_low(wanted, old));
         Ok(Some(Found {
             claim_name: Some(fs.name.clone()),
@@ -231,7 +232,12 @@ impl FileSystems {
                 happened.push(Happened { warning: false, reason: "ClaimMadeAgain", note });
             }
         }
-        let class = self.ensure_class(fs, wanted).await?;
+        let class = self.classes().ensure(objects::class(fs, wanted)).await?;
         Ok(Some(Children { volume, claim, class, happened }))
+    }
+
+    fn classes(&self) -> Classes<'_> {
+        let api = Api::all(self.client.clone());
+        Classes { api, known: &self.caches.classes, label: FILE_SYSTEM_UID_LABEL }
     }
 }

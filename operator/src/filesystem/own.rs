@@ -2,7 +2,6 @@
 //! touched.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use serde_json::Value;
 use workspacefs_api::FILE_SYSTEM_UID_LABEL;
@@ -20,14 +19,6 @@ pub fn volume_name(uid: &str) -> String {
 /// Whether we made this volume for the FileSystem of that uid.
 pub fn is_our_volume(volume: &PersistentVolume, uid: &str) -> bool {
     volume.labels().get(FILE_SYSTEM_UID_LABEL).is_some_and(|label| label == uid)
-}
-
-/// Whether we made this class. Only administrators make classes, and the name says for which FileSystem it is: one that an
-/// earlier FileSystem of that name left behind serves this one.
-pub fn is_our_class(class: &StorageClass) -> bool {
-    let labels = class.labels();
-    labels.get(MANAGED_BY.0).is_some_and(|by| by == MANAGED_BY.1)
-        && labels.contains_key(FILE_SYSTEM_UID_LABEL)
 }
 
 /// Whether we made this claim for the FileSystem of that uid: it names our volume, and us by owner or label. People of the

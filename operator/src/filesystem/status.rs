@@ -8,9 +8,10 @@ use serde_json::json;
 use workspacefs_api::{FileSystem, FileSystemStatus, Usage, UsageScope};
 
 use super::Found;
-use super::findings::{CLASS_READY, IN_USE, OURS, QUOTA_ENFORCED, REACHABLE, READY, RESIZED, SPACE_LOW};
+use super::findings::{IN_USE, OURS, QUOTA_ENFORCED, REACHABLE, READY, RESIZED, SPACE_LOW};
 use super::objects::Identity;
 use crate::FIELD_MANAGER;
+use crate::class::CLASS_READY;
 use crate::conditions;
 use crate::error::PassError;
 use crate::events::{Events, Happened};

@@ -1,14 +1,16 @@
-//! What the watches keep: nodes, workspaces, and our own volumes and claims. A pass that finds all well asks the API server
-//! nothing.
+//! What the watches keep: nodes, workspaces, our own volumes, claims and classes, the volumes of claims, and pods that wait for a
+//! node. A pass that finds all well asks the API server nothing.
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::objects::{Identity, Workspace};
+use super::volumes::{self, Volume};
 use crate::error::PassError;
 
 /// The caches.
@@ -22,6 +24,12 @@ pub struct Caches {
     pub volumes: Store<PersistentVolume>,
     /// Claims with our label.
     pub claims: Store<PersistentVolumeClaim>,
+    /// Classes with our label.
+    pub classes: Store<StorageClass>,
+    /// Every LocalVolume.
+    pub local_volumes: Store<Volume>,
+    /// Pods that are placed nowhere yet, with nothing but the volumes that they name.
+    pub waiting: Store<Pod>,
 }
 
 impl Caches {
@@ -30,7 +38,10 @@ impl Caches {
         self.nodes.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
         self.workspaces.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
         self.volumes.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
-        self.claims.wait_until_ready().await.map_err(|_| PassError::WatchEnded)
+        self.claims.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
+        self.classes.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
+        self.local_volumes.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
+        self.waiting.wait_until_ready().await.map_err(|_| PassError::WatchEnded)
     }
 
     /// Whether there is a node of that name.
@@ -60,6 +71,11 @@ impl Caches {
         let mut volumes = self.volumes.state_filter(|volume| storage.made_volume(volume));
         volumes.sort_unstable_by_key(|volume| volume.name_any());
         volumes
+    }
+
+    /// The volumes that claims have on its disks.
+    pub fn local_volumes_of(&self, storage: &Identity) -> Vec<Arc<Volume>> {
+        self.local_volumes.state_filter(|volume| volumes::is_of(volume, &storage.uid))
     }
 
     /// All claims that were made for a LocalStorage, by namespace.

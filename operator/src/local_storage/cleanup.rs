@@ -1,5 +1,5 @@
-//! The end of a LocalStorage. First its label goes off the nodes, so that no further pod begins. When no pod uses it any more
-//! its claims go, then its volumes, then the finalizer. Files stay on the nodes. The API server is asked what there is, not
+//! The end of a LocalStorage. First its label goes off the nodes, and its StorageClass, so that no further pod and no further
+//! claim begins. When no pod uses it any more, and no claim has a volume on its disks, its claims go, then its volumes, then the finalizer. Files stay on the nodes. The API server is asked what there is, not
 //! the caches: what they have not heard of yet would be left behind for ever.
 
 use std::collections::BTreeMap;
@@ -12,9 +12,10 @@ use kube::{Api, ResourceExt};
 use workspacefs_api::LocalStorageStatus;
 use workspacefs_api::local_storage::LOCAL_STORAGE_UID_LABEL;
 
-use super::findings::{IN_USE, Summary, terminating};
+use super::findings::{Summary, in_use, terminating};
 use super::objects::Identity;
 use super::status::Report;
+use super::volumes::{self, Volume};
 use super::{LocalStorages, shares};
 use crate::conditions::Finding;
 use crate::error::PassError;
@@ -39,6 +40,7 @@ impl LocalStorages {
         let nodes = nodes.list(&labelled).await.map_err(PassError::api("list the nodes with its label"))?;
         let nodes: Vec<Arc<Node>> = nodes.items.into_iter().map(Arc::new).collect();
         self.keep_labels(storage, &nodes, &[]).await?;
+        self.classes().remove(&storage.class_name()).await?;
 
         let (volumes, claims) = self.all_of(storage).await?;
         let mut pods = Vec::new();
@@ -46,15 +48,16 @@ impl LocalStorages {
             let names = self.pods_using(storage, namespace).await?;
             pods.extend(names.iter().map(|name| format!("{namespace}/{name}")));
         }
-        if !pods.is_empty() {
-            let in_use = Finding::new(IN_USE, true, "PodsUseIt", users::message("pod", &pods));
-            self.say(storage, meta, old, vec![terminating("waits for the pods that use it"), in_use]).await?;
+        if let Some(in_use) = in_use(&pods, &self.volumes_on(storage).await?) {
+            self.say(storage, meta, old, in_use.into()).await?;
             return Ok(Next::Waiting(ASK_PODS_AGAIN));
         }
         for claim in claims.values().filter(|claim| claim.metadata.deletion_timestamp.is_none()) {
             self.take_claim_away(storage, claim).await?;
         }
         if volumes.is_empty() && claims.is_empty() {
+            self.told_pods.forget(&storage.uid);
+            self.told_lost.forget(&storage.uid);
             return Ok(Next::Done(None));
         }
         let claims = claims.keys().map(|namespace| format!("claim {namespace}/{}", storage.name));
@@ -63,6 +66,17 @@ impl LocalStorages {
         let waits = format!("waits for {} to go", users::named(&waits_for));
         self.say(storage, meta, old, vec![terminating(waits)]).await?;
         Ok(Next::Waiting(LOOK_AGAIN))
+    }
+
+    /// The volumes that claims have on its disks, as messages call them. The CSI controller lets each go when its node has moved
+    /// the files away, or is gone.
+    async fn volumes_on(&self, storage: &Identity) -> Result<Vec<String>, PassError> {
+        let api: Api<Volume> = Api::all(self.client.clone());
+        let all = api.list(&ListParams::default()).await.map_err(PassError::api("list the LocalVolumes"))?;
+        let its = all.items.iter().filter(|volume| volumes::is_of(volume, &storage.uid));
+        let mut names: Vec<String> = its.map(volumes::name).collect();
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Its volumes and its claims, those too that lost their label. Volumes that no claim of ours holds are deleted.

@@ -1,20 +1,29 @@
 //! What makes a pass over a LocalStorage happen: it changed (its nodes write into its status); a node of its own did; a
-//! namespace that it lists came, went, or became a workspace; a volume or claim of its own changed.
+//! namespace that it lists came, went, or became a workspace; a volume, claim or class of its own changed, or a volume that a
+//! claim has on its disks; a pod asks for its claim where it gives none.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::PartialObjectMeta;
 use kube::runtime::controller::{ReconcileRequest, trigger_self, trigger_with};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use workspacefs_api::LocalStorage;
 use workspacefs_api::local_storage::LOCAL_STORAGE_UID_LABEL;
 use workspacefs_runtime::CancellationToken;
 
 use super::caches::Caches;
 use super::status::StatusWriter;
-use super::{Guarded, LocalStorages};
+use super::told::Told;
+use super::volumes::{self, Volume};
+use super::{Guarded, LocalStorages, asked};
 use crate::config::Config;
 use crate::events::Events;
 use crate::metrics::Metrics;
@@ -37,61 +46,58 @@ pub async fn run(
         caches,
         node_group_label: config.node_group_label.clone(),
         workspace_selector: config.workspace_selector.clone(),
+        told_pods: Told::default(),
+        told_lost: Told::default(),
     };
     reconciler::run(storages, store, queue, metrics, shutdown).await;
 }
 
 fn watches(client: &Client, config: &Config) -> (Store<Guarded>, Queue, Caches) {
-    let ours = watcher::Config::default().labels(LOCAL_STORAGE_UID_LABEL);
+    let ours = || watcher::Config::default().labels(LOCAL_STORAGE_UID_LABEL);
+    let all = watcher::Config::default;
 
     let (store, writer) = reflector::store();
-    let storages = watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default())
+    let storages = watcher(Api::<Guarded>::all(client.clone()), all())
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
         .applied_objects();
 
-    let (nodes, writer) = reflector::store();
-    let of_node = watcher(Api::<Node>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .modify(shed)
-        .reflect(writer)
-        .touched_objects();
+    let (nodes, of_node) = kept(Api::<Node>::all(client.clone()), all(), shed);
     let (known, label) = (store.clone(), config.node_group_label.clone());
     let by_node = trigger_with(of_node, move |node| concerned_by_node(&known, &label, &node));
 
-    let (workspaces, writer) = reflector::store();
-    let selected = watcher::Config::default().labels(&config.workspace_selector);
-    let of_workspace = watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), selected)
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .touched_objects();
+    let selected = all().labels(&config.workspace_selector);
+    let (workspaces, of_workspace) =
+        kept(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), selected, |_| {});
     let known = store.clone();
     let by_workspace = trigger_with(of_workspace, move |namespace| {
         let name = namespace.name_any();
         those(&known, |storage| storage.spec.workspaces.contains(&name))
     });
 
-    let (volumes, writer) = reflector::store();
-    let of_volume = watcher(Api::<PersistentVolume>::all(client.clone()), ours.clone())
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .touched_objects();
+    let (volumes, of_volume) = kept(Api::<PersistentVolume>::all(client.clone()), ours(), |_| {});
     let known = store.clone();
-    let by_volume =
-        trigger_with(of_volume, move |volume| owner(&known, volume.labels().get(LOCAL_STORAGE_UID_LABEL)));
+    let by_volume = trigger_with(of_volume, move |volume| owner(&known, volume.labels()));
 
-    let (claims, writer) = reflector::store();
-    let of_claim = watcher(Api::<PersistentVolumeClaim>::all(client.clone()), ours)
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .touched_objects();
+    let (claims, of_claim) = kept(Api::<PersistentVolumeClaim>::all(client.clone()), ours(), |_| {});
     let known = store.clone();
-    let by_claim =
-        trigger_with(of_claim, move |claim| owner(&known, claim.labels().get(LOCAL_STORAGE_UID_LABEL)));
+    let by_claim = trigger_with(of_claim, move |claim| owner(&known, claim.labels()));
+
+    let (classes, of_class) = kept(Api::<StorageClass>::all(client.clone()), ours(), |_| {});
+    let known = store.clone();
+    let by_class = trigger_with(of_class, move |class| {
+        let name = class.name_any();
+        those(&known, |storage| LocalStorage::class_name(&storage.name_any()) == name)
+    });
+
+    let (local_volumes, of_local_volume) = kept(Api::<Volume>::all(client.clone()), all(), |_| {});
+    let known = store.clone();
+    let by_local_volume = trigger_with(of_local_volume, move |volume| concerned_by_volume(&known, &volume));
+
+    let (waiting, of_pod) = kept(Api::<Pod>::all(client.clone()), all().fields(asked::WAITING), asked::shed);
+    let known = store.clone();
+    let by_pod = trigger_with(of_pod, move |pod| concerned_by_pod(&known, &pod));
 
     let queue = stream::select_all([
         boxed(trigger_self(storages, ())),
@@ -99,8 +105,33 @@ fn watches(client: &Client, config: &Config) -> (Store<Guarded>, Queue, Caches) 
         boxed(by_workspace),
         boxed(by_volume),
         boxed(by_claim),
+        boxed(by_class),
+        boxed(by_local_volume),
+        boxed(by_pod),
     ]);
-    (store, queue.boxed(), Caches { nodes, workspaces, volumes, claims })
+    let caches = Caches { nodes, workspaces, volumes, claims, classes, local_volumes, waiting };
+    (store, queue.boxed(), caches)
+}
+
+/// A watch whose objects are kept, without what `shed` takes off them, and each of whose changes comes by.
+fn kept<K>(
+    api: Api<K>,
+    which: watcher::Config,
+    shed: impl Fn(&mut K) + Send + 'static,
+) -> (Store<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + 'static)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let changes = watcher(api, which)
+        .default_backoff()
+        .modify(move |object: &mut K| {
+            object.managed_fields_mut().clear();
+            shed(object);
+        })
+        .reflect(writer)
+        .touched_objects();
+    (store, changes)
 }
 
 fn boxed(
@@ -111,7 +142,6 @@ fn boxed(
 
 /// Keeps of a node what is looked at: in a large cluster the images that lie on the nodes are most of their objects.
 fn shed(node: &mut Node) {
-    node.managed_fields_mut().clear();
     node.annotations_mut().clear();
     node.spec = None;
     if let Some(status) = &mut node.status {
@@ -131,13 +161,29 @@ fn concerned_by_node(known: &Store<Guarded>, group_label: &str, node: &Node) -> 
     })
 }
 
-fn those(known: &Store<Guarded>, which: impl Fn(&LocalStorage) -> bool) -> Vec<ObjectRef<Guarded>> {
-    let found = known.state_filter(|object| object.0.as_ref().is_ok_and(&which));
-    found.iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
+/// The LocalStorage that a volume of a claim lies on.
+fn concerned_by_volume(known: &Store<Guarded>, volume: &Volume) -> Vec<ObjectRef<Guarded>> {
+    references(known.state_filter(|object| object.uid().is_some_and(|uid| volumes::is_of(volume, &uid))))
 }
 
-/// The LocalStorage of that uid.
-fn owner(known: &Store<Guarded>, uid: Option<&String>) -> Option<ObjectRef<Guarded>> {
-    let found = known.state_filter(|object| object.uid().as_ref() == uid);
-    found.first().map(|object| ObjectRef::from_obj(object.as_ref()))
+/// Those whose claim a pod asks for where they give none: all others' pods are nobody's concern.
+fn concerned_by_pod(known: &Store<Guarded>, pod: &Pod) -> Vec<ObjectRef<Guarded>> {
+    let namespace = pod.namespace().unwrap_or_default();
+    those(known, |storage| {
+        asked::asks_for(pod, &storage.name_any()) && !storage.spec.workspaces.contains(&namespace)
+    })
+}
+
+fn those(known: &Store<Guarded>, which: impl Fn(&LocalStorage) -> bool) -> Vec<ObjectRef<Guarded>> {
+    references(known.state_filter(|object| object.0.as_ref().is_ok_and(&which)))
+}
+
+/// The LocalStorage whose uid a label says.
+fn owner(known: &Store<Guarded>, labels: &BTreeMap<String, String>) -> Vec<ObjectRef<Guarded>> {
+    let uid = labels.get(LOCAL_STORAGE_UID_LABEL);
+    references(known.state_filter(|object| uid.is_some() && object.uid().as_ref() == uid))
+}
+
+fn references(objects: Vec<Arc<Guarded>>) -> Vec<ObjectRef<Guarded>> {
+    objects.iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
 }

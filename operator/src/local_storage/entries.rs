@@ -1,7 +1,6 @@
 //! Entries of `status.nodes` that speak of nobody: removed by their place, from exactly the version in which they were seen
 //! there. Entries are the nodes' to write; the operator only ever takes one out.
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Api;
 use kube::api::{PartialObjectMeta, Patch, PatchParams};
 use serde_json::{Value, from_value, json};
@@ -10,6 +9,7 @@ use workspacefs_api::LocalStorage;
 use super::LocalStorages;
 use super::nodes::Stale;
 use super::objects::Identity;
+use super::status::of_node;
 use crate::FIELD_MANAGER;
 use crate::error::PassError;
 use crate::events::Happened;
@@ -45,13 +45,7 @@ impl LocalStorages {
         for Stale { node, .. } in stale.iter().filter(|stale| !self.caches.has_node(&stale.node)) {
             let note = format!("there is no node {node} any more: its entry was removed");
             let happened = Happened { warning: false, reason: "NodeGone", note };
-            let related = ObjectReference {
-                api_version: Some("v1".into()),
-                kind: Some("Node".into()),
-                name: Some(node.clone()),
-                ..ObjectReference::default()
-            };
-            self.status.tell(storage, Some(related), &happened).await;
+            self.status.tell(storage, Some(of_node(node)), &happened).await;
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! What status and conditions of a LocalStorage say, decided from what was seen. Pure.
 
+mod disks;
 mod quota;
+mod unaccounted;
 mod workspaces;
 
 use std::collections::BTreeSet;
@@ -8,12 +10,14 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use workspacefs_api::{Health, LocalStorage, LocalStorageStatus, Media, quantity};
 
+pub use self::disks::about_disks;
 pub use self::quota::quota_enforced;
+pub use self::unaccounted::{Unaccounted, unaccounted};
 pub use self::workspaces::{Share, State, told, workspaces_ready};
-use super::labels::because;
-use super::nodes::Selected;
+use super::nodes::{Selected, because};
+use crate::class::CLASS_READY;
 use crate::conditions::Finding;
-use crate::filesystem::users::named;
+use crate::filesystem::users;
 
 /// Some node has it ready.
 pub const READY: &str = "Ready";
@@ -21,15 +25,16 @@ pub const READY: &str = "Ready";
 pub const WORKSPACES_READY: &str = "WorkspacesReady";
 /// The quota is a limit.
 pub const QUOTA_ENFORCED: &str = "QuotaEnforced";
-/// Some node's disk is ill. Said only where that is so.
+/// Some node's disk is ill, or a claim's volume is lost. Said only where that is so.
 pub const DEGRADED: &str = "Degraded";
 /// On some node it is not a file system of its own. Said only where that is so.
 pub const SHARES_FILE_SYSTEM: &str = "SharesFileSystem";
-/// It is being deleted, but pods use it.
+/// It is being deleted, but pods use it, or claims have volumes on it.
 pub const IN_USE: &str = "InUse";
 
 /// Every condition that the operator writes. Others are others'.
-pub const OURS: [&str; 6] = [READY, WORKSPACES_READY, QUOTA_ENFORCED, DEGRADED, SHARES_FILE_SYSTEM, IN_USE];
+pub const OURS: [&str; 7] =
+    [READY, WORKSPACES_READY, QUOTA_ENFORCED, DEGRADED, SHARES_FILE_SYSTEM, IN_USE, CLASS_READY];
 
 /// How many nodes a message speaks of.
 const NODES_MAX: usize = 5;
@@ -121,36 +126,6 @@ pub fn ready(storage: &LocalStorage, group_label: &str, selected: &[Selected<'_>
     }
 }
 
-/// Degraded and SharesFileSystem, where they are.
-pub fn about_disks(selected: &[Selected<'_>]) -> Vec<Finding> {
-    let entries = || selected.iter().filter_map(|node| node.entry);
-    let mut findings = Vec::new();
-    let ill: Vec<String> = entries()
-        .filter(|entry| entry.health >= Health::Degraded)
-        .map(|entry| {
-            let what = if entry.health == Health::Failed { "failed" } else { "reports errors" };
-            let message = entry.message.trim_end_matches('.');
-            let more = if message.is_empty() { String::new() } else { format!(" ({message})") };
-            format!("{}: its disk {what}{more}", entry.node)
-        })
-        .collect();
-    if !ill.is_empty() {
-        let failed = entries().any(|entry| entry.health == Health::Failed);
-        let reason = if failed { "DiskFailed" } else { "DiskErrors" };
-        findings.push(Finding::new(DEGRADED, true, reason, first_few(&ill)));
-    }
-    let shared: Vec<String> =
-        entries().filter(|entry| entry.shares_file_system).map(|entry| entry.node.clone()).collect();
-    if !shared.is_empty() {
-        let message = format!(
-            "on {} the directory is not a file system of its own: what else lies there takes from the same space",
-            named(&shared)
-        );
-        findings.push(Finding::new(SHARES_FILE_SYSTEM, true, "NotOwnFileSystem", message));
-    }
-    findings
-}
-
 /// Ready, of an object that asks for what cannot be.
 pub fn invalid(why: &str) -> Finding {
     Finding::new(READY, false, "Invalid", format!("the spec is not valid: {why}"))
@@ -159,6 +134,18 @@ pub fn invalid(why: &str) -> Finding {
 /// Ready, of one that is being deleted.
 pub fn terminating(message: impl Into<String>) -> Finding {
     Finding::new(READY, false, "Terminating", message)
+}
+
+/// Ready and InUse, of one that is being deleted while pods, or claims with volumes on it, use it.
+pub fn in_use(pods: &[String], claims: &[String]) -> Option<[Finding; 2]> {
+    let (reason, waits) = match (pods.is_empty(), claims.is_empty()) {
+        (true, true) => return None,
+        (false, _) => ("PodsUseIt", "waits for the pods that use it"),
+        (true, false) => ("ClaimsUseIt", "waits for the claims that have volumes on it"),
+    };
+    let said = [("pod", pods), ("claim", claims)].into_iter().filter(|(_, users)| !users.is_empty());
+    let said: Vec<String> = said.map(|(kind, users)| users::message(kind, users)).collect();
+    Some([terminating(waits), Finding::new(IN_USE, true, reason, said.join(". "))])
 }
 
 /// Sentences, as far as a message takes them.
@@ -251,24 +238,22 @@ mod tests {
     }
 
     #[test]
-    fn ill_disks_and_shared_file_systems_are_named() {
-        let entries = [
-            entry("a", true, json!({"health": "Healthy"})),
-            entry("b", true, json!({"health": "Degraded", "message": "3 I/O errors."})),
-        ];
-        let said = |entries: &[NodeStorage]| -> Vec<(&str, &str, String)> {
-            about_disks(&on(entries)).into_iter().map(|f| (f.kind, f.reason, f.message)).collect()
-        };
-        assert!(said(&entries[..1]).is_empty());
-        assert_eq!(
-            said(&entries),
-            [(DEGRADED, "DiskErrors", "b: its disk reports errors (3 I/O errors)".to_string())]
-        );
-        let failed = [entry("c", false, json!({"health": "Failed", "message": ""}))];
-        assert_eq!(said(&failed), [(DEGRADED, "DiskFailed", "c: its disk failed".to_string())]);
-        let shared = [entry("d", true, json!({"sharesFileSystem": true}))];
-        let said = said(&shared);
-        assert_eq!((said[0].0, said.len()), (SHARES_FILE_SYSTEM, 1));
-        assert!(said[0].2.starts_with("on d "), "{}", said[0].2);
+    fn who_holds_one_that_is_deleted_is_counted_and_named_pods_first() {
+        let (pod, claims) = (["a/p".to_string()], ["a/x on n1".to_string(), "a/y on n2".to_string()]);
+        for (pods, claims, reason, message) in [
+            (&pod[..], &[][..], "PodsUseIt", "1 pod uses it: a/p. It goes when they are gone"),
+            (
+                &[],
+                &claims,
+                "ClaimsUseIt",
+                "2 claims use it: a/x on n1, a/y on n2. It goes when they are gone",
+            ),
+            (&pod, &claims, "PodsUseIt", "gone. 2 claims use it"),
+        ] {
+            let [ready, held] = in_use(pods, claims).unwrap();
+            assert_eq!((ready.reason, held.kind, held.reason), ("Terminating", IN_USE, reason));
+            assert!(held.message.contains(message), "{}", held.message);
+        }
+        assert_eq!(in_use(&[], &[]), None);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use workspacefs_api::local_storage::READY;
 
 use super::LocalStorages;
-use super::nodes::{self, Change, Selected};
+use super::nodes::{self, Change, Selected, because};
 use super::objects::Identity;
 use crate::FIELD_MANAGER;
 use crate::error::PassError;
@@ -79,12 +79,6 @@ impl LocalStorages {
         };
         self.status.tell(storage, Some(reference(&change.node)), &happened).await;
     }
-}
-
-/// A reason and its sentence, as one.
-pub(super) fn because(reason: &str, message: &str) -> String {
-    let message = message.trim_end_matches('.');
-    if message.is_empty() { reason.into() } else { format!("{reason}: {message}") }
 }
 
 fn reference(node: &Node) -> ObjectReference {

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use workspacefs_api::local_storage::READY;
-use workspacefs_api::{LocalStorage, NodeStorage};
+use workspacefs_api::{Health, LocalStorage, NodeStorage};
+
+/// What is said of a disk that works and reports errors.
+pub const NO_NEW_PODS: &str = "reports I/O errors: no new pods";
 
 /// A node that the LocalStorage is meant for.
 #[derive(Clone, Debug)]
@@ -22,12 +25,13 @@ pub struct Selected<'a> {
 }
 
 impl Selected<'_> {
-    /// Whether pods can use the storage there.
+    /// Whether new pods may go there.
     pub fn is_ready(&self) -> bool {
-        self.is_alive && self.entry.is_some_and(|entry| entry.ready)
+        self.why_not().is_none()
     }
 
-    /// Why they cannot: reason and sentence.
+    /// Why not: reason and sentence. A disk that reports errors still works, and its node says ready for the pods that it has;
+    /// further ones are not to trust their files to it.
     pub fn why_not(&self) -> Option<(String, String)> {
         let told = |entry: &NodeStorage| (entry.reason.clone(), entry.message.clone());
         if !self.is_alive {
@@ -36,9 +40,20 @@ impl Selected<'_> {
         }
         match self.entry {
             None => Some(("NoReport".into(), "its node plugin has not reported yet".into())),
-            Some(entry) => (!entry.ready).then(|| told(entry)),
+            Some(entry) if !entry.ready => Some(told(entry)),
+            Some(entry) => match entry.health {
+                Health::Failed => Some(("DiskFailed".into(), entry.message.clone())),
+                Health::Degraded => Some(("DiskErrors".into(), because(NO_NEW_PODS, &entry.message))),
+                Health::Healthy | Health::Unknown => None,
+            },
         }
     }
+}
+
+/// A reason and its sentence, as one.
+pub fn because(reason: &str, message: &str) -> String {
+    let message = message.trim_end_matches('.');
+    if message.is_empty() { reason.into() } else { format!("{reason}: {message}") }
 }
 
 /// Those that are meant, by name.
@@ -156,6 +171,25 @@ mod tests {
             ]
         );
         assert!(selected.iter().all(|node| node.is_ready() == node.why_not().is_none()));
+    }
+
+    #[test]
+    fn a_disk_that_reports_errors_or_failed_takes_no_new_pods_even_if_its_node_says_ready() {
+        for (ready, health, why) in [
+            (true, Health::Unknown, None),
+            (true, Health::Healthy, None),
+            (true, Health::Degraded, Some(("DiskErrors", "reports I/O errors: no new pods: 3 so far"))),
+            (true, Health::Failed, Some(("DiskFailed", "3 so far"))),
+            (false, Health::Degraded, Some(("NoDisk", "3 so far"))),
+            (false, Health::Healthy, Some(("NoDisk", "3 so far"))),
+        ] {
+            let mut entry = builders::node_storage("a", ready);
+            (entry.health, entry.message) = (health, "3 so far".into());
+            let node = Selected { name: "a".into(), entry: Some(&entry), is_alive: true };
+            let said = node.why_not();
+            let said = said.as_ref().map(|(reason, message)| (reason.as_str(), message.as_str()));
+            assert_eq!((said, node.is_ready()), (why, why.is_none()), "{ready} {health:?}");
+        }
     }
 
     #[test]

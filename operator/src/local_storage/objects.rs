@@ -1,5 +1,5 @@
-//! The PersistentVolume and the claim that a workspace should have of a LocalStorage, as JSON for the API server, and how
-//! they are known again. Pure: nothing is asked.
+//! The PersistentVolume and the claim that a workspace should have of a LocalStorage, and its StorageClass, as JSON for the API
+//! server, and how they are known again. Pure: nothing is asked.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -8,6 +8,7 @@ use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
 use workspacefs_api::local_storage::{LOCAL_STORAGE_UID_LABEL, READY};
+use workspacefs_api::local_volume::LOCAL_STORAGE_PARAMETER;
 use workspacefs_api::{LOCAL_DRIVER, LocalStorage};
 
 use super::plan::Wanted;
@@ -40,6 +41,11 @@ impl Identity {
     /// The label of the nodes where it is ready.
     pub fn ready_label(&self) -> String {
         LocalStorage::ready_label(&self.name)
+    }
+
+    /// The name of its StorageClass.
+    pub fn class_name(&self) -> String {
+        LocalStorage::class_name(&self.name)
     }
 
     /// The name of a workspace's PersistentVolume.
@@ -87,6 +93,21 @@ pub fn volume_of(claim: &PersistentVolumeClaim) -> Option<&str> {
 pub fn claim_of(volume: &PersistentVolume) -> Option<(&str, &str)> {
     let claim = volume.spec.as_ref()?.claim_ref.as_ref()?;
     claim.namespace.as_deref().zip(claim.name.as_deref())
+}
+
+/// The StorageClass for claims of their own size. It is there whatever the disks are: whether a directory's can hold anybody to
+/// a size each node finds out for itself, and what cannot offers no room, so that a claim waits with the scheduler's own words.
+pub fn class(storage: &Identity) -> Value {
+    json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": storage.class_name(), "labels": storage.labels()},
+        "provisioner": LOCAL_DRIVER,
+        "parameters": {(LOCAL_STORAGE_PARAMETER): storage.name},
+        "reclaimPolicy": "Delete",
+        // The pod's node decides on whose disk it lies.
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": true,
+    })
 }
 
 /// A workspace's PersistentVolume: for nodes where the storage is ready, and no other. `claim_uid` where the claim exists
@@ -197,5 +218,6 @@ mod tests {
         let (_, name) =
             storage.ready_label().split_once('/').map(|(a, b)| (a.to_string(), b.to_string())).unwrap();
         assert!(name.len() <= 63);
+        assert!(storage.class_name().len() <= 253);
     }
 }

@@ -272,7 +272,7 @@ impl LocalStorages {
         Api::all(self.client.clone())
     }
 
-    fn claims(&self, namespace: &str) -> Api<PersistentVolumeClaim> {
+    pub(super) fn claims(&self, namespace: &str) -> Api<PersistentVolumeClaim> {
         Api::namespaced(self.client.clone(), namespace)
     }
 }

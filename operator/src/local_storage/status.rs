@@ -2,7 +2,7 @@
 //! care about. The entries of the nodes are never in what is sent: they are the nodes' own.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim, Pod};
 use kube::Api;
 use kube::api::{ObjectMeta, PartialObjectMeta, Patch, PatchParams};
 use serde_json::json;
@@ -11,6 +11,7 @@ use workspacefs_api::{LocalStorage, LocalStorageStatus};
 use super::findings::{DEGRADED, IN_USE, OURS, READY, SHARES_FILE_SYSTEM, Summary};
 use super::objects::Identity;
 use crate::FIELD_MANAGER;
+use crate::class::CLASS_READY;
 use crate::conditions::{self, Finding};
 use crate::error::PassError;
 use crate::events::{Events, Happened};
@@ -83,6 +84,11 @@ impl StatusWriter {
     pub async fn tell(&self, storage: &Identity, related: Option<ObjectReference>, happened: &Happened) {
         self.events.publish_with(&reference(storage), related, happened).await;
     }
+
+    /// Tells those who have `object` of something that comes of the LocalStorage.
+    pub async fn tell_about(&self, object: &ObjectReference, storage: &Identity, happened: &Happened) {
+        self.events.publish_with(object, Some(reference(storage)), happened).await;
+    }
 }
 
 fn reference(storage: &Identity) -> ObjectReference {
@@ -107,6 +113,28 @@ pub fn of_claim(claim: &PersistentVolumeClaim) -> ObjectReference {
     }
 }
 
+/// A pod, as an Event names it.
+pub fn of_pod(pod: &Pod) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Pod".into()),
+        namespace: pod.metadata.namespace.clone(),
+        name: pod.metadata.name.clone(),
+        uid: pod.metadata.uid.clone(),
+        ..ObjectReference::default()
+    }
+}
+
+/// A node, as an Event names it: it need not exist.
+pub fn of_node(name: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Node".into()),
+        name: Some(name.into()),
+        ..ObjectReference::default()
+    }
+}
+
 /// A namespace, as an Event names it: it need not exist.
 pub fn of_namespace(name: &str) -> ObjectReference {
     ObjectReference {
@@ -117,7 +145,7 @@ pub fn of_namespace(name: &str) -> ObjectReference {
     }
 }
 
-/// The Events that a change of conditions is worth. (Of workspaces and nodes it is told one by one.)
+/// The Events that a change of conditions is worth. (Of workspaces, nodes and lost volumes it is told one by one.)
 fn changes(old: &LocalStorageStatus, new: &LocalStorageStatus) -> Vec<Happened> {
     let mut events = Vec::new();
     for condition in &new.conditions {
@@ -135,6 +163,7 @@ fn changes(old: &LocalStorageStatus, new: &LocalStorageStatus) -> Vec<Happened> 
             (DEGRADED, "True", _) => Some((true, "Degraded")),
             (SHARES_FILE_SYSTEM, "True", _) => Some((true, "SharesFileSystem")),
             (IN_USE, "True", _) => Some((true, "InUse")),
+            (CLASS_READY, "False", _) => Some((true, "StorageClassNotReady")),
             _ => None,
         };
         if let Some((warning, reason)) = event {

@@ -45,8 +45,10 @@ async fn an_unused_one_goes_with_its_claim_and_volume_and_pods_are_asked_for_onl
     let _operator = Operator::start(&api, "a", config());
     until_bound(&api, "data").await;
     until_bound(&api, "other").await;
-    let asked_for_pods =
-        |api: &workspacefs_testkit::FakeApi| requests(api).iter().any(|r| r.resource == "pods");
+    // Those of all namespaces are watched for LocalStorages.
+    let asked_for_pods = |api: &workspacefs_testkit::FakeApi| {
+        requests(api).iter().any(|r| r.resource == "pods" && !r.namespace.is_empty())
+    };
     assert!(!asked_for_pods(&api));
     api.delete("FileSystem", SPACE, "data");
     api.until("it is gone", |api| file_system(api, SPACE, "data").is_none()).await;

@@ -15,6 +15,11 @@ fn is_up(scene: &Scene) -> bool {
         && reason("WorkspacesReady").as_deref() == Some("Bound")
         && reason("Ready").as_deref() == Some("Ready")
         && labelled(api, "fast") == ["n1"]
+        && has_class(api)
+}
+
+fn has_class(api: &FakeApi) -> bool {
+    api.find::<Value>("StorageClass", "", "workspacefs-local-fast").is_some()
 }
 
 /// How many there are; the workspace has one of its default FileSystem, too.
@@ -38,7 +43,7 @@ async fn while_a_local_storage_is_brought_up() {
                 && scene.bound("work", "default")
                 && storage(&scene.api, "fast").is_some_and(|fast| fast.on_node("gone").is_none())
         },
-        writes_min: 6,
+        writes_min: 7,
         ..NFS
     })
     .await;
@@ -111,6 +116,7 @@ async fn while_a_local_storage_is_taken_away() {
                 && labelled(api, "fast").is_empty()
                 && claim(api, "work", "fast").is_none()
                 && local_volumes(api) == 0
+                && !has_class(api)
         },
         writes_min: 4,
         ..UP

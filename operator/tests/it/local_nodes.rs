@@ -128,6 +128,65 @@ async fn the_status_says_how_many_nodes_have_it_what_it_is_on_how_large_and_how_
 }
 
 #[tokio::test]
+async fn a_node_whose_disk_reports_errors_takes_no_new_pods_and_its_entry_stays_as_its_node_wrote_it() {
+    let api = api().await;
+    put_ready(&api, "fast");
+    let _operator = Operator::start(&api, "a", config());
+    until_labelled(&api, "fast", &["n1"]).await;
+    let mut entry = serde_json::to_value(builders::node_storage("n1", true)).unwrap();
+    entry["health"] = json!("Degraded");
+    entry["message"] = json!("8 so far");
+    report_as(&api, "fast", entry.clone());
+    until_labelled(&api, "fast", &[]).await;
+    for (kind, reason) in [("Ready", "NoneReady"), ("Degraded", "DiskErrors")] {
+        let message = until_of(&api, "fast", kind, reason).await;
+        assert!(message.contains("n1: ") && message.contains("reports I/O errors: no new pods"), "{message}");
+    }
+    assert_eq!(told(&api, "NodeNotReady"), 1);
+    let events = api.all("Event");
+    let left = events.iter().find(|event| event["reason"] == "NodeNotReady").unwrap();
+    assert!(left["note"].as_str().unwrap().contains("reports I/O errors: no new pods"), "{left}");
+    // By it the plugin publishes, for a pod that was placed a moment ago.
+    assert_eq!(at(&storage(&api, "fast").unwrap(), "/status/nodes/0"), entry);
+    report(&api, "fast", "n1", true);
+    until_labelled(&api, "fast", &["n1"]).await;
+}
+
+#[tokio::test]
+async fn files_beside_all_quotas_are_said_with_node_and_figure_and_told_once() {
+    let api = api().await;
+    put_ready(&api, "fast");
+    api.edit("LocalStorage", "", "fast", |fast| fast["spec"]["perWorkspaceQuota"] = json!("100Gi"));
+    let operator = Operator::start(&api, "a", config());
+    until_of(&api, "fast", "QuotaEnforced", "Enforced").await;
+    let say = |size: &str| {
+        let mut entry = serde_json::to_value(builders::node_storage("n1", true)).unwrap();
+        entry["capacity"] = json!("1Ti");
+        entry["unaccounted"] = json!(size);
+        report_as(&api, "fast", entry);
+    };
+    say("3Gi");
+    let message = until_of(&api, "fast", "QuotaEnforced", "Advisory").await;
+    assert!(message.contains("node n1: at least 2Gi"), "{message}");
+    api.until("it is told", |api| told(api, "UnaccountedFiles") == 1).await;
+    let events = api.all("Event");
+    let event = events.iter().find(|event| event["reason"] == "UnaccountedFiles").unwrap();
+    assert_eq!((&event["type"], &event["related"]["name"]), (&json!("Warning"), &json!("n1")));
+    // More and less, a little more than the least, another operator: nothing new.
+    say("3900Mi");
+    say("1100Mi");
+    say("900Mi");
+    api.settled(QUIET).await;
+    operator.stop().await;
+    let _operator = Operator::start(&api, "b", config());
+    api.settled(QUIET).await;
+    assert_eq!(told(&api, "UnaccountedFiles"), 1);
+    assert_eq!(of(&api, "fast", "QuotaEnforced").unwrap().reason, "Advisory");
+    say("100Mi");
+    until_of(&api, "fast", "QuotaEnforced", "Enforced").await;
+}
+
+#[tokio::test]
 async fn without_nodes_it_says_which_label_it_waits_for() {
     let api = api().await;
     api.put(&builders::local_storage("fast", spec(json!({"nodeSelector": {"rack": "1"}}))));

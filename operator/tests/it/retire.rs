@@ -52,6 +52,10 @@ fn put_file_systems(api: &FakeApi) {
     let mut storage = builders::local_storage("fast", crate::local::spec(json!({})));
     storage.metadata.finalizers = Some(vec!["workspacefs.io/local-storage".into()]);
     api.put(&storage);
+    // One that stays, and one whose node has not moved the files away yet.
+    api.put(&builders::local_volume("uid", "n1", "data"));
+    api.put(&builders::local_volume("uid", "gone", "leaving"));
+    api.delete("LocalVolume", "", "volume-leaving");
 }
 
 fn is_retired(api: &FakeApi) -> bool {
@@ -64,6 +68,7 @@ fn is_retired(api: &FakeApi) -> bool {
     free && replicas(api) == 0
         && !finalizers(api).iter().any(ours)
         && local.is_none_or(|held| held.is_empty())
+        && !api.all("LocalVolume").iter().any(|volume| ours(&volume["metadata"]["finalizers"]))
 }
 
 #[tokio::test]
@@ -145,6 +150,8 @@ async fn finalizers_of_others_stay_and_an_object_that_changes_meanwhile_is_freed
     let _conflict = api.trap(0, Moment::Before, Fault::Status(409), |r| r.resource == "filesystems");
     try_to_retire(&api).await.unwrap();
     assert!(is_retired(&api), "{}", api.dump());
+    let volumes = api.all("LocalVolume").into_iter().map(|volume| volume["metadata"]["name"].clone());
+    assert_eq!(volumes.collect::<Vec<_>>(), ["volume-data"], "what nobody deleted stays");
     let theirs = finalizers(&api).into_iter().filter(|list| !list.is_null() && *list != json!([]));
     assert_eq!(theirs.collect::<Vec<_>>(), [json!(["example.com/theirs"])]);
 }
@@ -192,7 +199,7 @@ async fn killed_at_any_write_the_next_try_completes_it() {
         }
         struck += 1;
     }
-    assert!(struck >= 6, "only {struck} writes");
+    assert!(struck >= 8, "only {struck} writes");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the chart's ValidatingAdmissionPolicies must be for the rights that the chart gives to be safe: to patch Nodes is a
-//! right to all of their labels and taints, and to patch a status one to all nodes' entries. Whether the expressions mean what
-//! they say is for a real API server to show; here it is seen that none is missing, loose or unbound.
+//! right to all of their labels and taints, to patch a status one to all nodes' entries and volumes, and to take a finalizer off
+//! one to the rest of the object. Whether the expressions mean what they say is for a real API server to show; here it is seen
+//! that none is missing, loose or unbound.
 
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ struct Needed {
     resource: &'static str,
 }
 
-const NEEDED: [Needed; 3] = [
+const NEEDED: [Needed; 5] = [
     Needed { policy: "workspacefs-node-labels", role: "workspacefs-operator", resource: "nodes" },
     Needed {
         policy: "workspacefs-local-storage-spec",
@@ -24,6 +25,12 @@ const NEEDED: [Needed; 3] = [
         policy: "workspacefs-local-storage-status",
         role: "workspacefs-node",
         resource: "localstorages/status",
+    },
+    Needed { policy: "workspacefs-local-volume-spec", role: "workspacefs-retire", resource: "localvolumes" },
+    Needed {
+        policy: "workspacefs-local-volume-status",
+        role: "workspacefs-node",
+        resource: "localvolumes/status",
     },
 ];
 
@@ -140,7 +147,7 @@ mod tests {
         }
         let unbound: Vec<Value> =
             objects.into_iter().filter(|o| o["kind"] != "ValidatingAdmissionPolicyBinding").collect();
-        assert_eq!(broken(&unbound, true).len(), 4);
+        assert_eq!(broken(&unbound, true).len(), 6);
     }
 
     #[test]
@@ -157,16 +164,47 @@ mod tests {
         for (role, resource, verbs) in [
             ("workspacefs-operator", "localstorages", &["get", "list", "watch", "patch"][..]),
             ("workspacefs-operator", "localstorages/status", &["patch"]),
+            ("workspacefs-operator", "localvolumes", &["list", "watch"]),
+            ("workspacefs-operator", "localvolumes/status", &[]),
+            ("workspacefs-operator", "pods", &["list", "watch"]),
             ("workspacefs-operator", "nodes", &["get", "list", "watch", "patch"]),
             ("workspacefs-operator", "nodes/status", &[]),
             ("workspacefs-node", "localstorages", &["get", "list", "watch"]),
             ("workspacefs-node", "localstorages/status", &["patch"]),
+            ("workspacefs-node", "localvolumes", &["get", "list", "watch"]),
+            ("workspacefs-node", "localvolumes/status", &["patch"]),
             ("workspacefs-node", "nodes", &["get", "list", "watch"]),
-            ("workspacefs-controller", "localstorages", &[]),
+            ("workspacefs-controller", "localstorages", &["get", "list", "watch"]),
+            ("workspacefs-controller", "localstorages/status", &[]),
+            (
+                "workspacefs-controller",
+                "localvolumes",
+                &["get", "list", "watch", "create", "patch", "delete"],
+            ),
+            ("workspacefs-controller", "localvolumes/status", &[]),
+            ("workspacefs-controller", "nodes", &["get", "list", "watch"]),
             ("workspacefs-retire", "localstorages", &["list", "patch"]),
+            ("workspacefs-retire", "localvolumes", &["list", "patch"]),
+            ("workspacefs-retire", "localvolumes/status", &[]),
             ("workspacefs-retire", "nodes", &[]),
         ] {
             assert_eq!(rights(role, resource), verbs, "{role} {resource}");
+        }
+    }
+
+    #[test]
+    fn of_our_own_accounts_but_the_controllers_none_is_left_out_of_the_policies_of_local_volumes() {
+        let objects = rendered();
+        for policy in ["workspacefs-local-volume-spec", "workspacefs-local-volume-status"] {
+            let spec = &named(&objects, "ValidatingAdmissionPolicy", policy)["spec"];
+            let ours = spec["matchConditions"][0]["expression"].as_str().unwrap();
+            for account in objects.iter().filter(|object| object["kind"] == "ServiceAccount") {
+                let name = account["metadata"]["name"].as_str().unwrap();
+                let looked_at = ours.contains(&format!("'system:serviceaccount:workspacefs-system:{name}'"));
+                // The controller writes them, and no other account of ours has any right to them.
+                let has_rights = ["workspacefs-node", "workspacefs-operator", "workspacefs-retire"];
+                assert_eq!(looked_at, has_rights.contains(&name), "{policy}: {name}");
+            }
         }
     }
 
@@ -177,9 +215,40 @@ mod tests {
             named(&objects, "CSIDriver", "local.csi.workspacefs.io")["spec"],
             json!({
                 "volumeLifecycleModes": ["Persistent"], "attachRequired": false, "podInfoOnMount": true,
-                "fsGroupPolicy": "None", "seLinuxMount": false, "requiresRepublish": false, "storageCapacity": false,
+                "fsGroupPolicy": "None", "seLinuxMount": false, "requiresRepublish": false, "storageCapacity": true,
             })
         );
+    }
+
+    #[test]
+    fn each_driver_has_a_provisioner_and_a_resizer_on_its_own_socket_with_leases_they_may_take() {
+        let objects = rendered();
+        let pod = &named(&objects, "Deployment", "workspacefs-controller")["spec"]["template"]["spec"];
+        let role = named(&objects, "Role", "workspacefs-controller");
+        let leases: Vec<&str> = list(&role["rules"])
+            .iter()
+            .flat_map(|rule| list(&rule["resourceNames"]))
+            .filter_map(Value::as_str)
+            .collect();
+        for (provisioner, resizer, folder, lease) in [
+            ("csi-provisioner", "csi-resizer", "/csi", "csi-workspacefs-io"),
+            ("local-csi-provisioner", "local-csi-resizer", "/csi-local", "local-csi-workspacefs-io"),
+        ] {
+            for name in [provisioner, resizer] {
+                let container = list(&pod["containers"]).iter().find(|container| container["name"] == name);
+                let container = container.unwrap_or_else(|| panic!("no container {name}"));
+                let address = json!(format!("--csi-address={folder}/csi.sock"));
+                assert!(list(&container["args"]).contains(&address), "{name}");
+                let mounts = list(&container["volumeMounts"]);
+                assert!(
+                    mounts.len() == 1 && mounts[0]["mountPath"] == folder,
+                    "{name}: the other's is not its business"
+                );
+            }
+            assert!(
+                leases.contains(&lease) && leases.contains(&format!("external-resizer-{lease}").as_str())
+            );
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use workspacefs_api::{FsType, LocalStorage};
 
 use super::QUOTA_ENFORCED;
+use super::unaccounted::{Unaccounted, sentence};
 use crate::conditions::Finding;
 use crate::local_storage::nodes::Selected;
 
@@ -12,8 +13,19 @@ const ESCAPE: &str = "a file's owner can change its project id, and so write bey
                       takes a LocalStorage of its own for each workspace";
 const ROOT: &str = "on ext4 root is not held by it";
 
-/// Whether the quota is a limit, in words that promise no more than the kernel does.
-pub fn quota_enforced(storage: &LocalStorage, selected: &[Selected<'_>]) -> Finding {
+/// Whether the quota is a limit, in words that promise no more than the kernel does, and where somebody has got around it.
+pub fn quota_enforced(storage: &LocalStorage, selected: &[Selected<'_>], escaped: &[Unaccounted]) -> Finding {
+    let mut finding = promised(storage, selected);
+    if let Some(escaped) = sentence(escaped) {
+        finding.message = format!("{}. {escaped}", finding.message);
+        if finding.status == "True" {
+            (finding.status, finding.reason) = ("False", "Advisory");
+        }
+    }
+    finding
+}
+
+fn promised(storage: &LocalStorage, selected: &[Selected<'_>]) -> Finding {
     let not = |reason, message| Finding::new(QUOTA_ENFORCED, false, reason, message);
     let Some(quota) = &storage.spec.per_workspace_quota else {
         let message = "without perWorkspaceQuota each workspace may fill the disk; the size on its claim is a placeholder";
@@ -61,10 +73,12 @@ fn file_systems<'a>(storage: &LocalStorage, selected: &[Selected<'a>]) -> BTreeS
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
     use serde_json::{Value, json};
     use workspacefs_api::NodeStorage;
     use workspacefs_testkit::builders;
 
+    use super::super::unaccounted::unaccounted;
     use super::*;
 
     fn finding(more: Value, entries: &[NodeStorage]) -> Finding {
@@ -72,7 +86,8 @@ mod tests {
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let storage = LocalStorage::new("fast", serde_json::from_value(spec).unwrap());
         let on = |entry| Selected { name: "n".into(), entry: Some(entry), is_alive: true };
-        quota_enforced(&storage, &entries.iter().map(on).collect::<Vec<_>>())
+        let selected: Vec<_> = entries.iter().map(on).collect();
+        quota_enforced(&storage, &selected, &unaccounted(&selected, ""))
     }
 
     fn formatted(kind: &str) -> Vec<NodeStorage> {
@@ -107,6 +122,26 @@ mod tests {
             for word in words {
                 assert!(finding.message.contains(word), "{spec}: {}", finding.message);
             }
+        }
+    }
+
+    #[test]
+    fn a_quota_that_somebody_got_around_is_no_limit_whatever_else_is_true_of_it() {
+        let escaped = |kind: &str| {
+            let mut entries = formatted(kind);
+            entries[0].unaccounted = Some(Quantity("3Gi".into()));
+            entries
+        };
+        let directory = json!({"directory": {"path": "/mnt"}});
+        for (spec, kind, reason) in [
+            (json!({"workspaces": ["a"]}), "xfs", "Advisory"),
+            (json!({"workspaces": ["a", "b"]}), "xfs", "Advisory"),
+            (json!({"perWorkspaceQuota": null}), "xfs", "NoQuota"),
+            (json!({"source": directory}), "btrfs", "NotSupported"),
+        ] {
+            let finding = finding(spec.clone(), &escaped(kind));
+            assert_eq!((finding.status, finding.reason), ("False", reason), "{spec}");
+            assert!(finding.message.contains("node n: at least 2Gi"), "{}", finding.message);
         }
     }
 }
