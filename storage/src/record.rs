@@ -58,6 +58,11 @@ impl Own {
     pub fn is_in_use(&self) -> bool {
         self.free_since.is_none()
     }
+
+    /// Whether it is a workspace's share of a local disk, where the namespace stands for everything.
+    pub fn is_share(&self) -> bool {
+        self.namespace_uid == self.file_system
+    }
 }
 
 /// A claim's folder.

@@ -177,8 +177,24 @@ pub enum Promises {
     /// What the disk cannot hold is not promised.
     #[default]
     Kept,
-    /// Every folder may fill the disk: who comes first is served first.
-    NotMade,
+    /// The same, but workspaces' shares of a local disk are promised nothing: each may fill it, and who comes first is served
+    /// first.
+    NotToShares,
+}
+
+/// What a folder is in the disk's account.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It was promised so much: a FileSystem's own, with its claims, or a volume.
+    Promised(u64),
+    /// It was promised nothing, and may fill the disk.
+    Unpromised,
+    /// A claim of so much, which its FileSystem's promise covers.
+    Claim(u64),
+    /// A claim of so much, whose FileSystem is gone.
+    Orphan(u64),
+    /// Removed or retained.
+    Removed,
 }
 
 /// The disk's account, over all folders.
@@ -194,21 +210,49 @@ pub struct DiskBalance {
     pub removed: u64,
     /// Capacities of FileSystems, and sizes of claims whose FileSystem is gone.
     pub promised: u64,
+    /// What lies in folders beyond what they were promised: all of it where nothing was, and what went over a limit, as root's
+    /// files do on ext4.
+    pub beyond: u64,
     /// What claims have been given and not written yet.
     pub unwritten: u64,
 }
 
 impl DiskBalance {
+    /// Enters one folder, in which so much lies.
+    pub fn enter(&mut self, standing: Standing, used: u64) {
+        self.used = self.used.saturating_add(used);
+        match standing {
+            Standing::Promised(capacity) => self.promise(capacity, used),
+            Standing::Unpromised => self.beyond = self.beyond.saturating_add(used),
+            Standing::Claim(size) => self.give(size, used),
+            Standing::Orphan(size) => {
+                self.give(size, used);
+                self.promise(size, used);
+            }
+            Standing::Removed => self.removed = self.removed.saturating_add(used),
+        }
+    }
+
+    fn promise(&mut self, size: u64, used: u64) {
+        self.promised = self.promised.saturating_add(size);
+        self.beyond = self.beyond.saturating_add(used.saturating_sub(size));
+    }
+
+    fn give(&mut self, size: u64, used: u64) {
+        self.unwritten = self.unwritten.saturating_add(size.saturating_sub(used));
+    }
+
     fn reserve(&self) -> u64 {
         self.total / RESERVE_PART
     }
 
-    /// What another FileSystem could be promised. What others have on the same disk counts as gone.
+    /// What another FileSystem or volume could be promised. What others have on the same disk counts as gone.
     pub fn unpromised(&self) -> u64 {
         self.free
             .saturating_add(self.used)
             .saturating_sub(self.reserve())
             .saturating_sub(self.removed)
+            .saturating_sub(self.beyond)
             .saturating_sub(self.promised)
     }
 
@@ -314,7 +358,57 @@ mod tests {
         assert_eq!(DiskBalance { unwritten: 200, ..disk }.backed(), 350);
     }
 
+    #[test]
+    fn what_a_folder_may_still_take_counts_and_of_one_without_a_promise_what_it_has_taken() {
+        use Standing::{Claim, Orphan, Promised, Removed, Unpromised};
+        // 1000 in all, of which 50 are the reserve and what is used is not free.
+        let left = |folders: &[(Standing, u64)]| {
+            let mut disk = DiskBalance { total: 1000, free: 1000, ..DiskBalance::default() };
+            for (standing, used) in folders {
+                disk.enter(*standing, *used);
+                disk.free -= used;
+            }
+            disk.unpromised()
+        };
+        for (folders, expected) in [
+            (&[][..], 950),
+            // A promise takes the same, written or not.
+            (&[(Promised(300), 0)], 650),
+            (&[(Promised(300), 300)], 650),
+            // What went over a limit is gone as well.
+            (&[(Promised(300), 350)], 600),
+            (&[(Unpromised, 0), (Unpromised, 200)], 750),
+            (&[(Unpromised, 200), (Promised(300), 100)], 450),
+            // Each is covered by what it was promised itself, and by no other's.
+            (&[(Promised(300), 0), (Promised(100), 200)], 450),
+            (&[(Removed, 100), (Promised(300), 0)], 550),
+            (&[(Promised(300), 100), (Claim(100), 50)], 650),
+            (&[(Orphan(100), 150)], 800),
+            // More than there is: a share that had no promise has filled the disk meanwhile.
+            (&[(Promised(600), 0), (Unpromised, 700)], 0),
+        ] {
+            assert_eq!(left(folders), expected, "{folders:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_disk_keeps_every_promise_that_it_makes_to_whoever_stays_within_it(
+            total in 1000..4 * GIB, asked in proptest::collection::vec((1..GIB, 0..GIB), 1..8),
+        ) {
+            let mut disk = DiskBalance { total, free: total, ..DiskBalance::default() };
+            let mut unwritten = 0;
+            for (size, written) in asked {
+                if size <= disk.unpromised() {
+                    let written = written.min(size);
+                    disk.enter(Standing::Promised(size), written);
+                    disk.free -= written;
+                    unwritten += size - written;
+                }
+                prop_assert!(unwritten <= disk.free);
+            }
+        }
+
         #[test]
         fn what_is_given_is_in_the_range_and_never_more_than_is_left(
             required in 0..4 * GIB, limit in 0..4 * GIB,
@@ -356,6 +450,7 @@ mod tests {
                 used: used + written.min(claims),
                 removed: 0,
                 promised: capacity,
+                beyond: 0,
                 unwritten: claims - written.min(claims),
             };
             prop_assert!(disk.backed() >= balance(capacity, claims, used).left());

@@ -8,7 +8,7 @@ use super::work::{KeptDisposal, Work, as_own};
 use crate::disk::DiskError;
 use crate::names::{Place, Uid};
 use crate::record::{Folder, Own, Record};
-use crate::sizes::{Balance, Promises, inodes_for};
+use crate::sizes::{Balance, inodes_for};
 
 impl Work<'_> {
     pub fn ensure_file_system(
@@ -80,7 +80,7 @@ impl Work<'_> {
         }
         let project = record.project;
         let (before, after) = (self.balance(project, &own)?, self.balance(project, &new)?);
-        self.check_room(&own, &before, wish.capacity)?;
+        self.check_room(&own, &before, wish)?;
         if after.own_limit() < before.own_limit() {
             // First the limit, then the look: nobody can write in between.
             self.limit_own(project, &after)?;
@@ -96,16 +96,21 @@ impl Work<'_> {
     }
 
     /// Whether the disk has room for what the capacity grows by.
-    fn check_room(&self, own: &Own, balance: &Balance, capacity: u64) -> Result<(), EnsureFileSystemError> {
+    fn check_room(
+        &self,
+        own: &Own,
+        balance: &Balance,
+        wish: &FileSystemWish,
+    ) -> Result<(), EnsureFileSystemError> {
         // A retained folder is accounted for with what is in it.
         let covered = if own.is_in_use() { own.capacity_bytes } else { balance.used };
-        let more = capacity.saturating_sub(covered);
-        if more == 0 { Ok(()) } else { self.promise(more) }
+        let more = wish.capacity.saturating_sub(covered);
+        if more == 0 { Ok(()) } else { self.promise(wish, more) }
     }
 
-    /// Whether the disk can promise so much more.
-    fn promise(&self, asked: u64) -> Result<(), EnsureFileSystemError> {
-        if self.promises == Promises::NotMade {
+    /// Whether the disk can promise it so much more.
+    fn promise(&self, wish: &FileSystemWish, asked: u64) -> Result<(), EnsureFileSystemError> {
+        if !self.is_promised(wish.is_share()) {
             return Ok(());
         }
         let disk = self.disk_balance()?;
@@ -134,7 +139,7 @@ impl Work<'_> {
 
     fn make_file_system(&mut self, wish: &FileSystemWish) -> Result<FileSystemView, EnsureFileSystemError> {
         let key = wish.key();
-        self.promise(wish.capacity)?;
+        self.promise(wish, wish.capacity)?;
         let project = self.new_project()?;
         let place = Place::Workspace(key.clone(), project);
         if self.disk.project_at(&place)?.is_some() {

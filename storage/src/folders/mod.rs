@@ -2,6 +2,7 @@
 //! memory is made from them at the start, and again after any step that failed, by the same code that repairs what a crash
 //! left (`repair`). One lock: an operation is a few system calls, and no two may meet.
 
+mod account;
 mod claim;
 mod discard;
 pub mod error;
@@ -195,6 +196,15 @@ impl Folders {
     /// [`ReadError`].
     pub fn overview(&self) -> Result<Overview, ReadError> {
         self.run(|work| work.overview().map_err(ReadError))
+    }
+
+    /// What is in use on the disk and is in no folder of ours; 0 where it is no more than our own records take, or where nothing
+    /// is counted. Asks about each project once.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn unaccounted(&self) -> Result<u64, ReadError> {
+        self.run(|work| work.unaccounted().map_err(ReadError))
     }
 
     /// The folder of the trash that is to be emptied next, none of the projects `except`; from now on it cannot be

@@ -23,6 +23,11 @@ pub struct FileSystemWish {
 }
 
 impl FileSystemWish {
+    /// As [`Own::is_share`](crate::record::Own::is_share).
+    pub fn is_share(&self) -> bool {
+        self.namespace_uid == self.uid
+    }
+
     /// Where its folder is made.
     pub fn key(&self) -> Key {
         Key { namespace_uid: self.namespace_uid.clone(), name: self.name.clone() }
@@ -71,6 +76,8 @@ pub struct Usage {
 pub struct FileSystemView {
     /// Of the object.
     pub uid: Uid,
+    /// Of its namespace.
+    pub namespace_uid: Uid,
     /// Its namespace.
     pub namespace: Label,
     /// Its name.
@@ -85,6 +92,13 @@ pub struct FileSystemView {
     pub claims: Vec<ClaimView>,
     /// The largest claim that still fits.
     pub left: u64,
+}
+
+impl FileSystemView {
+    /// As [`Own::is_share`](crate::record::Own::is_share).
+    pub fn is_share(&self) -> bool {
+        self.namespace_uid == self.uid
+    }
 }
 
 /// A claim as it is.
@@ -156,6 +170,8 @@ pub struct Overview {
     pub bytes_total: u64,
     /// Free.
     pub bytes_free: u64,
+    /// Promised.
+    pub bytes_promised: u64,
     /// Not promised to anybody.
     pub bytes_unpromised: u64,
     /// In removed and retained folders.

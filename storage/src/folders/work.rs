@@ -8,7 +8,7 @@ use super::types::{ClaimView, Disposal, FileSystemView, Overview, Usage};
 use crate::disk::{Disk, DiskError, Owner};
 use crate::names::{KeptName, NameError, Place, Uid};
 use crate::record::{Claim, Folder, Own, Record, Removed};
-use crate::sizes::{Balance, DiskBalance, Promises, inodes_for};
+use crate::sizes::{Balance, DiskBalance, Promises, Standing, inodes_for};
 
 /// So much of a path that names nothing is told back.
 const PATH_ECHO_CHARS_MAX: usize = 300;
@@ -164,23 +164,30 @@ impl Work<'_> {
 
     pub fn disk_balance(&self) -> Result<DiskBalance, DiskError> {
         let space = self.disk.space()?;
-        let mut sum = DiskBalance { total: space.total, free: space.free, ..DiskBalance::default() };
+        let mut disk = DiskBalance { total: space.total, free: space.free, ..DiskBalance::default() };
         let file_systems = self.model.file_system_uids();
         for record in self.model.records() {
-            let used = self.disk.quota(record.project)?.bytes_used;
-            sum.used += used;
-            match (record.live_own(), record.live_claim()) {
-                (Some(own), _) if own.is_in_use() => sum.promised += own.capacity_bytes,
-                (_, Some(claim)) => {
-                    sum.unwritten += claim.size_bytes.saturating_sub(used);
-                    if !file_systems.contains(&claim.key.file_system) {
-                        sum.promised += claim.size_bytes;
-                    }
+            let standing = match (record.live_own(), record.live_claim()) {
+                (Some(own), _) if !own.is_in_use() => Standing::Removed,
+                (Some(own), _) if !self.is_promised(own.is_share()) => Standing::Unpromised,
+                (Some(own), _) => Standing::Promised(own.capacity_bytes),
+                (_, Some(claim)) if file_systems.contains(&claim.key.file_system) => {
+                    Standing::Claim(claim.size_bytes)
                 }
-                _ => sum.removed += used,
-            }
+                (_, Some(claim)) => Standing::Orphan(claim.size_bytes),
+                (None, None) => Standing::Removed,
+            };
+            disk.enter(standing, self.disk.quota(record.project)?.bytes_used);
         }
-        Ok(sum)
+        Ok(disk)
+    }
+
+    /// Whether an own folder is promised its capacity.
+    pub fn is_promised(&self, is_share: bool) -> bool {
+        match self.promises {
+            Promises::Kept => true,
+            Promises::NotToShares => !is_share,
+        }
     }
 
     /// Whether the disk can fill another claim, or `more` of one.
@@ -197,6 +204,7 @@ impl Work<'_> {
         claims.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(FileSystemView {
             uid: own.file_system.clone(),
+            namespace_uid: own.namespace_uid.clone(),
             namespace: own.namespace.clone(),
             name: own.name.clone(),
             folder: record.place.exported().unwrap_or_default(),
@@ -222,6 +230,7 @@ impl Work<'_> {
         Ok(Overview {
             bytes_total: disk.total,
             bytes_free: disk.free,
+            bytes_promised: disk.promised,
             bytes_unpromised: disk.unpromised(),
             bytes_removed: disk.removed,
             file_systems: self.model.file_systems().count() as u64,

@@ -1,9 +1,10 @@
-//! A disk that is ours and in use: workspaces' folders on it, their limits, how full it is, how it does.
+//! A disk that is ours and in use: workspaces' shares on it, their limits, how full it is, how it does. Claims' volumes beside
+//! them are in `volume`.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, fstatvfs};
 use workspacefs_api::UsedDevice;
@@ -11,17 +12,22 @@ use workspacefs_runtime::chain;
 use workspacefs_sys::beneath::{self, Links};
 
 use super::health::{self, Failure, Watch};
+use super::told::Told;
 use super::{Usage, UsageError, WorkspaceError, WorkspaceWish};
 use crate::disk::real::{Counting, RealDisk};
 use crate::disk::{Disk, DiskError, Owner, Space};
-use crate::folders::error::{EnsureFileSystemError, StepError};
+use crate::emptier::Slices;
+use crate::folders::error::{EnsureFileSystemError, ReadError, StepError};
 use crate::folders::types::{FileSystemView, FileSystemWish};
 use crate::folders::{Folders, system_clock};
 use crate::names::{EXPORT_FOLDER, Label, Uid};
 use crate::sizes::{BLOCK, Promises};
 
-/// Nothing of a workspace is thrown away here yet; what is, stays that long.
+/// What is thrown away stays that long.
 const TRASH_KEEP_SECONDS: i64 = 24 * 3600;
+/// How much of what is thrown away is deleted in one look: publishes wait for it.
+const TRASH_SLICE_ENTRIES: u64 = 5000;
+const TRASH_SLICE: Duration = Duration::from_millis(500);
 /// So many workspaces are named in a message.
 const NAMED_MAX: usize = 3;
 
@@ -49,6 +55,17 @@ pub struct Held {
     errors: Watch,
     /// The quota that every workspace has been given.
     applied: Option<Option<u64>>,
+    told: Told,
+    trash: Slices,
+}
+
+/// What is said of a disk where projects are counted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Account {
+    /// The largest volume that can still be made.
+    pub available: u64,
+    /// Taken by what is in no folder of ours; None where others have the same file system.
+    pub unaccounted: Option<u64>,
 }
 
 impl Held {
@@ -59,7 +76,16 @@ impl Held {
     pub fn new(disk: RealDisk, ground: Ground) -> Result<Self, StepError> {
         let disk = Arc::new(disk);
         let folders = Folders::open(disk.clone(), system_clock(), TRASH_KEEP_SECONDS)?;
-        Ok(Self { disk, folders, ground, errors: Watch::default(), applied: None })
+        let (errors, told, trash) = (Watch::default(), Told::default(), Slices::default());
+        Ok(Self { disk, folders, ground, errors, applied: None, told, trash })
+    }
+
+    pub(super) fn folders(&self) -> &Folders {
+        &self.folders
+    }
+
+    pub(super) fn told(&mut self) -> &mut Told {
+        &mut self.told
     }
 
     /// Its root and its accounts.
@@ -90,7 +116,28 @@ impl Held {
         Ok(self.errors.look(errors, now))
     }
 
-    /// Gives every workspace the quota that is asked for now. What could not be done is said, and tried again the next time.
+    /// What is promised and what nobody was given; None where nothing is counted. Once the limits are as they should be.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn account(&mut self) -> Result<Option<Account>, DiskError> {
+        if !self.has_quotas() {
+            return Ok(None);
+        }
+        let available = self.told.available(&self.folders.overview().map_err(on_disk)?);
+        let unaccounted = match self.ground.is_shared {
+            true => None,
+            false => Some(self.folders.unaccounted().map_err(on_disk)?),
+        };
+        Ok(Some(Account { available, unaccounted }))
+    }
+
+    /// Deletes a slice of what was thrown away and has had its time.
+    pub fn empty_trash(&mut self) {
+        self.trash.next(&self.folders, TRASH_SLICE_ENTRIES, TRASH_SLICE);
+    }
+
+    /// Gives every workspace's share the quota that is asked for now. Volumes have sizes of their own. What could not be done is said, and tried again the next time.
     ///
     /// # Errors
     /// The disk.
@@ -100,12 +147,9 @@ impl Held {
         }
         let capacity = self.capacity(quota)?;
         self.promise(quota);
-        let views = self.folders.file_systems().map_err(|error| match error.0 {
-            StepError::Disk(error) => error,
-            other => DiskError::at("list", chain(&other))(workspacefs_sys::Errno::IO),
-        })?;
+        let views = self.folders.file_systems().map_err(on_disk)?;
         let mut refused = Vec::new();
-        for view in views.iter().filter(|view| view.capacity != capacity) {
+        for view in views.iter().filter(|view| view.is_share() && view.capacity != capacity) {
             // Its folder is there: the owner is not used.
             let owner = Owner { uid: 0, gid: 0, mode: 0o777 };
             let wish = wish(view.uid.clone(), view.namespace.clone(), capacity, owner);
@@ -174,7 +218,14 @@ impl Held {
     /// [`UsageError`].
     pub fn usage(&self, namespace_uid: &str) -> Result<Option<Usage>, UsageError> {
         let Ok(uid) = Uid::try_from(namespace_uid.to_string()) else { return Ok(None) };
-        let Some(view) = self.folders.file_system(&uid).map_err(UsageError::Read)? else { return Ok(None) };
+        match self.folders.file_system(&uid).map_err(UsageError::Read)?.filter(FileSystemView::is_share) {
+            Some(view) => self.usage_of(&view).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// How full a folder is.
+    pub(super) fn usage_of(&self, view: &FileSystemView) -> Result<Usage, UsageError> {
         let stat = fstatvfs(self.disk.root()).map_err(DiskError::at("ask the size of", "the file system"))?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
         let whole = Usage {
@@ -186,18 +237,18 @@ impl Held {
         };
         // Where nothing is counted, all that is known is how full the disk is.
         if !self.has_quotas() {
-            return Ok(Some(whole));
+            return Ok(whole);
         }
         let usage = view.usage;
         let bytes_total =
             if usage.bytes_limit == 0 { whole.bytes_total } else { usage.bytes_limit.min(whole.bytes_total) };
-        Ok(Some(Usage {
+        Ok(Usage {
             bytes_total,
             bytes_used: usage.bytes_used,
             bytes_available: bytes_total.saturating_sub(usage.bytes_used).min(whole.bytes_available),
             inodes_total: usage.inodes_limit,
             inodes_used: usage.inodes_used,
-        }))
+        })
     }
 
     /// What a workspace may grow to.
@@ -210,7 +261,14 @@ impl Held {
     }
 
     fn promise(&mut self, quota: Option<u64>) {
-        self.folders.set_promises(if quota.is_some() { Promises::Kept } else { Promises::NotMade });
+        self.folders.set_promises(if quota.is_some() { Promises::Kept } else { Promises::NotToShares });
+    }
+}
+
+fn on_disk(error: ReadError) -> DiskError {
+    match error.0 {
+        StepError::Disk(error) => error,
+        other => DiskError::at("list", chain(&other))(workspacefs_sys::Errno::IO),
     }
 }
 

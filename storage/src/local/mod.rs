@@ -9,7 +9,9 @@ mod health;
 mod held;
 mod node;
 mod take;
+mod told;
 mod trouble;
+pub mod volume;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -33,6 +35,8 @@ use held::{Ground, Held};
 use node::{Memory, Node};
 use take::{TakeError, take};
 use trouble::{DISK_GONE, Trouble};
+
+const NOTHING_TAKEN: &str = "nothing was taken";
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -60,7 +64,7 @@ pub struct WorkspaceWish {
     pub owner: Owner,
 }
 
-/// How full a workspace's share is.
+/// How full a workspace's share or a volume is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Usage {
     /// Most bytes: its limit, or the disk's size.
@@ -184,7 +188,7 @@ impl Keeper {
             (None, Some(_)) => self.keep_device(spec, entry)?,
             _ => return Err(Trouble::new("Invalid", "source takes exactly one of: directory, devices")),
         }
-        let Some(held) = &mut self.held else { return Err(Trouble::new("Unknown", "nothing was taken")) };
+        let Some(held) = &mut self.held else { return Err(Trouble::new("Unknown", NOTHING_TAKEN)) };
         let name = held.ground.used.name.clone();
         let errors =
             held.check(&self.node.sys, Instant::now()).map_err(|error| Trouble::from(&error).of(&name))?;
@@ -197,6 +201,10 @@ impl Keeper {
             return Err(Trouble::from(&claim::ClaimError::NoQuota).of(&name));
         }
         let limits = held.limit(quota).map_err(failed)?;
+        held.empty_trash();
+        let account = held.account().map_err(failed)?;
+        entry.available = account.map(|account| quantity::exact(account.available));
+        entry.unaccounted = account.and_then(|account| account.unaccounted).map(quantity::rounded);
         entry.message = [errors, limits].into_iter().flatten().collect::<Vec<_>>().join("; ");
         Ok(())
     }
@@ -318,11 +326,7 @@ impl Keeper {
     /// # Errors
     /// [`WorkspaceError`].
     pub fn workspace(&mut self, wish: &WorkspaceWish) -> Result<OwnedFd, WorkspaceError> {
-        match (&self.trouble, &mut self.held) {
-            (None, Some(held)) => held.workspace(wish),
-            (Some(trouble), _) => Err(WorkspaceError::NotReady(trouble.message.clone())),
-            (None, None) => Err(WorkspaceError::NotReady("nothing was taken".into())),
-        }
+        self.ready().map_err(WorkspaceError::NotReady)?.workspace(wish)
     }
 
     /// How full the share of a workspace is; None if it has none.
@@ -330,9 +334,22 @@ impl Keeper {
     /// # Errors
     /// [`UsageError`].
     pub fn usage(&self, namespace_uid: &str) -> Result<Option<Usage>, UsageError> {
-        let why =
-            || self.trouble.as_ref().map_or("nothing was taken".into(), |trouble| trouble.message.clone());
-        self.held.as_ref().ok_or_else(|| UsageError::NotReady(why()))?.usage(namespace_uid)
+        self.held()?.usage(namespace_uid)
+    }
+
+    /// What is held, where nothing is in the way; else what is.
+    fn ready(&mut self) -> Result<&mut Held, String> {
+        match (&self.trouble, &mut self.held) {
+            (None, Some(held)) => Ok(held),
+            (Some(trouble), _) => Err(trouble.message.clone()),
+            (None, None) => Err(NOTHING_TAKEN.into()),
+        }
+    }
+
+    /// What is held, even if something is in the way.
+    fn held(&self) -> Result<&Held, UsageError> {
+        let why = || self.trouble.as_ref().map_or(NOTHING_TAKEN.into(), |trouble| trouble.message.clone());
+        self.held.as_ref().ok_or_else(|| UsageError::NotReady(why()))
     }
 
     fn disks(&self) -> Result<(Vec<Block>, Uses), Trouble> {

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use tempfile::TempDir;
 use workspacefs_api::{DevicesSource, LocalSource, Media, MediaFilter};
 
+use super::volume::{EnsureVolumeError, OpenVolumeError, RemoveVolumeError, VolumeKey, VolumeWish};
 use super::*;
 use crate::names::EXPORT_FOLDER;
 
@@ -149,6 +150,34 @@ fn a_quota_that_cannot_be_enforced_is_not_pretended() {
     assert_eq!(keeper.look("n1", &with).reason, "NoQuota");
     assert!(keeper.workspace(&wish(TEAM, "team")).unwrap_err().is_not_ready());
     assert!(keeper.look("n1", &directory("/mnt/ssd")).ready);
+}
+
+#[test]
+fn volumes_are_only_where_their_sizes_hold_and_only_on_a_disk_that_is_ready() {
+    let world = World::new();
+    let mut keeper = world.keeper();
+    let key = VolumeKey { storage_uid: OTHER.into(), volume: TEAM.into() };
+    let wish = VolumeWish { key: key.clone(), namespace: "team".into(), size_bytes: 4096, may_make: true };
+    assert!(matches!(keeper.ensure_volume(&wish), Err(EnsureVolumeError::NotReady(_))));
+    assert!(matches!(keeper.grow_volume(&key, 8192), Err(EnsureVolumeError::NotReady(_))));
+    assert!(matches!(keeper.open_volume(&key), Err(OpenVolumeError::NotReady(_))));
+    // Not said to be removed before the disk was asked.
+    assert!(matches!(keeper.remove_volume(&key), Err(RemoveVolumeError::NotReady(_))));
+    assert!(keeper.volume_usage(&key).is_err());
+
+    let entry = keeper.look("n1", &directory("/mnt/ssd"));
+    assert!(entry.ready, "{}", entry.message);
+    assert_eq!((entry.available, entry.unaccounted), (None, None), "nothing is counted here");
+    assert!(matches!(keeper.ensure_volume(&wish), Err(EnsureVolumeError::NoQuota)));
+    assert!(matches!(keeper.grow_volume(&key, 8192), Err(EnsureVolumeError::NoQuota)));
+    assert!(matches!(keeper.open_volume(&key), Err(OpenVolumeError::NoQuota)));
+    assert_eq!(keeper.volume_usage(&key).unwrap(), None);
+    keeper.remove_volume(&key).unwrap();
+    // A share is no volume.
+    keeper.workspace(&self::wish(TEAM, "team")).unwrap();
+    keeper.remove_volume(&key).unwrap();
+    assert_eq!(keeper.volume_usage(&key).unwrap(), None);
+    assert!(keeper.usage(TEAM).unwrap().is_some());
 }
 
 #[test]

@@ -8,4 +8,5 @@ mod fake;
 mod kills;
 mod rate;
 mod rules;
+mod volumes;
 mod world;

@@ -11,7 +11,7 @@ use workspacefs_storage::sizes::{Promises, SizeError};
 use crate::fake::TOTAL;
 use crate::world::{
     A, B, GIB, KEEP, NAMESPACE, OTHER_NAMESPACE, World, claim, claim_key, claim_place, file_system, key,
-    label, own_place, uid,
+    label, own_place, share, uid,
 };
 
 const C: &str = "cccccccc-d9cb-469f-a165-70867728950e";
@@ -454,13 +454,12 @@ fn a_folder_that_cannot_be_emptied_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn where_no_promise_is_made_every_folder_may_fill_the_disk_and_none_is_refused() {
+fn where_shares_are_promised_nothing_each_may_fill_the_disk_and_none_is_refused() {
     let mut world = World::new();
-    world.folders.set_promises(Promises::NotMade);
+    world.folders.set_promises(Promises::NotToShares);
     let all = TOTAL / GIB;
-    let mut other = file_system(B, all);
-    other.name = label("other");
-    for wish in [file_system(A, all), other.clone()] {
+    let mut other = share(B, all);
+    for wish in [share(A, all), other.clone()] {
         let made = world.folders.ensure_file_system(&wish).unwrap();
         assert_eq!(made.usage.bytes_limit, TOTAL);
         assert_eq!(world.folders.file_system(&wish.uid).unwrap(), Some(made));
@@ -469,10 +468,10 @@ fn where_no_promise_is_made_every_folder_may_fill_the_disk_and_none_is_refused()
     world.check();
     // From now on promises count: what is there may shrink, and nothing more is given.
     world.folders.set_promises(Promises::Kept);
-    world.folders.ensure_file_system(&file_system(A, 1)).unwrap();
+    world.folders.ensure_file_system(&share(A, 1)).unwrap();
     other.capacity = GIB;
     world.folders.ensure_file_system(&other).unwrap();
-    let error = world.folders.ensure_file_system(&file_system(A, all)).unwrap_err();
+    let error = world.folders.ensure_file_system(&share(A, all)).unwrap_err();
     assert!(matches!(error, EnsureFileSystemError::NoRoom(_)), "{error}");
     world.check();
 }

@@ -154,6 +154,11 @@ pub fn file_system(id: &str, gib: u64) -> FileSystemWish {
     }
 }
 
+/// A workspace's share of a local disk.
+pub fn share(id: &str, gib: u64) -> FileSystemWish {
+    FileSystemWish { namespace_uid: uid(id), ..file_system(id, gib) }
+}
+
 pub fn claim_key(id: &str, name: &str) -> ClaimKey {
     ClaimKey::new(id.into(), name.into()).unwrap()
 }

@@ -1,0 +1,85 @@
+//! What lies on the disk and in no folder of ours, by the quotas' own list of projects: what its owner took out of a folder's
+//! account by giving it another project, and what somebody else put there.
+
+use workspacefs_sys::quota::Quota;
+
+use super::error::StepError;
+use super::work::Work;
+use crate::disk::DiskError;
+
+/// What our own folders and the file of the look at its health may take under project 0. ext4 begins with `lost+found` there.
+const OURS_BYTES: u64 = 1 << 20;
+/// The same for each folder of ours: a block for its record, and one for the folder above it.
+const RECORD_BYTES: u64 = 2 * 4096;
+
+impl Work<'_> {
+    pub fn unaccounted(&self) -> Result<u64, StepError> {
+        let records = self.model.records().count() as u64;
+        let is_known = |project: u32| self.model.get(project).is_some();
+        Ok(unaccounted(|from| self.disk.next_quota(from), is_known, records)?)
+    }
+}
+
+/// `next` gives the first project at or after a number.
+fn unaccounted(
+    next: impl Fn(u32) -> Result<Option<Quota>, DiskError>,
+    is_known: impl Fn(u32) -> bool,
+    records: u64,
+) -> Result<u64, DiskError> {
+    let mut bytes: u64 = 0;
+    let mut from = Some(0);
+    // A project before the one that was asked for would lead round and round.
+    while let Some(at) = from
+        && let Some(quota) = next(at)?.filter(|quota| quota.project >= at)
+    {
+        if !is_known(quota.project) {
+            bytes = bytes.saturating_add(quota.bytes_used);
+        }
+        from = quota.project.checked_add(1);
+    }
+    // What we take ourselves is nobody's escape.
+    let ours = OURS_BYTES + records.saturating_mul(RECORD_BYTES);
+    Ok(if bytes <= ours { 0 } else { bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn what_is_of_project_0_or_of_one_that_nobody_was_given_is_added_up() {
+        let found = |projects: &[(u32, u64)], records| {
+            let asked = Cell::new(0);
+            let next = |from| {
+                asked.set(asked.get() + 1);
+                let found = projects.iter().find(|(project, _)| *project >= from);
+                Ok(found.map(|&(project, bytes_used)| Quota { project, bytes_used, ..Quota::default() }))
+            };
+            let bytes = unaccounted(next, |project| project == 7 || project == 8, records).unwrap();
+            assert!(asked.get() <= projects.len() + 1, "each project is asked about once");
+            bytes
+        };
+        for (projects, records, expected) in [
+            (&[][..], 0, 0),
+            (&[(7, 100 * MIB), (8, 100 * MIB)], 2, 0),
+            (&[(0, 5 * MIB), (7, 100 * MIB)], 1, 5 * MIB),
+            (&[(7, 100 * MIB), (9, 5 * MIB), (u32::MAX, MIB)], 1, 6 * MIB),
+            // Records and folders of our own.
+            (&[(0, MIB)], 0, 0),
+            (&[(0, MIB + 1)], 0, MIB + 1),
+            (&[(0, 5 * MIB)], 1000, 0),
+        ] {
+            assert_eq!(found(projects, records), expected, "{projects:?} {records}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_answers_backwards_ends_the_walk() {
+        let next = |_| Ok(Some(Quota { project: 3, bytes_used: 2 * MIB, ..Quota::default() }));
+        assert_eq!(unaccounted(next, |_| false, 0).unwrap(), 2 * MIB);
+    }
+}
