@@ -95,6 +95,7 @@ impl LocalVolumes for ApiObjects {
     }
 
     async fn delete(&self, volume: &LocalVolume) -> Result<(), ApiError> {
+        self.hold(volume).await?;
         let this = Preconditions { uid: volume.metadata.uid.clone(), resource_version: None };
         let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
         let (api, name) = (self.volumes(), volume.name_any());
@@ -152,6 +153,26 @@ impl LocalVolumes for ApiObjects {
 }
 
 impl ApiObjects {
+    /// Puts the finalizer on again that an uninstall has taken off: without it the object would be gone before its node has
+    /// moved the files away.
+    async fn hold(&self, volume: &LocalVolume) -> Result<(), ApiError> {
+        let finalizers = volume.finalizers();
+        if finalizers.iter().any(|finalizer| finalizer == LOCAL_VOLUME_FINALIZER) {
+            return Ok(());
+        }
+        let all: Vec<&str> = finalizers.iter().map(String::as_str).chain([LOCAL_VOLUME_FINALIZER]).collect();
+        let version = &volume.metadata.resource_version;
+        let patch = json!({"metadata": {"resourceVersion": version, "finalizers": all}});
+        let (api, name, params) = (self.volumes(), volume.name_any(), by_us());
+        let held = async {
+            match api.patch(&name, &params, &Patch::Merge(&patch)).await {
+                Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+                answer => answer.map(drop),
+            }
+        };
+        answer("put the finalizer on the LocalVolume", held).await
+    }
+
     async fn try_release(&self, volume: &LocalVolume) -> Result<(), ApiError> {
         let api: Api<PartialObjectMeta<LocalVolume>> = Api::all(self.client.clone());
         let name = volume.name_any();

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use workspacefs_api::local_volume::LOCAL_TOPOLOGY_KEY;
-use workspacefs_api::{LocalStorage, NodeStorage, quantity};
+use workspacefs_api::{Health, LocalStorage, NodeStorage, quantity};
 use workspacefs_csi_proto::csi::v1::{Topology, TopologyRequirement};
 
 /// A message names no more nodes than this.
@@ -80,9 +80,9 @@ pub fn node_of(term: &Topology) -> Option<&str> {
     }
 }
 
-/// How large a volume can still be made there.
+/// How large a volume can still be made there: none on a disk that reports errors.
 pub fn room(entry: &NodeStorage) -> i64 {
-    let available = entry.available.as_ref().filter(|_| entry.ready);
+    let available = entry.available.as_ref().filter(|_| entry.ready && entry.health < Health::Degraded);
     let bytes = available.and_then(|available| quantity::bytes(&available.0)).unwrap_or(0);
     bytes.try_into().unwrap_or(i64::MAX)
 }
@@ -123,6 +123,7 @@ fn why_not(asked: &[(&str, Option<&NodeStorage>)]) -> Vec<String> {
         .map(|(node, entry)| match entry {
             None => format!("{node} is not one of its nodes"),
             Some(entry) if !entry.ready => format!("{node} is not ready ({})", entry.reason),
+            Some(entry) if entry.health >= Health::Degraded => format!("{node}'s disk reports errors"),
             Some(entry) if entry.available.is_none() => format!("{node} enforces no size"),
             Some(entry) => format!("{node} has {} bytes left", room(entry)),
         })
@@ -248,11 +249,18 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_only_where_it_is_ready() {
+    fn there_is_room_only_where_it_is_ready_and_reports_no_errors() {
         let mut all = storage(&[("n3", "100")]);
         let mut entry = all.status.take().unwrap().nodes.remove(0);
         assert_eq!(room(&entry), 100);
-        entry.ready = false;
+        entry.health = Health::Degraded;
         assert_eq!(room(&entry), 0);
+        let ill = [("n3", Some(&entry))];
+        assert_eq!(why_not(&ill), ["n3's disk reports errors"]);
+        entry.ready = false;
+        assert_eq!(
+            (room(&entry), why_not(&[("n3", Some(&entry))])),
+            (0, vec!["n3 is not ready (Ready)".into()])
+        );
     }
 }

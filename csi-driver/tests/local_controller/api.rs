@@ -128,6 +128,33 @@ async fn delete(controller: &LocalController, id: &str) -> Result<(), Status> {
 }
 
 #[tokio::test]
+async fn a_volume_that_an_uninstall_let_go_is_held_again_until_its_node_has_moved_the_files_away() {
+    let api = api().await;
+    let controller = controller(&api);
+    let id = {
+        let _node = node(&api, 10 * GIB);
+        create(&controller, GIB).await.unwrap()
+    };
+    let name = names::object(&storage_uid(&api), "pvc-1", "n1");
+    api.edit(KIND, "", &name, |volume| volume["metadata"]["finalizers"] = json!(["somebody/else"]));
+    let deleting = tokio::spawn(async move { delete(&controller, &id).await });
+    let held = async {
+        loop {
+            let volume = api.all(KIND).remove(0);
+            if volume["metadata"]["deletionTimestamp"].is_string() {
+                break volume["metadata"]["finalizers"].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let held = tokio::time::timeout(Duration::from_secs(10), held).await.unwrap();
+    assert_eq!(held, json!(["somebody/else", "workspacefs.io/local-volume"]));
+    let _node = node(&api, 10 * GIB);
+    deleting.await.unwrap().unwrap();
+    assert_eq!(api.all(KIND)[0]["metadata"]["finalizers"], json!(["somebody/else"]));
+}
+
+#[tokio::test]
 async fn a_volume_is_made_grown_and_deleted_through_its_object() {
     let api = api().await;
     let _node = node(&api, 10 * GIB);

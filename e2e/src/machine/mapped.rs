@@ -43,14 +43,15 @@ impl Behaviour {
     }
 }
 
-/// No udev runs in a machine: dmsetup makes the nodes below /dev/mapper by itself and waits for nobody.
+/// No udev runs in a machine: dmsetup waits for nobody, and makes the nodes below /dev/mapper when it is told to.
 const DMSETUP: [&str; 3] = ["dmsetup", "--noudevrules", "--noudevsync"];
 
 impl Machine {
     /// Makes `/dev/mapper/<name>` of a whole disk.
     pub fn map(&self, name: &str, disk: &str, behaviour: Behaviour) -> Result<(), FaultError> {
         let table = self.table(disk, behaviour)?;
-        self.dmsetup(&["create", name, "--table", &table])
+        self.dmsetup(&["create", name, "--table", &table])?;
+        self.dmsetup(&["mknodes", name])
     }
 
     /// From now on it behaves so, under whatever is mounted on it. Nothing is flushed before.

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::disks;
@@ -53,6 +53,9 @@ async fn mounted(context: &Context, behaviour: Behaviour) -> Result<Fault> {
             machine.shell(&format!("! mountpoint -q {PATH} || umount -l {PATH}"))?;
         }
         machines[0].unmap(MAPPED)?;
+        // It stays as long as anybody has it open: the node plugin has to let go of what it was told to.
+        let gone = format!("for i in $(seq 60); do dmsetup info {MAPPED} >/dev/null 2>&1 || exit 0; sleep 0.5; done; exit 1");
+        machines[0].shell(&gone).context("the mapped disk is still held by somebody")?;
         for machine in &machines {
             disks::blank(machine, &[Drive::Nameless])?;
         }

@@ -101,7 +101,7 @@ async fn a_disk_that_is_pulled_while_a_pod_writes_is_told_and_holds_nothing_up(
 }
 
 /// A SCSI disk in the node's memory, which has a WWN and can be taken away like one of a real bus.
-const PLUG_SCSI: &str = "modprobe -a sd_mod && modprobe scsi_debug dev_size_mb=96 delay=0 && \
+const PLUG_SCSI: &str = "modprobe -a sd_mod && modprobe scsi_debug dev_size_mb=304 delay=0 && \
      tries=0; until ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block 2>/dev/null; do \
      tries=$((tries + 1)); [ $tries -lt 50 ] || exit 1; sleep 0.2; done";
 
@@ -118,7 +118,7 @@ async fn a_disk_that_the_kernel_takes_away_while_a_pod_writes_is_told_and_holds_
     });
     let name = context.on("n1", PLUG_SCSI).await?.trim().to_owned();
     let mut spec = on_disks(&[], &[context.namespace()]);
-    // XFS takes more than the node's memory can spare.
+    // Every other case has XFS.
     spec["fsType"] = json!("ext4");
     let storage = context.local_storage(NAME, spec).await?;
     let device = format!("/dev/{name}");

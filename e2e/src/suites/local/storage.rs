@@ -195,9 +195,12 @@ fn take_away(cluster: &Cluster, name: &str, workspaces: &[String]) -> Result<()>
     let volumes = claimed::take_away(cluster, name, workspaces);
     let delete = ["delete", "localstorages.workspacefs.io", name, "--ignore-not-found", "--timeout=100s"];
     let gone = cluster.kubectl("admin", &delete);
+    // Another one of the same case may be on the other drive: whichever goes last leaves all of them blank.
+    let others = ["get", "localstorages.workspacefs.io", "--output=name", "--ignore-not-found"];
+    let nodes = if cluster.kubectl("admin", &others)?.trim().is_empty() { &NODES[..] } else { &[] };
     // The next case finds blank drives whatever became of this one.
     let mut left = Vec::new();
-    for node in NODES {
+    for &node in nodes {
         left.extend(
             disks::blank(&cluster.machine(node)?, &APPROVABLE)?.into_iter().map(|at| format!("{node}:{at}")),
         );
