@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use workspacefs_api::{LocalStorageSpec, NodeStorage};
 use workspacefs_sys::SysError;
 use workspacefs_sys::tree::{MountApi, StagingPlace};
 
-use super::protocol::{Answer, Figures, Hello, Question, Refusal, Reply, Share};
+use super::protocol;
+use super::protocol::{Answer, Figures, Hello, Place, Question, Refusal, Reply, Volume, Wish};
 use crate::helper_process::{HelperProcess, HelperProgram};
 use crate::share::{Unfinished, View};
 
@@ -71,6 +73,8 @@ struct Inner {
     views: AtomicU64,
     /// By the LocalStorage's uid.
     table: Mutex<HashMap<String, Arc<Disk>>>,
+    /// A disk became ready, is not any more, or was looked at for the first time.
+    turned: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -95,7 +99,9 @@ impl Disks {
         std::fs::create_dir_all(&config.mounts)
             .map_err(|error| StartError::Folder(config.mounts.clone(), error))?;
         StagingPlace::prepare_area(config.api, &config.staging).map_err(StartError::Staging)?;
-        Ok(Self(Arc::new(Inner { config, views: AtomicU64::new(0), table: Mutex::default() })))
+        let inner =
+            Inner { config, views: AtomicU64::new(0), table: Mutex::default(), turned: Notify::new() };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// One look, for the entry of `node`. The entry is kept: volumes are mounted by what it says.
@@ -121,7 +127,16 @@ impl Disks {
 
     /// Replaces what is known of a disk.
     pub fn keep(&self, uid: &str, entry: NodeStorage) {
-        *lock(&self.disk(uid).entry) = Some(entry);
+        let is_ready = entry.ready;
+        let before = lock(&self.disk(uid).entry).replace(entry);
+        if before.map(|before| before.ready) != Some(is_ready) {
+            self.0.turned.notify_one();
+        }
+    }
+
+    /// Waits until a disk becomes ready, is not any more, or was looked at for the first time. One waits at a time.
+    pub async fn turned(&self) {
+        self.0.turned.notified().await;
     }
 
     /// What the latest look said; None before the first.
@@ -130,14 +145,14 @@ impl Disks {
         lock(&disk.entry).clone()
     }
 
-    /// Makes a view of a workspace's share, whose folder is made and limited if it is not.
+    /// Makes a view of a folder: a workspace's share, which is made and limited if it is not, or a volume that is there.
     ///
     /// # Errors
     /// [`DiskError`], at the latest at the deadline.
-    pub async fn view(&self, uid: &str, share: Share, deadline: Instant) -> Result<View, DiskError> {
+    pub async fn view(&self, uid: &str, of: protocol::View, deadline: Instant) -> Result<View, DiskError> {
         let number = self.0.views.fetch_add(1, Ordering::Relaxed);
         let place = StagingPlace::new(&self.0.config.staging, &format!("{uid}.{number}"));
-        let question = Question::View(share, place.path().to_path_buf());
+        let question = Question::View(of, place.path().to_path_buf());
         let view = Unfinished::new(self.0.config.api, place);
         match self.ask(uid, question, deadline).await? {
             (Answer::View { staged }, Some(fd)) => Ok(view.finish(fd, staged)),
@@ -145,18 +160,54 @@ impl Disks {
         }
     }
 
-    /// How full a workspace's share is; None if it was never made.
+    /// How full a folder is; None if it is not there.
     ///
     /// # Errors
     /// [`DiskError`], at the latest at the deadline.
     pub async fn usage(
         &self,
         uid: &str,
-        namespace_uid: &str,
+        place: Place,
         deadline: Instant,
     ) -> Result<Option<Figures>, DiskError> {
-        match self.ask(uid, Question::Usage(namespace_uid.to_string()), deadline).await? {
+        match self.ask(uid, Question::Usage(place), deadline).await? {
             (Answer::Usage(figures), _) => Ok(figures),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Makes a volume if it may, or finds it. Gives the size that it has, which may be another than is wished.
+    ///
+    /// # Errors
+    /// [`DiskError`], at the latest at the deadline.
+    pub async fn ensure_volume(&self, wish: Wish, deadline: Instant) -> Result<u64, DiskError> {
+        let uid = wish.volume.storage_uid.clone();
+        match self.ask(&uid, Question::EnsureVolume(wish), deadline).await? {
+            (Answer::Volume(size), _) => Ok(size),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Makes a volume at least so large. Gives the size that it has then.
+    ///
+    /// # Errors
+    /// [`DiskError`], at the latest at the deadline.
+    pub async fn grow_volume(&self, volume: Volume, size: u64, deadline: Instant) -> Result<u64, DiskError> {
+        let uid = volume.storage_uid.clone();
+        match self.ask(&uid, Question::GrowVolume(volume, size), deadline).await? {
+            (Answer::Volume(size), _) => Ok(size),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Moves a volume into the disk's trash; one that is not there is gone already.
+    ///
+    /// # Errors
+    /// [`DiskError`], at the latest at the deadline.
+    pub async fn remove_volume(&self, volume: Volume, deadline: Instant) -> Result<(), DiskError> {
+        let uid = volume.storage_uid.clone();
+        match self.ask(&uid, Question::RemoveVolume(volume), deadline).await? {
+            (Answer::Removed, _) => Ok(()),
             _ => Err(unexpected()),
         }
     }

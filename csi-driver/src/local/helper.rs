@@ -13,22 +13,39 @@ use workspacefs_sys::channel::BlockingChannel;
 use workspacefs_sys::process;
 use workspacefs_sys::tree::{MountApi, StagingPlace, ViewOptions};
 
-use super::protocol::{Answer, Figures, Hello, Question, Refusal, RefusalKind, Reply, Share};
+use super::protocol::{
+    Answer, Figures, Hello, Place, Question, Refusal, RefusalKind, Reply, Shown, Volume, Wish,
+};
 
 /// What a helper does its work on: [`super::kept::Kept`], or what stands in for it in tests.
 pub trait Disk {
     /// One pass: looks, and takes what is approved. Whatever is wrong is in the entry.
     fn look(&mut self, node: &str, spec: &LocalStorageSpec) -> NodeStorage;
-    /// The workspace's folder, made and limited if it is not.
+    /// An open folder: a workspace's share, made and limited if it is not, or a volume that is there.
     ///
     /// # Errors
     /// [`Refusal`].
-    fn folder(&mut self, share: &Share) -> Result<OwnedFd, Refusal>;
-    /// How full the folder of the namespace with that uid is; None if it was never made.
+    fn folder(&mut self, shown: &Shown) -> Result<OwnedFd, Refusal>;
+    /// How full a folder is; None if it is not there.
     ///
     /// # Errors
     /// [`Refusal`].
-    fn usage(&mut self, namespace_uid: &str) -> Result<Option<Figures>, Refusal>;
+    fn usage(&mut self, place: &Place) -> Result<Option<Figures>, Refusal>;
+    /// Makes a volume if it may, or finds it. Gives the size that it has.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    fn ensure(&mut self, wish: &Wish) -> Result<u64, Refusal>;
+    /// Makes a volume at least so large. Gives the size that it has then.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    fn grow(&mut self, volume: &Volume, size: u64) -> Result<u64, Refusal>;
+    /// Moves a volume into the trash; one that is not there is gone already.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    fn remove(&mut self, volume: &Volume) -> Result<(), Refusal>;
     /// Takes the disk off; what is still in use stays, and is found again.
     ///
     /// # Errors
@@ -83,14 +100,17 @@ fn answer(
 ) -> Result<(Answer, Option<OwnedFd>), Refusal> {
     match question {
         Question::Look(node, spec) => Ok((Answer::Looked(Box::new(disk.look(&node, &spec))), None)),
-        Question::View(share, place) => {
-            let folder = disk.folder(&share)?;
-            let options = ViewOptions { read_only: share.read_only, hidden: None };
+        Question::View(view, place) => {
+            let folder = disk.folder(&view.of)?;
+            let options = ViewOptions { read_only: view.read_only, hidden: None };
             let view = api.view(folder.as_fd(), options, &StagingPlace::at(place));
             let fd = view.map_err(|error| Refusal { kind: RefusalKind::Io, message: chain(&error) })?;
             Ok((Answer::View { staged: api == MountApi::Legacy }, Some(fd)))
         }
-        Question::Usage(namespace_uid) => Ok((Answer::Usage(disk.usage(&namespace_uid)?), None)),
+        Question::Usage(place) => Ok((Answer::Usage(disk.usage(&place)?), None)),
+        Question::EnsureVolume(wish) => Ok((Answer::Volume(disk.ensure(&wish)?), None)),
+        Question::GrowVolume(volume, size) => Ok((Answer::Volume(disk.grow(&volume, size)?), None)),
+        Question::RemoveVolume(volume) => disk.remove(&volume).map(|()| (Answer::Removed, None)),
         Question::Release => disk.release().map(|()| (Answer::Released, None)),
     }
 }

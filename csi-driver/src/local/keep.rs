@@ -1,5 +1,6 @@
 //! Looks at the disks of every LocalStorage that means this node, every ten seconds and when something changes, and writes
-//! down what it found. One that does not mean this node any more is unmounted as soon as no volume is on it.
+//! down what it found. One that does not mean this node any more is unmounted as soon as no volume is mounted from it. What
+//! LocalVolumes ask of the disks is carried out beside that (`volumes`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use workspacefs_runtime::{CancellationToken, chain};
 use super::disks::{DiskError, Disks};
 use super::report;
 use super::storages::{ByName, Storages};
+use super::volumes::Volumes;
 use crate::node::NodeLabels;
 
 /// Between two looks.
@@ -61,6 +63,18 @@ impl Meant {
 impl Keep {
     /// Goes on until `shutdown`. `in_use` says whether a volume is on the LocalStorage with that uid.
     pub async fn run(self, in_use: impl Fn(&str) -> bool, shutdown: CancellationToken) {
+        let volumes = Volumes {
+            node: self.node.clone(),
+            group_label: self.group_label.clone(),
+            labels: self.labels.clone(),
+            storages: self.storages.clone(),
+            disks: self.disks.clone(),
+            client: self.client.clone(),
+        };
+        tokio::join!(volumes.run(shutdown.clone()), self.look_at_all(in_use, shutdown));
+    }
+
+    async fn look_at_all(self, in_use: impl Fn(&str) -> bool, shutdown: CancellationToken) {
         let this = Arc::new(self);
         let mut looks: HashMap<String, JoinHandle<()>> = HashMap::new();
         let (mut storages, mut labels) = (this.storages.subscribe(), this.labels.subscribe());

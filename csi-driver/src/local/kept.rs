@@ -6,11 +6,14 @@ use std::path::Path;
 
 use workspacefs_api::{LocalStorageSpec, NodeStorage, Owner};
 use workspacefs_runtime::chain;
+use workspacefs_storage::local::volume::{
+    EnsureVolumeError, OpenVolumeError, RemoveVolumeError, VolumeKey, VolumeWish,
+};
 use workspacefs_storage::local::{Keeper, KeeperConfig, Usage, UsageError, WorkspaceError, WorkspaceWish};
 use workspacefs_sys::{Errno, unmount};
 
 use super::helper::Disk;
-use super::protocol::{Figures, Refusal, RefusalKind, Share};
+use super::protocol::{Figures, Place, Refusal, RefusalKind, Share, Shown, Volume, Wish};
 
 /// A disk of this node.
 pub struct Kept {
@@ -34,14 +37,8 @@ impl Kept {
     fn keeper(&mut self) -> &mut Keeper {
         self.keeper.get_or_insert_with(|| Keeper::new(self.config.clone()))
     }
-}
 
-impl Disk for Kept {
-    fn look(&mut self, node: &str, spec: &LocalStorageSpec) -> NodeStorage {
-        self.keeper().look(node, spec)
-    }
-
-    fn folder(&mut self, share: &Share) -> Result<OwnedFd, Refusal> {
+    fn share(&mut self, share: &Share) -> Result<OwnedFd, WorkspaceError> {
         let wish = WorkspaceWish {
             namespace_uid: share.namespace_uid.clone(),
             namespace: share.namespace.clone(),
@@ -49,18 +46,60 @@ impl Disk for Kept {
             // Like an emptyDir: whoever runs in the workspace's pods.
             owner: Owner::default(),
         };
-        self.keeper().workspace(&wish).map_err(|error| refusal(&error))
+        self.keeper().workspace(&wish)
+    }
+}
+
+impl Disk for Kept {
+    fn look(&mut self, node: &str, spec: &LocalStorageSpec) -> NodeStorage {
+        self.keeper().look(node, spec)
     }
 
-    fn usage(&mut self, namespace_uid: &str) -> Result<Option<Figures>, Refusal> {
-        let usage = self.keeper().usage(namespace_uid).map_err(|error| Refusal {
-            kind: match error {
-                UsageError::NotReady(_) => RefusalKind::NotReady,
-                UsageError::Read(_) | UsageError::Disk(_) => RefusalKind::Io,
-            },
-            message: chain(&error),
-        })?;
-        Ok(usage.map(figures))
+    fn folder(&mut self, shown: &Shown) -> Result<OwnedFd, Refusal> {
+        match shown {
+            Shown::Share(share) => self.share(share).map_err(|error| refusal(share_refused(&error), &error)),
+            Shown::Volume(volume) => {
+                let opened = self.keeper().open_volume(&key(volume));
+                opened.map_err(|error| refusal(open_refused(&error), &error))
+            }
+        }
+    }
+
+    fn usage(&mut self, place: &Place) -> Result<Option<Figures>, Refusal> {
+        let usage = match place {
+            Place::Share(namespace_uid) => self.keeper().usage(namespace_uid),
+            Place::Volume(volume) => self.keeper().volume_usage(&key(volume)),
+        };
+        let kind = |error: &UsageError| match error {
+            UsageError::NotReady(_) => RefusalKind::NotReady,
+            UsageError::Read(_) | UsageError::Disk(_) => RefusalKind::Io,
+        };
+        Ok(usage.map_err(|error| refusal(kind(&error), &error))?.map(figures))
+    }
+
+    fn ensure(&mut self, wish: &Wish) -> Result<u64, Refusal> {
+        let wish = VolumeWish {
+            key: key(&wish.volume),
+            namespace: wish.namespace.clone(),
+            size_bytes: wish.size,
+            may_make: wish.may_make,
+        };
+        self.keeper().ensure_volume(&wish).map_err(|error| refusal(ensure_refused(&error), &error))
+    }
+
+    fn grow(&mut self, volume: &Volume, size: u64) -> Result<u64, Refusal> {
+        let grown = self.keeper().grow_volume(&key(volume), size);
+        grown.map_err(|error| refusal(ensure_refused(&error), &error))
+    }
+
+    fn remove(&mut self, volume: &Volume) -> Result<(), Refusal> {
+        let kind = |error: &RemoveVolumeError| match error {
+            RemoveVolumeError::NotReady(_) => RefusalKind::NotReady,
+            RemoveVolumeError::Name(_) | RemoveVolumeError::Refused(_) | RemoveVolumeError::Read(_) => {
+                RefusalKind::Io
+            }
+        };
+        self.keeper().remove_volume(&key(volume)).map_err(|error| refusal(kind(&error), &error))
     }
 
     fn release(&mut self) -> Result<(), Refusal> {
@@ -75,15 +114,41 @@ impl Disk for Kept {
     }
 }
 
-fn refusal(error: &WorkspaceError) -> Refusal {
-    let kind = if error.is_not_ready() {
+fn key(volume: &Volume) -> VolumeKey {
+    VolumeKey { storage_uid: volume.storage_uid.clone(), volume: volume.name.clone() }
+}
+
+fn refusal(kind: RefusalKind, error: &dyn std::error::Error) -> Refusal {
+    Refusal { kind, message: chain(error) }
+}
+
+fn share_refused(error: &WorkspaceError) -> RefusalKind {
+    if error.is_not_ready() {
         RefusalKind::NotReady
     } else if error.is_no_space() {
         RefusalKind::NoSpace
     } else {
         RefusalKind::Io
-    };
-    Refusal { kind, message: chain(error) }
+    }
+}
+
+fn open_refused(error: &OpenVolumeError) -> RefusalKind {
+    match error {
+        OpenVolumeError::NotReady(_) => RefusalKind::NotReady,
+        OpenVolumeError::NoQuota => RefusalKind::NoQuota,
+        OpenVolumeError::Lost(_) => RefusalKind::Lost,
+        OpenVolumeError::Name(_) | OpenVolumeError::Refused(_) | OpenVolumeError::Disk(_) => RefusalKind::Io,
+    }
+}
+
+fn ensure_refused(error: &EnsureVolumeError) -> RefusalKind {
+    match error {
+        EnsureVolumeError::NotReady(_) => RefusalKind::NotReady,
+        EnsureVolumeError::NoQuota => RefusalKind::NoQuota,
+        EnsureVolumeError::Lost(_) => RefusalKind::Lost,
+        EnsureVolumeError::Refused(_) if error.is_no_space() => RefusalKind::NoSpace,
+        EnsureVolumeError::Name(_) | EnsureVolumeError::Refused(_) => RefusalKind::Io,
+    }
 }
 
 fn figures(usage: Usage) -> Figures {

@@ -27,10 +27,16 @@ impl Hello {
 pub(super) enum Question {
     /// One pass over the disks, for the entry of that node.
     Look(String, Box<LocalStorageSpec>),
-    /// A view of a workspace's folder, by the staging place.
-    View(Share, PathBuf),
-    /// Of the namespace with that uid.
-    Usage(String),
+    /// A view of a folder, by the staging place.
+    View(View, PathBuf),
+    /// How full a folder is.
+    Usage(Place),
+    /// A volume, made if it may be.
+    EnsureVolume(Wish),
+    /// A volume, at least so large.
+    GrowVolume(Volume, u64),
+    /// A volume, moved to the trash.
+    RemoveVolume(Volume),
     /// Takes the disk off.
     Release,
 }
@@ -43,13 +49,34 @@ pub(super) enum Answer {
         staged: bool,
     },
     Usage(Option<Figures>),
+    /// Its size.
+    Volume(u64),
+    Removed,
     Released,
 }
 
 /// What came of it.
 pub(super) type Reply = Result<Answer, Refusal>;
 
-/// A workspace's share of a disk, to be shown.
+/// A folder of a disk, to be shown.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct View {
+    /// Which.
+    pub of: Shown,
+    /// Nothing can be written through this view.
+    pub read_only: bool,
+}
+
+/// What is shown.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Shown {
+    /// A workspace's share, made and limited if it is not.
+    Share(Share),
+    /// A claim's volume, which is there or lost.
+    Volume(Volume),
+}
+
+/// A workspace's share of a disk.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Share {
     /// Of its namespace.
@@ -58,11 +85,40 @@ pub struct Share {
     pub namespace: String,
     /// How much may be written, in bytes; None is as much as the disk holds.
     pub quota: Option<u64>,
-    /// Nothing can be written through this view.
-    pub read_only: bool,
 }
 
-/// How full a workspace's share is.
+/// A claim's volume on a disk.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Volume {
+    /// The LocalStorage's uid.
+    pub storage_uid: String,
+    /// The LocalVolume's name.
+    pub name: String,
+}
+
+/// A claim's volume as it should be.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Wish {
+    /// Which.
+    pub volume: Volume,
+    /// The workspace's namespace, for people who look at the disk.
+    pub namespace: String,
+    /// How much may be written, in bytes.
+    pub size: u64,
+    /// Whether it is made if it is not there.
+    pub may_make: bool,
+}
+
+/// What has figures.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Place {
+    /// The share of the namespace with that uid.
+    Share(String),
+    /// A volume.
+    Volume(Volume),
+}
+
+/// How full a folder is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Figures {
     /// Bytes that may be written in all: its limit, or the size of the disk.
@@ -92,8 +148,12 @@ pub struct Refusal {
 pub enum RefusalKind {
     /// The disk is not in use, or not yet.
     NotReady,
+    /// Nothing holds a volume to its size there.
+    NoQuota,
     /// The disk cannot hold what was asked for.
     NoSpace,
+    /// The volume was made, and is not on the disk that is there now.
+    Lost,
     /// The disk, or the kernel.
     Io,
 }

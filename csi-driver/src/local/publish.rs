@@ -9,13 +9,14 @@ use thiserror::Error;
 use tokio::time::Instant;
 use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
 use workspacefs_api::volume::{AttributesError, VolumeIdError};
-use workspacefs_api::{LocalStorage, quantity};
+use workspacefs_api::{LocalStorage, NodeStorage, quantity};
 use workspacefs_csi_proto::csi::v1::{NodePublishVolumeRequest, NodeUnpublishVolumeRequest};
 use workspacefs_sys::SysError;
 
 use super::disks::DiskError;
-use super::protocol::Share;
+use super::protocol::{Share, Shown, View, Volume};
 use super::service::{LocalNode, OnDisk};
+use super::storages;
 use crate::node::arguments::{self, ArgumentError, Publish};
 use crate::node::publish::guard_key;
 use crate::node::target::{Target, TargetError};
@@ -26,6 +27,8 @@ use crate::rpc;
 
 /// What kubelet adds to a volume's attributes (podInfoOnMount).
 const EPHEMERAL: &str = "csi.storage.k8s.io/ephemeral";
+/// The attribute that names a claim's volume's node.
+const NODE: &str = "node";
 const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
 
 /// A publish failed, and nothing of it is left.
@@ -39,7 +42,7 @@ pub(super) enum PublishError {
     Busy(#[from] Busy),
     /// Written into the pod itself.
     #[error(
-        "a local volume is a workspace's whole share of its node's disk: there is no inline volume and no mountFrom. Use the claim that is named like the LocalStorage"
+        "local volumes are mounted by claims only: there is no inline volume and no mountFrom. Use the claim that is named like the LocalStorage, which is the workspace's whole share of its node's disk, or a claim of the LocalStorage's StorageClass"
     )]
     Inline,
     /// Not an id of ours.
@@ -66,6 +69,20 @@ pub(super) enum PublishError {
         storage: String,
         /// The workspace.
         namespace: String,
+    },
+    /// A claim's volume, on the disk of another node.
+    #[error(
+        "the volume is on node {there:?}, on LocalStorage {storage:?} of node group {group:?}, and this node is {node:?}: give the pod no nodeName, the scheduler knows where it may run"
+    )]
+    Elsewhere {
+        /// Its LocalStorage.
+        storage: String,
+        /// Its node group.
+        group: String,
+        /// Where it is.
+        there: String,
+        /// This node.
+        node: String,
     },
     /// The wrong node.
     #[error(
@@ -107,11 +124,10 @@ pub(super) enum PublishError {
     Attach(#[source] SysError),
 }
 
-/// A volume of a PersistentVolume that the operator made.
+/// A volume of a PersistentVolume that the operator or the controller made.
 #[derive(Debug, Eq, PartialEq)]
 struct Claimed {
-    storage: String,
-    namespace: String,
+    place: OnDisk,
     attributes: LocalVolumeAttributes,
 }
 
@@ -120,17 +136,45 @@ impl Claimed {
         if context.get(EPHEMERAL).map(String::as_str) == Some("true") {
             return Err(PublishError::Inline);
         }
-        let LocalVolumeId::Share { storage, namespace } =
-            LocalVolumeId::parse(volume_id).map_err(PublishError::NotOurs)?
-        else {
-            return Err(PublishError::NotOurs(VolumeIdError));
-        };
+        let id = LocalVolumeId::parse(volume_id).map_err(PublishError::NotOurs)?;
         let attributes = LocalVolumeAttributes::from_map(context).map_err(PublishError::Attributes)?;
+        let place = match (id, &attributes.node) {
+            (LocalVolumeId::Share { storage, namespace }, None) => {
+                OnDisk::Share { storage_uid: storage, namespace_uid: namespace }
+            }
+            (LocalVolumeId::Volume { storage, volume }, Some(_)) => {
+                OnDisk::Volume { storage_uid: storage, local_volume: volume }
+            }
+            // A share is on every node, and a claim's volume on one.
+            (LocalVolumeId::Share { .. }, Some(_)) => {
+                return Err(PublishError::Attributes(AttributesError::Unknown(NODE.into())));
+            }
+            (LocalVolumeId::Volume { .. }, None) => {
+                return Err(PublishError::Attributes(AttributesError::Missing(NODE)));
+            }
+        };
         match context.get(POD_NAMESPACE) {
             Some(namespace) if *namespace != attributes.namespace => {
                 Err(PublishError::OtherNamespace(attributes.namespace))
             }
-            _ => Ok(Self { storage, namespace, attributes }),
+            _ => Ok(Self { place, attributes }),
+        }
+    }
+
+    /// What is to be shown, by what the LocalStorage says now.
+    fn shown(&self, storage: &LocalStorage) -> Shown {
+        match self.place.clone() {
+            OnDisk::Share { namespace_uid, .. } => {
+                let quota = storage.spec.per_workspace_quota.as_ref();
+                Shown::Share(Share {
+                    namespace_uid,
+                    namespace: self.attributes.namespace.clone(),
+                    quota: quota.and_then(|quota| quantity::bytes(&quota.0)),
+                })
+            }
+            OnDisk::Volume { storage_uid, local_volume } => {
+                Shown::Volume(Volume { storage_uid, name: local_volume })
+            }
         }
     }
 }
@@ -152,29 +196,22 @@ impl LocalNode {
         }
         let claimed = Claimed::parse(&asked.volume_id, &asked.context)?;
         let storage = self.allowed(&claimed)?;
-        let place = OnDisk { storage_uid: claimed.storage.clone(), namespace_uid: claimed.namespace.clone() };
         let record = Record {
             target: asked.target.path().to_path_buf(),
             volume_id: asked.volume_id.clone(),
             fingerprint: asked.fingerprint.clone(),
             mode: asked.capability.mode.into(),
-            place,
+            place: claimed.place.clone(),
         };
         if self.0.targets.begin(here, record)? == Begun::Done {
             return Ok(());
         }
         let undo = Undo { node: self, target: Some(&asked.target) };
-        let quota = storage.spec.per_workspace_quota.as_ref();
-        let share = Share {
-            namespace_uid: claimed.namespace,
-            namespace: claimed.attributes.namespace,
-            quota: quota.and_then(|quota| quantity::bytes(&quota.0)),
-            read_only: asked.read_only,
-        };
+        let of = View { of: claimed.shown(&storage), read_only: asked.read_only };
         // Only where the record and the mount table disagree is there anything to take off.
         asked.target.unmount()?;
         let folder = asked.target.make()?;
-        let view = self.0.config.disks.view(&claimed.storage, share, deadline).await?;
+        let view = self.0.config.disks.view(claimed.place.storage_uid(), of, deadline).await?;
         view.attach(folder.as_fd()).map_err(PublishError::Attach)?;
         undo.keep();
         Ok(())
@@ -185,11 +222,18 @@ impl LocalNode {
         let config = &self.0.config;
         let attributes = &claimed.attributes;
         let name = || attributes.storage.clone();
+        if let Some(there) = attributes.node.as_ref().filter(|there| **there != config.node_name) {
+            return Err(PublishError::Elsewhere {
+                storage: name(),
+                group: attributes.node_group.clone(),
+                there: there.clone(),
+                node: config.node_name.clone(),
+            });
+        }
         let known = config.storages.current().ok_or(PublishError::NotKnown)?;
-        let storage = known
-            .get(&attributes.storage)
-            .filter(|storage| storage.metadata.uid.as_deref() == Some(&claimed.storage))
-            .ok_or_else(|| PublishError::Missing(name()))?;
+        let uid = claimed.place.storage_uid();
+        let storage =
+            storages::find(&known, &attributes.storage, uid).ok_or_else(|| PublishError::Missing(name()))?;
         let labels = config.labels.current().ok_or(PublishError::NotKnown)?;
         if !storage.selects(&config.group_label, &labels) {
             return Err(PublishError::Outside {
@@ -209,16 +253,13 @@ impl LocalNode {
                 namespace: attributes.namespace.clone(),
             });
         }
-        match config.disks.entry(&claimed.storage) {
+        match config.disks.entry(uid) {
             Some(entry) if entry.ready => Ok(storage.clone()),
             entry => Err(PublishError::NotReady {
                 storage: name(),
                 group: storage.spec.node_group.clone(),
                 node: config.node_name.clone(),
-                reason: entry.map_or_else(
-                    || "its disk has not been looked at yet".into(),
-                    |entry| if entry.message.is_empty() { entry.reason } else { entry.message },
-                ),
+                reason: entry.map_or_else(|| "its disk has not been looked at yet".into(), why_not_ready),
             }),
         }
     }
@@ -238,6 +279,11 @@ impl LocalNode {
             _ => self.0.targets.take_away(&target),
         }
     }
+}
+
+/// Of an entry that is not ready.
+pub(super) fn why_not_ready(entry: NodeStorage) -> String {
+    if entry.message.is_empty() { entry.reason } else { entry.message }
 }
 
 /// Unless it is kept: takes the target's mounts, folder and record away again, on every way out of a publish.
@@ -267,6 +313,7 @@ mod tests {
     use super::*;
 
     const ID: &str = "v1.ls.0f8fad5b-d9cb-469f-a165-70867728950e.7c9e6679-7425-40de-944b-e07fc1f90ae7";
+    const VOLUME: &str = "v1.lv.0f8fad5b-d9cb-469f-a165-70867728950e.7c9e6679-7425-40de-944b-e07fc1f90ae7";
 
     fn context(more: &[(&str, &str)]) -> BTreeMap<String, String> {
         let attributes = LocalVolumeAttributes {
@@ -288,5 +335,18 @@ mod tests {
         assert!(matches!(error("csi-0123", &[]), PublishError::NotOurs(_)));
         assert!(matches!(error(ID, &[("mountFrom", "a")]), PublishError::Attributes(_)));
         assert!(matches!(error(ID, &[(POD_NAMESPACE, "team-b")]), PublishError::OtherNamespace(_)));
+    }
+
+    #[test]
+    fn a_claims_volume_has_a_node_and_a_share_has_none() {
+        assert!(Claimed::parse(VOLUME, &context(&[("node", "n1"), (POD_NAMESPACE, "team-a")])).is_ok());
+        let error = |id: &str, more: &[(&str, &str)]| Claimed::parse(id, &context(more)).unwrap_err();
+        assert!(matches!(error(VOLUME, &[]), PublishError::Attributes(AttributesError::Missing(NODE))));
+        assert!(matches!(
+            error(ID, &[("node", "n1")]),
+            PublishError::Attributes(AttributesError::Unknown(_))
+        ));
+        let of_others = error(VOLUME, &[("node", "n1"), (POD_NAMESPACE, "team-b")]);
+        assert!(matches!(of_others, PublishError::OtherNamespace(_)));
     }
 }

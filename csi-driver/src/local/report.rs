@@ -1,28 +1,42 @@
 //! This node's entry in a LocalStorage's status: written by server-side apply, by this node's own field manager, and only when
 //! it says something new.
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 use workspacefs_api::{LocalStorage, NodeStorage, level, quantity};
 
-/// Whether an entry says something that the one before it does not. When it was seen, and small changes of what is used, are
-/// nothing new: a status that is written every few seconds is a load on everybody who watches it.
+/// Whether an entry says something that the one before it does not. When it was seen, and small changes of what is used and of
+/// what nobody was given, are nothing new: a status that is written every few seconds is a load on everybody who watches it.
+/// What is available is news whenever it changes: whoever says it says the same until something was made or removed, or until
+/// it has moved as far (`workspacefs_storage::local`).
 pub fn is_news(before: Option<&NodeStorage>, now: &NodeStorage) -> bool {
     let Some(before) = before else {
         return true;
     };
-    let same_but_figures =
-        NodeStorage { used: now.used.clone(), observed_at: now.observed_at.clone(), ..before.clone() };
+    let same_but_figures = NodeStorage {
+        used: now.used.clone(),
+        unaccounted: now.unaccounted.clone(),
+        observed_at: now.observed_at.clone(),
+        ..before.clone()
+    };
     if same_but_figures != *now {
         return true;
     }
-    let bytes = |entry: &NodeStorage| entry.used.as_ref().and_then(|used| quantity::bytes(&used.0));
-    let of = now.capacity.as_ref().and_then(|capacity| quantity::bytes(&capacity.0)).unwrap_or(0);
-    match (bytes(before), bytes(now)) {
+    let of = bytes(now.capacity.as_ref()).unwrap_or(0);
+    let has_moved = |before: &Option<Quantity>, now: &Option<Quantity>| match (
+        bytes(before.as_ref()),
+        bytes(now.as_ref()),
+    ) {
         (Some(before), Some(now)) => level::has_moved(before, now, of),
         (before, now) => before != now,
-    }
+    };
+    has_moved(&before.used, &now.used) || has_moved(&before.unaccounted, &now.unaccounted)
+}
+
+fn bytes(quantity: Option<&Quantity>) -> Option<u64> {
+    quantity::bytes(&quantity?.0)
 }
 
 /// Writes the entry.
@@ -36,8 +50,12 @@ pub async fn write(client: &Client, storage: &str, entry: &NodeStorage) -> Resul
         "metadata": {"name": storage},
         "status": {"nodes": [entry]},
     });
-    let by = PatchParams::apply(&format!("workspacefs-node-{}", entry.node)).force();
-    api.patch_status(storage, &by, &Patch::Apply(status)).await.map(drop)
+    api.patch_status(storage, &by(&entry.node), &Patch::Apply(status)).await.map(drop)
+}
+
+/// As whom a node writes.
+pub(super) fn by(node: &str) -> PatchParams {
+    PatchParams::apply(&format!("workspacefs-node-{node}")).force()
 }
 
 #[cfg(test)]
@@ -76,7 +94,18 @@ mod tests {
         assert!(!is_news(Some(&before), &later));
         assert!(!is_news(Some(&before), &entry(GIB + GIB / 2)));
         assert!(is_news(Some(&before), &entry(3 * GIB)));
+        let unaccounted = |bytes: u64| NodeStorage {
+            available: Some(quantity::exact(50 * GIB)),
+            unaccounted: Some(quantity::rounded(bytes)),
+            ..before.clone()
+        };
+        assert!(!is_news(Some(&unaccounted(0)), &unaccounted(GIB / 2)));
+        assert!(is_news(Some(&unaccounted(0)), &unaccounted(GIB)));
+        // The smallest volume that was made.
+        let less = NodeStorage { available: Some(quantity::exact(50 * GIB - 4096)), ..unaccounted(0) };
+        assert!(is_news(Some(&unaccounted(0)), &less));
         for changed in [
+            unaccounted(0),
             NodeStorage { ready: false, ..before.clone() },
             NodeStorage { message: "x".into(), ..before.clone() },
             NodeStorage { health: Health::Degraded, ..before.clone() },

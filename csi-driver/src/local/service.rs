@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
+use workspacefs_api::local_volume::LOCAL_TOPOLOGY_KEY;
 use workspacefs_csi_proto::csi::v1;
 
 use super::disks::Disks;
+use super::protocol::{Place, Volume};
 use super::storages::Storages;
 use crate::node::targets::Targets;
 use crate::node::{self, NodeLabels};
@@ -42,14 +44,43 @@ pub(super) struct Inner {
     pub guards: OpGuards,
 }
 
-/// What a published volume shows: a workspace's share of a disk.
+/// What a published volume shows, told apart in its record by the names of its fields.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct OnDisk {
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub(super) enum OnDisk {
+    /// A workspace's share.
+    Share {
+        /// The LocalStorage's uid.
+        storage_uid: String,
+        /// The namespace's uid.
+        namespace_uid: String,
+    },
+    /// A claim's volume.
+    Volume {
+        /// The LocalStorage's uid.
+        storage_uid: String,
+        /// The LocalVolume's name.
+        local_volume: String,
+    },
+}
+
+impl OnDisk {
     /// The LocalStorage's uid.
-    pub storage_uid: String,
-    /// The namespace's uid.
-    pub namespace_uid: String,
+    pub fn storage_uid(&self) -> &str {
+        match self {
+            Self::Share { storage_uid, .. } | Self::Volume { storage_uid, .. } => storage_uid,
+        }
+    }
+
+    /// As the disk's helper knows it.
+    pub fn place(&self) -> Place {
+        match self.clone() {
+            Self::Share { namespace_uid, .. } => Place::Share(namespace_uid),
+            Self::Volume { storage_uid, local_volume } => {
+                Place::Volume(Volume { storage_uid, name: local_volume })
+            }
+        }
+    }
 }
 
 impl LocalNode {
@@ -64,7 +95,7 @@ impl LocalNode {
 
     /// Whether any volume is on the LocalStorage with that uid, or may be.
     pub fn uses(&self, storage_uid: &str) -> bool {
-        self.0.targets.any(|place| place.storage_uid == storage_uid)
+        self.0.targets.any(|place| place.storage_uid() == storage_uid)
     }
 }
 
@@ -111,10 +142,35 @@ impl v1::node_server::Node for LocalNode {
         &self,
         _: Request<v1::NodeGetInfoRequest>,
     ) -> Result<Response<v1::NodeGetInfoResponse>, Status> {
-        // No topology: where a LocalStorage is ready the operator says by a label, by which its PersistentVolumes are bound.
-        Ok(Response::new(v1::NodeGetInfoResponse {
-            node_id: self.0.config.node_name.clone(),
-            ..Default::default()
-        }))
+        // A claim's volume is on one node's disk. The shares' PersistentVolumes are bound by a label of the operator's, which
+        // says where their LocalStorage is ready.
+        let node_id = self.0.config.node_name.clone();
+        let segments = [(LOCAL_TOPOLOGY_KEY.to_string(), node_id.clone())].into();
+        let accessible_topology = Some(v1::Topology { segments });
+        Ok(Response::new(v1::NodeGetInfoResponse { node_id, accessible_topology, ..Default::default() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::targets::Record;
+
+    #[test]
+    fn a_record_of_either_kind_is_read_again_and_so_is_one_from_before_there_were_volumes() {
+        let record = |place: &str| {
+            format!(r#"{{"target":"/t","volumeId":"v","fingerprint":"f","mode":1,"storageUid":"s",{place}}}"#)
+        };
+        let share = OnDisk::Share { storage_uid: "s".into(), namespace_uid: "n".into() };
+        let volume = OnDisk::Volume { storage_uid: "s".into(), local_volume: "l".into() };
+        for (text, place) in
+            [(record(r#""namespaceUid":"n""#), share), (record(r#""localVolume":"l""#), volume)]
+        {
+            let read: Record<OnDisk> = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.place, place);
+            let again: Record<OnDisk> = serde_json::from_str(&serde_json::to_string(&read).unwrap()).unwrap();
+            assert_eq!(again, read);
+        }
+        assert!(serde_json::from_str::<Record<OnDisk>>(&record(r#""other":"x""#)).is_err());
     }
 }

@@ -67,9 +67,9 @@ impl LocalNode {
         if target.state()? == State::Free {
             return Err(StatsError::NotPublished);
         }
-        let place = &record.place;
         let by = Instant::now() + ANSWER_MAX;
-        let figures = self.0.config.disks.usage(&place.storage_uid, &place.namespace_uid, by).await?;
+        let place = &record.place;
+        let figures = self.0.config.disks.usage(place.storage_uid(), place.place(), by).await?;
         let figures = figures.ok_or(StatsError::NotPublished)?;
         Ok(NodeGetVolumeStatsResponse { usage: usage_lines(&usage(figures)) })
     }
@@ -81,7 +81,7 @@ impl LocalNode {
         let volume_id = arguments::volume_id(&request.volume_id)?;
         let records = self.0.targets.of_volume(&volume_id);
         let record = records.first().ok_or(HealthError::Unknown)?;
-        let entry = self.0.config.disks.entry(&record.place.storage_uid);
+        let entry = self.0.config.disks.entry(record.place.storage_uid());
         let health_statuses = entry
             .and_then(|entry| Some((fault(entry.health, entry.ready)?, entry)))
             .map(|(status, entry)| VolumeHealthEntry {

@@ -22,7 +22,7 @@ fn publish_code(error: &PublishError) -> Code {
         // The API server will be back.
         E::NotKnown => Code::Unavailable,
         // The pod landed on the wrong node, or on one whose disk left.
-        E::Outside { .. } | E::NotReady { .. } => Code::FailedPrecondition,
+        E::Elsewhere { .. } | E::Outside { .. } | E::NotReady { .. } => Code::FailedPrecondition,
         E::Begin(error) => begin_code(error),
         E::Target(error) => target_code(error),
         E::Disk(error) => disk_code(error),
@@ -36,7 +36,8 @@ fn disk_code(error: &DiskError) -> Code {
         // May be back; a helper that died is started anew.
         DiskError::TimedOut { .. } | DiskError::Hangs | DiskError::Helper(_) => Code::Unavailable,
         DiskError::Refused(refusal) => match refusal.kind {
-            RefusalKind::NotReady => Code::FailedPrecondition,
+            // The disk that is in the node now cannot serve it: another may be put in, or this one be helped.
+            RefusalKind::NotReady | RefusalKind::NoQuota | RefusalKind::Lost => Code::FailedPrecondition,
             RefusalKind::NoSpace => Code::ResourceExhausted,
             RefusalKind::Io => Code::Internal,
         },

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use csi_driver::local::helper::{self, Disk};
-use csi_driver::local::protocol::{Figures, Refusal, RefusalKind, Share};
+use csi_driver::local::protocol::{Figures, Place, Refusal, RefusalKind, Shown, Volume, Wish};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use workspacefs_api::{Health, LocalStorageSpec, NodeStorage};
@@ -17,8 +17,14 @@ use workspacefs_sys::tree::open_mounted;
 pub const HANGS: &str = "hangs";
 /// While it exists, the disk is not ready, for the reason that is in it.
 pub const NOT_READY: &str = "not-ready";
-/// Where the files are.
+/// Where the files of shares are.
 pub const FILES: &str = "files";
+/// Where those of volumes are, by LocalStorage and name.
+pub const VOLUMES: &str = "volumes";
+/// How large each volume is, by name.
+pub const SIZES: &str = "sizes";
+/// How large one may be.
+pub const SIZE_MAX: u64 = 1 << 30;
 
 pub fn run(parent: u32) -> ExitCode {
     helper::run(|mount_point| Folder(mount_point.parent().unwrap().with_file_name("disk")), parent)
@@ -26,7 +32,38 @@ pub fn run(parent: u32) -> ExitCode {
 
 struct Folder(PathBuf);
 
+fn refused<T>(kind: RefusalKind, message: &str) -> Result<T, Refusal> {
+    Err(Refusal { kind, message: message.into() })
+}
+
 impl Folder {
+    fn volume(&self, volume: &Volume) -> PathBuf {
+        self.0.join(VOLUMES).join(&volume.storage_uid).join(&volume.name)
+    }
+
+    fn size(&self, volume: &Volume) -> Option<u64> {
+        self.volume(volume).is_dir().then_some(())?;
+        Some(fs::read_to_string(self.0.join(SIZES).join(&volume.name)).unwrap().parse().unwrap())
+    }
+
+    fn limit(&self, volume: &Volume, size: u64) -> Result<u64, Refusal> {
+        if size > SIZE_MAX {
+            return refused(RefusalKind::NoSpace, "it has 1 GiB");
+        }
+        fs::create_dir_all(self.0.join(SIZES)).unwrap();
+        fs::write(self.0.join(SIZES).join(&volume.name), size.to_string()).unwrap();
+        fs::create_dir_all(self.volume(volume)).unwrap();
+        Ok(size)
+    }
+
+    fn ready(&self) -> Result<(), Refusal> {
+        self.hang_if_told();
+        match fs::read_to_string(self.0.join(NOT_READY)) {
+            Ok(why) => refused(RefusalKind::NotReady, &why),
+            Err(_) => Ok(()),
+        }
+    }
+
     fn hang_if_told(&self) {
         while self.0.join(HANGS).exists() {
             std::thread::sleep(Duration::from_millis(20));
@@ -40,19 +77,32 @@ impl Disk for Folder {
         entry(node, fs::read_to_string(self.0.join(NOT_READY)).ok())
     }
 
-    fn folder(&mut self, share: &Share) -> Result<OwnedFd, Refusal> {
+    fn folder(&mut self, shown: &Shown) -> Result<OwnedFd, Refusal> {
         self.hang_if_told();
-        if share.quota == Some(1 << 50) {
-            return Err(Refusal { kind: RefusalKind::NoSpace, message: "it has 1 GiB".into() });
+        let folder = match shown {
+            Shown::Share(share) if share.quota == Some(1 << 50) => {
+                return refused(RefusalKind::NoSpace, "it has 1 GiB");
+            }
+            Shown::Share(share) => {
+                let folder = self.0.join(FILES).join(&share.namespace_uid);
+                fs::create_dir_all(&folder).unwrap();
+                folder
+            }
+            Shown::Volume(volume) => self.volume(volume),
+        };
+        if folder.is_dir() {
+            Ok(open_mounted(&folder).unwrap())
+        } else {
+            refused(RefusalKind::Lost, "it is not on the disk that is in the node now")
         }
-        let folder = self.0.join(FILES).join(&share.namespace_uid);
-        fs::create_dir_all(&folder).unwrap();
-        Ok(open_mounted(&folder).unwrap())
     }
 
-    fn usage(&mut self, namespace_uid: &str) -> Result<Option<Figures>, Refusal> {
+    fn usage(&mut self, place: &Place) -> Result<Option<Figures>, Refusal> {
         self.hang_if_told();
-        let folder: &Path = &self.0.join(FILES).join(namespace_uid);
+        let folder: &Path = &match place {
+            Place::Share(namespace_uid) => self.0.join(FILES).join(namespace_uid),
+            Place::Volume(volume) => self.volume(volume),
+        };
         let Ok(entries) = fs::read_dir(folder) else {
             return Ok(None);
         };
@@ -65,6 +115,26 @@ impl Disk for Folder {
             inodes_used: 0,
         };
         Ok(Some(figures))
+    }
+
+    fn ensure(&mut self, wish: &Wish) -> Result<u64, Refusal> {
+        self.ready()?;
+        match self.size(&wish.volume) {
+            Some(size) => Ok(size),
+            None if wish.may_make => self.limit(&wish.volume, wish.size),
+            None => refused(RefusalKind::Lost, "it is not on the disk that is in the node now"),
+        }
+    }
+
+    fn grow(&mut self, volume: &Volume, size: u64) -> Result<u64, Refusal> {
+        self.ready()?;
+        self.limit(volume, size)
+    }
+
+    fn remove(&mut self, volume: &Volume) -> Result<(), Refusal> {
+        self.ready()?;
+        let _ = fs::remove_dir_all(self.volume(volume));
+        Ok(())
     }
 
     fn release(&mut self) -> Result<(), Refusal> {

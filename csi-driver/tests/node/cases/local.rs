@@ -21,16 +21,21 @@ use crate::disk::{FILES, HANGS, NOT_READY};
 use crate::world::{NAMESPACE, UID, WithMode, World, names, refused, request};
 
 const NAMESPACE_UID: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
-const GROUP: &str = "workspacefs.io/node-group";
+pub const GROUP: &str = "workspacefs.io/node-group";
 
-struct LocalDisk {
-    disks: Disks,
-    node: LocalNode,
+/// Where the folder is that stands in for the disk.
+pub const DISK: &str = "kubelet/plugins/local/disk";
+
+pub struct LocalDisk {
+    pub disks: Disks,
+    pub node: LocalNode,
+    pub storages: Storages,
+    pub labels: NodeLabels,
 }
 
-/// A plugin as one just started, on a node of group `gpu`, with the LocalStorage `fast`.
-fn plugin(world: &World, change: impl FnOnce(&mut LocalStorageSpec)) -> LocalDisk {
-    fs::create_dir_all(world.path("kubelet/plugins/local/disk")).unwrap();
+/// A plugin as one just started, on the node `n1` of group `gpu`, with the LocalStorage `fast`.
+pub fn plugin(world: &World, change: impl FnOnce(&mut LocalStorageSpec)) -> LocalDisk {
+    fs::create_dir_all(world.path(DISK)).unwrap();
     let mut spec = LocalStorageSpec {
         node_group: "gpu".into(),
         source: LocalSource { devices: Some(DevicesSource::default()), directory: None },
@@ -48,17 +53,18 @@ fn plugin(world: &World, change: impl FnOnce(&mut LocalStorageSpec)) -> LocalDis
         api: world.api,
     })
     .unwrap();
+    let labels = NodeLabels::fixed(Some([(GROUP.to_string(), "gpu".to_string())].into()));
     let node = LocalNode::new(LocalConfig {
         node_name: "n1".into(),
         rpc_deadline: world.deadline,
         group_label: GROUP.into(),
-        labels: NodeLabels::fixed(Some([(GROUP.to_string(), "gpu".to_string())].into())),
-        storages,
+        labels: labels.clone(),
+        storages: storages.clone(),
         disks: disks.clone(),
         records: world.path("state/local-targets"),
     })
     .unwrap();
-    LocalDisk { disks, node }
+    LocalDisk { disks, node, storages, labels }
 }
 
 fn id() -> String {
@@ -66,7 +72,7 @@ fn id() -> String {
 }
 
 /// The publish of the workspace's claim.
-fn claim(target: &Path) -> v1::NodePublishVolumeRequest {
+pub fn claim(target: &Path) -> v1::NodePublishVolumeRequest {
     let attributes = LocalVolumeAttributes {
         storage: "fast".into(),
         namespace: NAMESPACE.into(),
@@ -79,24 +85,35 @@ fn claim(target: &Path) -> v1::NodePublishVolumeRequest {
 }
 
 impl LocalDisk {
-    async fn look(&self) {
+    pub async fn look(&self) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
         self.disks.look(UID, "n1", &LocalStorageSpec::default(), deadline).await.unwrap();
     }
 
-    async fn publish(&self, request: v1::NodePublishVolumeRequest) -> Result<(), Status> {
+    pub async fn publish(&self, request: v1::NodePublishVolumeRequest) -> Result<(), Status> {
         self.node.node_publish_volume(Request::new(request)).await.map(drop)
     }
 
     async fn unpublish(&self, target: &Path) {
-        let request =
-            v1::NodeUnpublishVolumeRequest { volume_id: id(), target_path: target.to_str().unwrap().into() };
+        self.undo(&claim(target)).await;
+    }
+
+    /// Unpublishes what a publish was asked for.
+    pub async fn undo(&self, request: &v1::NodePublishVolumeRequest) {
+        let request = v1::NodeUnpublishVolumeRequest {
+            volume_id: request.volume_id.clone(),
+            target_path: request.target_path.clone(),
+        };
         self.node.node_unpublish_volume(Request::new(request)).await.unwrap();
     }
 
     async fn stats(&self, target: &Path) -> Result<Vec<v1::VolumeUsage>, Status> {
+        self.stats_of(&id(), target).await
+    }
+
+    pub async fn stats_of(&self, id: &str, target: &Path) -> Result<Vec<v1::VolumeUsage>, Status> {
         let request = v1::NodeGetVolumeStatsRequest {
-            volume_id: id(),
+            volume_id: id.into(),
             volume_path: target.to_str().unwrap().into(),
             ..Default::default()
         };
@@ -104,7 +121,7 @@ impl LocalDisk {
     }
 }
 
-fn assert_nothing_left(world: &World) {
+pub fn assert_nothing_left(world: &World) {
     assert!(world.mounts().is_empty(), "{:?}", world.mounts());
     for folder in ["state/local-targets", "state/local-staging"] {
         assert_eq!(names(&world.path(folder)), Vec::<String>::new(), "{folder}");
@@ -123,7 +140,7 @@ pub async fn a_local_volume_is_the_workspaces_folder_on_this_nodes_disk(world: W
     fs::write(world.on_host("v").join("file"), "12345").unwrap();
     assert_eq!(fs::read_to_string(other.join("file")).unwrap(), "12345");
     assert!(fs::write(other.join("file"), "x").is_err(), "read-only");
-    let on_disk = world.path("kubelet/plugins/local/disk").join(FILES).join(NAMESPACE_UID);
+    let on_disk = world.path(DISK).join(FILES).join(NAMESPACE_UID);
     assert_eq!(names(&on_disk), ["file"]);
     let usage = plugin.stats(&target).await.unwrap();
     assert_eq!((usage[0].total, usage[0].used, usage[0].available), (1000, 5, 995));
@@ -148,7 +165,7 @@ pub async fn a_local_volume_is_mounted_only_where_it_may_be(world: World) {
     refused(others.publish(claim(&target)).await, Code::PermissionDenied, &["spec.workspaces"]);
 
     let node = plugin(&world, |_| {});
-    fs::write(world.path("kubelet/plugins/local/disk").join(NOT_READY), "approve serial:A").unwrap();
+    fs::write(world.path(DISK).join(NOT_READY), "approve serial:A").unwrap();
     node.look().await;
     refused(node.publish(claim(&target)).await, Code::FailedPrecondition, &["gpu", "n1", "approve serial:A"]);
 
@@ -163,7 +180,7 @@ pub async fn a_local_volume_is_mounted_only_where_it_may_be(world: World) {
     let small = plugin(&world, |spec| {
         spec.per_workspace_quota = Some(workspacefs_api::quantity::exact(1 << 50));
     });
-    fs::remove_file(world.path("kubelet/plugins/local/disk").join(NOT_READY)).unwrap();
+    fs::remove_file(world.path(DISK).join(NOT_READY)).unwrap();
     small.look().await;
     refused(small.publish(claim(&target)).await, Code::ResourceExhausted, &["1 GiB"]);
     assert_nothing_left(&world);
@@ -191,7 +208,7 @@ pub async fn nothing_in_a_pod_chooses_a_part_of_a_local_volume(world: World) {
     };
     refused(node.publish(with("mountFrom", "a")).await, Code::InvalidArgument, &["mountFrom"]);
     let inline = with("csi.storage.k8s.io/ephemeral", "true");
-    refused(node.publish(inline).await, Code::InvalidArgument, &["whole share", "claim"]);
+    refused(node.publish(inline).await, Code::InvalidArgument, &["claims only", "whole share"]);
     assert_nothing_left(&world);
 }
 
@@ -201,14 +218,14 @@ pub async fn a_disk_that_hangs_holds_its_own_callers_only(mut world: World) {
     node.look().await;
     node.publish(claim(&world.target("v"))).await.unwrap();
     let helper = node.disks.helper_id(UID).await.unwrap();
-    fs::write(world.path("kubelet/plugins/local/disk").join(HANGS), "").unwrap();
+    fs::write(world.path(DISK).join(HANGS), "").unwrap();
     let started = Instant::now();
     refused(node.publish(claim(&world.target("w"))).await, Code::Unavailable, &["did not answer"]);
     refused(node.stats(&world.target("v")).await.map(drop), Code::Unavailable, &[]);
     // What hangs keeps no pod from going.
     node.unpublish(&world.target("v")).await;
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
-    fs::remove_file(world.path("kubelet/plugins/local/disk").join(HANGS)).unwrap();
+    fs::remove_file(world.path(DISK).join(HANGS)).unwrap();
     let answers = async || {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
         node.disks.look(UID, "n1", &LocalStorageSpec::default(), deadline).await

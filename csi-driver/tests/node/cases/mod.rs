@@ -5,6 +5,7 @@ mod folders;
 mod kills;
 mod leaving;
 mod local;
+mod local_volumes;
 mod managed;
 mod publish;
 mod race;
@@ -99,6 +100,13 @@ cases! {
         nothing_in_a_pod_chooses_a_part_of_a_local_volume,
         a_disk_that_hangs_holds_its_own_callers_only,
         a_new_plugin_knows_which_local_volumes_are_mounted;
+    local_volumes:
+        a_claims_volume_is_a_folder_of_its_own_on_its_nodes_disk,
+        a_claims_volume_is_mounted_where_it_is_and_made_by_no_mount,
+        a_node_says_where_it_is,
+        what_a_local_volume_asks_is_carried_out_and_its_status_says_so,
+        what_cannot_be_done_now_is_said_and_done_when_it_can,
+        what_was_made_and_is_not_there_is_lost_and_found_again;
     leaving:
         a_deleted_volume_is_archived_under_the_name_that_was_asked_for,
         a_file_systems_own_folder_leaves_if_we_made_it,
@@ -116,6 +124,7 @@ cases! {
         a_helper_killed_at_any_step_of_emptying_is_followed_by_one_that_goes_on;
     twice:
         every_line_of_the_specifications_table_holds_for_real_mounts,
+        every_line_of_the_table_holds_for_local_volumes_of_both_kinds,
         node_publish_volume_is_idempotent,
         node_unpublish_volume_is_idempotent;
 }

@@ -3,12 +3,17 @@
 
 use std::fs;
 
-use tonic::Code;
+use std::path::Path;
+
+use tonic::{Code, Status};
 use workspacefs_csi_proto::csi::v1::NodePublishVolumeRequest;
 use workspacefs_csi_proto::csi::v1::volume_capability::access_mode::Mode;
 use workspacefs_csi_proto::csi::v1::volume_capability::{AccessType, MountVolume};
 
-use crate::world::{Claim, WithMode, World, refused};
+use super::local;
+use super::local::LocalDisk;
+use super::local_volumes;
+use crate::world::{Claim, TestNode, WithMode, World, refused};
 
 const MODES: [Mode; 7] = [
     Mode::SingleNodeWriter,
@@ -45,18 +50,58 @@ fn wanted(mode: Mode, same_target: bool, same_arguments: bool) -> Code {
     }
 }
 
+/// A node of either driver.
+trait Publishes {
+    async fn publish(&self, request: NodePublishVolumeRequest) -> Result<(), Status>;
+    async fn undo(&self, request: &NodePublishVolumeRequest);
+}
+
+impl Publishes for TestNode {
+    async fn publish(&self, request: NodePublishVolumeRequest) -> Result<(), Status> {
+        TestNode::publish(self, request).await
+    }
+    async fn undo(&self, request: &NodePublishVolumeRequest) {
+        TestNode::undo(self, request).await;
+    }
+}
+
+impl Publishes for LocalDisk {
+    async fn publish(&self, request: NodePublishVolumeRequest) -> Result<(), Status> {
+        LocalDisk::publish(self, request).await
+    }
+    async fn undo(&self, request: &NodePublishVolumeRequest) {
+        LocalDisk::undo(self, request).await;
+    }
+}
+
 pub async fn every_line_of_the_specifications_table_holds_for_real_mounts(world: World) {
     let claim = Claim::of(&world.export("e"), "a");
     let node = world.node();
+    every_line(&world, &node, |target| claim.at(target)).await;
+    node.node.sweep().await;
+    world.assert_nothing_left(&["v", "w"]);
+}
+
+pub async fn every_line_of_the_table_holds_for_local_volumes_of_both_kinds(world: World) {
+    let node = local::plugin(&world, |_| {});
+    node.look().await;
+    every_line(&world, &node, local::claim).await;
+    local_volumes::make(&node).await;
+    every_line(&world, &node, local_volumes::claim).await;
+    local::assert_nothing_left(&world);
+}
+
+/// Publishes one volume twice, in every way. `at` is the publish of that volume at a target.
+async fn every_line(world: &World, node: &impl Publishes, at: impl Fn(&Path) -> NodePublishVolumeRequest) {
     let mut lines = 0;
     for mode in MODES {
-        let first = claim.at(&world.target("v")).with_mode(mode);
+        let first = at(&world.target("v")).with_mode(mode);
         node.publish(first.clone()).await.unwrap();
         for same_target in [true, false] {
             let target = world.target(if same_target { "v" } else { "w" });
             let same: (&str, Change) = ("nothing", |_| ());
             for (what, change) in [same].into_iter().chain(CHANGES) {
-                let mut second = claim.at(&target).with_mode(mode);
+                let mut second = at(&target).with_mode(mode);
                 change(&mut second);
                 let result = node.publish(second.clone()).await;
                 let code = result.map_or_else(|status| status.code(), |()| Code::Ok);
@@ -76,8 +121,6 @@ pub async fn every_line_of_the_specifications_table_holds_for_real_mounts(world:
         node.undo(&first).await;
     }
     assert_eq!(lines, 7 * 2 * 4);
-    node.node.sweep().await;
-    world.assert_nothing_left(&["v", "w"]);
 }
 
 pub async fn node_publish_volume_is_idempotent(world: World) {
