@@ -14,7 +14,7 @@ use workspacefs_storage::device::prepare::{Formattable, prepare};
 use workspacefs_storage::device::{self, Device, DeviceError};
 use workspacefs_storage::disk::DiskError;
 use workspacefs_storage::disk::real::{Counting, RealDisk};
-use workspacefs_storage::marker::{self, MarkerError};
+use workspacefs_storage::marker::{self, KeptBy, MarkerError};
 use workspacefs_storage::root;
 use workspacefs_sys::{Errno, project};
 
@@ -122,7 +122,7 @@ fn take_device(path: &Path, mount_point: &Path) -> Result<Storage, Cause> {
 fn take_mounted(device: Device, root: OwnedFd, mount_point: &Path) -> Result<Storage, Cause> {
     lock(root.as_fd())?;
     check_quota(root.as_fd())?;
-    let marker = marker::claim(root.as_fd())?;
+    let marker = marker::claim(root.as_fd(), KeptBy::NfsServer)?;
     device.grow(mount_point)?;
     node::ensure_visible(device.number, Some(device.path()))?;
     let disk = RealDisk::new(root, &marker.id, &[RECOVERY_FOLDER], Counting::Projects)?;
@@ -138,7 +138,7 @@ fn take_directory(path: &Path) -> Result<Storage, Cause> {
     if own.id != 0 || own.inherited {
         return Err(Cause::HasProject(own.id));
     }
-    let marker = marker::claim(root.as_fd())?;
+    let marker = marker::claim(root.as_fd(), KeptBy::NfsServer)?;
     let number = std::fs::metadata(path).map_err(Cause::Open)?.dev();
     node::ensure_visible(number, None)?;
     let disk = RealDisk::new(root, &marker.id, &[RECOVERY_FOLDER], Counting::Projects)?;

@@ -7,7 +7,7 @@ use workspacefs_sys::{Errno, project};
 
 use crate::disk::DiskError;
 use crate::disk::real::{Counting, RealDisk};
-use crate::marker::{self, MarkerError};
+use crate::marker::{self, KeptBy, MarkerError};
 use crate::root;
 
 /// It cannot be made ours.
@@ -62,6 +62,6 @@ pub fn claim(folder: OwnedFd, quotas: bool) -> Result<RealDisk, ClaimError> {
     {
         return Err(ClaimError::HasProject(own.id));
     }
-    let marker = marker::claim(folder.as_fd())?;
+    let marker = marker::claim(folder.as_fd(), KeptBy::LocalStorage)?;
     Ok(RealDisk::new(folder, &marker.id, &[], counting)?)
 }

@@ -90,7 +90,7 @@ impl From<&ClaimError> for Trouble {
             ClaimError::InUse => "InUse",
             ClaimError::NoQuota => "NoQuota",
             ClaimError::HasProject(_) => "HasProject",
-            ClaimError::Marker(MarkerError::Foreign(_)) => "Foreign",
+            ClaimError::Marker(MarkerError::Foreign(_) | MarkerError::Anothers(_)) => "Foreign",
             ClaimError::Marker(MarkerError::Layout(_)) => "NewerLayout",
             ClaimError::Marker(MarkerError::Malformed(_)) => "DamagedMarker",
             ClaimError::Marker(MarkerError::Io(..)) | ClaimError::Io(..) | ClaimError::Disk(_) => DISK_FAILED,
@@ -123,6 +123,7 @@ impl From<&Failure> for Trouble {
 mod tests {
     use super::*;
     use crate::device::content::Refusal;
+    use crate::marker::KeptBy;
 
     #[test]
     fn what_a_disk_does_wrong_fails_it_and_nothing_else_does() {
@@ -149,6 +150,7 @@ mod tests {
             (Trouble::from(&ClaimError::InUse), "InUse"),
             (Trouble::from(&ClaimError::NoQuota), "NoQuota"),
             (Trouble::from(&ClaimError::Marker(MarkerError::Foreign("x".into()))), "Foreign"),
+            (Trouble::from(&ClaimError::Marker(MarkerError::Anothers(KeptBy::NfsServer))), "Foreign"),
             (Trouble::from(&DirectoryError::Missing("/mnt".into())), "NoDirectory"),
             (Trouble::from(&DirectoryError::Io { path: "/mnt".into(), errno: Errno::ACCESS }), "NoDirectory"),
         ] {
