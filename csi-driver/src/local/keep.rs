@@ -96,10 +96,10 @@ impl Keep {
                     let Some(uid) = storage.uid() else {
                         continue;
                     };
-                    let (this, storage) = (this.clone(), storage.clone());
+                    let (this, storage, idle) = (this.clone(), storage.clone(), !in_use(&uid));
                     looks
                         .entry(uid)
-                        .or_insert_with(|| tokio::spawn(async move { this.look(&storage).await }));
+                        .or_insert_with(|| tokio::spawn(async move { this.look(&storage, idle).await }));
                 }
                 this.release(&meant, &in_use, &looks).await;
             }
@@ -110,11 +110,15 @@ impl Keep {
         }
     }
 
-    async fn look(&self, storage: &LocalStorage) {
+    /// `idle` if no volume is on it.
+    async fn look(&self, storage: &LocalStorage, idle: bool) {
         let Some(uid) = storage.metadata.uid.as_deref() else {
             return;
         };
         let before = self.disks.entry(uid);
+        if let Some(before) = before.as_ref().filter(|before| idle && has_stopped(before)) {
+            self.let_go(uid, before).await;
+        }
         let was_ready = before.as_ref().is_some_and(|entry| entry.ready);
         let deadline = Instant::now() + if was_ready { LOOK_MAX } else { TAKE_MAX };
         let entry = match self.disks.look(uid, &self.node, &storage.spec, deadline).await {
@@ -144,6 +148,16 @@ impl Keep {
         }
     }
 
+    /// A file system that has failed does not recover, though its disk may be back: it is unmounted, and the look that follows
+    /// mounts it again if it can. Its entry stands meanwhile, which lets nobody begin to use it.
+    async fn let_go(&self, uid: &str, entry: &NodeStorage) {
+        match self.disks.release(uid, Instant::now() + RELEASE_MAX).await {
+            Ok(()) => tracing::info!(uid, "it has failed and nobody uses it: unmounted, to be taken anew"),
+            Err(error) => tracing::warn!(uid, cause = chain(&error), "a failed disk stays mounted for now"),
+        }
+        self.disks.keep(uid, entry.clone());
+    }
+
     async fn release(
         &self,
         meant: &Meant,
@@ -160,6 +174,11 @@ impl Keep {
             }
         }
     }
+}
+
+/// Whether what is mounted has failed.
+fn has_stopped(entry: &NodeStorage) -> bool {
+    !entry.ready && entry.health == Health::Failed && entry.device.is_some()
 }
 
 /// The entry of a disk that could not be looked at.
@@ -191,6 +210,16 @@ fn failed(before: Option<NodeStorage>, node: &str, error: &DiskError) -> NodeSto
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_mounted_and_has_failed_is_taken_anew() {
+        let failed = failed(None, "n1", &DiskError::Hangs);
+        assert!(!has_stopped(&failed), "nothing is mounted");
+        let mounted = NodeStorage { device: Some(Default::default()), ..failed };
+        assert!(has_stopped(&mounted));
+        assert!(!has_stopped(&NodeStorage { health: Health::Degraded, ready: true, ..mounted.clone() }));
+        assert!(!has_stopped(&NodeStorage { health: Health::Unknown, ..mounted }), "nothing is known of it");
+    }
 
     #[test]
     fn a_disk_that_hangs_is_failed_and_not_ready_whatever_it_was() {

@@ -55,7 +55,9 @@ async fn mounted(context: &Context, behaviour: Behaviour) -> Result<Fault> {
         }
         machines[0].unmap(MAPPED)?;
         // It stays as long as anybody has it open: the node plugin has to let go of what it was told to.
-        let gone = format!("for i in $(seq 60); do dmsetup info {MAPPED} >/dev/null 2>&1 || exit 0; sleep 0.5; done; exit 1");
+        let gone = format!(
+            "for i in $(seq 60); do dmsetup info {MAPPED} >/dev/null 2>&1 || exit 0; sleep 0.5; done; exit 1"
+        );
         machines[0].shell(&gone).context("the mapped disk is still held by somebody")?;
         for machine in &machines {
             disks::blank(machine, &[Drive::Nameless])?;
