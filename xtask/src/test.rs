@@ -22,25 +22,24 @@ struct Lane {
     suites: &'static [&'static [&'static str]],
 }
 
-/// Suites that are run and shown, but whose failure is not the run's yet: docs/status.md says what they wait for.
-const UNDECIDED: [&[&str]; 1] = [&LOCAL];
-
-/// Of the suite local only some cases: the whole is not seen green yet, and would not fit into the time.
-const LOCAL: [&str; 6] =
-    ["e2e", "local", "--retry", "a_blank_disk", "an_approved_blank_disk", "two_workspaces"];
-
 /// Every issue that adds a suite adds it here, to the lane that ends first. CI's machines may be busy with other work, so
 /// what fails in a suite runs once more, and is told as flaky if it then passes.
 const LANES: [Lane; 2] = [
     Lane {
         cluster: "dev",
         keep: true,
-        suites: &[&["e2e", "shared", "--retry"], &["conformance", "--subset"], &LOCAL],
+        suites: &[&["e2e", "shared", "--retry"], &["e2e", "local", "--retry"]],
     },
     Lane {
         cluster: "test",
         keep: false,
-        suites: &[&["mounts"], &["disks"], &["sanity"], &["e2e", "managed", "--retry"]],
+        suites: &[
+            &["mounts"],
+            &["disks"],
+            &["sanity"],
+            &["e2e", "managed", "--retry"],
+            &["conformance", "--subset"],
+        ],
     },
 ];
 
@@ -82,14 +81,11 @@ pub fn run(args: Args) -> Result<()> {
         });
         runs.extend(lanes.into_iter().flatten());
     }
-    let undecided = |name: &str| UNDECIDED.iter().any(|suite| suite.join(" ") == name);
-    for run in runs.iter().filter(|run| !run.passed) {
-        let more = if undecided(&run.name) { ", and does not decide yet (docs/status.md)" } else { "" };
-        println!("failed{more}: {}", run.name);
+    let failed: Vec<&Run> = runs.iter().filter(|run| !run.passed).collect();
+    for run in &failed {
+        println!("failed: {}", run.name);
         run.failures.iter().for_each(|line| println!("    {line}"));
     }
-    runs.retain(|run| !undecided(&run.name));
-    let failed: Vec<&Run> = runs.iter().filter(|run| !run.passed).collect();
     println!("test: {} passed, {} failed", runs.len() - failed.len(), failed.len());
     if !failed.is_empty() {
         // Not by an error, whose words would come after the count.

@@ -81,7 +81,7 @@ async fn another_nodes_token_cannot_write_what_became_of_a_volume(context: Conte
             "metadata": { "name": name },
             "spec": {
                 "storage": "nothing", "storageUid": name, "node": node, "volume": name,
-                "namespace": context.namespace(), "sizeBytes": 4096,
+                "namespace": context.namespace(), "claim": "", "sizeBytes": 4096,
             },
         });
         context.local_volumes().create(&PostParams::default(), &serde_json::from_value(object)?).await?;
