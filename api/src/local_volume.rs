@@ -130,6 +130,9 @@ impl LocalVolume {
 
 /// Kept on a LocalVolume by the controller until its node says Removed, or the Node object is gone.
 pub const LOCAL_VOLUME_FINALIZER: &str = "workspacefs.io/local-volume";
+/// Annotation that the controller sets before it deletes a LocalVolume. A deletion without it is not one that a claim's end asked
+/// for (somebody deleted the object, or its kind): then the node leaves the files where they are.
+pub const DISCARD_FILES_ANNOTATION: &str = "workspacefs.io/discard-files";
 /// Label on LocalVolumes: which volume of CSI's it is, by which a repeated CreateVolume finds it on whatever node it was made.
 pub const LOCAL_VOLUME_NAME_LABEL: &str = "workspacefs.io/local-volume-name";
 /// StorageClass parameter that names the LocalStorage.
