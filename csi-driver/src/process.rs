@@ -161,7 +161,7 @@ async fn local_controller(base: &Base, args: &ControllerArgs, client: kube::Clie
     tokio::try_join!(
         serve(socket, routes, base.rpcs.clone(), shutdown.clone(), CONTROLLER_PATIENCE + DRAIN_MARGIN),
         storages.follow(client.clone(), shutdown.clone()).map(Ok),
-        leftovers::run(client, objects.clone(), objects, shutdown).map(Ok),
+        leftovers::run(client, objects.clone(), objects.clone(), objects, shutdown).map(Ok),
     )?;
     Ok(())
 }

@@ -1,47 +1,42 @@
 //! `cargo xtask test`: every test there is. First those of the crates, then the suites on the test cluster, each a run of
 //! its own that ends with its own count. The last line counts the runs.
 //!
-//! A suite waits more than it computes, so two work at a time, each on a cluster of its own; what they say is told line by
-//! line as it comes, each line with its lane's name.
+//! A suite waits more than it computes, so two work at a time, each on a cluster of its own: whichever cluster is free takes
+//! the next. What they say is told line by line as it comes, each line with the cluster's name.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::{images, shell};
 
-/// Suites that run one after the other on one cluster.
+/// A cluster on which suites run one after the other.
 struct Lane {
     /// The cluster's name.
     cluster: &'static str,
     /// Whether it is people's own, which goes on.
     keep: bool,
-    /// Each as arguments of `cargo xtask`.
-    suites: &'static [&'static [&'static str]],
 }
 
-/// Every issue that adds a suite adds it here, to the lane that ends first. CI's machines may be busy with other work, so
-/// what fails in a suite runs once more, and is told as flaky if it then passes.
-const LANES: [Lane; 2] = [
-    Lane {
-        cluster: "dev",
-        keep: true,
-        suites: &[&["e2e", "shared", "--retry"], &["e2e", "local", "--retry"]],
-    },
-    Lane {
-        cluster: "test",
-        keep: false,
-        suites: &[
-            &["mounts"],
-            &["disks"],
-            &["sanity"],
-            &["e2e", "managed", "--retry"],
-            &["conformance", "--subset"],
-        ],
-    },
+const LANES: [Lane; 2] = [Lane { cluster: "dev", keep: true }, Lane { cluster: "test", keep: false }];
+
+/// Every issue that adds a suite adds it here: the longest come first, so that both clusters end at about the same time. CI's
+/// machines may be busy with other work, so what fails in a suite runs once more, and is told as flaky if it then passes.
+const SUITES: [&[&str]; 7] = [
+    &["e2e", "shared", "--retry"],
+    &["e2e", "managed", "--retry"],
+    &["e2e", "local", "--retry"],
+    &["conformance", "--subset"],
+    &["disks"],
+    &["sanity"],
+    &["mounts"],
 ];
+
+/// What is left to do of [`SUITES`].
+type Queue = Mutex<std::array::IntoIter<&'static [&'static str], { SUITES.len() }>>;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -57,6 +52,7 @@ pub struct Args {
 struct Run {
     name: String,
     passed: bool,
+    minutes: f32,
     /// What it said of its failures, to be read again at the end: of a long log often nothing but the end is kept.
     failures: Vec<String>,
 }
@@ -75,19 +71,21 @@ pub fn run(args: Args) -> Result<()> {
     if !args.crates {
         // Before the suites begin, not beside them: compilers would starve the machines.
         runs.push(timed("", "images", |_| images::build_with_server().map(drop)));
+        let queue = Mutex::new(SUITES.into_iter());
         let lanes = std::thread::scope(|scope| {
-            let lanes = LANES.each_ref().map(|lane| scope.spawn(|| lane.run()));
+            let lanes = LANES.each_ref().map(|lane| scope.spawn(|| lane.run(&queue)));
             lanes.map(|lane| lane.join().unwrap_or_else(|_| vec![Run::lost("a lane's thread")]))
         });
         runs.extend(lanes.into_iter().flatten());
     }
-    let failed: Vec<&Run> = runs.iter().filter(|run| !run.passed).collect();
-    for run in &failed {
-        println!("failed: {}", run.name);
-        run.failures.iter().for_each(|line| println!("    {line}"));
+    for run in &runs {
+        println!("{} {:5.1} min  {}", if run.passed { "passed" } else { "failed" }, run.minutes, run.name);
+        // Of one that passed too: what passed only the second time is worth knowing.
+        run.failures.iter().for_each(|line| println!("                  {line}"));
     }
-    println!("test: {} passed, {} failed", runs.len() - failed.len(), failed.len());
-    if !failed.is_empty() {
+    let failed = runs.iter().filter(|run| !run.passed).count();
+    println!("test: {} passed, {failed} failed", runs.len() - failed);
+    if failed > 0 {
         // Not by an error, whose words would come after the count.
         std::process::exit(1);
     }
@@ -95,9 +93,10 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 impl Lane {
-    fn run(&self) -> Vec<Run> {
+    fn run(&self, queue: &Queue) -> Vec<Run> {
         let prefix = format!("{} | ", self.cluster);
-        let mut runs: Vec<Run> = self.suites.iter().map(|suite| self.suite(&prefix, suite)).collect();
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let mut runs: Vec<Run> = std::iter::from_fn(next).map(|suite| self.suite(&prefix, suite)).collect();
         if !self.keep {
             runs.push(timed(&prefix, "cluster down", |said| self.xtask(&prefix, &["cluster", "down"], said)));
         }
@@ -118,7 +117,7 @@ impl Lane {
         run
     }
 
-    /// Runs this program on the lane's cluster and passes on what it says; what it says of failures is kept.
+    /// Runs this program on the cluster and passes on what it says; what it says of failures is kept.
     fn xtask(&self, prefix: &str, arguments: &[&str], failures: &mut Vec<String>) -> Result<()> {
         let (reader, writer) = std::io::pipe()?;
         let mut xtask = Command::new(std::env::current_exe()?);
@@ -147,7 +146,7 @@ impl Lane {
 impl Run {
     /// One that did not come to an end.
     fn lost(name: &str) -> Self {
-        Self { name: name.into(), passed: false, failures: Vec::new() }
+        Self { name: name.into(), passed: false, minutes: 0.0, failures: Vec::new() }
     }
 }
 
@@ -166,5 +165,5 @@ fn timed(prefix: &str, name: &str, work: impl FnOnce(&mut Vec<String>) -> Result
         Ok(()) => println!("{prefix}test: {name}: passed, {minutes:.1} min"),
         Err(error) => println!("{prefix}test: {name}: FAILED, {minutes:.1} min: {error:#}"),
     }
-    Run { name: name.to_owned(), passed: result.is_ok(), failures }
+    Run { name: name.to_owned(), passed: result.is_ok(), minutes, failures }
 }

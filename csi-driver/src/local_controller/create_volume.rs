@@ -5,13 +5,15 @@
 //! node, until the answer is another, even if the claim is gone meanwhile. After RESOURCE_EXHAUSTED it takes the chosen node off a claim
 //! that waits for its first consumer, and the scheduler chooses again. After anything else it may never ask again. So a call
 //! that ends for good has asked for the deletion of what was not made yet: nothing is made for nobody. A volume that was made
-//! may be somebody's, and stays.
+//! may be somebody's, and stays; but who asks for it has no PersistentVolume of it, so where its node or its files are gone it is given
+//! up too.
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
 use workspacefs_api::local_storage::LOCAL_STORAGE_UID_LABEL;
 use workspacefs_api::local_volume::{LOCAL_VOLUME_FINALIZER, LOCAL_VOLUME_NAME_LABEL};
-use workspacefs_api::{LocalStorage, LocalVolume, LocalVolumeSpec};
+use workspacefs_api::{LocalStorage, LocalVolume, LocalVolumePhase, LocalVolumeSpec};
 use workspacefs_csi_proto::csi::v1::{CreateVolumeRequest, CreateVolumeResponse, Volume};
 
 use super::LocalController;
@@ -19,7 +21,7 @@ use super::capability::{self, LocalCapabilityError};
 use super::names;
 use super::parameters::{LocalParameters, LocalParametersError};
 use super::place::{self, NoPlace, Reach};
-use super::progress::{Progress, Refusal, progress, size};
+use super::progress::{Progress, Refusal, Removal, is_marked, is_old, is_unheard, progress, size};
 use super::seams::{ApiError, NodeState, Waited};
 use super::size::{self, RangeError};
 use crate::controller::request::{self, RequestError};
@@ -64,6 +66,8 @@ pub enum CreateVolumeError {
     NodesAway(Vec<String>),
     #[error("an earlier volume of that name is being moved away by node {0:?}")]
     Leaving(String),
+    #[error("an earlier volume of that name is on node {0:?}, which does not move it away")]
+    Stuck(String),
     #[error("there is a LocalVolume {0} that is not this one: somebody has written it by hand")]
     Foreign(String),
     #[error("node {node:?} has not made the volume: {}", .refusal.message)]
@@ -72,13 +76,16 @@ pub enum CreateVolumeError {
     Late(String),
     #[error("node {node:?} has not answered, and {reason}: the volume was given up there")]
     NodeLeft { node: String, reason: String },
-    #[error("the volume was made on node {0:?}, and is not on the disk that is in it now")]
+    #[error("the volume was made on node {0:?}, is not on the disk that is in it now, and was given up there")]
     Lost(String),
     #[error("the LocalVolume was deleted while node {0:?} was to make it")]
     Vanished(String),
 }
 
 use CreateVolumeError as E;
+
+/// Attempts to write an object whose name another has that is just leaving.
+const ATTEMPTS: usize = 3;
 
 /// A request whose fields make sense by themselves.
 struct Wish {
@@ -105,7 +112,7 @@ impl LocalController {
         let _guard = self.guards.try_acquire(&label).map_err(E::Busy)?;
         let volume = match self.found(&uid, &label, &wish).await? {
             Some(volume) => volume,
-            None => self.begin(&storage, &label, &wish).await?,
+            None => self.begin(&storage, &label, &wish, deadline).await?,
         };
         let id = LocalVolumeId::Volume { storage: uid, volume: name_of(&volume) }.to_string();
         rpc::note(&id, None);
@@ -139,8 +146,16 @@ impl LocalController {
         label: &str,
         wish: &Wish,
     ) -> Result<Option<LocalVolume>, CreateVolumeError> {
-        let mut all = self.volumes.labelled(label).await.map_err(E::Api)?;
-        all.retain(|one| is_of(one, uid, &wish.name) && one.metadata.deletion_timestamp.is_none());
+        let mut all = Vec::new();
+        for one in self.volumes.labelled(label).await.map_err(E::Api)? {
+            if !is_of(&one, uid, &wish.name) || one.metadata.deletion_timestamp.is_some() {
+                continue;
+            }
+            match self.is_void(&one).await? {
+                true => self.volumes.delete(&one).await.map_err(E::Api)?,
+                false => all.push(one),
+            }
+        }
         let elsewhere = |one: &LocalVolume| !wish.reach.admits(&one.spec.node);
         all.sort_by_key(|one| (elsewhere(one), size(one).is_none(), name_of(one)));
         let mut chosen: Option<LocalVolume> = None;
@@ -164,12 +179,21 @@ impl LocalController {
         Ok(Some(volume))
     }
 
+    /// Whether nothing can come of it any more: a process was killed while it gave it up, or its files or its node are gone.
+    async fn is_void(&self, volume: &LocalVolume) -> Result<bool, CreateVolumeError> {
+        if is_marked(volume) || volume.phase() == LocalVolumePhase::Lost {
+            return Ok(true);
+        }
+        Ok(self.nodes.state(&volume.spec.node).await.map_err(E::Api)? == NodeState::Absent)
+    }
+
     /// Writes the object for the first node that can have the volume.
     async fn begin(
         &self,
         storage: &LocalStorage,
         label: &str,
         wish: &Wish,
+        deadline: Instant,
     ) -> Result<LocalVolume, CreateVolumeError> {
         let name = &wish.parameters.storage;
         if storage.metadata.deletion_timestamp.is_some() {
@@ -182,27 +206,46 @@ impl LocalController {
         let mut away = Vec::new();
         for node in nodes {
             match self.nodes.state(&node).await.map_err(E::Api)? {
-                NodeState::Ready => return self.write(&wish.object(storage, label, &node)).await,
+                NodeState::Ready => return self.write(&wish.object(storage, label, &node), deadline).await,
                 NodeState::NotReady | NodeState::Absent => away.push(node),
             }
         }
         Err(E::NodesAway(away))
     }
 
-    async fn write(&self, object: &LocalVolume) -> Result<LocalVolume, CreateVolumeError> {
-        if let Some(created) = self.volumes.create(object).await.map_err(E::Api)? {
-            return Ok(created);
-        }
+    async fn write(&self, object: &LocalVolume, deadline: Instant) -> Result<LocalVolume, CreateVolumeError> {
         let name = name_of(object);
-        match self.volumes.get(&name).await.map_err(E::Api)? {
-            // Given up here before, and asked for here again.
-            Some(there) if there.metadata.deletion_timestamp.is_some() => Err(E::Leaving(there.spec.node)),
-            // By a process whose successor we are.
-            Some(there) if there.metadata.labels == object.metadata.labels && there.spec == object.spec => {
-                Ok(there)
+        for _ in 0..ATTEMPTS {
+            if let Some(created) = self.volumes.create(object).await.map_err(E::Api)? {
+                return Ok(created);
             }
-            Some(_) => Err(E::Foreign(name)),
-            None => Err(E::Vanished(object.spec.node.clone())),
+            match self.volumes.get(&name).await.map_err(E::Api)? {
+                // Given up here before, and asked for here again.
+                Some(there) if there.metadata.deletion_timestamp.is_some() => {
+                    self.leave(&there, deadline).await?;
+                }
+                // By a process whose successor we are.
+                Some(there)
+                    if there.metadata.labels == object.metadata.labels && there.spec == object.spec =>
+                {
+                    return Ok(there);
+                }
+                Some(_) => return Err(E::Foreign(name)),
+                None => {}
+            }
+        }
+        Err(E::Vanished(object.spec.node.clone()))
+    }
+
+    /// Waits until the name of one that is being deleted is free.
+    async fn leave(&self, volume: &LocalVolume, deadline: Instant) -> Result<(), CreateVolumeError> {
+        let node = || volume.spec.node.clone();
+        match self.gone(volume, deadline).await.map_err(E::Api)? {
+            Removal::Done | Removal::Gone => Ok(()),
+            Removal::Working | Removal::Refused(_) if is_old(volume, Timestamp::now()) => {
+                Err(E::Stuck(node()))
+            }
+            Removal::Working | Removal::Refused(_) => Err(E::Leaving(node())),
         }
     }
 
@@ -224,7 +267,7 @@ impl LocalController {
         };
         match now {
             Progress::Made(size) => Ok(size),
-            Progress::Working => match self.why_not(storage, &node).await? {
+            Progress::Working => match self.why_not(storage, volume).await? {
                 None => Err(E::Late(node)),
                 Some(reason) => {
                     self.volumes.delete(volume).await.map_err(E::Api)?;
@@ -235,14 +278,22 @@ impl LocalController {
                 self.volumes.delete(volume).await.map_err(E::Api)?;
                 Err(E::Refused { node, refusal })
             }
-            Progress::Lost => Err(E::Lost(node)),
+            Progress::Lost => {
+                self.volumes.delete(volume).await.map_err(E::Api)?;
+                Err(E::Lost(node))
+            }
             Progress::Leaving => Err(E::Leaving(node)),
             Progress::Gone => Err(E::Vanished(node)),
         }
     }
 
     /// Why the node will not answer soon, if it will not.
-    async fn why_not(&self, storage: &str, node: &str) -> Result<Option<String>, CreateVolumeError> {
+    async fn why_not(
+        &self,
+        storage: &str,
+        volume: &LocalVolume,
+    ) -> Result<Option<String>, CreateVolumeError> {
+        let node = &volume.spec.node;
         // First: what the node says of itself stays there when it is gone.
         if self.nodes.state(node).await.map_err(E::Api)? != NodeState::Ready {
             return Ok(Some("Kubernetes does not take it for Ready".into()));
@@ -252,7 +303,11 @@ impl LocalController {
             None => Some("its LocalStorage is gone".into()),
             Some(None) => Some("it says nothing of the LocalStorage".into()),
             Some(Some(entry)) if !entry.ready => Some(format!("its disk is not ready ({})", entry.reason)),
-            Some(Some(_)) => None,
+            Some(Some(_)) => {
+                let now = self.volumes.get(&name_of(volume)).await.map_err(E::Api)?;
+                let unheard = now.is_some_and(|now| is_unheard(&now, Timestamp::now()));
+                unheard.then(|| "nobody has looked at the volume there for minutes".into())
+            }
         })
     }
 }

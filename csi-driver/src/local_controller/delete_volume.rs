@@ -7,8 +7,8 @@ use workspacefs_api::local_attributes::LocalVolumeId;
 use workspacefs_csi_proto::csi::v1::{DeleteVolumeRequest, DeleteVolumeResponse};
 
 use super::LocalController;
-use super::progress::{Refusal, Removal, removal};
-use super::seams::{ApiError, NodeState, Waited};
+use super::progress::{Refusal, Removal, is_marked};
+use super::seams::ApiError;
 use crate::op_guard::Busy;
 use crate::rpc;
 
@@ -60,41 +60,23 @@ impl LocalController {
         match found {
             // Of another LocalStorage it is another volume.
             Some(volume) if volume.spec.storage_uid == storage => {
-                self.remove(&name, &volume, deadline).await?
+                self.remove(&volume, deadline).await?
             }
             Some(_) | None => tracing::info!("there is no such volume: nothing to delete"),
         }
         Ok(DeleteVolumeResponse {})
     }
 
-    async fn remove(
-        &self,
-        name: &str,
-        volume: &LocalVolume,
-        deadline: Instant,
-    ) -> Result<(), DeleteVolumeError> {
-        let node = &volume.spec.node;
-        if volume.metadata.deletion_timestamp.is_none() {
+    async fn remove(&self, volume: &LocalVolume, deadline: Instant) -> Result<(), DeleteVolumeError> {
+        // One that somebody else has deleted lacks the mark: its files are to go only now.
+        if volume.metadata.deletion_timestamp.is_none() || !is_marked(volume) {
             self.volumes.delete(volume).await.map_err(E::Api)?;
         }
-        if self.nodes.state(node).await.map_err(E::Api)? == NodeState::Absent {
-            tracing::warn!(
-                node,
-                "the Node is gone, so nobody can move the volume's files away: they stay on its disk"
-            );
-            return self.volumes.release(volume).await.map_err(E::Api);
-        }
-        let removed = volume.clone();
-        let until = Box::new(move |now: Option<&LocalVolume>| removal(&removed, now) != Removal::Working);
-        let now = match self.volumes.wait(name, until, deadline).await.map_err(E::Api)? {
-            Waited::Came(now) => removal(volume, now.as_deref()),
-            Waited::Late => Removal::Working,
-        };
-        match now {
-            Removal::Done => self.volumes.release(volume).await.map_err(E::Api),
-            Removal::Gone => Ok(()),
-            Removal::Refused(refusal) => Err(E::Refused { node: node.clone(), refusal }),
-            Removal::Working => Err(E::Late(node.clone())),
+        let node = || volume.spec.node.clone();
+        match self.gone(volume, deadline).await.map_err(E::Api)? {
+            Removal::Done | Removal::Gone => Ok(()),
+            Removal::Refused(refusal) => Err(E::Refused { node: node(), refusal }),
+            Removal::Working => Err(E::Late(node())),
         }
     }
 }

@@ -3,7 +3,8 @@
 //! so in the object's status.
 //!
 //! One file per RPC; `status` decides the codes, `seams` says what it stands on, `objects` is the real one of that. `place`,
-//! `size` and `progress` decide without asking anybody. [`leftovers`] is no RPC: it lets go of what was given up.
+//! `size` and `progress` decide without asking anybody. `let_go` is the end of every volume. [`leftovers`] is no RPC: it lets go of
+//! what was given up.
 
 pub mod capability;
 pub mod create_volume;
@@ -11,6 +12,7 @@ pub mod delete_volume;
 pub mod expand_volume;
 pub mod get_capacity;
 pub mod leftovers;
+mod let_go;
 pub mod names;
 pub mod objects;
 pub mod parameters;

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Node;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::PartialObjectMeta;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use workspacefs_api::local_volume::{LOCAL_VOLUME_FINALIZER, LOCAL_VOLUME_NAME_LABEL};
+use workspacefs_api::local_volume::{
+    DISCARD_FILES_ANNOTATION, LOCAL_VOLUME_FINALIZER, LOCAL_VOLUME_NAME_LABEL,
+};
 use workspacefs_api::volume::is_uid;
 use workspacefs_api::{LocalStorage, LocalVolume};
 
@@ -25,7 +27,7 @@ use crate::local::storages::Storages;
 const FIELD_MANAGER: &str = "workspacefs-csi-controller";
 /// Between two attempts to watch, and to write what somebody else has changed meanwhile.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Attempts to take a finalizer off.
+/// Attempts to mark an object, and to take a finalizer off.
 const ATTEMPTS: usize = 4;
 
 /// The objects of the cluster behind a client.
@@ -95,7 +97,10 @@ impl LocalVolumes for ApiObjects {
     }
 
     async fn delete(&self, volume: &LocalVolume) -> Result<(), ApiError> {
-        self.hold(volume).await?;
+        self.edit(volume, "mark the LocalVolume for deletion", marked).await?;
+        if volume.metadata.deletion_timestamp.is_some() {
+            return Ok(());
+        }
         let this = Preconditions { uid: volume.metadata.uid.clone(), resource_version: None };
         let params = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
         let (api, name) = (self.volumes(), volume.name_any());
@@ -120,13 +125,7 @@ impl LocalVolumes for ApiObjects {
     }
 
     async fn release(&self, volume: &LocalVolume) -> Result<(), ApiError> {
-        for _ in 1..ATTEMPTS {
-            match self.try_release(volume).await {
-                Err(ApiError::Overtaken) => sleep(PAUSE).await,
-                done => return done,
-            }
-        }
-        self.try_release(volume).await
+        self.edit(volume, "take the finalizer off the LocalVolume", released).await
     }
 
     async fn wait(&self, name: &str, until: Until, deadline: Instant) -> Result<Waited, ApiError> {
@@ -152,51 +151,76 @@ impl LocalVolumes for ApiObjects {
     }
 }
 
+/// What of an object's metadata is to be another; None where it is so already.
+type Change = fn(&ObjectMeta) -> Option<Value>;
+
 impl ApiObjects {
-    /// Puts the finalizer on again that an uninstall has taken off: without it the object would be gone before its node has
-    /// moved the files away.
-    async fn hold(&self, volume: &LocalVolume) -> Result<(), ApiError> {
-        let finalizers = volume.finalizers();
-        if finalizers.iter().any(|finalizer| finalizer == LOCAL_VOLUME_FINALIZER) {
-            return Ok(());
-        }
-        let all: Vec<&str> = finalizers.iter().map(String::as_str).chain([LOCAL_VOLUME_FINALIZER]).collect();
-        let version = &volume.metadata.resource_version;
-        let patch = json!({"metadata": {"resourceVersion": version, "finalizers": all}});
-        let (api, name, params) = (self.volumes(), volume.name_any(), by_us());
-        let held = async {
-            match api.patch(&name, &params, &Patch::Merge(&patch)).await {
-                Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-                answer => answer.map(drop),
+    async fn edit(
+        &self,
+        volume: &LocalVolume,
+        action: &'static str,
+        change: Change,
+    ) -> Result<(), ApiError> {
+        for _ in 1..ATTEMPTS {
+            match self.try_edit(volume, action, change).await {
+                Err(ApiError::Overtaken) => sleep(PAUSE).await,
+                done => return done,
             }
-        };
-        answer("put the finalizer on the LocalVolume", held).await
+        }
+        self.try_edit(volume, action, change).await
     }
 
-    async fn try_release(&self, volume: &LocalVolume) -> Result<(), ApiError> {
+    async fn try_edit(
+        &self,
+        volume: &LocalVolume,
+        action: &'static str,
+        change: Change,
+    ) -> Result<(), ApiError> {
         let api: Api<PartialObjectMeta<LocalVolume>> = Api::all(self.client.clone());
         let name = volume.name_any();
-        // Its version may have changed since it was seen.
-        let Some(fresh) = answer("read the LocalVolume", api.get_metadata_opt(&name)).await? else {
+        // Its version may have changed since it was seen: its node writes too.
+        let fresh = answer("read the LocalVolume", api.get_metadata_opt(&name)).await?;
+        let Some(fresh) = fresh.filter(|fresh| fresh.metadata.uid == volume.metadata.uid) else {
             return Ok(());
         };
-        let has_it = fresh.finalizers().iter().any(|finalizer| finalizer == LOCAL_VOLUME_FINALIZER);
-        if fresh.metadata.uid != volume.metadata.uid || !has_it {
-            return Ok(());
-        }
-        let rest: Vec<&String> = fresh.finalizers().iter().filter(|f| *f != LOCAL_VOLUME_FINALIZER).collect();
+        let Some(mut new) = change(&fresh.metadata) else { return Ok(()) };
         // Over exactly the version that was read: a finalizer that somebody adds meanwhile makes this a conflict.
-        let patch =
-            json!({"metadata": {"resourceVersion": fresh.metadata.resource_version, "finalizers": rest}});
-        let (patch, params) = (Patch::Merge(&patch), by_us());
-        let released = async {
+        new["resourceVersion"] = json!(fresh.metadata.resource_version);
+        let (patch, params) = (Patch::Merge(json!({"metadata": new})), by_us());
+        let edited = async {
             match api.patch(&name, &params, &patch).await {
                 Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
                 answer => answer.map(drop),
             }
         };
-        answer("take the finalizer off the LocalVolume", released).await
+        answer(action, edited).await
     }
+}
+
+/// With the mark, by which its node knows that the files are to go. And with the finalizer, which an uninstall has taken off: without
+/// it the object would be gone before its node has moved them away.
+fn marked(meta: &ObjectMeta) -> Option<Value> {
+    let annotations = meta.annotations.as_ref();
+    let is_marked = annotations.and_then(|all| all.get(DISCARD_FILES_ANNOTATION)).is_some_and(|v| v == "true");
+    let finalizers = meta.finalizers.as_deref().unwrap_or_default();
+    // What is being deleted takes no new one.
+    let is_held = meta.deletion_timestamp.is_some() || finalizers.iter().any(|f| f == LOCAL_VOLUME_FINALIZER);
+    if is_marked && is_held {
+        return None;
+    }
+    let mut new = json!({"annotations": {DISCARD_FILES_ANNOTATION: "true"}});
+    if !is_held {
+        let all = finalizers.iter().map(String::as_str).chain([LOCAL_VOLUME_FINALIZER]);
+        new["finalizers"] = all.collect::<Vec<&str>>().into();
+    }
+    Some(new)
+}
+
+/// Without our finalizer.
+fn released(meta: &ObjectMeta) -> Option<Value> {
+    let finalizers = meta.finalizers.as_deref().unwrap_or_default();
+    let rest: Vec<&String> = finalizers.iter().filter(|f| *f != LOCAL_VOLUME_FINALIZER).collect();
+    (rest.len() < finalizers.len()).then(|| json!({"finalizers": rest}))
 }
 
 #[async_trait]
@@ -256,6 +280,8 @@ fn failure(action: &'static str, error: kube::Error) -> ApiError {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::{NodeCondition, NodeStatus};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
     use kube::core::Status;
 
     use super::*;
@@ -274,6 +300,29 @@ mod tests {
             assert!(matches!(failed(code, reason), ApiError::NoAnswer { .. }), "{code}");
         }
         assert!(matches!(failed(409, "Conflict"), ApiError::Overtaken));
+    }
+
+    #[test]
+    fn what_is_deleted_is_marked_and_held_but_what_is_leaving_takes_no_finalizer() {
+        let meta = |is_marked: bool, finalizers: &[&str], is_leaving: bool| ObjectMeta {
+            annotations: is_marked.then(|| [(DISCARD_FILES_ANNOTATION.to_owned(), "true".to_owned())].into()),
+            finalizers: Some(finalizers.iter().map(|one| (*one).to_owned()).collect()),
+            deletion_timestamp: is_leaving.then(|| Time(Timestamp::UNIX_EPOCH)),
+            ..ObjectMeta::default()
+        };
+        let (ours, mark) = (LOCAL_VOLUME_FINALIZER, json!({DISCARD_FILES_ANNOTATION: "true"}));
+        for (meta, wanted) in [
+            (meta(false, &[ours], false), Some(json!({"annotations": mark}))),
+            (meta(false, &["a"], false), Some(json!({"annotations": mark, "finalizers": ["a", ours]}))),
+            (meta(true, &[], false), Some(json!({"annotations": mark, "finalizers": [ours]}))),
+            (meta(false, &["a"], true), Some(json!({"annotations": mark}))),
+            (meta(true, &[ours], false), None),
+            (meta(true, &["a"], true), None),
+        ] {
+            assert_eq!(marked(&meta), wanted, "{meta:?}");
+        }
+        assert_eq!(released(&meta(true, &["a", ours, "b"], true)), Some(json!({"finalizers": ["a", "b"]})));
+        assert_eq!(released(&meta(true, &["a"], true)), None);
     }
 
     #[test]

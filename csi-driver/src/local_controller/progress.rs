@@ -1,6 +1,11 @@
 //! What a LocalVolume says about the way its wish has come: pure functions of the object as last seen, None where it is gone.
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use workspacefs_api::local_volume::DISCARD_FILES_ANNOTATION;
 use workspacefs_api::{LocalVolume, LocalVolumePhase, LocalVolumeReason};
+
+/// A node that is there says something of a new volume within seconds.
+const SILENCE_MAX: SignedDuration = SignedDuration::from_mins(2);
 
 /// How far a volume is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -85,6 +90,23 @@ pub fn removal(removed: &LocalVolume, now: Option<&LocalVolume>) -> Removal {
     }
 }
 
+/// Whether its deletion is one that the controller asks for: only then are its files moved away.
+pub fn is_marked(volume: &LocalVolume) -> bool {
+    let annotations = volume.metadata.annotations.as_ref();
+    annotations.and_then(|all| all.get(DISCARD_FILES_ANNOTATION)).is_some_and(|value| value == "true")
+}
+
+/// Whether it is there for longer than a node needs to say something of it.
+pub fn is_old(volume: &LocalVolume, now: Timestamp) -> bool {
+    let since = volume.metadata.creation_timestamp.as_ref();
+    since.is_some_and(|since| now.duration_since(since.0) > SILENCE_MAX)
+}
+
+/// Whether its node should have said something of it and has not: nobody there looks at it, whatever kubelet says.
+pub fn is_unheard(volume: &LocalVolume, now: Timestamp) -> bool {
+    volume.status.is_none() && is_old(volume, now)
+}
+
 /// How many bytes the volume has; None before it was made.
 pub fn size(volume: &LocalVolume) -> Option<i64> {
     volume.status.as_ref().and_then(|status| status.size_bytes)
@@ -156,6 +178,35 @@ mod tests {
         }
         assert_eq!(progress(None), Progress::Gone);
         assert!(matches!(progress(Some(&volume(Removed, 2, None, None))), Progress::Refused(_)));
+    }
+
+    #[test]
+    fn only_a_node_that_has_said_nothing_at_all_for_long_is_unheard() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let mut volume = LocalVolume::new("v", LocalVolumeSpec::default());
+        assert!(!is_unheard(&volume, at(9999)), "nobody knows since when");
+        volume.metadata.creation_timestamp = Some(Time(at(1000)));
+        // A clock that is behind the API server's makes it new.
+        for (now, wanted) in [(0, false), (1000, false), (1120, false), (1121, true)] {
+            assert_eq!((is_unheard(&volume, at(now)), is_old(&volume, at(now))), (wanted, wanted), "{now}");
+        }
+        volume.status = Some(LocalVolumeStatus::default());
+        assert_eq!((is_unheard(&volume, at(1121)), is_old(&volume, at(1121))), (false, true));
+    }
+
+    #[test]
+    fn only_the_mark_itself_is_one() {
+        let mut volume = LocalVolume::new("v", LocalVolumeSpec::default());
+        assert!(!is_marked(&volume));
+        for (key, value, wanted) in [
+            ("workspacefs.io/discard-files", "true", true),
+            ("workspacefs.io/discard-files", "false", false),
+            ("workspacefs.io/discard-files", "", false),
+            ("discard-files", "true", false),
+        ] {
+            volume.metadata.annotations = Some([(key.to_owned(), value.to_owned())].into());
+            assert_eq!(is_marked(&volume), wanted, "{key}={value}");
+        }
     }
 
     #[test]

@@ -66,7 +66,8 @@ pub trait LocalVolumes: Send + Sync + 'static {
     async fn labelled(&self, value: &str) -> Result<Vec<LocalVolume>, ApiError>;
     /// Writes a new one and gives it back; None if there is one of that name.
     async fn create(&self, volume: &LocalVolume) -> Result<Option<LocalVolume>, ApiError>;
-    /// Asks for the deletion of this very object; one that is gone is fine.
+    /// Marks this very object as one whose files are to go, and asks for its deletion; one that is gone is fine, and one that is
+    /// being deleted is only marked.
     async fn delete(&self, volume: &LocalVolume) -> Result<(), ApiError>;
     /// Asks for another size, if the object is still as it was read.
     async fn resize(&self, volume: &LocalVolume, size_bytes: i64) -> Result<LocalVolume, ApiError>;

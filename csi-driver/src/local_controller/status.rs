@@ -56,6 +56,8 @@ fn create_code(error: &CreateVolumeError) -> Code {
         E::NodesAway(_) => Code::ResourceExhausted,
         // The node is at work on that name, and ends: "still running".
         E::Leaving(_) => Code::Aborted,
+        // It does not end, so another node is to be tried.
+        E::Stuck(_) => Code::ResourceExhausted,
         // An administrator must look.
         E::Foreign(_) => Code::FailedPrecondition,
         // Given up there, so that another node may be tried.
@@ -68,8 +70,8 @@ fn create_code(error: &CreateVolumeError) -> Code {
         E::NodeLeft { .. } => Code::ResourceExhausted,
         // The node is there, and has the wish: "still running".
         E::Late(_) => Code::DeadlineExceeded,
-        // Nothing empty is made in its place.
-        E::Lost(_) => Code::FailedPrecondition,
+        // Given up there: nobody was told of it, so it may be made on another node.
+        E::Lost(_) => Code::ResourceExhausted,
         // Nothing is left of it.
         E::Vanished(_) => Code::Internal,
     }
@@ -248,7 +250,8 @@ mod tests {
             (E::Foreign(text()), Code::FailedPrecondition),
             (E::NodeLeft { node: text(), reason: text() }, Code::ResourceExhausted),
             (E::Late(text()), Code::DeadlineExceeded),
-            (E::Lost(text()), Code::FailedPrecondition),
+            (E::Stuck(text()), Code::ResourceExhausted),
+            (E::Lost(text()), Code::ResourceExhausted),
             (E::Vanished(text()), Code::Internal),
         ];
         let codes =

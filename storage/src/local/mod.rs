@@ -7,6 +7,7 @@ mod device;
 mod directory;
 mod health;
 mod held;
+mod known;
 mod node;
 mod take;
 mod told;
@@ -32,6 +33,7 @@ use crate::folders::error::{EnsureFileSystemError, ReadError, StepError};
 use crate::names::NameError;
 use device::Approved;
 use held::{Ground, Held};
+use known::Known;
 use node::{Memory, Node};
 use take::{TakeError, take};
 use trouble::{DISK_GONE, Trouble};
@@ -133,6 +135,7 @@ pub struct Keeper {
     config: KeeperConfig,
     node: Node,
     memory: Memory,
+    known: Known,
     held: Option<Held>,
     /// What the last look found in the way.
     trouble: Option<Trouble>,
@@ -143,7 +146,15 @@ impl Keeper {
     pub fn new(config: KeeperConfig) -> Self {
         let node = Node { sys: config.sys.clone(), dev: config.dev.clone() };
         let trouble = Some(Trouble::new("Unknown", "it has not been looked at yet"));
-        Self { config, node, memory: Memory::default(), held: None, trouble }
+        Self { config, node, memory: Memory::default(), known: Known::default(), held: None, trouble }
+    }
+
+    /// What the disk was used as before this process, as the node's entry says. Until it is taken off the list it is not
+    /// formatted again.
+    pub fn remember(&mut self, device: Option<UsedDevice>) {
+        if self.held.is_none() {
+            self.known.remember(device);
+        }
     }
 
     /// One pass: looks at the disks, takes the approved one, formats it if it is blank, or takes the directory; looks at its
@@ -166,9 +177,10 @@ impl Keeper {
         };
         let result = self.keep(spec, &mut entry);
         if let Some(held) = &self.held {
-            entry.device = Some(held.ground.used.clone());
             entry.shares_file_system = held.ground.is_shared;
         }
+        self.known.learn(self.held.as_ref().map(|held| &held.ground.used), spec);
+        entry.device = self.known.device();
         self.trouble = result.err();
         match &self.trouble {
             None => entry.ready = true,
@@ -248,7 +260,11 @@ impl Keeper {
             held.ground = ground;
             return Ok(());
         }
-        self.take_device(block, &uses, &mount_point, ground, spec)?;
+        let was_used_with = self.known.used_with(chosen.found, spec);
+        if was_used_with.is_some() {
+            self.known.is_approved_by(&chosen.identity);
+        }
+        self.take_device(block, &uses, &mount_point, ground, was_used_with)?;
         // What it is now: ours, with a UUID.
         self.memory.forget(block.number, &blocks);
         let (blocks, uses) = self.disks()?;
@@ -266,7 +282,7 @@ impl Keeper {
         uses: &Uses,
         mount_point: &Path,
         ground: Ground,
-        spec: &LocalStorageSpec,
+        was_used_with: Option<String>,
     ) -> Result<(), Trouble> {
         self.held = None;
         let name = block.name.clone();
