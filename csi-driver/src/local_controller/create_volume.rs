@@ -76,7 +76,9 @@ pub enum CreateVolumeError {
     Late(String),
     #[error("node {node:?} has not answered, and {reason}: the volume was given up there")]
     NodeLeft { node: String, reason: String },
-    #[error("the volume was made on node {0:?}, is not on the disk that is in it now, and was given up there")]
+    #[error(
+        "the volume was made on node {0:?}, is not on the disk that is in it now, and was given up there"
+    )]
     Lost(String),
     #[error("the LocalVolume was deleted while node {0:?} was to make it")]
     Vanished(String),
@@ -181,7 +183,7 @@ impl LocalController {
 
     /// Whether nothing can come of it any more: a process was killed while it gave it up, or its files or its node are gone.
     async fn is_void(&self, volume: &LocalVolume) -> Result<bool, CreateVolumeError> {
-        if is_marked(volume) || volume.phase() == LocalVolumePhase::Lost {
+        if is_marked(&volume.metadata) || volume.phase() == LocalVolumePhase::Lost {
             return Ok(true);
         }
         Ok(self.nodes.state(&volume.spec.node).await.map_err(E::Api)? == NodeState::Absent)

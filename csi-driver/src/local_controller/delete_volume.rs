@@ -59,9 +59,7 @@ impl LocalController {
         let found = self.volumes.get(&name).await.map_err(E::Api)?;
         match found {
             // Of another LocalStorage it is another volume.
-            Some(volume) if volume.spec.storage_uid == storage => {
-                self.remove(&volume, deadline).await?
-            }
+            Some(volume) if volume.spec.storage_uid == storage => self.remove(&volume, deadline).await?,
             Some(_) | None => tracing::info!("there is no such volume: nothing to delete"),
         }
         Ok(DeleteVolumeResponse {})
@@ -69,7 +67,7 @@ impl LocalController {
 
     async fn remove(&self, volume: &LocalVolume, deadline: Instant) -> Result<(), DeleteVolumeError> {
         // One that somebody else has deleted lacks the mark: its files are to go only now.
-        if volume.metadata.deletion_timestamp.is_none() || !is_marked(volume) {
+        if volume.metadata.deletion_timestamp.is_none() || !is_marked(&volume.metadata) {
             self.volumes.delete(volume).await.map_err(E::Api)?;
         }
         let node = || volume.spec.node.clone();

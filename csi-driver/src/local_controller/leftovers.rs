@@ -75,7 +75,7 @@ async fn pass(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Api
     let Some(volume) = object.0.as_ref().ok().filter(|volume| is_held(volume)) else {
         return Ok(Action::await_change());
     };
-    if !is_marked(volume) {
+    if !is_marked(&volume.metadata) {
         context.tell_of_unmarked(volume);
         return Ok(Action::await_change());
     }

@@ -19,6 +19,7 @@ use workspacefs_api::local_volume::{
 use workspacefs_api::volume::is_uid;
 use workspacefs_api::{LocalStorage, LocalVolume};
 
+use super::progress::is_marked;
 use super::seams::{ApiError, LocalStorages, LocalVolumes, NodeState, Nodes, Until, Waited};
 use crate::controller::lookup::{ANSWER_SECONDS_MAX, is_name};
 use crate::local::storages::Storages;
@@ -155,12 +156,7 @@ impl LocalVolumes for ApiObjects {
 type Change = fn(&ObjectMeta) -> Option<Value>;
 
 impl ApiObjects {
-    async fn edit(
-        &self,
-        volume: &LocalVolume,
-        action: &'static str,
-        change: Change,
-    ) -> Result<(), ApiError> {
+    async fn edit(&self, volume: &LocalVolume, action: &'static str, change: Change) -> Result<(), ApiError> {
         for _ in 1..ATTEMPTS {
             match self.try_edit(volume, action, change).await {
                 Err(ApiError::Overtaken) => sleep(PAUSE).await,
@@ -200,12 +196,10 @@ impl ApiObjects {
 /// With the mark, by which its node knows that the files are to go. And with the finalizer, which an uninstall has taken off: without
 /// it the object would be gone before its node has moved them away.
 fn marked(meta: &ObjectMeta) -> Option<Value> {
-    let annotations = meta.annotations.as_ref();
-    let is_marked = annotations.and_then(|all| all.get(DISCARD_FILES_ANNOTATION)).is_some_and(|v| v == "true");
     let finalizers = meta.finalizers.as_deref().unwrap_or_default();
     // What is being deleted takes no new one.
     let is_held = meta.deletion_timestamp.is_some() || finalizers.iter().any(|f| f == LOCAL_VOLUME_FINALIZER);
-    if is_marked && is_held {
+    if is_marked(meta) && is_held {
         return None;
     }
     let mut new = json!({"annotations": {DISCARD_FILES_ANNOTATION: "true"}});

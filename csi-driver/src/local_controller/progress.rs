@@ -1,6 +1,7 @@
 //! What a LocalVolume says about the way its wish has come: pure functions of the object as last seen, None where it is gone.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::api::ObjectMeta;
 use workspacefs_api::local_volume::DISCARD_FILES_ANNOTATION;
 use workspacefs_api::{LocalVolume, LocalVolumePhase, LocalVolumeReason};
 
@@ -91,8 +92,8 @@ pub fn removal(removed: &LocalVolume, now: Option<&LocalVolume>) -> Removal {
 }
 
 /// Whether its deletion is one that the controller asks for: only then are its files moved away.
-pub fn is_marked(volume: &LocalVolume) -> bool {
-    let annotations = volume.metadata.annotations.as_ref();
+pub fn is_marked(meta: &ObjectMeta) -> bool {
+    let annotations = meta.annotations.as_ref();
     annotations.and_then(|all| all.get(DISCARD_FILES_ANNOTATION)).is_some_and(|value| value == "true")
 }
 
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn only_the_mark_itself_is_one() {
         let mut volume = LocalVolume::new("v", LocalVolumeSpec::default());
-        assert!(!is_marked(&volume));
+        assert!(!is_marked(&volume.metadata));
         for (key, value, wanted) in [
             ("workspacefs.io/discard-files", "true", true),
             ("workspacefs.io/discard-files", "false", false),
@@ -205,7 +206,7 @@ mod tests {
             ("discard-files", "true", false),
         ] {
             volume.metadata.annotations = Some([(key.to_owned(), value.to_owned())].into());
-            assert_eq!(is_marked(&volume), wanted, "{key}={value}");
+            assert_eq!(is_marked(&volume.metadata), wanted, "{key}={value}");
         }
     }
 

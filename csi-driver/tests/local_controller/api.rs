@@ -63,7 +63,10 @@ fn node(api: &Arc<FakeApi>, bytes_max: i64) -> Running {
         loop {
             for volume in api.all(KIND) {
                 let seen = &volume["status"]["observedGeneration"];
-                if volume["metadata"]["generation"] != *seen {
+                let meta = &volume["metadata"];
+                let is_touched = meta["deletionTimestamp"].is_null()
+                    || meta["annotations"]["workspacefs.io/discard-files"] == "true";
+                if meta["generation"] != *seen && is_touched {
                     let name = volume["metadata"]["name"].as_str().unwrap();
                     api.edit(KIND, "", name, |volume| act(volume, bytes_max));
                 }
@@ -104,7 +107,8 @@ impl Drop for Running {
 
 fn sweeper(api: &FakeApi) -> (Running, CancellationToken) {
     let shutdown = CancellationToken::new();
-    let run = leftovers::run(api.client_as("sweeper"), objects(api), objects(api), shutdown.clone());
+    let run =
+        leftovers::run(api.client_as("sweeper"), objects(api), objects(api), objects(api), shutdown.clone());
     (Running(tokio::spawn(run)), shutdown)
 }
 
@@ -120,6 +124,12 @@ async fn expand(controller: &LocalController, id: &str, bytes: i64) -> Result<i6
         ..Default::default()
     };
     Ok(controller.controller_expand_volume(Request::new(request)).await?.into_inner().capacity_bytes)
+}
+
+/// As a CreateVolume gives the only volume up.
+async fn give_up(api: &FakeApi) {
+    let volume: LocalVolume = serde_json::from_value(api.all(KIND).remove(0)).unwrap();
+    objects(api).delete(&volume).await.unwrap();
 }
 
 async fn delete(controller: &LocalController, id: &str) -> Result<(), Status> {
@@ -142,13 +152,14 @@ async fn a_volume_that_an_uninstall_let_go_is_held_again_until_its_node_has_move
         loop {
             let volume = api.all(KIND).remove(0);
             if volume["metadata"]["deletionTimestamp"].is_string() {
-                break volume["metadata"]["finalizers"].clone();
+                break volume["metadata"].clone();
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     let held = tokio::time::timeout(Duration::from_secs(10), held).await.unwrap();
-    assert_eq!(held, json!(["somebody/else", "workspacefs.io/local-volume"]));
+    assert_eq!(held["finalizers"], json!(["somebody/else", "workspacefs.io/local-volume"]));
+    assert_eq!(held["annotations"], json!({"workspacefs.io/discard-files": "true"}));
     let _node = node(&api, 10 * GIB);
     deleting.await.unwrap().unwrap();
     assert_eq!(api.all(KIND)[0]["metadata"]["finalizers"], json!(["somebody/else"]));
@@ -221,7 +232,7 @@ async fn killed_at(nth: usize, moment: Moment, which: Call) -> bool {
 
 #[tokio::test]
 async fn any_write_may_be_the_last_of_a_process_and_the_repeated_call_completes_it() {
-    for (which, writes) in [(Call::Create, 1), (Call::Expand, 1), (Call::Delete, 2)] {
+    for (which, writes) in [(Call::Create, 1), (Call::Expand, 1), (Call::Delete, 3)] {
         for nth in 0..=writes {
             for moment in [Moment::Before, Moment::After] {
                 assert_eq!(killed_at(nth, moment, which).await, nth < writes, "{which:?} {nth}");
@@ -252,8 +263,7 @@ async fn what_is_deleted_on_a_node_that_is_gone_is_let_go_and_on_one_that_is_awa
         let _node = node(&api, GIB);
         create(&controller(&api), GIB).await.unwrap()
     };
-    let name = api.all(KIND)[0]["metadata"]["name"].as_str().unwrap().to_owned();
-    assert!(api.delete(KIND, "", &name));
+    give_up(&api).await;
     let first = sweeper(&api);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(api.all(KIND).len(), 1, "its node may still be moving the files");
@@ -287,8 +297,48 @@ async fn an_object_that_nobody_deletes_and_one_that_cannot_be_read_are_left_alon
     let writes = api.requests().into_iter().filter(|r| r.client == "sweeper" && r.is_write()).count();
     assert_eq!(writes, 0);
     // The one that cannot be read hides no other.
-    assert!(api.delete(KIND, "", &name));
+    objects(&api).delete(&api.find(KIND, "", &name).unwrap()).await.unwrap();
     api.until("it is gone", |api| api.find::<Value>(KIND, "", &name).is_none()).await;
+}
+
+#[tokio::test]
+async fn what_is_deleted_without_its_local_storage_is_let_go() {
+    let api = api().await;
+    {
+        let _node = node(&api, GIB);
+        create(&controller(&api), GIB).await.unwrap();
+    }
+    give_up(&api).await;
+    let _sweeper = sweeper(&api);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(api.all(KIND).len(), 1);
+    // One that is made again under that name is another.
+    assert!(api.delete("LocalStorage", "", "fast"));
+    api.put(&builders::local_storage(
+        "fast",
+        json!({"nodeGroup": "gpu", "source": {"directory": {"path": "/d"}}}),
+    ));
+    let name = api.all(KIND)[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    api.edit(KIND, "", &name, |volume| volume["status"]["message"] = json!("something new"));
+    api.until("it is gone", |api| api.all(KIND).is_empty()).await;
+}
+
+#[tokio::test]
+async fn what_somebody_has_deleted_stays_on_a_node_that_is_gone_too_until_its_claim_ends() {
+    let api = api().await;
+    let made = {
+        let _node = node(&api, GIB);
+        create(&controller(&api), GIB).await.unwrap()
+    };
+    let name = api.all(KIND)[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    assert!(api.delete(KIND, "", &name));
+    assert!(api.delete("Node", "", "n1"));
+    let _sweeper = sweeper(&api);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(api.all(KIND).len(), 1);
+    assert_eq!(api.requests().into_iter().filter(|r| r.client == "sweeper" && r.is_write()).count(), 0);
+    delete(&controller(&api), &made).await.unwrap();
+    assert!(api.all(KIND).is_empty());
 }
 
 #[tokio::test]
@@ -317,7 +367,8 @@ async fn a_wish_is_written_only_over_the_version_that_was_read_and_a_finalizer_o
     seam.delete(&older).await.unwrap();
     seam.release(&older).await.unwrap();
     assert!(matches!(seam.resize(&older, 2 * GIB).await, Err(ApiError::Overtaken)));
-    assert!(api.all(KIND)[0]["metadata"]["deletionTimestamp"].is_null());
+    let meta = api.all(KIND)[0]["metadata"].clone();
+    assert!(meta["deletionTimestamp"].is_null() && meta["annotations"].is_null());
 }
 
 #[tokio::test]

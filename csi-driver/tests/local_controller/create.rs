@@ -6,12 +6,12 @@ use csi_driver::local_controller::seams::NodeState;
 use kube::ResourceExt;
 use tokio::sync::Notify;
 use tonic::Code;
-use workspacefs_api::LocalVolumeReason as Reason;
 use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
+use workspacefs_api::{LocalVolumePhase, LocalVolumeReason as Reason, LocalVolumeStatus};
 use workspacefs_csi_proto::csi::v1::volume_capability::{AccessType, BlockVolume};
 use workspacefs_csi_proto::csi::v1::*;
 
-use crate::world::{GIB, Habit, NODE_KEY, OTHER_UID, UID, mount, on, setup, wish, world};
+use crate::world::{GIB, Habit, NODE_KEY, OTHER_UID, UID, is_given_up, mount, on, setup, wish, world};
 
 #[tokio::test]
 async fn a_volume_is_what_its_node_made_and_is_reached_from_there_only() {
@@ -199,7 +199,7 @@ async fn a_node_that_says_no_ends_the_call_and_nothing_of_it_stays() {
         s.world.node("n1", Habit::Says(reason));
         let (refused, words) = s.refused(wish("pvc-1", GIB)).await;
         assert_eq!((refused, words.contains(&format!("{reason:?}"))), (code, true), "{words}");
-        assert!(s.world.get(|state| state.only().metadata.deletion_timestamp.is_some()), "given up");
+        assert!(s.world.get(|state| is_given_up(state.only())), "given up");
         // The scheduler chooses another node: what is given up elsewhere is not waited for.
         let mut other = wish("pvc-1", GIB);
         other.accessibility_requirements = on(&["n2"]);
@@ -234,7 +234,7 @@ async fn a_node_that_is_slow_is_asked_again_and_one_that_left_is_given_up() {
         assert_eq!(s.refused(wish("pvc-1", GIB)).await.0, Code::DeadlineExceeded);
         leave(&s.world);
         assert_eq!(s.refused(wish("pvc-1", GIB)).await.0, Code::ResourceExhausted);
-        assert!(s.world.get(|state| state.only().metadata.deletion_timestamp.is_some()), "given up");
+        assert!(s.world.get(|state| is_given_up(state.only())), "given up");
         // The next call for the same node hears that there is no room there, not that work goes on.
         assert_eq!(s.refused(wish("pvc-1", GIB)).await.0, Code::ResourceExhausted);
         s.server.stop().await;
@@ -243,16 +243,85 @@ async fn a_node_that_is_slow_is_asked_again_and_one_that_left_is_given_up() {
 }
 
 #[tokio::test]
-async fn what_is_being_moved_away_on_the_same_node_is_waited_for() {
+async fn a_node_where_nobody_looks_at_the_wish_is_given_up_after_minutes_however_well_its_kubelet_is() {
     let mut s = setup(world()).await;
-    s.world.node("n1", Habit::Says(Reason::NoSpace));
-    s.refused(wish("pvc-1", GIB)).await;
-    s.world.node("n1", Habit::Obeys);
+    s.world.node("n1", Habit::Silent);
+    assert_eq!(s.refused(wish("pvc-1", GIB)).await.0, Code::DeadlineExceeded, "it is new");
+    s.world.set(|state| {
+        state.age();
+        let volume = state.volumes.values_mut().next().unwrap();
+        volume.status = Some(LocalVolumeStatus::default());
+    });
+    assert_eq!(s.refused(wish("pvc-1", GIB)).await.0, Code::DeadlineExceeded, "it was looked at");
+    s.world.set(|state| state.volumes.values_mut().next().unwrap().status = None);
     let (code, words) = s.refused(wish("pvc-1", GIB)).await;
-    assert_eq!((code, words.contains("moved away")), (Code::Aborted, true), "{words}");
-    s.world.set(|state| state.sweep());
-    s.create(wish("pvc-1", GIB)).await.unwrap();
+    assert_eq!((code, words.contains("nobody has looked")), (Code::ResourceExhausted, true), "{words}");
+    assert!(s.world.get(|state| is_given_up(state.only())));
+    // It comes there again: the scheduler is not told that work goes on.
+    let (code, words) = s.refused(wish("pvc-1", GIB)).await;
+    assert_eq!((code, words.contains("does not move it away")), (Code::ResourceExhausted, true), "{words}");
+    let mut other = wish("pvc-1", GIB);
+    other.accessibility_requirements = on(&["n2"]);
+    s.create(other).await.unwrap();
     s.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_being_moved_away_on_the_same_node_is_waited_for() {
+    for habit in [Habit::Says(Reason::NoSpace), Habit::Silent] {
+        let mut s = setup(world()).await;
+        s.world.node("n1", Habit::Says(Reason::NoSpace));
+        s.refused(wish("pvc-1", GIB)).await;
+        s.world.node("n1", habit);
+        let (code, words) = s.refused(wish("pvc-1", GIB)).await;
+        assert_eq!((code, words.contains("moved away")), (Code::Aborted, true), "{words}");
+        s.world.set(|state| state.age());
+        assert_eq!(s.refused(wish("pvc-1", GIB)).await.0, Code::ResourceExhausted, "too long");
+        s.world.node("n1", Habit::Obeys);
+        // A node that tries again says so in a new status.
+        s.world
+            .set(|state| state.volumes.values_mut().next().unwrap().status.as_mut().unwrap().reason = None);
+        s.create(wish("pvc-1", GIB)).await.unwrap();
+        assert!(s.world.get(|state| state.only().metadata.deletion_timestamp.is_none()));
+        s.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn one_that_somebody_deletes_while_it_is_asked_for_is_not_marked_by_that() {
+    let mut s = setup(world()).await;
+    s.create(wish("pvc-1", GIB)).await.unwrap();
+    s.world.set(|state| state.delete_by_hand());
+    assert_eq!(s.refused(wish("pvc-1", GIB)).await.0, Code::Aborted);
+    s.world.get(|state| assert!(!is_given_up(state.only()) && state.trashed.is_empty()));
+    s.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_made_on_a_node_whose_node_object_is_gone_is_given_up_and_made_on_another() {
+    for asked in [&["n2"][..], &["n1", "n2"]] {
+        let mut s = setup(world()).await;
+        s.create(wish("pvc-1", GIB)).await.unwrap();
+        let mut again = wish("pvc-1", GIB);
+        again.accessibility_requirements = on(asked);
+        s.world.kubernetes_says("n1", NodeState::NotReady);
+        if asked.len() == 1 {
+            // It may come back, with the volume.
+            assert_eq!(s.refused(again.clone()).await.0, Code::ResourceExhausted);
+            assert!(s.world.get(|state| state.only().metadata.deletion_timestamp.is_none()));
+        }
+        s.world.kubernetes_says("n1", NodeState::Absent);
+        s.create(again).await.unwrap();
+        s.world.get(|state| {
+            let left: Vec<(&str, bool)> =
+                state.volumes.values().map(|one| (one.spec.node.as_str(), is_given_up(one))).collect();
+            assert!(
+                left.len() == 2 && left.contains(&("n1", true)) && left.contains(&("n2", false)),
+                "{left:?}"
+            );
+        });
+        s.server.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -274,16 +343,29 @@ async fn a_wish_for_another_node_gives_up_what_was_not_made_and_never_what_was()
 }
 
 #[tokio::test]
-async fn a_volume_that_is_lost_is_not_replaced_by_an_empty_one() {
-    let mut s = setup(world()).await;
-    s.create(wish("pvc-1", GIB)).await.unwrap();
-    s.world.set(|state| {
-        let volume = state.volumes.values_mut().next().unwrap();
-        volume.status.as_mut().unwrap().phase = workspacefs_api::LocalVolumePhase::Lost;
-    });
-    assert_eq!(s.refused(wish("pvc-1", GIB)).await.0, Code::FailedPrecondition);
-    assert!(s.world.get(|state| state.only().metadata.deletion_timestamp.is_none()));
-    s.server.stop().await;
+async fn a_volume_that_is_lost_before_anybody_was_told_of_it_is_given_up_and_made_anew() {
+    for habit in [Habit::Obeys, Habit::Silent] {
+        let mut s = setup(world()).await;
+        s.create(wish("pvc-1", GIB)).await.unwrap();
+        let old = s.world.get(|state| state.only().metadata.uid.clone());
+        s.world.node("n1", habit);
+        s.world.set(|state| {
+            let volume = state.volumes.values_mut().next().unwrap();
+            volume.status.as_mut().unwrap().phase = LocalVolumePhase::Lost;
+            state.age();
+        });
+        if habit == Habit::Silent {
+            assert_eq!(s.refused(wish("pvc-1", GIB)).await.0, Code::ResourceExhausted);
+            assert!(s.world.get(|state| is_given_up(state.only())));
+            s.world.node("n1", Habit::Obeys);
+        }
+        s.create(wish("pvc-1", GIB)).await.unwrap();
+        s.world.get(|state| {
+            assert_ne!(state.only().metadata.uid, old);
+            assert_eq!(state.trashed, ["n1/pvc-1"], "what there may be of it");
+        });
+        s.server.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use workspacefs_api::LocalVolumeReason as Reason;
 use workspacefs_csi_proto::csi::v1::DeleteVolumeRequest;
 use workspacefs_csi_proto::csi::v1::controller_server::Controller as _;
 
-use crate::world::{GIB, Habit, OTHER_UID, UID, setup, wish, world};
+use crate::world::{GIB, Habit, OTHER_UID, UID, is_given_up, setup, wish, world};
 
 #[tokio::test]
 async fn the_object_goes_when_its_node_has_moved_the_files_away_and_a_second_call_finds_it_done() {
@@ -34,7 +34,7 @@ async fn a_node_that_cannot_or_does_not_answer_keeps_the_object_and_the_next_cal
         s.world.node("n1", habit);
         assert_eq!(s.delete(&id).await, Err(code));
         s.world.get(|state| {
-            assert!(state.only().metadata.deletion_timestamp.is_some());
+            assert!(is_given_up(state.only()));
             assert!(!state.only().metadata.finalizers.as_ref().unwrap().is_empty());
         });
         s.world.node("n1", Habit::Obeys);
@@ -59,6 +59,36 @@ async fn a_node_whose_node_object_is_gone_is_not_waited_for_and_one_that_is_only
     s.world.kubernetes_says("n1", NodeState::Absent);
     assert_eq!(s.delete(&id).await, Ok(()));
     s.world.get(|state| assert!(state.volumes.is_empty() && state.trashed.is_empty()));
+    s.server.stop().await;
+}
+
+#[tokio::test]
+async fn without_its_local_storage_nobody_is_waited_for_and_one_made_again_under_that_name_is_another() {
+    for made_again in [false, true] {
+        let mut s = setup(world()).await;
+        let id = s.create(wish("pvc-1", GIB)).await.unwrap().volume_id;
+        s.world.node("n1", Habit::Silent);
+        s.world.set(|state| match made_again {
+            true => state.storages[0].metadata.uid = Some(OTHER_UID.into()),
+            false => state.storages.clear(),
+        });
+        assert_eq!(s.delete(&id).await, Ok(()));
+        s.world.get(|state| assert!(state.volumes.is_empty() && state.trashed.is_empty()));
+        s.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_person_has_deleted_keeps_its_files_until_the_claim_ends() {
+    let mut s = setup(world()).await;
+    let id = s.create(wish("pvc-1", GIB)).await.unwrap().volume_id;
+    s.world.set(|state| {
+        state.delete_by_hand();
+        state.sweep();
+    });
+    s.world.get(|state| assert!(!is_given_up(state.only()) && state.trashed.is_empty()));
+    assert_eq!(s.delete(&id).await, Ok(()));
+    s.world.get(|state| assert!(state.volumes.is_empty() && state.trashed == ["n1/pvc-1"]));
     s.server.stop().await;
 }
 

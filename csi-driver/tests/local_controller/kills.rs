@@ -9,7 +9,7 @@ use workspacefs_api::local_attributes::LocalVolumeId;
 use workspacefs_csi_proto::csi::v1::controller_server::Controller as _;
 use workspacefs_csi_proto::csi::v1::*;
 
-use crate::world::{GIB, Habit, UID, World, on, wish, world};
+use crate::world::{GIB, Habit, UID, World, is_given_up, on, wish, world};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Call {
@@ -127,8 +127,7 @@ async fn giving_up_killed_at_any_step_leaves_a_wish_that_another_node_gets() {
             let done = killed_at(&world, Call::Create, at).await;
             // Asked again for the same node, the call ends so that the scheduler chooses another.
             let again = call(&world.controller(), Call::Create).await.unwrap_err().code();
-            let leaving = world
-                .get(|state| state.volumes.values().all(|one| one.metadata.deletion_timestamp.is_some()));
+            let leaving = world.get(|state| state.volumes.values().all(is_given_up));
             assert!(leaving, "killed at {at}");
             assert!(matches!(again, Code::ResourceExhausted | Code::Aborted), "killed at {at}: {again:?}");
             let mut other = wish("pvc-1", GIB);

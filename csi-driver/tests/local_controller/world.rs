@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tonic::service::Routes;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-use workspacefs_api::local_volume::LOCAL_VOLUME_FINALIZER;
+use workspacefs_api::local_volume::{DISCARD_FILES_ANNOTATION, LOCAL_VOLUME_FINALIZER};
 use workspacefs_api::{
     LocalStorage, LocalStorageSpec, LocalStorageStatus, LocalVolume, LocalVolumePhase, LocalVolumeReason,
     LocalVolumeStatus,
@@ -102,6 +102,10 @@ impl State {
     /// The node of a volume looks at it.
     fn node_acts(&mut self, name: &str) {
         let Some(volume) = self.volumes.get(name).cloned() else { return };
+        // Without the mark a node touches nothing.
+        if volume.metadata.deletion_timestamp.is_some() && !is_marked(&volume) {
+            return;
+        }
         let what = format!("{}/{}", volume.spec.node, volume.spec.volume);
         let status = volume.status.clone().unwrap_or_default();
         let observed_generation = volume.metadata.generation;
@@ -141,12 +145,24 @@ impl State {
         self.volumes.values().next().unwrap()
     }
 
+    /// Deletes the only volume as a person does.
+    pub fn delete_by_hand(&mut self) {
+        let name = self.only().name_any();
+        self.change(&name, leave);
+    }
+
+    /// Minutes go by since the volumes were written.
+    pub fn age(&mut self) {
+        let long_ago = Some(Time(Timestamp::UNIX_EPOCH));
+        self.volumes.values_mut().for_each(|one| one.metadata.creation_timestamp = long_ago.clone());
+    }
+
     /// What no RPC waits for any more: as `leftovers` does.
     pub fn sweep(&mut self) {
         let leaving: Vec<String> = self
             .volumes
             .values()
-            .filter(|v| v.metadata.deletion_timestamp.is_some())
+            .filter(|v| v.metadata.deletion_timestamp.is_some() && is_marked(v))
             .map(|v| v.name_any())
             .collect();
         for name in leaving {
@@ -263,6 +279,7 @@ impl LocalVolumes for World {
             created.metadata.resource_version = state.version();
             created.metadata.uid = Some(format!("uid-{}", state.versions));
             created.metadata.generation = Some(1);
+            created.metadata.creation_timestamp = Some(Time(Timestamp::now()));
             state.volumes.insert(name, created.clone());
             Ok(Some(created))
         })
@@ -270,15 +287,20 @@ impl LocalVolumes for World {
     }
 
     async fn delete(&self, volume: &LocalVolume) -> Result<(), ApiError> {
-        self.ask(|state| {
-            let name = volume.name_any();
-            if state.volumes.get(&name).is_some_and(|there| there.metadata.uid == volume.metadata.uid) {
-                state
-                    .change(&name, |one| one.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH)));
-            }
-            Ok(())
-        })
-        .await
+        let mark: fn(&mut LocalVolume) =
+            |one| _ = one.annotations_mut().insert(DISCARD_FILES_ANNOTATION.into(), "true".into());
+        // Two requests, with a step in between.
+        for change in [mark, leave] {
+            self.ask(|state| {
+                let name = volume.name_any();
+                if state.volumes.get(&name).is_some_and(|there| there.metadata.uid == volume.metadata.uid) {
+                    state.change(&name, change);
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     async fn resize(&self, volume: &LocalVolume, size_bytes: i64) -> Result<LocalVolume, ApiError> {
@@ -318,6 +340,19 @@ impl LocalVolumes for World {
         })
         .await
     }
+}
+
+fn leave(volume: &mut LocalVolume) {
+    volume.metadata.deletion_timestamp.get_or_insert(Time(Timestamp::UNIX_EPOCH));
+}
+
+/// Whether it is being deleted because the controller asked for it.
+pub fn is_given_up(volume: &LocalVolume) -> bool {
+    volume.metadata.deletion_timestamp.is_some() && is_marked(volume)
+}
+
+fn is_marked(volume: &LocalVolume) -> bool {
+    volume.annotations().get("workspacefs.io/discard-files").is_some_and(|value| value == "true")
 }
 
 /// LocalStorage `fast` of node group `gpu`, for the workspace `team-a`, ready on n1 with 10 GiB and on n2 with 20.
