@@ -13,40 +13,48 @@ use crate::error::PassError;
 use crate::events::Happened;
 
 impl LocalStorages {
-    /// Those that nobody was told of yet. An operator that has just started knows from the condition whether they are news.
+    /// Those that nobody was told of yet. An operator that has just started knows from the condition whether they are news: only
+    /// then, for its own first pass says it there too.
     pub(super) fn newly_lost<'a>(
         &self,
         storage: &Identity,
         old: &LocalStorageStatus,
         lost: &[&'a LocalVolume],
     ) -> Vec<&'a LocalVolume> {
-        let said = volumes::sentence(lost).is_some_and(|all| message_of(old, DEGRADED).contains(&all));
-        if said && !self.told_lost.knows(&storage.uid) {
-            return Vec::new();
+        let now = uids(lost);
+        let is_said = || volumes::sentence(lost).is_some_and(|all| message_of(old, DEGRADED).contains(&all));
+        if !self.told_lost.knows(&storage.uid) && is_said() {
+            self.told_lost.remember(&storage.uid, now.clone());
         }
-        let unknown = self.told_lost.unknown(&storage.uid, &uids(lost));
+        let unknown = self.told_lost.unknown(&storage.uid, &now);
+        self.told_lost.remember(&storage.uid, &now - &unknown);
         lost.iter().filter(|volume| volume.uid().is_some_and(|uid| unknown.contains(&uid))).copied().collect()
     }
 
-    /// Tells of `new`; of all that are lost nothing is to be told again.
+    /// Tells of `new`, and remembers each as it is told: where one fails, the next pass begins with that one.
     pub(super) async fn tell_of_losses(
         &self,
         storage: &Identity,
         new: &[&LocalVolume],
-        lost: &[&LocalVolume],
     ) -> Result<(), PassError> {
         for volume in new {
-            let spec = &volume.spec;
-            if spec.claim.is_empty() {
-                continue;
-            }
-            let claim = self.claims(&spec.namespace).get_opt(&spec.claim).await;
-            let claim = claim.map_err(PassError::api("read the claim of a lost volume"))?;
-            // A claim that was made again under that name has another volume.
-            let Some(claim) = claim.filter(|claim| volume_of(claim) == Some(&spec.volume)) else { continue };
+            self.tell_of_loss(storage, volume).await?;
+            self.told_lost.add(&storage.uid, volume.uid().unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    async fn tell_of_loss(&self, storage: &Identity, volume: &LocalVolume) -> Result<(), PassError> {
+        let spec = &volume.spec;
+        if spec.claim.is_empty() {
+            return Ok(());
+        }
+        let claim = self.claims(&spec.namespace).get_opt(&spec.claim).await;
+        let claim = claim.map_err(PassError::api("read the claim of a lost volume"))?;
+        // A claim that was made again under that name has another volume.
+        if let Some(claim) = claim.filter(|claim| volume_of(claim) == Some(&spec.volume)) {
             self.status.tell_about(&of_claim(&claim), storage, &happened(volume)).await;
         }
-        self.told_lost.remember(&storage.uid, uids(lost));
         Ok(())
     }
 }

@@ -101,7 +101,7 @@ impl Reconciler for LocalStorages {
         for (related, happened) in new {
             self.status.tell(&identity, Some(related), &happened).await;
         }
-        let told = self.tell_of_losses(&identity, &newly_lost, &lost).await;
+        let told = self.tell_of_losses(&identity, &newly_lost).await;
         let asked = self.tell_who_asks(&identity, &storage.spec.workspaces).await;
         let stale = nodes::stale(storage, &selected);
         self.remove_entries(&identity, version.as_deref(), &stale).await?;

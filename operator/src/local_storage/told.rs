@@ -24,6 +24,11 @@ impl Told {
         self.lock().insert(of.into(), now);
     }
 
+    /// One more is told.
+    pub fn add(&self, of: &str, one: String) {
+        self.lock().entry(of.into()).or_default().insert(one);
+    }
+
     /// The LocalStorage is gone.
     pub fn forget(&self, of: &str) {
         self.lock().remove(of);
@@ -49,6 +54,8 @@ mod tests {
         assert_eq!(told.unknown("y", &set("a")), set("a"), "another LocalStorage's");
         told.remember("x", set("b"));
         assert_eq!(told.unknown("x", &set("a b")), set("a"));
+        told.add("x", "a".into());
+        assert_eq!(told.unknown("x", &set("a b c")), set("c"), "beside what was told before");
         told.remember("x", set(""));
         assert!(told.knows("x"));
         told.forget("x");

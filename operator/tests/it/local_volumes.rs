@@ -97,6 +97,52 @@ async fn one_that_is_lost_is_told_to_whoever_has_the_claim_once_and_degrades_the
     assert_eq!(told(&api, "VolumeLost"), 2);
 }
 
+/// Makes a claim one that cannot be read, or mends it.
+fn break_claim(api: &FakeApi, claim: &str, broken: bool) {
+    let name = if broken { json!(7) } else { json!(format!("pvc-{claim}")) };
+    assert!(api.edit("PersistentVolumeClaim", "work", claim, |claim| claim["spec"]["volumeName"] = name));
+}
+
+#[tokio::test]
+async fn a_loss_that_could_not_be_told_is_told_later_and_those_before_it_not_again() {
+    // Whether the operator has had a pass before there is anything to tell.
+    for is_first_pass in [true, false] {
+        let api = api().await;
+        put_ready(&api, "fast");
+        put_volume(&api, "data");
+        put_volume(&api, "more");
+        break_claim(&api, "more", true);
+        let lose = || ["data", "more"].map(|claim| set_status(&api, claim, json!({"phase": "Lost"})));
+        if is_first_pass {
+            lose();
+        }
+        let _operator = Operator::start(&api, "a", config());
+        until_claim(&api, "work", "fast").await;
+        if !is_first_pass {
+            api.settled(QUIET).await;
+            lose();
+        }
+        until_of(&api, "fast", "Degraded", "VolumesLost").await;
+        api.until("one is told", |api| told(api, "VolumeLost") == 1).await;
+        // It tries again meanwhile.
+        let reads = |api: &FakeApi| {
+            let all = api.requests();
+            all.iter().filter(|r| r.resource == "persistentvolumeclaims" && r.name == "more").count()
+        };
+        let before = reads(&api);
+        tokio::time::timeout(std::time::Duration::from_secs(30), async {
+            while reads(&api) < before + 2 {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .expect("it tries again");
+        assert_eq!(told(&api, "VolumeLost"), 1);
+        break_claim(&api, "more", false);
+        api.until("the other is told", |api| told(api, "VolumeLost") == 2).await;
+    }
+}
+
 #[tokio::test]
 async fn many_that_are_not_ready_because_their_node_left_are_one_event() {
     let api = api().await;
