@@ -57,8 +57,8 @@ async fn a_blank_disk_is_listed_and_not_touched_before_it_is_approved(context: C
             _ => ensure!(disk.identities.contains(&identity(node, *drive)), "not its identity: {disk:?}"),
         }
     }
-    // Two further looks of the node.
-    tokio::time::sleep(seconds(25)).await;
+    // A further look of the node, which has one every ten seconds.
+    tokio::time::sleep(seconds(12)).await;
     for (node, _, ends, device) in &before {
         ensure!(context.ends_of(node, device).await? == *ends, "{device} on {node} was written to");
         ensure!(context.mounts_of_device(node, device).await?.is_empty(), "{device} on {node} is mounted");

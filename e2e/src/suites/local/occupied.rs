@@ -49,8 +49,8 @@ impl Context {
         let wish = format!("not ready, and {device} occupied, saying {words:?}");
         let entry = self.entry(NAME, "n1", &wish, TAKEN_TIME_MAX, told).await?;
         self.note(format!("{}: {}", entry.reason, entry.message));
-        // Two further looks of the node.
-        tokio::time::sleep(seconds(25)).await;
+        // A further look of the node, which has one every ten seconds.
+        tokio::time::sleep(seconds(12)).await;
         ensure!(self.ends_of("n1", device).await? == before, "{device} was written to");
         let labelled = self.labelled(NAME).await?;
         ensure!(labelled.is_empty(), "the scheduler is told of {labelled:?}");
