@@ -301,7 +301,7 @@ mod tests {
         let meta = |is_marked: bool, finalizers: &[&str], is_leaving: bool| ObjectMeta {
             annotations: is_marked.then(|| [(DISCARD_FILES_ANNOTATION.to_owned(), "true".to_owned())].into()),
             finalizers: Some(finalizers.iter().map(|one| (*one).to_owned()).collect()),
-            deletion_timestamp: is_leaving.then(|| Time(Timestamp::UNIX_EPOCH)),
+            deletion_timestamp: is_leaving.then_some(Time(Timestamp::UNIX_EPOCH)),
             ..ObjectMeta::default()
         };
         let (ours, mark) = (LOCAL_VOLUME_FINALIZER, json!({DISCARD_FILES_ANNOTATION: "true"}));
