@@ -41,6 +41,10 @@ pub enum DeviceError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(
+        "it was used with file system UUID {0}, and looks blank now: nothing was written to it; find out why first (it was wiped, another disk has its identity, its controller answers wrongly); take it off the approved list for a look, then approve it again, to have it formatted"
+    )]
+    WasUsed(String),
+    #[error(
         "something on this node uses it: it is mounted, swap space, or part of a RAID, LVM or multipath device; nothing was written to it"
     )]
     Busy,

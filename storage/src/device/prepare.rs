@@ -16,6 +16,10 @@ pub trait Formattable {
 
     /// Looks at what is on it.
     fn look(&self) -> Result<Content, DeviceError>;
+    /// UUID of the file system that it is known to have held, if it is: then it is not formatted, whatever it looks like.
+    fn was_used_with(&self) -> Option<&str> {
+        None
+    }
     /// Its size.
     fn bytes(&self) -> Result<u64, DeviceError>;
     /// Takes it for us alone; [`DeviceError::Busy`] if anybody uses it.
@@ -30,6 +34,9 @@ pub trait Formattable {
 /// [`DeviceError`]; then nothing was written, unless formatting itself failed.
 pub fn prepare<D: Formattable>(device: &D, fs: FsType) -> Result<(), DeviceError> {
     let Some(again) = to_format(&device.look()?, fs)? else { return Ok(()) };
+    if let Some(uuid) = device.was_used_with() {
+        return Err(DeviceError::WasUsed(uuid.into()));
+    }
     let bytes = device.bytes()?;
     if bytes < DEVICE_BYTES_MIN {
         return Err(DeviceError::Small(bytes));

@@ -94,6 +94,9 @@ pub trait Disk: Send + Sync {
     /// Gives the folder at [`Place::New`] its owner and mode.
     fn own(&self, project: u32, owner: Owner) -> Result<(), DiskError>;
 
+    /// Puts a folder that is at its place, and whatever will be made in it, under its project again. What lies in it already stays
+    /// as it is.
+    fn mark_again(&self, place: &Place, project: u32) -> Result<(), DiskError>;
     /// The project of the folder at a place; None if nothing is there.
     fn project_at(&self, place: &Place) -> Result<Option<u32>, DiskError>;
     /// Moves a folder to a place where nothing is, and makes the place's parent if it is missing.

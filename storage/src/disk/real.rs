@@ -235,15 +235,7 @@ impl Disk for RealDisk {
     }
 
     fn mark(&self, project: u32) -> Result<(), DiskError> {
-        let (fd, path) = self.new_folder(project)?;
-        let set = project::set(fd.as_fd(), Project { id: project, inherited: true });
-        match (set, self.counting) {
-            // Also where nothing is counted yet, so that a later mount with quotas counts it.
-            (Ok(()), _) => Ok(()),
-            (Err(_), Counting::Nothing) => tag::set(fd.as_fd(), project),
-            (Err(errno), Counting::Projects) => Err(errno),
-        }
-        .map_err(DiskError::at("set the project of", path))
+        self.mark_again(&Place::New(project), project)
     }
 
     fn own(&self, project: u32, owner: Owner) -> Result<(), DiskError> {
@@ -252,6 +244,19 @@ impl Disk for RealDisk {
             .map_err(DiskError::at("set the owner of", path.clone()))?;
         // After the owner: a change of owner takes setgid away.
         fchmod(&fd, Mode::from_raw_mode(owner.mode)).map_err(DiskError::at("set the mode of", path))
+    }
+
+    fn mark_again(&self, place: &Place, project: u32) -> Result<(), DiskError> {
+        let path = place.path();
+        let fd = self.folder(&path)?;
+        let set = project::set(fd.as_fd(), Project { id: project, inherited: true });
+        match (set, self.counting) {
+            // Also where nothing is counted yet, so that a later mount with quotas counts it.
+            (Ok(()), _) => Ok(()),
+            (Err(_), Counting::Nothing) => tag::set(fd.as_fd(), project),
+            (Err(errno), Counting::Projects) => Err(errno),
+        }
+        .map_err(DiskError::at("set the project of", path))
     }
 
     fn project_at(&self, place: &Place) -> Result<Option<u32>, DiskError> {
@@ -305,6 +310,7 @@ impl Disk for RealDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::KeptName;
 
     #[test]
     fn where_nothing_is_counted_a_folder_still_has_its_project_and_no_limit() {
@@ -317,6 +323,16 @@ mod tests {
         assert_eq!(disk.project_at(&Place::New(project)).unwrap(), Some(0));
         disk.mark(project).unwrap();
         assert_eq!(disk.project_at(&Place::New(project)).unwrap(), Some(project));
+        // Somebody changed it, and it is put right where it lies.
+        let kept: KeptName = "team.v.20261122T101112Z".to_string().try_into().unwrap();
+        let place = Place::Trash(kept);
+        disk.rename(&Place::New(project), &place).unwrap();
+        disk.mark_again(&place, project + 1).unwrap();
+        assert_eq!(disk.project_at(&place).unwrap(), Some(project + 1));
+        disk.mark_again(&place, project).unwrap();
+        assert_eq!(disk.project_at(&place).unwrap(), Some(project));
+        disk.rename(&place, &Place::New(project)).unwrap();
+        assert!(disk.mark_again(&place, project).is_err(), "nothing is there any more");
         disk.set_limits(project, Limits { bytes: 1, inodes: 1 }).unwrap();
         assert_eq!(disk.quota(project).unwrap(), Quota { project, ..Quota::default() });
         assert!(disk.next_quota(0).unwrap().is_none());

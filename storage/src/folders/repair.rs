@@ -31,7 +31,7 @@ pub(super) fn load(disk: &dyn Disk) -> Result<Model, StepError> {
         if record.removed.is_some_and(|removed| removed.emptying) {
             continue;
         }
-        if let Err(error) = settle(disk, record) {
+        if let Err(error) = settle(disk, &model, record) {
             let (project, error) = (record.project, &error as &dyn std::error::Error);
             tracing::error!(project, error, "a folder is not where it belongs and cannot be moved there");
         }

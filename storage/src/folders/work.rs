@@ -33,7 +33,7 @@ impl Work<'_> {
 
     /// Makes sure that a folder is where its record says.
     pub fn settle(&self, record: &Record) -> Result<(), StepError> {
-        settle(self.disk, record)
+        settle(self.disk, self.model, record)
     }
 
     /// Makes a new folder: invisible until it has its quota, its owner and its record.
@@ -259,16 +259,32 @@ impl KeptDisposal {
 }
 
 /// Makes sure that a folder is where its record says: moves it if it is still where it was.
-pub(super) fn settle(disk: &dyn Disk, record: &Record) -> Result<(), StepError> {
-    let is_at = |place: &Place| disk.project_at(place).map(|found| found == Some(record.project));
-    if is_at(&record.place)? {
+///
+/// Whoever is root in a pod may give the folder that the pod sees another project. At the record's own place it is the record's
+/// folder all the same, since only we name things there, and gets its project back. Not where it was before: a younger folder
+/// may have that place by now. One with a project of another record is that record's, whoever moved it.
+pub(super) fn settle(disk: &dyn Disk, model: &Model, record: &Record) -> Result<(), StepError> {
+    let found = disk.project_at(&record.place)?;
+    if found == Some(record.project) {
         return Ok(());
     }
-    if !is_at(&record.from)? {
-        return Err(Missing(record.place.path()).into());
+    if disk.project_at(&record.from)? == Some(record.project) {
+        disk.rename(&record.from, &record.place)?;
+        return Ok(());
     }
-    disk.rename(&record.from, &record.place)?;
-    Ok(())
+    match found {
+        Some(other) if model.get(other).is_none() => {
+            let path = record.place.path();
+            tracing::warn!(
+                path,
+                project = record.project,
+                other,
+                "a folder's project was changed: set again"
+            );
+            Ok(disk.mark_again(&record.place, record.project)?)
+        }
+        _ => Err(Missing(record.place.path()).into()),
+    }
 }
 
 /// The limits that a record's folder should have, but for an own folder's bytes, which depend on its claims.

@@ -28,6 +28,8 @@ pub struct Approved<'a> {
     pub uses: &'a Uses,
     /// To look again.
     pub node: &'a Node,
+    /// UUID of the file system that it is known to have held.
+    pub was_used_with: Option<String>,
 }
 
 impl Formattable for Approved<'_> {
@@ -35,6 +37,10 @@ impl Formattable for Approved<'_> {
 
     fn look(&self) -> Result<Content, DeviceError> {
         self.device.look()
+    }
+
+    fn was_used_with(&self) -> Option<&str> {
+        self.was_used_with.as_deref()
     }
 
     fn bytes(&self) -> Result<u64, DeviceError> {

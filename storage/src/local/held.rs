@@ -12,6 +12,7 @@ use workspacefs_runtime::chain;
 use workspacefs_sys::beneath::{self, Links};
 
 use super::health::{self, Failure, Watch};
+use super::rarely::Rarely;
 use super::told::Told;
 use super::{Usage, UsageError, WorkspaceError, WorkspaceWish};
 use crate::disk::real::{Counting, RealDisk};
@@ -56,6 +57,7 @@ pub struct Held {
     /// The quota that every workspace has been given.
     applied: Option<Option<u64>>,
     told: Told,
+    unaccounted: Rarely,
     trash: Slices,
 }
 
@@ -76,8 +78,16 @@ impl Held {
     pub fn new(disk: RealDisk, ground: Ground) -> Result<Self, StepError> {
         let disk = Arc::new(disk);
         let folders = Folders::open(disk.clone(), system_clock(), TRASH_KEEP_SECONDS)?;
-        let (errors, told, trash) = (Watch::default(), Told::default(), Slices::default());
-        Ok(Self { disk, folders, ground, errors, applied: None, told, trash })
+        Ok(Self {
+            disk,
+            folders,
+            ground,
+            errors: Watch::default(),
+            applied: None,
+            told: Told::default(),
+            unaccounted: Rarely::default(),
+            trash: Slices::default(),
+        })
     }
 
     pub(super) fn folders(&self) -> &Folders {
@@ -120,14 +130,14 @@ impl Held {
     ///
     /// # Errors
     /// The disk.
-    pub fn account(&mut self) -> Result<Option<Account>, DiskError> {
+    pub fn account(&mut self, now: Instant) -> Result<Option<Account>, DiskError> {
         if !self.has_quotas() {
             return Ok(None);
         }
         let available = self.told.available(&self.folders.overview().map_err(on_disk)?);
         let unaccounted = match self.ground.is_shared {
             true => None,
-            false => Some(self.folders.unaccounted().map_err(on_disk)?),
+            false => Some(self.unaccounted.get(now, || self.folders.unaccounted().map_err(on_disk))?),
         };
         Ok(Some(Account { available, unaccounted }))
     }
@@ -155,10 +165,10 @@ impl Held {
             let wish = wish(view.uid.clone(), view.namespace.clone(), capacity, owner);
             if let Err(error) = self.folders.ensure_file_system(&wish) {
                 refused.push(format!(
-                    "the limit of workspace {} stays {} bytes: {}",
+                    "workspace {} keeps its limit of {} bytes: {}",
                     view.namespace,
                     view.capacity,
-                    chain(&error)
+                    why_kept(&error)
                 ));
             }
         }
@@ -265,6 +275,17 @@ impl Held {
     }
 }
 
+/// Without the figures of the moment: what stands in a status is written anew whenever it changes.
+fn why_kept(error: &EnsureFileSystemError) -> String {
+    use EnsureFileSystemError::{BelowInodes, BelowUsage, NoRoom};
+    match error {
+        BelowUsage { .. } => "more than perWorkspaceQuota is in it".into(),
+        BelowInodes { .. } => "it has more files than go with perWorkspaceQuota".into(),
+        NoRoom(_) => "the disk cannot promise it perWorkspaceQuota".into(),
+        other => chain(other),
+    }
+}
+
 fn on_disk(error: ReadError) -> DiskError {
     match error.0 {
         StepError::Disk(error) => error,
@@ -282,5 +303,26 @@ fn wish(uid: Uid, namespace: Label, capacity: u64, owner: Owner) -> FileSystemWi
         capacity,
         owner,
         adopt: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folders::error::NoRoom;
+
+    #[test]
+    fn why_a_limit_is_kept_reads_the_same_however_much_is_used_or_left() {
+        let usage = |used| EnsureFileSystemError::BelowUsage { capacity: 1, needed: used, used, claims: 0 };
+        let inodes = |used| EnsureFileSystemError::BelowInodes { capacity: 1, limit: 2, used };
+        let room = |left| EnsureFileSystemError::from(NoRoom { asked: 9, left, removed: left });
+        for (one, other, word) in [
+            (usage(5), usage(6), "is in it"),
+            (inodes(5), inodes(6), "files"),
+            (room(5), room(6), "cannot promise"),
+        ] {
+            assert_eq!(why_kept(&one), why_kept(&other));
+            assert!(why_kept(&one).contains(word), "{}", why_kept(&one));
+        }
     }
 }

@@ -9,6 +9,7 @@ mod health;
 mod held;
 mod known;
 mod node;
+mod rarely;
 mod take;
 mod told;
 mod trouble;
@@ -214,7 +215,7 @@ impl Keeper {
         }
         let limits = held.limit(quota).map_err(failed)?;
         held.empty_trash();
-        let account = held.account().map_err(failed)?;
+        let account = held.account(Instant::now()).map_err(failed)?;
         entry.available = account.map(|account| quantity::exact(account.available));
         entry.unaccounted = account.and_then(|account| account.unaccounted).map(quantity::rounded);
         entry.message = [errors, limits].into_iter().flatten().collect::<Vec<_>>().join("; ");
@@ -264,7 +265,7 @@ impl Keeper {
         if was_used_with.is_some() {
             self.known.is_approved_by(&chosen.identity);
         }
-        self.take_device(block, &uses, &mount_point, ground, was_used_with)?;
+        self.take_device(block, &uses, &mount_point, ground, was_used_with, spec)?;
         // What it is now: ours, with a UUID.
         self.memory.forget(block.number, &blocks);
         let (blocks, uses) = self.disks()?;
@@ -283,12 +284,13 @@ impl Keeper {
         mount_point: &Path,
         ground: Ground,
         was_used_with: Option<String>,
+        spec: &LocalStorageSpec,
     ) -> Result<(), Trouble> {
         self.held = None;
         let name = block.name.clone();
         let said = |error: &TakeError| Trouble::from(error).of(&name);
         let device = self.node.device(block).map_err(|error| said(&error.into()))?;
-        let steps = Approved { device, block, mount_point, uses, node: &self.node };
+        let steps = Approved { device, block, mount_point, uses, node: &self.node, was_used_with };
         let disk = take(&steps, spec.fs_type.unwrap_or_default()).map_err(|error| said(&error))?;
         let held = Held::new(disk, ground).map_err(|error| Trouble::from(&error).of(&name))?;
         tracing::info!(device = name, ?mount_point, "the disk is ours");

@@ -91,6 +91,7 @@ mod tests {
         marker: Cell<bool>,
         files: Cell<bool>,
         locked: bool,
+        was_used_with: Option<&'static str>,
         formats: Cell<usize>,
         fault: Cell<Fault>,
         steps: RefCell<Vec<&'static str>>,
@@ -109,6 +110,7 @@ mod tests {
                 marker: Cell::new(false),
                 files: Cell::new(false),
                 locked: false,
+                was_used_with: None,
                 formats: Cell::new(0),
                 fault: Cell::new(Fault::Never),
                 steps: RefCell::default(),
@@ -174,6 +176,10 @@ mod tests {
                     })
                 },
             )
+        }
+
+        fn was_used_with(&self) -> Option<&str> {
+            self.was_used_with
         }
 
         fn bytes(&self) -> Result<u64, DeviceError> {
@@ -317,6 +323,20 @@ mod tests {
         let error = take(&world, FsType::Xfs).unwrap_err();
         assert!(error.to_string().contains("thesis.tex"), "{error}");
         assert_eq!((world.mounted.get(), world.formats.get()), (false, 0));
+    }
+
+    #[test]
+    fn what_is_known_to_have_been_used_is_mounted_again_and_never_formatted() {
+        for on in [On::Nothing, On::CutXfs] {
+            let world = World { was_used_with: Some("u-1"), ..World::new(on) };
+            let error = take(&world, FsType::Xfs).unwrap_err();
+            assert!(matches!(error, TakeError::Device(DeviceError::WasUsed(_))), "{error}");
+            assert!(error.to_string().contains("u-1"), "{error}");
+            assert_eq!((world.on.get(), world.mounted.get(), world.formats.get()), (on, false, 0));
+        }
+        let world = World { was_used_with: Some("u-1"), ..World::new(On::Ours(FsType::Xfs, 1)) };
+        take(&world, FsType::Xfs).unwrap();
+        assert_eq!((world.on.get(), world.mounted.get()), (On::Ours(FsType::Xfs, 1), true));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use tempfile::TempDir;
-use workspacefs_api::{DevicesSource, LocalSource, Media, MediaFilter};
+use workspacefs_api::{ApprovedDevice, DevicesSource, LocalSource, Media, MediaFilter};
 
 use super::volume::{EnsureVolumeError, OpenVolumeError, RemoveVolumeError, VolumeKey, VolumeWish};
 use super::*;
@@ -258,6 +258,31 @@ fn devices_are_listed_and_none_is_touched_that_is_not_approved() {
     let no_sysfs = World::new();
     fs::remove_dir(no_sysfs.path("sys/block")).unwrap();
     assert_eq!(no_sysfs.keeper().look("n1", &spec).reason, "NoSysfs");
+}
+
+#[test]
+fn an_entry_shows_what_a_disk_was_used_as_until_it_is_not_approved_any_more() {
+    let world = World::new();
+    let mut keeper = world.keeper();
+    let approved = |identities: &[&str]| {
+        let of = |identity: &&str| ApprovedDevice { identity: identity.to_string(), media: None };
+        let devices = DevicesSource { approved: identities.iter().map(of).collect() };
+        let source = LocalSource { directory: None, devices: Some(devices) };
+        LocalStorageSpec { source, ..Default::default() }
+    };
+    let device = UsedDevice {
+        identity: "serial:pulled".into(),
+        file_system_uuid: TEAM.into(),
+        ..UsedDevice::default()
+    };
+    keeper.remember(Some(device.clone()));
+    for _ in 0..2 {
+        let entry = keeper.look("n1", &approved(&["serial:pulled"]));
+        assert!(!entry.ready);
+        assert_eq!(entry.device.as_ref(), Some(&device));
+    }
+    assert_eq!(keeper.look("n1", &approved(&["serial:new"])).device, None);
+    assert_eq!(keeper.look("n1", &approved(&["serial:pulled"])).device, None);
 }
 
 #[test]

@@ -73,6 +73,7 @@ impl From<&DeviceError> for Trouble {
             DeviceError::NotADevice | DeviceError::OtherNode(_) => "NoNode",
             DeviceError::Small(_) => "TooSmall",
             DeviceError::Refused(_) | DeviceError::Busy => "Occupied",
+            DeviceError::WasUsed(_) => "WasUsed",
             DeviceError::Changed => "Changed",
             DeviceError::Program(ProgramError::Start { .. }) => "NoProgram",
             DeviceError::Program(ProgramError::Failed { .. }) => "FormatFailed",
@@ -146,6 +147,7 @@ mod tests {
         for (trouble, reason) in [
             (Trouble::from(&DeviceError::Busy), "Occupied"),
             (Trouble::from(&DeviceError::Refused(Refusal::Unknown)), "Occupied"),
+            (Trouble::from(&DeviceError::WasUsed("u-1".into())), "WasUsed"),
             (Trouble::from(&DeviceError::Small(1)), "TooSmall"),
             (Trouble::from(&ClaimError::InUse), "InUse"),
             (Trouble::from(&ClaimError::NoQuota), "NoQuota"),

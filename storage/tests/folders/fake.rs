@@ -224,6 +224,13 @@ impl Disk for FakeDisk {
         })
     }
 
+    fn mark_again(&self, place: &Place, project: u32) -> Result<(), DiskError> {
+        self.step(|content| {
+            content.folders.get_mut(place).ok_or(Errno::NOENT)?.project = project;
+            Ok(())
+        })
+    }
+
     fn project_at(&self, place: &Place) -> Result<Option<u32>, DiskError> {
         self.look(|content| content.folders.get(place).map(|folder| folder.project))
     }

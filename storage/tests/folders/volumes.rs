@@ -237,3 +237,46 @@ fn what_is_in_no_folder_of_ours_is_counted() {
     world.disk.content().folders.get_mut(&place).unwrap().project = project + 1;
     assert_eq!(world.folders.unaccounted().unwrap(), GIB);
 }
+
+#[test]
+fn a_volume_or_share_whose_folder_was_given_another_project_gets_its_own_again_and_is_not_lost() {
+    let world = World::new();
+    world.volumes().ensure(&wish(V, GIB)).unwrap();
+    world.folders.ensure_file_system(&share(A, 1)).unwrap();
+    // By root in a pod: `chproj -R 0`, or a project that nobody was given.
+    let change = |world: &World, project| {
+        for folder in [V, A] {
+            world.disk.write(&world.place(folder), "file", 5).unwrap();
+            let place = world.place(folder);
+            world.disk.content().folders.get_mut(&place).unwrap().project = project;
+        }
+    };
+    for project in [0, 7] {
+        change(&world, project);
+        assert_eq!(world.volumes().ensure(&found(V)).unwrap(), GIB);
+        world.folders.ensure_file_system(&share(A, 1)).unwrap();
+        world.check();
+    }
+    // Also by the next process, and where it is removed at once.
+    change(&world, 0);
+    let world = world.restarted();
+    world.check();
+    change(&world, 0);
+    world.volumes().remove(&key(V)).unwrap();
+    assert_eq!(world.volume(V), None);
+    assert_eq!(world.files().len(), 2, "in the trash, and not forgotten where it was");
+    world.folders.ensure_file_system(&share(A, 1)).unwrap();
+    world.check();
+}
+
+#[test]
+fn what_carries_the_project_of_another_folder_of_ours_is_left_alone() {
+    let world = World::new();
+    world.volumes().ensure(&wish(V, GIB)).unwrap();
+    world.volumes().ensure(&wish(W, GIB)).unwrap();
+    let (place, other) = (world.place(V), world.place(W));
+    let other = world.disk.content().folders[&other].project;
+    world.disk.content().folders.get_mut(&place).unwrap().project = other;
+    assert!(matches!(world.volumes().ensure(&found(V)), Err(EnsureVolumeError::Lost(_))));
+    assert_eq!(world.disk.content().folders[&place].project, other);
+}
