@@ -6,18 +6,22 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
-use workspacefs_api::{LocalStorageSpec, NodeStorage};
+use workspacefs_api::NodeStorage;
 use workspacefs_sys::SysError;
 use workspacefs_sys::tree::{MountApi, StagingPlace};
 
 use super::protocol;
-use super::protocol::{Answer, Figures, Hello, Place, Question, Refusal, Reply, Volume, Wish};
+use super::protocol::{Answer, Figures, Hello, Look, Place, Question, Refusal, Reply, Volume, Wish};
 use crate::helper_process::{HelperProcess, HelperProgram};
 use crate::share::{Unfinished, View};
+
+/// Less is not enough to ask in: a helper that does well would be killed for the time that others took.
+const ASK_MIN: Duration = Duration::from_secs(1);
 
 /// How disks are handled.
 #[derive(Clone, Debug)]
@@ -104,19 +108,12 @@ impl Disks {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// One look, for the entry of `node`. The entry is kept: volumes are mounted by what it says.
+    /// One look. The entry is kept: volumes are mounted by what it says.
     ///
     /// # Errors
     /// [`DiskError`]; then the entry that is kept is not ready any more only if the caller says so by [`Disks::keep`].
-    pub async fn look(
-        &self,
-        uid: &str,
-        node: &str,
-        spec: &LocalStorageSpec,
-        deadline: Instant,
-    ) -> Result<NodeStorage, DiskError> {
-        let question = Question::Look(node.to_string(), Box::new(spec.clone()));
-        match self.ask(uid, question, deadline).await? {
+    pub async fn look(&self, uid: &str, look: Look, deadline: Instant) -> Result<NodeStorage, DiskError> {
+        match self.ask(uid, Question::Look(Box::new(look)), deadline).await? {
             (Answer::Looked(entry), _) => {
                 self.keep(uid, (*entry).clone());
                 Ok(*entry)
@@ -253,7 +250,16 @@ impl Disks {
         let started = Instant::now();
         let timed_out = || DiskError::TimedOut { seconds: started.elapsed().as_secs() };
         let disk = self.disk(uid);
-        let mut slot = timeout_at(deadline, disk.slot.lock()).await.map_err(|_| timed_out())?;
+        let mut slot = match disk.slot.try_lock() {
+            Ok(slot) => slot,
+            Err(_) => {
+                let slot = timeout_at(deadline, disk.slot.lock()).await.map_err(|_| timed_out())?;
+                if deadline.saturating_duration_since(Instant::now()) < ASK_MIN {
+                    return Err(timed_out());
+                }
+                slot
+            }
+        };
         if slot.hung.as_mut().is_some_and(|hung| !hung.is_gone()) {
             return Err(DiskError::Hangs);
         }

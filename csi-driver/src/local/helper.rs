@@ -7,20 +7,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 
-use workspacefs_api::{LocalStorageSpec, NodeStorage};
+use workspacefs_api::NodeStorage;
 use workspacefs_runtime::chain;
 use workspacefs_sys::channel::BlockingChannel;
 use workspacefs_sys::process;
 use workspacefs_sys::tree::{MountApi, StagingPlace, ViewOptions};
 
 use super::protocol::{
-    Answer, Figures, Hello, Place, Question, Refusal, RefusalKind, Reply, Shown, Volume, Wish,
+    Answer, Figures, Hello, Look, Place, Question, Refusal, RefusalKind, Reply, Shown, Volume, Wish,
 };
 
 /// What a helper does its work on: [`super::kept::Kept`], or what stands in for it in tests.
 pub trait Disk {
     /// One pass: looks, and takes what is approved. Whatever is wrong is in the entry.
-    fn look(&mut self, node: &str, spec: &LocalStorageSpec) -> NodeStorage;
+    fn look(&mut self, look: &Look) -> NodeStorage;
     /// An open folder: a workspace's share, made and limited if it is not, or a volume that is there.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ fn answer(
     question: Question,
 ) -> Result<(Answer, Option<OwnedFd>), Refusal> {
     match question {
-        Question::Look(node, spec) => Ok((Answer::Looked(Box::new(disk.look(&node, &spec))), None)),
+        Question::Look(look) => Ok((Answer::Looked(Box::new(disk.look(&look))), None)),
         Question::View(view, place) => {
             let folder = disk.folder(&view.of)?;
             let options = ViewOptions { read_only: view.read_only, hidden: None };

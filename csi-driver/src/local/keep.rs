@@ -2,7 +2,7 @@
 //! down what it found. One that does not mean this node any more is unmounted as soon as no volume is mounted from it. What
 //! LocalVolumes ask of the disks is carried out beside that (`volumes`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Client, ResourceExt};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
-use workspacefs_api::{Health, LocalStorage, NodeStorage};
+use workspacefs_api::{Health, LocalStorage, LocalStorageSpec, NodeStorage, UsedDevice};
 use workspacefs_runtime::{CancellationToken, chain};
 
 use super::disks::{DiskError, Disks};
+use super::protocol::Look;
 use super::report;
 use super::storages::{ByName, Storages};
 use super::volumes::Volumes;
@@ -51,12 +52,54 @@ struct Meant(Vec<Arc<LocalStorage>>);
 
 impl Meant {
     /// One that is being deleted is still meant: its volumes are there until it is gone.
-    fn of(storages: &ByName, group_label: &str, labels: &std::collections::BTreeMap<String, String>) -> Self {
+    fn of(storages: &ByName, group_label: &str, labels: &BTreeMap<String, String>) -> Self {
         Self(storages.values().filter(|storage| storage.selects(group_label, labels)).cloned().collect())
     }
 
     fn has(&self, uid: &str) -> bool {
         self.0.iter().any(|storage| storage.metadata.uid.as_deref() == Some(uid))
+    }
+}
+
+/// What of a LocalStorage is looked at anew when it changes. What nodes write into its status wakes nobody: every write would
+/// wake every node of the group.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Wanted {
+    generation: Option<i64>,
+    is_deleted: bool,
+}
+
+impl Wanted {
+    fn of(storage: &LocalStorage) -> Self {
+        let meta = &storage.metadata;
+        Self { generation: meta.generation, is_deleted: meta.deletion_timestamp.is_some() }
+    }
+}
+
+/// Why the LocalStorages are gone through.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Cause {
+    /// Something of them changed, which may be what a node wrote.
+    Change,
+    /// It is time, or this node is another than before.
+    Tick,
+}
+
+/// What was looked at last, by uid.
+#[derive(Debug, Default)]
+struct Looked(HashMap<String, Wanted>);
+
+impl Looked {
+    /// Whether it is looked at now.
+    fn is_due(&self, uid: &str, storage: &LocalStorage, cause: Cause) -> bool {
+        cause == Cause::Tick || self.0.get(uid) != Some(&Wanted::of(storage))
+    }
+
+    /// Forgets what is not meant any more. True if that was anything.
+    fn forget(&mut self, meant: &Meant) -> bool {
+        let before = self.0.len();
+        self.0.retain(|uid, _| meant.has(uid));
+        self.0.len() < before
     }
 }
 
@@ -77,16 +120,17 @@ impl Keep {
     async fn look_at_all(self, in_use: impl Fn(&str) -> bool, shutdown: CancellationToken) {
         let this = Arc::new(self);
         let mut looks: HashMap<String, JoinHandle<()>> = HashMap::new();
+        let mut looked = Looked::default();
         let (mut storages, mut labels) = (this.storages.subscribe(), this.labels.subscribe());
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = async {
             loop {
-                tokio::select! {
-                    _ = ticks.tick() => {}
-                    Ok(()) = storages.changed() => {}
-                    Ok(()) = labels.changed() => {}
-                }
+                let cause = tokio::select! {
+                    _ = ticks.tick() => Cause::Tick,
+                    Ok(()) = labels.changed() => Cause::Tick,
+                    Ok(()) = storages.changed() => Cause::Change,
+                };
                 let (Some(known), Some(labels)) = (this.storages.current(), this.labels.current()) else {
                     continue;
                 };
@@ -96,12 +140,16 @@ impl Keep {
                     let Some(uid) = storage.uid() else {
                         continue;
                     };
+                    if looks.contains_key(&uid) || !looked.is_due(&uid, storage, cause) {
+                        continue;
+                    }
+                    looked.0.insert(uid.clone(), Wanted::of(storage));
                     let (this, storage, idle) = (this.clone(), storage.clone(), !in_use(&uid));
-                    looks
-                        .entry(uid)
-                        .or_insert_with(|| tokio::spawn(async move { this.look(&storage, idle).await }));
+                    looks.insert(uid, tokio::spawn(async move { this.look(&storage, idle).await }));
                 }
-                this.release(&meant, &in_use, &looks).await;
+                if looked.forget(&meant) || cause == Cause::Tick {
+                    this.release(&meant, &in_use, &looks).await;
+                }
             }
         };
         let _: Option<std::convert::Infallible> = shutdown.run_until_cancelled(work).await;
@@ -116,15 +164,17 @@ impl Keep {
             return;
         };
         let before = self.disks.entry(uid);
-        if let Some(before) = before.as_ref().filter(|before| idle && has_stopped(before)) {
+        if let Some(before) = before.as_ref().filter(|before| idle && is_taken_anew(&storage.spec, before)) {
             self.let_go(uid, before).await;
         }
+        let known = known_device(before.as_ref(), storage.on_node(&self.node));
+        let look = Look { node: self.node.clone(), spec: storage.spec.clone(), known: known.clone() };
         let was_ready = before.as_ref().is_some_and(|entry| entry.ready);
         let deadline = Instant::now() + if was_ready { LOOK_MAX } else { TAKE_MAX };
-        let entry = match self.disks.look(uid, &self.node, &storage.spec, deadline).await {
+        let entry = match self.disks.look(uid, look, deadline).await {
             Ok(entry) => entry,
             Err(error) => {
-                let entry = failed(before, &self.node, &error);
+                let entry = NodeStorage { device: known, ..failed(before, &self.node, &error) };
                 self.disks.keep(uid, entry.clone());
                 entry
             }
@@ -176,9 +226,18 @@ impl Keep {
     }
 }
 
-/// Whether what is mounted has failed.
-fn has_stopped(entry: &NodeStorage) -> bool {
-    !entry.ready && entry.health == Health::Failed && entry.device.is_some()
+/// Whether what is mounted has failed, and may be unmounted for another try. A directory is not ours to unmount: let go, it would
+/// not be known any more for a file system of its own, and the empty folder below its mount point would be taken.
+fn is_taken_anew(spec: &LocalStorageSpec, entry: &NodeStorage) -> bool {
+    let has_stopped = !entry.ready && entry.health == Health::Failed && entry.device.is_some();
+    has_stopped && spec.source.devices.is_some()
+}
+
+/// What the disk was used as: by the latest look of this process, or, before the first, by what an earlier one wrote down.
+fn known_device(before: Option<&NodeStorage>, written: Option<&NodeStorage>) -> Option<UsedDevice> {
+    let device = before.or(written)?.device.as_ref()?;
+    // A directory has no identity.
+    (!device.identity.is_empty()).then(|| device.clone())
 }
 
 /// The entry of a disk that could not be looked at.
@@ -209,16 +268,68 @@ fn failed(before: Option<NodeStorage>, node: &str, error: &DiskError) -> NodeSto
 
 #[cfg(test)]
 mod tests {
+    use workspacefs_api::LocalSource;
+
     use super::*;
+
+    #[test]
+    fn what_nodes_write_into_a_status_is_no_reason_to_look_and_what_is_asked_for_is() {
+        let mut storage = LocalStorage::new("fast", LocalStorageSpec::default());
+        (storage.metadata.uid, storage.metadata.generation) = (Some("u".into()), Some(1));
+        let mut looked = Looked::default();
+        assert!(looked.is_due("u", &storage, Cause::Change));
+        looked.0.insert("u".into(), Wanted::of(&storage));
+        storage.status.get_or_insert_default().nodes.push(failed(None, "n2", &DiskError::Hangs));
+        storage.metadata.resource_version = Some("2".into());
+        assert!(!looked.is_due("u", &storage, Cause::Change));
+        assert!(looked.is_due("u", &storage, Cause::Tick));
+        let mut changed = storage.clone();
+        changed.metadata.generation = Some(2);
+        assert!(looked.is_due("u", &changed, Cause::Change));
+        let mut deleted = storage.clone();
+        deleted.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        assert!(looked.is_due("u", &deleted, Cause::Change));
+        assert!(looked.is_due("v", &storage, Cause::Change), "made again under its name");
+        assert!(!looked.forget(&Meant(vec![Arc::new(storage)])));
+        assert!(looked.forget(&Meant::default()) && looked.0.is_empty());
+    }
 
     #[test]
     fn only_what_is_mounted_and_has_failed_is_taken_anew() {
         let failed = failed(None, "n1", &DiskError::Hangs);
-        assert!(!has_stopped(&failed), "nothing is mounted");
+        let devices = LocalSource { devices: Some(Default::default()), directory: None };
+        let devices = LocalStorageSpec { source: devices, ..Default::default() };
+        assert!(!is_taken_anew(&devices, &failed), "nothing is mounted");
         let mounted = NodeStorage { device: Some(Default::default()), ..failed };
-        assert!(has_stopped(&mounted));
-        assert!(!has_stopped(&NodeStorage { health: Health::Degraded, ready: true, ..mounted.clone() }));
-        assert!(!has_stopped(&NodeStorage { health: Health::Unknown, ..mounted }), "nothing is known of it");
+        assert!(is_taken_anew(&devices, &mounted));
+        let degraded = NodeStorage { health: Health::Degraded, ready: true, ..mounted.clone() };
+        assert!(!is_taken_anew(&devices, &degraded));
+        let unknown = NodeStorage { health: Health::Unknown, ..mounted.clone() };
+        assert!(!is_taken_anew(&devices, &unknown), "nothing is known of it");
+        let directory = LocalSource { devices: None, directory: Some(Default::default()) };
+        let directory = LocalStorageSpec { source: directory, ..Default::default() };
+        assert!(!is_taken_anew(&directory, &mounted), "what is in its place would be taken");
+    }
+
+    #[test]
+    fn what_a_disk_was_used_as_is_known_from_the_latest_look_or_else_from_the_status() {
+        let of = |identity: Option<&str>| {
+            let device =
+                identity.map(|identity| UsedDevice { identity: identity.into(), ..Default::default() });
+            NodeStorage { device, ..failed(None, "n1", &DiskError::Hangs) }
+        };
+        let (none, a, b, directory) = (of(None), of(Some("wwn:a")), of(Some("wwn:b")), of(Some("")));
+        for (before, written, known) in [
+            (None, None, None),
+            (None, Some(&a), Some("wwn:a")),
+            (Some(&b), Some(&a), Some("wwn:b")),
+            // It was given up, and the watch does not say so yet.
+            (Some(&none), Some(&a), None),
+            (Some(&directory), None, None),
+        ] {
+            let device = known_device(before, written);
+            assert_eq!(device.as_ref().map(|device| device.identity.as_str()), known);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use workspacefs_api::{LocalStorageSpec, NodeStorage, Owner};
+use workspacefs_api::{NodeStorage, Owner};
 use workspacefs_runtime::chain;
 use workspacefs_storage::local::volume::{
     EnsureVolumeError, OpenVolumeError, RemoveVolumeError, VolumeKey, VolumeWish,
@@ -13,7 +13,7 @@ use workspacefs_storage::local::{Keeper, KeeperConfig, Usage, UsageError, Worksp
 use workspacefs_sys::{Errno, unmount};
 
 use super::helper::Disk;
-use super::protocol::{Figures, Place, Refusal, RefusalKind, Share, Shown, Volume, Wish};
+use super::protocol::{Figures, Look, Place, Refusal, RefusalKind, Share, Shown, Volume, Wish};
 
 /// A disk of this node.
 pub struct Kept {
@@ -51,8 +51,10 @@ impl Kept {
 }
 
 impl Disk for Kept {
-    fn look(&mut self, node: &str, spec: &LocalStorageSpec) -> NodeStorage {
-        self.keeper().look(node, spec)
+    fn look(&mut self, look: &Look) -> NodeStorage {
+        let keeper = self.keeper();
+        keeper.remember(look.known.clone());
+        keeper.look(&look.node, &look.spec)
     }
 
     fn folder(&mut self, shown: &Shown) -> Result<OwnedFd, Refusal> {

@@ -1,6 +1,9 @@
 //! What a LocalVolume's status says, by the object and by what came of it on the disk: pure.
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use workspacefs_api::local_volume::DISCARD_FILES_ANNOTATION;
 use workspacefs_api::{LocalVolume, LocalVolumePhase, LocalVolumeReason, LocalVolumeStatus};
 use workspacefs_runtime::chain;
 
@@ -12,12 +15,40 @@ use super::protocol::RefusalKind;
 pub(super) enum Outcome {
     /// The disk was not asked, for the reason in this sentence.
     NotAsked(String),
+    /// Its object is being deleted, and no claim's end asked for that: nothing was touched.
+    Kept,
     /// It is there with so many bytes; beside them why they are not more, if more are wished.
     There(u64, Option<DiskError>),
     /// It was moved to the trash, or is not there.
     Removed,
     /// The disk did not do it.
     Failed(DiskError),
+}
+
+const KEPT: &str = "the object is being deleted, and not because its claim ended: its files were left where they are, and go into the disk's trash when the claim is deleted";
+
+/// Whether its deletion is one that a claim's end asked for, or will be.
+pub(super) fn is_to_be_discarded(volume: &LocalVolume) -> bool {
+    let said = volume.metadata.annotations.as_ref().and_then(|known| known.get(DISCARD_FILES_ANNOTATION));
+    said.is_some_and(|said| said == "true")
+}
+
+/// Whether nothing is to be done with it: see [`Outcome::Kept`].
+pub(super) fn is_kept(volume: &LocalVolume) -> bool {
+    volume.metadata.deletion_timestamp.is_some() && !is_to_be_discarded(volume)
+}
+
+/// The object as this process knows it: it has had `size_bytes` of it made, which a watch may not say yet. Whatever is said
+/// of it then is news.
+pub(super) fn made(volume: Arc<LocalVolume>, size_bytes: Option<i64>) -> Arc<LocalVolume> {
+    if size_bytes.is_none() || was_made(&volume) {
+        return volume;
+    }
+    let mut made = LocalVolume::clone(&volume);
+    let status = made.status.get_or_insert_default();
+    (status.phase, status.size_bytes) = (LocalVolumePhase::Ready, size_bytes);
+    status.observed_generation = None;
+    Arc::new(made)
 }
 
 /// Whether it is on a disk, or ever was: then it is found or lost, and never made.
@@ -30,7 +61,7 @@ pub(super) fn was_made(volume: &LocalVolume) -> bool {
 pub(super) fn is_settled(volume: &LocalVolume) -> bool {
     let Some(status) = volume.status.as_ref().filter(|_| volume.is_observed()) else { return false };
     if volume.metadata.deletion_timestamp.is_some() {
-        return status.phase == LocalVolumePhase::Removed;
+        return status.phase == LocalVolumePhase::Removed || (is_kept(volume) && status.message == KEPT);
     }
     status.phase == LocalVolumePhase::Ready && status.reason.is_none()
 }
@@ -47,6 +78,7 @@ pub(super) fn status(volume: &LocalVolume, outcome: &Outcome, now: Time) -> Loca
         Outcome::NotAsked(why) => {
             (reason, message) = (Some(LocalVolumeReason::NotReady), why.clone());
         }
+        Outcome::Kept => message = KEPT.into(),
         Outcome::There(size, refused) => {
             (phase, size_bytes) = (LocalVolumePhase::Ready, i64::try_from(*size).ok());
             if let Some(error) = refused {
@@ -121,6 +153,11 @@ mod tests {
     }
 
     fn deleted(mut volume: LocalVolume) -> LocalVolume {
+        volume.metadata.annotations = Some([(DISCARD_FILES_ANNOTATION.into(), "true".into())].into());
+        deleted_by_hand(volume)
+    }
+
+    fn deleted_by_hand(mut volume: LocalVolume) -> LocalVolume {
         volume.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
         volume
     }
@@ -168,6 +205,10 @@ mod tests {
             (deleted(volume(Pending, None)), waits(), Removed, None, None, ""),
             (deleted(fresh.clone()), Outcome::Removed, Removed, None, None, ""),
             (deleted(fresh.clone()), no(K::NotReady), Pending, None, Some(NotReady), "words"),
+            // That no claim's end asked for.
+            (deleted_by_hand(volume(Ready, Some(MIB))), Outcome::Kept, Ready, Some(MIB), None, KEPT),
+            (deleted_by_hand(volume(Lost, Some(MIB))), Outcome::Kept, Lost, Some(MIB), None, KEPT),
+            (deleted_by_hand(fresh.clone()), Outcome::Kept, Pending, None, None, KEPT),
         ] {
             let said = status(&volume, &outcome, Time(Timestamp::UNIX_EPOCH));
             let context = format!("{volume:?} {outcome:?}");
@@ -200,9 +241,48 @@ mod tests {
             (seen(deleted(volume(Ready, Some(MIB))), None), false, true),
             (seen(deleted(volume(Removed, Some(MIB))), None), true, true),
             (deleted(volume(Removed, None)), false, true),
+            // The node has not said yet that it leaves it alone.
+            (seen(deleted_by_hand(volume(Ready, Some(MIB))), None), false, true),
         ] {
             assert_eq!((is_settled(&volume), was_made(&volume)), (settled, made), "{volume:?}");
         }
+    }
+
+    #[test]
+    fn only_a_deletion_that_a_claims_end_asked_for_takes_files_away() {
+        let annotated = |value: &str| {
+            let mut volume = deleted_by_hand(volume(Ready, Some(MIB)));
+            volume.metadata.annotations = Some([(DISCARD_FILES_ANNOTATION.into(), value.into())].into());
+            volume
+        };
+        for (volume, kept) in [
+            (volume(Ready, Some(MIB)), false),
+            (deleted_by_hand(volume(Ready, Some(MIB))), true),
+            (annotated("false"), true),
+            (annotated("true"), false),
+        ] {
+            assert_eq!(is_kept(&volume), kept, "{volume:?}");
+        }
+        // Said once, there is nothing left to be done until the annotation comes.
+        let mut told = deleted_by_hand(volume(Ready, Some(MIB)));
+        told.status = Some(status(&told, &Outcome::Kept, Time(Timestamp::UNIX_EPOCH)));
+        assert!(is_settled(&told));
+        assert!(!is_settled(&deleted(told)));
+    }
+
+    #[test]
+    fn what_this_process_made_counts_as_made_before_the_watch_says_so() {
+        let mut fresh = volume(Pending, None);
+        fresh.status = None;
+        for stale in [fresh, volume(Pending, None)] {
+            assert!(!was_made(&made(Arc::new(stale.clone()), None)));
+            let known = made(Arc::new(stale), Some(MIB as i64));
+            assert!(was_made(&known) && !is_settled(&known));
+            let said = status(&known, &Outcome::NotAsked("away".into()), Time(Timestamp::UNIX_EPOCH));
+            assert_eq!((said.phase, said.size_bytes), (Ready, Some(MIB as i64)), "not back to Pending");
+        }
+        let grown = Arc::new(volume(Ready, Some(2 * MIB)));
+        assert_eq!(made(grown.clone(), Some(MIB as i64)), grown, "the object knows better");
     }
 
     #[test]

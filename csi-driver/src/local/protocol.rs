@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use workspacefs_api::{LocalStorageSpec, NodeStorage};
+use workspacefs_api::{LocalStorageSpec, NodeStorage, UsedDevice};
 use workspacefs_sys::tree::MountApi;
 
 /// The first message to a new helper. It is not answered.
@@ -25,8 +25,8 @@ impl Hello {
 
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Question {
-    /// One pass over the disks, for the entry of that node.
-    Look(String, Box<LocalStorageSpec>),
+    /// One pass over the disks.
+    Look(Box<Look>),
     /// A view of a folder, by the staging place.
     View(View, PathBuf),
     /// How full a folder is.
@@ -57,6 +57,17 @@ pub(super) enum Answer {
 
 /// What came of it.
 pub(super) type Reply = Result<Answer, Refusal>;
+
+/// What is looked for.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Look {
+    /// Whose entry is wanted.
+    pub node: String,
+    /// What is meant.
+    pub spec: LocalStorageSpec,
+    /// What the disk was used as before: one that is known to have been in use is not formatted.
+    pub known: Option<UsedDevice>,
+}
 
 /// A folder of a disk, to be shown.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -13,7 +13,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
-use workspacefs_api::{LocalVolume, LocalVolumeStatus, NodeStorage};
+use workspacefs_api::{LocalVolume, LocalVolumePhase, LocalVolumeStatus, NodeStorage};
 use workspacefs_runtime::{CancellationToken, chain};
 
 use super::disks::Disks;
@@ -56,7 +56,17 @@ struct Attempt {
     uid: Option<String>,
     generation: Option<i64>,
     is_deleted: bool,
+    /// That changes no generation.
+    is_kept: bool,
     ground: String,
+}
+
+/// How an attempt ended.
+struct Ended {
+    name: String,
+    stage: Stage,
+    /// The object's uid, and how much of it is on the disk.
+    made: Option<(String, i64)>,
 }
 
 /// How far the latest attempt at a volume is.
@@ -105,7 +115,9 @@ impl Volumes {
     async fn carry_out(&self, wishes: &Wishes) {
         // The latest attempt, by name.
         let mut attempts: HashMap<String, (Attempt, Stage)> = HashMap::new();
-        let mut running: JoinSet<(String, Stage)> = JoinSet::new();
+        // How much this process has made, by the object's uid: a watch may be behind.
+        let mut made: HashMap<String, i64> = HashMap::new();
+        let mut running: JoinSet<Ended> = JoinSet::new();
         let mut changes = wishes.subscribe();
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -116,8 +128,9 @@ impl Volumes {
                 Ok(()) = changes.changed() => Cause::Change,
                 Some(ended) = running.join_next() => {
                     match ended {
-                        Ok((name, stage)) => {
-                            attempts.entry(name).and_modify(|(_, last)| *last = stage);
+                        Ok(ended) => {
+                            attempts.entry(ended.name).and_modify(|(_, last)| *last = ended.stage);
+                            made.extend(ended.made);
                         }
                         // It panicked, and nobody knows which.
                         Err(_) => attempts.clear(),
@@ -128,7 +141,10 @@ impl Volumes {
             };
             let Some(known) = wishes.current() else { continue };
             attempts.retain(|name, (_, stage)| *stage == Stage::Running || known.contains_key(name));
+            made.retain(|uid, _| known.values().any(|volume| volume.metadata.uid.as_ref() == Some(uid)));
             for (name, volume) in known {
+                let size = volume.metadata.uid.as_ref().and_then(|uid| made.get(uid).copied());
+                let volume = outcome::made(volume, size);
                 let Some((not_asked, ground)) = self.ground(&volume) else { continue };
                 let now = attempt(&volume, ground);
                 if !is_due(&volume, &now, attempts.get(&name), cause) {
@@ -136,7 +152,7 @@ impl Volumes {
                 }
                 attempts.insert(name.clone(), (now, Stage::Running));
                 let this = self.clone();
-                running.spawn(async move { (name, this.attempt(&volume, not_asked).await) });
+                running.spawn(async move { this.attempt(name, &volume, not_asked).await });
             }
         }
     }
@@ -167,20 +183,27 @@ impl Volumes {
         Some((None, disk_name(&entry)))
     }
 
-    async fn attempt(&self, volume: &LocalVolume, not_asked: Option<Outcome>) -> Stage {
+    async fn attempt(&self, name: String, volume: &LocalVolume, not_asked: Option<Outcome>) -> Ended {
         // What is ready stays so while its disk is away: there is nothing left to be done.
         if not_asked.is_some() && outcome::is_settled(volume) {
-            return Stage::Ended;
+            return Ended { name, stage: Stage::Ended, made: None };
         }
         let outcome = match not_asked {
+            _ if outcome::is_kept(volume) => Outcome::Kept,
             Some(outcome) => outcome,
             None => self.ask(volume).await,
         };
         let status = outcome::status(volume, &outcome, Time(Timestamp::now()));
-        if !outcome::is_news(volume.status.as_ref(), &status) {
-            return Stage::Ended;
-        }
-        let name = volume.metadata.name.as_deref().unwrap_or_default();
+        let made = made(volume, &status);
+        let stage = if outcome::is_news(volume.status.as_ref(), &status) {
+            self.tell(volume, &name, &status).await
+        } else {
+            Stage::Ended
+        };
+        Ended { name, stage, made }
+    }
+
+    async fn tell(&self, volume: &LocalVolume, name: &str, status: &LocalVolumeStatus) -> Stage {
         tracing::info!(
             volume = name,
             storage = volume.spec.storage,
@@ -190,7 +213,7 @@ impl Volumes {
             message = status.message,
             "local volume"
         );
-        match self.write(volume, name, &status).await {
+        match self.write(volume, name, status).await {
             Ok(()) => Stage::Ended,
             Err(error) => {
                 tracing::warn!(volume = name, cause = chain(&error), "cannot write the volume's status");
@@ -249,8 +272,15 @@ fn attempt(volume: &LocalVolume, ground: String) -> Attempt {
         uid: volume.metadata.uid.clone(),
         generation: volume.metadata.generation,
         is_deleted: volume.metadata.deletion_timestamp.is_some(),
+        is_kept: outcome::is_kept(volume),
         ground,
     }
+}
+
+/// What is known to be on a disk from now on, whether or not it can be written down.
+fn made(volume: &LocalVolume, status: &LocalVolumeStatus) -> Option<(String, i64)> {
+    let is_made = status.phase == LocalVolumePhase::Ready;
+    Some((volume.metadata.uid.clone()?, status.size_bytes.filter(|_| is_made)?))
 }
 
 /// What tells the disk that is in use from another in its place.
@@ -300,6 +330,14 @@ mod tests {
                 true,
             ),
             ("another object", &ready, of("x"), ended(of("y")), Change, true),
+            (
+                "its files are to go after all",
+                &ready,
+                of("x"),
+                ended(Attempt { is_kept: true, ..of("x") }),
+                Change,
+                true,
+            ),
             ("not settled", &lost, on(&lost, "a"), ended(on(&lost, "a")), Tick, true),
             // Our own writing of the status is a change, too.
             ("not settled, and nothing new", &lost, on(&lost, "a"), ended(on(&lost, "a")), Change, false),

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use csi_driver::local::helper::{self, Disk};
-use csi_driver::local::protocol::{Figures, Place, Refusal, RefusalKind, Shown, Volume, Wish};
+use csi_driver::local::protocol::{Figures, Look, Place, Refusal, RefusalKind, Shown, Volume, Wish};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use workspacefs_api::{Health, LocalStorageSpec, NodeStorage};
+use workspacefs_api::{Health, NodeStorage};
 use workspacefs_sys::tree::open_mounted;
 
 /// While it exists beside the mount point, every question hangs.
@@ -72,9 +72,9 @@ impl Folder {
 }
 
 impl Disk for Folder {
-    fn look(&mut self, node: &str, _: &LocalStorageSpec) -> NodeStorage {
+    fn look(&mut self, look: &Look) -> NodeStorage {
         self.hang_if_told();
-        entry(node, fs::read_to_string(self.0.join(NOT_READY)).ok())
+        entry(&look.node, fs::read_to_string(self.0.join(NOT_READY)).ok())
     }
 
     fn folder(&mut self, shown: &Shown) -> Result<OwnedFd, Refusal> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use csi_driver::helper_process::HelperProgram;
 use csi_driver::local::disks::{DiskError, Disks, DisksConfig};
+use csi_driver::local::protocol::{Look, Place};
 use csi_driver::local::service::{LocalConfig, LocalNode};
 use csi_driver::local::storages::Storages;
 use csi_driver::node::NodeLabels;
@@ -84,10 +85,14 @@ pub fn claim(target: &Path) -> v1::NodePublishVolumeRequest {
     request(&id(), target, context)
 }
 
+fn look() -> Look {
+    Look { node: "n1".into(), spec: LocalStorageSpec::default(), known: None }
+}
+
 impl LocalDisk {
     pub async fn look(&self) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        self.disks.look(UID, "n1", &LocalStorageSpec::default(), deadline).await.unwrap();
+        self.disks.look(UID, look(), deadline).await.unwrap();
     }
 
     pub async fn publish(&self, request: v1::NodePublishVolumeRequest) -> Result<(), Status> {
@@ -228,7 +233,7 @@ pub async fn a_disk_that_hangs_holds_its_own_callers_only(mut world: World) {
     fs::remove_file(world.path(DISK).join(HANGS)).unwrap();
     let answers = async || {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-        node.disks.look(UID, "n1", &LocalStorageSpec::default(), deadline).await
+        node.disks.look(UID, look(), deadline).await
     };
     // As soon as the kernel lets the old one go there is a new one.
     while let Err(error) = answers().await {
@@ -239,6 +244,28 @@ pub async fn a_disk_that_hangs_holds_its_own_callers_only(mut world: World) {
     assert_ne!(node.disks.helper_id(UID).await, Some(helper));
     assert!(!world.target("w").exists(), "the publish that failed left its target");
     assert_nothing_left(&world);
+}
+
+pub async fn a_helper_that_answers_is_not_killed_for_the_time_that_others_waited(world: World) {
+    let node = plugin(&world, |_| {});
+    node.look().await;
+    let helper = node.disks.helper_id(UID).await.unwrap();
+    fs::write(world.path(DISK).join(HANGS), "").unwrap();
+    let after = |millis| tokio::time::Instant::now() + Duration::from_millis(millis);
+    let slow = node.disks.look(UID, look(), after(30_000));
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        node.disks.usage(UID, Place::Share(NAMESPACE_UID.into()), after(1000)).await
+    };
+    let thaw = async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        fs::remove_file(world.path(DISK).join(HANGS)).unwrap();
+    };
+    let (slow, late, ()) = tokio::join!(slow, late, thaw);
+    assert!(slow.unwrap().ready);
+    assert!(matches!(late, Err(DiskError::TimedOut { .. })), "{late:?}");
+    assert_eq!(node.disks.helper_id(UID).await, Some(helper));
+    assert!(node.disks.usage(UID, Place::Share(NAMESPACE_UID.into()), after(5000)).await.is_ok());
 }
 
 pub async fn a_new_plugin_knows_which_local_volumes_are_mounted(world: World) {

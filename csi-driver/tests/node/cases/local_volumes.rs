@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tonic::{Code, Request};
 use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
-use workspacefs_api::local_volume::{LOCAL_TOPOLOGY_KEY, LOCAL_VOLUME_FINALIZER};
+use workspacefs_api::local_volume::{DISCARD_FILES_ANNOTATION, LOCAL_TOPOLOGY_KEY, LOCAL_VOLUME_FINALIZER};
 use workspacefs_api::{LocalVolume, LocalVolumePhase, LocalVolumeReason, LocalVolumeStatus};
 use workspacefs_csi_proto::csi::v1;
 use workspacefs_csi_proto::csi::v1::node_server::Node as _;
@@ -186,6 +186,13 @@ fn grow(api: &FakeApi, size: u64) {
     }));
 }
 
+/// As the controller does when a claim ends.
+fn discard(api: &FakeApi) {
+    assert!(api.edit("LocalVolume", "", VOLUME, |volume| {
+        volume["metadata"]["annotations"] = json!({DISCARD_FILES_ANNOTATION: "true"});
+    }));
+}
+
 /// The status, if it speaks of what is asked for now.
 fn observed(api: &FakeApi) -> Option<LocalVolumeStatus> {
     let volume: LocalVolume = api.find("LocalVolume", "", VOLUME)?;
@@ -232,6 +239,7 @@ pub async fn what_a_local_volume_asks_is_carried_out_and_its_status_says_so(worl
     api.settled(Duration::from_millis(500)).await;
     assert_eq!(api.count(Verb::Patch, "localvolumes"), writes);
 
+    discard(&api);
     assert!(api.delete("LocalVolume", "", VOLUME));
     until(&api, LocalVolumePhase::Removed, 3 * MIB, None).await;
     assert!(!on_disk(&world).exists());
@@ -269,6 +277,7 @@ pub async fn what_cannot_be_done_now_is_said_and_done_when_it_can(world: World) 
     // It is not said to be removed before the disk was asked.
     fs::write(world.path(DISK).join(NOT_READY), "pulled").unwrap();
     plugin.look().await;
+    discard(&api);
     assert!(api.delete("LocalVolume", "", VOLUME));
     until(&api, LocalVolumePhase::Ready, MIB, Some(LocalVolumeReason::NotReady)).await;
     fs::remove_file(world.path(DISK).join(NOT_READY)).unwrap();
@@ -294,5 +303,26 @@ pub async fn what_was_made_and_is_not_there_is_lost_and_found_again(world: World
     assert!(observed(&api).unwrap().message.contains("not on the disk"));
     fs::rename(&away, on_disk(&world)).unwrap();
     until(&api, LocalVolumePhase::Ready, MIB, None).await;
+    carrier.stop().await;
+}
+
+pub async fn an_object_that_somebody_deletes_takes_no_files_with_it_until_its_claim_ends(world: World) {
+    let api = FakeApi::start().await;
+    let plugin = plugin(&world, |_| {});
+    plugin.look().await;
+    put(&api, VOLUME, "n1", MIB);
+    let carrier = Carrier::start(&plugin, &api);
+    until(&api, LocalVolumePhase::Ready, MIB, None).await;
+    assert!(api.delete("LocalVolume", "", VOLUME));
+    let is_said = |api: &FakeApi| observed(api).is_some_and(|status| !status.message.is_empty());
+    api.until("it says that it leaves the files", |api| is_said(api)).await;
+    let status = observed(&api).unwrap();
+    assert_eq!((status.phase, status.reason), (LocalVolumePhase::Ready, None));
+    assert!(status.message.contains("left where they are"), "{}", status.message);
+    assert!(on_disk(&world).is_dir());
+    // Which changes no generation.
+    discard(&api);
+    until(&api, LocalVolumePhase::Removed, MIB, None).await;
+    assert!(!on_disk(&world).exists());
     carrier.stop().await;
 }

@@ -99,12 +99,14 @@ cases! {
         what_is_mounted_from_a_disk_stays_so_whatever_became_of_it,
         nothing_in_a_pod_chooses_a_part_of_a_local_volume,
         a_disk_that_hangs_holds_its_own_callers_only,
+        a_helper_that_answers_is_not_killed_for_the_time_that_others_waited,
         a_new_plugin_knows_which_local_volumes_are_mounted;
     local_volumes:
         a_claims_volume_is_a_folder_of_its_own_on_its_nodes_disk,
         a_claims_volume_is_mounted_where_it_is_and_made_by_no_mount,
         a_node_says_where_it_is,
         what_a_local_volume_asks_is_carried_out_and_its_status_says_so,
+        an_object_that_somebody_deletes_takes_no_files_with_it_until_its_claim_ends,
         what_cannot_be_done_now_is_said_and_done_when_it_can,
         what_was_made_and_is_not_there_is_lost_and_found_again;
     leaving:
