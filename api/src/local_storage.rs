@@ -233,7 +233,7 @@ pub struct NodeStorage {
     /// What is known of its disk.
     #[serde(default)]
     pub health: Health,
-    /// The disk in use.
+    /// The disk in use, or the one that was, as long as it is approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<UsedDevice>,
     /// Size of its file system.
