@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::Value;
 
 use crate::cluster::KubectlError;
@@ -67,6 +69,13 @@ async fn an_uninstall_without_pods_leaves_no_namespace_terminating_and_a_reinsta
     // Installed again whatever became of the namespace: the cluster is the next case's.
     install(&context, product::chart().as_path(), values).await?;
     ensure!(gone.status.success(), "without the release the namespace does not go: {said}");
+    // Its FileSystem went while nobody was there to remove the PersistentVolume: an administrator's work.
+    for volume in context.volumes().list(&ListParams::default()).await? {
+        let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+        if claim.and_then(|claim| claim.namespace.as_deref()) == Some(other.namespace()) {
+            context.volumes().delete(&volume.name_any(), &DeleteParams::default()).await?;
+        }
+    }
     context.usable("data").await?;
     context.start([PodSpec::new("reader").on("n1").claim("data", "/data")]).await?;
     let read = context.exec("reader", "cat /data/x").await?;
