@@ -57,7 +57,7 @@ impl Controller {
                 home.volume(folder).map_err(ValidateError::Home)?
             }
         };
-        Ok(verdict(&attributes, request))
+        Ok(verdict(objection(&attributes, &request), request))
     }
 
     async fn must_exist(&self, home: &Home, folder: &str) -> Result<(), ValidateError> {
@@ -79,11 +79,12 @@ impl Controller {
     }
 }
 
-fn verdict(
-    volume: &VolumeAttributes,
+/// The answer of either driver: what speaks against it, or everything that was asked, confirmed.
+pub fn verdict(
+    objection: Option<String>,
     request: ValidateVolumeCapabilitiesRequest,
 ) -> ValidateVolumeCapabilitiesResponse {
-    match objection(volume, &request) {
+    match objection {
         Some(message) => ValidateVolumeCapabilitiesResponse { confirmed: None, message },
         None => ValidateVolumeCapabilitiesResponse {
             confirmed: Some(Confirmed {

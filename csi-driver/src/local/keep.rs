@@ -18,7 +18,7 @@ use super::disks::{DiskError, Disks};
 use super::protocol::Look;
 use super::report;
 use super::storages::{ByName, Storages};
-use super::volumes::Volumes;
+use super::volumes::{Cause, Volumes};
 use crate::node::NodeLabels;
 
 /// Between two looks.
@@ -74,15 +74,6 @@ impl Wanted {
         let meta = &storage.metadata;
         Self { generation: meta.generation, is_deleted: meta.deletion_timestamp.is_some() }
     }
-}
-
-/// Why the LocalStorages are gone through.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Cause {
-    /// Something of them changed, which may be what a node wrote.
-    Change,
-    /// It is time, or this node is another than before.
-    Tick,
 }
 
 /// What was looked at last, by uid.

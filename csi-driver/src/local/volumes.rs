@@ -80,12 +80,12 @@ enum Stage {
     Untold,
 }
 
-/// Why the objects are gone through.
+/// Why objects are gone through.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Cause {
-    /// Something changed.
+pub(super) enum Cause {
+    /// Something of them changed, which may be what a node wrote.
     Change,
-    /// It is time.
+    /// It is time, or this node or a disk of it is another than before.
     Tick,
 }
 

@@ -2,7 +2,6 @@
 
 use workspacefs_api::LocalVolume;
 use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
-use workspacefs_csi_proto::csi::v1::validate_volume_capabilities_response::Confirmed;
 use workspacefs_csi_proto::csi::v1::{ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse};
 use workspacefs_runtime::chain;
 
@@ -10,6 +9,7 @@ use super::LocalController;
 use super::capability;
 use super::parameters::LocalParameters;
 use super::seams::ApiError;
+use crate::controller::validate::verdict;
 use crate::rpc;
 
 /// Why there is no verdict.
@@ -42,7 +42,7 @@ impl LocalController {
             Ok(LocalVolumeId::Share { .. }) => {
                 let message =
                     "a workspace's share of a LocalStorage is the operator's: nothing is confirmed of it";
-                return Ok(ValidateVolumeCapabilitiesResponse { confirmed: None, message: message.into() });
+                return Ok(verdict(Some(message.into()), request));
             }
             Err(_) => return Err(ValidateError::NoVolume),
         };
@@ -51,18 +51,7 @@ impl LocalController {
         let is_it =
             |one: &LocalVolume| one.spec.storage_uid == storage && one.metadata.deletion_timestamp.is_none();
         let volume = found.filter(is_it).ok_or(ValidateError::NoVolume)?;
-        Ok(match objection(&volume, &request) {
-            Some(message) => ValidateVolumeCapabilitiesResponse { confirmed: None, message },
-            None => ValidateVolumeCapabilitiesResponse {
-                confirmed: Some(Confirmed {
-                    volume_context: request.volume_context,
-                    volume_capabilities: request.volume_capabilities,
-                    parameters: request.parameters,
-                    mutable_parameters: Default::default(),
-                }),
-                message: String::new(),
-            },
-        })
+        Ok(verdict(objection(&volume, &request), request))
     }
 }
 
