@@ -1,0 +1,3 @@
+//! The command `wfs`.
+
+fn main() {}

@@ -1,0 +1,25 @@
+//! The copy engine: makes one directory tree equal to another, verifies it, and deletes trees. A library without
+//! Kubernetes; caches, moves, the trash and `wfs sync` stand on it.
+//!
+//! **Guarantees.** Whatever is opened is opened beneath the two directories that the caller hands in, one name at a time
+//! and never through a symbolic link: nothing outside them is read or written, whoever renames what meanwhile. A file
+//! appears under its name whole: a reader sees the old one or the new one. A source that changes while it is read is
+//! copied again or reported, never mixed. A run that is cut anywhere leaves a tree that the next run completes; its
+//! temporary files are removed by that one. Every path that was found is counted once, as done, unchanged, failed or
+//! skipped ([`Report::adds_up`]).
+//!
+//! **Units.** Sizes are bytes, rates bytes per second. Paths are relative to the directories handed in and may hold any
+//! byte but `/` and NUL.
+
+mod error;
+mod filter;
+mod options;
+mod progress;
+mod report;
+
+pub use error::SyncError;
+pub use filter::{Filter, FilterError};
+pub use options::{DeleteLimit, Keep, Options};
+pub use progress::{Control, Snapshot, Snapshots};
+pub use report::{Counts, Note, Problem, Report, Stop, Tally};
+pub use rustix::io::Errno;
