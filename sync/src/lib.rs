@@ -11,15 +11,50 @@
 //! **Units.** Sizes are bytes, rates bytes per second. Paths are relative to the directories handed in and may hold any
 //! byte but `/` and NUL.
 
+mod abilities;
+mod attributes;
+mod chunked;
+mod compare;
+mod copy;
+mod delete;
+mod digest;
+mod directory;
+mod doom;
+mod engine;
 mod error;
+mod files;
 mod filter;
+mod limit;
+mod linking;
+mod links;
+mod listing;
+mod manifest;
+mod names;
 mod options;
+mod pace;
+mod place;
 mod progress;
+mod pump;
+mod queue;
+mod rate;
 mod report;
+mod run;
+mod selection;
+mod setup;
+mod stat;
+mod temporary;
+mod time;
+mod trouble;
+mod visit;
+mod worker;
 
+pub use delete::{DeleteError, DeleteOptions, DeleteReport, delete};
 pub use error::SyncError;
 pub use filter::{Filter, FilterError};
+pub use manifest::{Entry, ManifestError, ManifestReader};
 pub use options::{DeleteLimit, Keep, Options};
 pub use progress::{Control, Snapshot, Snapshots};
 pub use report::{Counts, Note, Problem, Report, Stop, Tally};
+pub use run::sync;
 pub use rustix::io::Errno;
+pub use time::Time;

@@ -158,6 +158,11 @@ impl Control {
         pair.bytes.fetch_add(counts.bytes, Ordering::Relaxed);
     }
 
+    /// What was counted as a file turned out to be a directory.
+    pub(crate) fn uncount_file(&self) {
+        self.0.files.0[Place::Found as usize].files.fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn tally(&self, what: What) -> Tally {
         let tallies = match what {
             What::File => &self.0.files,

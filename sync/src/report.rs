@@ -75,6 +75,9 @@ pub enum Problem {
     /// A socket, FIFO or device: not copied. Counts as skipped, not as failed.
     #[error("a {0} is not copied")]
     Special(&'static str),
+    /// It was there when its directory was listed, and was gone when it was to be copied. Counts as skipped.
+    #[error("is gone from the source")]
+    Vanished,
     /// The source changed each time that it was read.
     #[error("changes while it is read")]
     Changing,
@@ -119,7 +122,8 @@ impl Tally {
     /// found = done + unchanged + failed + skipped, in files and in bytes.
     pub fn adds_up(&self) -> bool {
         let sum = |of: fn(&Counts) -> u64| {
-            [self.done, self.unchanged, self.failed, self.skipped].iter().map(of).sum::<u64>() == of(&self.found)
+            [self.done, self.unchanged, self.failed, self.skipped].iter().map(of).sum::<u64>()
+                == of(&self.found)
         };
         sum(|counts| counts.files) && sum(|counts| counts.bytes)
     }
@@ -141,6 +145,6 @@ impl Report {
 impl Problem {
     /// Whether the destination is not what was asked for.
     fn counts(&self) -> bool {
-        !matches!(self, Self::Special(_))
+        !matches!(self, Self::Special(_) | Self::Vanished)
     }
 }

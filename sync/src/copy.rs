@@ -1,0 +1,214 @@
+//! Copying one file: read, looked at again, written under a temporary name, placed. A source that changed meanwhile is
+//! copied again; nothing of such a copy is ever seen.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Advice, Mode, OFlags, fadvise, ftruncate};
+use rustix::io::Errno;
+
+use crate::Time;
+use crate::abilities::set_mtime;
+use crate::attributes::Named;
+use crate::chunked::CHUNKED_BYTES_MIN;
+use crate::digest::Digest;
+use crate::engine::Engine;
+use crate::files::{Outcome, Subject};
+use crate::manifest::Entry;
+use crate::place::{Crossing, Handle, open_beneath};
+use crate::pump::{Flow, read_full, write_all_at};
+use crate::report::Problem;
+use crate::stat::Stat;
+use crate::temporary::Temporary;
+use crate::trouble::{Side, Trouble};
+use crate::worker::{BUFFER_BYTES, Worker};
+
+/// A file that changes each time that it is read is given up.
+pub(crate) const ATTEMPTS: u32 = 3;
+
+/// Two changes within one tick of the kernel's coarse clock have the same time (10 ms at most; Linux 6.13 tells them apart).
+/// A file that was changed so lately could be changed again unseen: it is left to age so long first.
+const TICK: Duration = Duration::from_millis(20);
+
+/// A file that is written: its temporary name, and what it was when it was made.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    pub temporary: Temporary,
+    pub file: OwnedFd,
+    made: Stat,
+}
+
+impl Engine<'_> {
+    /// Copies a regular file, or begins to where it is large.
+    pub fn copy(&self, worker: &mut Worker, subject: &Subject<'_>) -> Result<Outcome, Trouble> {
+        let Some(destination) = subject.destination.filter(|_| !self.options.dry_run) else {
+            return Ok(Outcome::Done);
+        };
+        let mut before = subject.stat;
+        for attempt in 0..ATTEMPTS {
+            let began = Instant::now();
+            let source = open_source(subject.source.as_fd(), subject.name)?;
+            self.observe(1, began.elapsed());
+            let fresh = before.ctime.age(Time::now()).filter(|age| *age < TICK);
+            if let Some(age) = fresh {
+                std::thread::sleep(TICK.saturating_sub(age));
+            }
+            if attempt > 0 || fresh.is_some() {
+                before = look_again(source.as_fd())?;
+            }
+            if before.size >= CHUNKED_BYTES_MIN {
+                return self.begin_large(subject, before, source, destination, attempt);
+            }
+            if let Some(digest) = self.copy_once(worker, subject, &before, source.as_fd(), destination)? {
+                self.is_placed(subject, &before, digest);
+                return Ok(Outcome::Done);
+            }
+        }
+        Err(Trouble::Problem(Problem::Changing))
+    }
+
+    /// None if the source changed. The digest is there if one was asked for.
+    fn copy_once(
+        &self,
+        worker: &mut Worker,
+        subject: &Subject<'_>,
+        before: &Stat,
+        source: BorrowedFd<'_>,
+        destination: &Arc<Handle>,
+    ) -> Result<Option<Option<Digest>>, Trouble> {
+        if before.size < BUFFER_BYTES as u64 && !before.is_sparse() {
+            self.copy_small(worker, subject, before, source, destination)
+        } else {
+            self.copy_streamed(worker, subject, before, source, destination)
+        }
+    }
+
+    fn copy_small(
+        &self,
+        worker: &mut Worker,
+        subject: &Subject<'_>,
+        before: &Stat,
+        source: BorrowedFd<'_>,
+        destination: &Arc<Handle>,
+    ) -> Result<Option<Option<Digest>>, Trouble> {
+        self.may_read(before.size)?;
+        let size = usize::try_from(before.size).unwrap_or(usize::MAX);
+        let buffer = worker.bytes();
+        let buffer = buffer.get_mut(..=size).unwrap_or_default();
+        let read = read_full(source, buffer).map_err(Side::Source.at("read the source file"))?;
+        self.control.read(read as u64);
+        if read != size || !is_untouched(before, source)? {
+            return Ok(None);
+        }
+        let content = buffer.get(..size).unwrap_or_default();
+        let digest = self.options.checksum.then(|| *blake3::hash(content).as_bytes());
+        let writing = self.write(destination, before)?;
+        write_all_at(writing.file.as_fd(), content, 0).map_err(Side::Destination.at("write"))?;
+        self.place(subject, before, writing)?;
+        Ok(Some(digest))
+    }
+
+    fn copy_streamed(
+        &self,
+        worker: &mut Worker,
+        subject: &Subject<'_>,
+        before: &Stat,
+        source: BorrowedFd<'_>,
+        destination: &Arc<Handle>,
+    ) -> Result<Option<Option<Digest>>, Trouble> {
+        // Only advice: a file system that takes none reads as well.
+        let _ = fadvise(source, 0, None, Advice::Sequential);
+        let writing = self.write(destination, before)?;
+        let cloned = self.clone_whole(source, writing.file.as_fd());
+        let mut hasher = self.options.checksum.then(blake3::Hasher::new);
+        if !cloned || hasher.is_some() {
+            let mut update = |bytes: &[u8]| {
+                if let Some(hasher) = &mut hasher {
+                    hasher.update(bytes);
+                }
+            };
+            let mut flow = Flow {
+                source,
+                destination: (!cloned).then(|| writing.file.as_fd()),
+                sparse: before.is_sparse(),
+                hash: if self.options.checksum { Some(&mut update) } else { None },
+            };
+            if self.pump(&mut flow, worker.bytes(), 0, before.size)? != before.size {
+                return Ok(None);
+            }
+        }
+        if !is_untouched(before, source)? {
+            return Ok(None);
+        }
+        if before.is_sparse() {
+            ftruncate(&writing.file, before.size).map_err(Side::Destination.at("write"))?;
+        }
+        self.place(subject, before, writing)?;
+        Ok(Some(hasher.map(|hasher| *hasher.finalize().as_bytes())))
+    }
+
+    /// An empty file under a temporary name.
+    pub fn write(&self, destination: &Arc<Handle>, source: &Stat) -> Result<Writing, Trouble> {
+        let at = |step| Side::Destination.at(step);
+        let (temporary, file) = Temporary::file(destination, &self.temporaries, self.first_mode(source))
+            .map_err(at("make the destination file"))?;
+        // Now, while the answer that made it is still in the client's cache: later it would be a question to the server.
+        let made = Stat::of_open(file.as_fd()).map_err(at("look at the destination file"))?;
+        Ok(Writing { temporary, file, made })
+    }
+
+    /// Gives a file that is written its attributes and its name.
+    pub fn place(&self, subject: &Subject<'_>, source: &Stat, writing: Writing) -> Result<(), Trouble> {
+        let at = |step| Side::Destination.at(step);
+        let Writing { temporary, file, made } = writing;
+        self.settle(file.as_fd(), &made, source)?;
+        if self.keeps_attributes() {
+            let from = Named { directory: subject.source.as_fd(), name: subject.name };
+            self.copy_attributes(from, Named { directory: temporary.directory(), name: temporary.name() })?;
+        }
+        set_mtime(file.as_fd(), source.mtime).map_err(at("set the time"))?;
+        temporary.place(subject.name).map_err(|errno| match errno {
+            Errno::ISDIR => Trouble::Problem(Problem::InTheWay),
+            errno => at("give the file its name")(errno),
+        })?;
+        subject.dir.touch();
+        Ok(())
+    }
+
+    /// Tells the manifest.
+    pub fn is_placed(&self, subject: &Subject<'_>, stat: &Stat, digest: Option<Digest>) {
+        if let Some(journal) = &self.journal {
+            journal.add(Entry {
+                path: subject.path(),
+                size: stat.size,
+                mtime: stat.mtime,
+                ctime: stat.ctime,
+                digest,
+            });
+        }
+    }
+}
+
+/// Opens a file to read; not one that waits for somebody to write to it.
+pub(crate) fn open_source(directory: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<OwnedFd, Trouble> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    match open_beneath(directory, name, flags, Mode::empty(), Crossing::Allowed) {
+        Ok(file) => Ok(file),
+        // Gone, or a link or a socket is there now.
+        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => Err(Trouble::Vanished),
+        Err(errno) => Err(Side::Source.at("open the source file")(errno)),
+    }
+}
+
+/// What an open file is now; somebody may have put something else in its place.
+pub(crate) fn look_again(source: BorrowedFd<'_>) -> Result<Stat, Trouble> {
+    let stat = Stat::of_open_now(source).map_err(Side::Source.at("look at the source file"))?;
+    if stat.kind.is_file() { Ok(stat) } else { Err(Trouble::Vanished) }
+}
+
+/// Whether what was read is what was there before it was read.
+pub(crate) fn is_untouched(before: &Stat, source: BorrowedFd<'_>) -> Result<bool, Trouble> {
+    let after = Stat::of_open_now(source).map_err(Side::Source.at("look at the source file"))?;
+    Ok(before.is_untouched(&after))
+}

@@ -1,0 +1,258 @@
+//! Deleting trees: directories side by side, each from its own descriptor, never through a link or into another file
+//! system. No stack: a tree may be deeper than any.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rustix::fs::{AtFlags, FileType, unlinkat};
+use rustix::io::Errno;
+
+use crate::directory::Dir;
+use crate::engine::Engine;
+use crate::listing::{self, Buffer};
+use crate::names::{Name, Names};
+use crate::place::Place;
+use crate::trouble::{Side, Trouble};
+
+/// A directory in which things are deleted.
+#[derive(Debug)]
+pub(crate) struct Doomed {
+    above: Above,
+    place: Arc<Place>,
+    /// Directories in it that are not gone yet, and one for the listing.
+    pending: AtomicUsize,
+    /// Something in it stays, so it stays.
+    kept: AtomicBool,
+    /// How often a directory in it was not empty when it ought to have been.
+    again: AtomicUsize,
+}
+
+/// Who waits for it.
+#[derive(Debug)]
+enum Above {
+    /// It goes with all that is in it, and this one after it.
+    Doomed(Arc<Doomed>),
+    /// It stays; only some of its entries go.
+    Directory(Arc<Dir>),
+    /// It stays, and nobody waits: the end of the run.
+    Nobody,
+}
+
+/// Directories that somebody keeps filling are given up after so many times.
+const AGAIN_MAX: usize = 64;
+
+impl Doomed {
+    /// Stands for a directory that is being mirrored, of which some entries go.
+    pub fn in_directory(dir: &Arc<Dir>, destination: &Arc<Place>) -> Arc<Self> {
+        Self::new(Above::Directory(Arc::clone(dir)), Arc::clone(destination))
+    }
+
+    /// Stands for the directory of the tree that is to be deleted.
+    pub fn in_root(place: Arc<Place>) -> Arc<Self> {
+        Self::new(Above::Nobody, place)
+    }
+
+    fn new(above: Above, place: Arc<Place>) -> Arc<Self> {
+        let (kept, again) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Arc::new(Self { above, place, pending: AtomicUsize::new(1), kept, again })
+    }
+}
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        let mut next = std::mem::replace(&mut self.above, Above::Nobody);
+        while let Above::Doomed(doomed) = next {
+            next = match Arc::into_inner(doomed) {
+                Some(mut doomed) => std::mem::replace(&mut doomed.above, Above::Nobody),
+                None => Above::Nobody,
+            };
+        }
+    }
+}
+
+impl Engine<'_> {
+    /// Deletes these entries of a directory: files at once, directories by whoever comes next.
+    pub fn doom(&self, parent: Arc<Doomed>, names: Names) {
+        let mut directories = Names::default();
+        match parent.place.handle() {
+            Ok(handle) => {
+                for name in names.from(0) {
+                    self.doom_one(&parent, handle.as_fd(), name.text, name.kind, &mut directories);
+                }
+            }
+            Err(errno) => {
+                parent.kept.store(true, Ordering::Relaxed);
+                self.trouble(parent.place.path(), Side::Destination.at("open the directory")(errno));
+            }
+        }
+        self.hand_out_doomed(parent, directories);
+    }
+
+    /// Empties a directory, and removes it once nothing is left in it.
+    pub fn doom_directory(&self, parent: &Arc<Doomed>, name: &Name<'_>, buffer: &mut Buffer) {
+        match parent.place.enter(name.text) {
+            Ok((place, _)) => self.empty(Doomed::new(Above::Doomed(Arc::clone(parent)), place), buffer),
+            Err(errno) => {
+                let outcome = match errno {
+                    Errno::NOENT => Ok(()),
+                    // Somebody put something else there.
+                    Errno::NOTDIR | Errno::LOOP => self.unlink(parent, name.text),
+                    errno => Err(Side::Destination.at("open the directory to delete it")(errno)),
+                };
+                if let Err(trouble) = outcome {
+                    self.keep(parent, name.text, trouble);
+                }
+                self.is_gone(parent);
+            }
+        }
+    }
+
+    fn unlink(&self, parent: &Doomed, name: &CStr) -> Result<(), Trouble> {
+        let at = Side::Destination.at("delete");
+        let handle = parent.place.handle().map_err(at)?;
+        self.remove(handle.as_fd(), name, AtFlags::empty()).map_err(|trouble| match trouble {
+            Removal::Refused(trouble) => trouble,
+            Removal::Directory => at(Errno::ISDIR),
+        })
+    }
+
+    fn empty(&self, doomed: Arc<Doomed>, buffer: &mut Buffer) {
+        let mut directories = Names::default();
+        let listed = doomed.place.handle().and_then(|handle| {
+            listing::read(handle.as_fd(), buffer, &mut |name, kind| {
+                self.doom_one(&doomed, handle.as_fd(), name, kind, &mut directories);
+                if self.is_stopping() { Err(Errno::CANCELED) } else { Ok(()) }
+            })
+        });
+        match listed {
+            Ok(()) => {}
+            Err(Errno::CANCELED) if self.is_stopping() => return,
+            Err(errno) => {
+                doomed.kept.store(true, Ordering::Relaxed);
+                self.trouble(
+                    doomed.place.path(),
+                    Side::Destination.at("list the directory to delete it")(errno),
+                );
+            }
+        }
+        let directories_left = directories.len();
+        doomed.pending.fetch_add(directories_left, Ordering::Relaxed);
+        doomed.place.park();
+        self.queue.push_doomed(Arc::clone(&doomed), Arc::new(directories));
+        self.is_gone(&doomed);
+    }
+
+    fn hand_out_doomed(&self, parent: Arc<Doomed>, directories: Names) {
+        parent.pending.fetch_add(directories.len(), Ordering::Relaxed);
+        self.queue.push_doomed(Arc::clone(&parent), Arc::new(directories));
+        self.is_gone(&parent);
+    }
+
+    fn doom_one(
+        &self,
+        parent: &Doomed,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        kind: FileType,
+        directories: &mut Names,
+    ) {
+        let removed = match kind.is_dir() {
+            true => Err(Removal::Directory),
+            false => self.remove(directory, name, AtFlags::empty()),
+        };
+        match removed {
+            Ok(()) => {}
+            Err(Removal::Directory) => drop(directories.push(name, FileType::Directory)),
+            Err(Removal::Refused(trouble)) => self.keep(parent, name, trouble),
+        }
+    }
+
+    fn keep(&self, parent: &Doomed, name: &CStr, trouble: Trouble) {
+        parent.kept.store(true, Ordering::Relaxed);
+        self.trouble(parent.place.path_of(name), trouble);
+    }
+
+    /// Removes one entry; what is gone already is removed.
+    fn remove(&self, directory: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<(), Removal> {
+        self.may_delete().map_err(Removal::Refused)?;
+        if self.options.dry_run {
+            self.control.delete_one();
+            return Ok(());
+        }
+        match unlinkat(directory, name, flags) {
+            Ok(()) => {
+                self.control.delete_one();
+                Ok(())
+            }
+            Err(Errno::NOENT) => Ok(()),
+            Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => Err(Removal::Directory),
+            Err(errno) => Err(Removal::Refused(Side::Destination.at("delete")(errno))),
+        }
+    }
+
+    /// A directory in this one is gone, or its listing is done. The last one removes it, and perhaps those above it.
+    fn is_gone(&self, doomed: &Arc<Doomed>) {
+        let mut next = Some(Arc::clone(doomed));
+        while let Some(doomed) = next.take() {
+            if doomed.pending.fetch_sub(1, Ordering::AcqRel) != 1 || self.is_stopping() {
+                return;
+            }
+            match &doomed.above {
+                Above::Nobody => self.queue.close(),
+                Above::Directory(dir) => self.is_settled(dir),
+                Above::Doomed(above) => match self.remove_emptied(&doomed, above) {
+                    Emptied::Settled => next = Some(Arc::clone(above)),
+                    Emptied::Again => {
+                        // As if it had just been found; the one above still waits for it.
+                        let mut names = Names::default();
+                        names.push(doomed.place.name(), FileType::Directory);
+                        self.queue.push_doomed(Arc::clone(above), Arc::new(names));
+                    }
+                },
+            }
+        }
+    }
+
+    fn remove_emptied(&self, doomed: &Doomed, above: &Doomed) -> Emptied {
+        if doomed.kept.load(Ordering::Relaxed) {
+            above.kept.store(true, Ordering::Relaxed);
+            return Emptied::Settled;
+        }
+        doomed.place.close();
+        let name = doomed.place.name();
+        let removed = match above.place.handle() {
+            Ok(handle) => self.remove(handle.as_fd(), name, AtFlags::REMOVEDIR),
+            Err(errno) => Err(Removal::Refused(Side::Destination.at("open the directory")(errno))),
+        };
+        match removed {
+            Ok(()) => {}
+            // Some file systems pass over entries while others are removed; or somebody made a new one.
+            Err(Removal::Directory) if above.again.fetch_add(1, Ordering::Relaxed) < AGAIN_MAX => {
+                return Emptied::Again;
+            }
+            Err(Removal::Directory) => {
+                self.keep(above, name, Side::Destination.at("delete the directory")(Errno::NOTEMPTY));
+            }
+            Err(Removal::Refused(trouble)) => self.keep(above, name, trouble),
+        }
+        Emptied::Settled
+    }
+}
+
+/// What became of a directory that ought to be empty.
+enum Emptied {
+    /// It is gone, or it stays and that is noted.
+    Settled,
+    /// There is something in it.
+    Again,
+}
+
+/// Why an entry was not removed.
+enum Removal {
+    /// It is a directory, or one that is not empty.
+    Directory,
+    /// See the trouble.
+    Refused(Trouble),
+}

@@ -1,0 +1,184 @@
+//! Moving bytes from one open file to another: holes stay holes, and the kernel copies by itself where it can.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{SeekFrom, copy_file_range, ioctl_ficlone, seek};
+use rustix::io::{Errno, pread, pwrite};
+
+use crate::engine::Engine;
+use crate::trouble::{Side, Trouble};
+
+/// What is moved, and where to.
+pub(crate) struct Flow<'a> {
+    pub source: BorrowedFd<'a>,
+    /// None where the bytes are only read.
+    pub destination: Option<BorrowedFd<'a>>,
+    /// There are holes in the source.
+    pub sparse: bool,
+    /// Sees every byte, those of holes too.
+    pub hash: Option<&'a mut dyn FnMut(&[u8])>,
+}
+
+/// What lies at an offset, and where it ends.
+enum Region {
+    Data(u64),
+    Hole(u64),
+}
+
+const ZEROS: [u8; 4096] = [0; 4096];
+
+impl Engine<'_> {
+    /// Moves what lies between two offsets; gives back how far it came, which is less where the source ends before. Where a
+    /// hole is the last thing, the destination has to be made that long by the caller.
+    pub fn pump(&self, flow: &mut Flow<'_>, buffer: &mut [u8], start: u64, end: u64) -> Result<u64, Trouble> {
+        let mut at = start;
+        while at < end {
+            let region = if flow.sparse { region(flow.source, at, end) } else { Region::Data(end) };
+            let reached = match region {
+                Region::Hole(until) => {
+                    hash_zeros(flow, until - at);
+                    until
+                }
+                Region::Data(until) => self.data(flow, buffer, at, until)?,
+            };
+            if reached == at {
+                break;
+            }
+            at = reached;
+        }
+        Ok(at)
+    }
+
+    fn data(&self, flow: &mut Flow<'_>, buffer: &mut [u8], start: u64, end: u64) -> Result<u64, Trouble> {
+        let mut at = start;
+        while at < end {
+            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+            let piece = buffer.get_mut(..wanted).unwrap_or_default();
+            self.may_read(piece.len() as u64)?;
+            let moved = match (flow.destination, &flow.hash) {
+                (Some(destination), None) if self.abilities.copy_range.get() => {
+                    match self.in_kernel(flow.source, destination, at, wanted)? {
+                        Some(moved) => moved,
+                        None => continue,
+                    }
+                }
+                _ => read_and_write(flow, piece, at)?,
+            };
+            if moved == 0 {
+                break;
+            }
+            self.control.read(moved as u64);
+            at += moved as u64;
+        }
+        Ok(at)
+    }
+
+    /// None if it cannot be done so, and will not be tried again.
+    fn in_kernel(
+        &self,
+        source: BorrowedFd<'_>,
+        destination: BorrowedFd<'_>,
+        at: u64,
+        length: usize,
+    ) -> Result<Option<usize>, Trouble> {
+        let (mut from, mut to) = (at, at);
+        match copy_file_range(source, Some(&mut from), destination, Some(&mut to), length) {
+            // Some file systems say so of files that do have bytes.
+            Ok(0) => {
+                self.abilities.copy_range.clear();
+                Ok(None)
+            }
+            Ok(moved) => Ok(Some(moved)),
+            Err(Errno::NOSPC | Errno::DQUOT) => Err(Side::Destination.at("write")(Errno::NOSPC)),
+            Err(_) => {
+                // Read and write tell what is really the matter, and on which side.
+                self.abilities.copy_range.clear();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes the destination share the source's blocks. False where that cannot be.
+    pub fn clone_whole(&self, source: BorrowedFd<'_>, destination: BorrowedFd<'_>) -> bool {
+        if !self.abilities.clone.get() {
+            return false;
+        }
+        match ioctl_ficlone(destination, source) {
+            Ok(()) => true,
+            Err(Errno::XDEV | Errno::NOTSUP | Errno::NOTTY | Errno::NOSYS | Errno::INVAL) => {
+                self.abilities.clone.clear();
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+fn read_and_write(flow: &mut Flow<'_>, piece: &mut [u8], at: u64) -> Result<usize, Trouble> {
+    let read = read_at(flow.source, piece, at).map_err(Side::Source.at("read the source file"))?;
+    let bytes = piece.get(..read).unwrap_or_default();
+    if let Some(hash) = &mut flow.hash {
+        hash(bytes);
+    }
+    if let Some(destination) = flow.destination {
+        write_all_at(destination, bytes, at).map_err(Side::Destination.at("write"))?;
+    }
+    Ok(read)
+}
+
+fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
+    rustix::io::retry_on_intr(|| pread(file, &mut *buffer, at))
+}
+
+/// As much as there is, until the buffer is full.
+pub(crate) fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match read_at(file, rest, filled as u64)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
+}
+
+/// All of it, or an error.
+pub(crate) fn write_all_at(file: BorrowedFd<'_>, bytes: &[u8], at: u64) -> Result<(), Errno> {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::retry_on_intr(|| pwrite(file, rest, at + written as u64))? {
+            0 => return Err(Errno::IO),
+            more => written += more,
+        }
+    }
+    Ok(())
+}
+
+/// A file system that cannot say is all data.
+fn region(file: BorrowedFd<'_>, at: u64, end: u64) -> Region {
+    match seek(file, SeekFrom::Data(at)) {
+        Ok(data) if data > at => Region::Hole(data.min(end)),
+        Ok(_) => match seek(file, SeekFrom::Hole(at)) {
+            Ok(hole) if hole > at => Region::Data(hole.min(end)),
+            _ => Region::Data(end),
+        },
+        // Nothing but a hole from here on.
+        Err(Errno::NXIO) => Region::Hole(end),
+        Err(_) => Region::Data(end),
+    }
+}
+
+fn hash_zeros(flow: &mut Flow<'_>, length: u64) {
+    let Some(hash) = &mut flow.hash else { return };
+    let mut left = length;
+    while left > 0 {
+        let piece = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
+        hash(ZEROS.get(..piece).unwrap_or_default());
+        left -= piece as u64;
+    }
+}
+
+/// The whole of a file, for its hash alone.
+pub(crate) fn reading<'a>(source: &'a impl AsFd, sparse: bool, hash: &'a mut dyn FnMut(&[u8])) -> Flow<'a> {
+    Flow { source: source.as_fd(), destination: None, sparse, hash: Some(hash) }
+}

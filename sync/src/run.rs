@@ -1,0 +1,136 @@
+//! A run from beginning to end.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::fs::syncfs;
+use rustix::io::Errno;
+
+use crate::SyncError;
+use crate::directory::Dir;
+use crate::engine::Engine;
+use crate::listing::Buffer;
+use crate::manifest::Journal;
+use crate::options::Options;
+use crate::place::{Budget, Crossing, Place};
+use crate::progress::{Control, What};
+use crate::report::{Report, Stop};
+use crate::selection::Selection;
+use crate::setup::{Division, is_network, lies_in, lock};
+use crate::worker::Worker;
+
+/// A worker's calls are not deep, and there may be many workers.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Makes the directory `destination` what `source` is, as far as the options say. Blocks until it is done; `control` shows
+/// how far it is and can end it. Anything that goes wrong with a path stands in the report, with the kernel's answer.
+///
+/// Both are descriptors of directories, which may be opened with O_PATH. Mount points in the source are part of it; in the
+/// destination they are not entered (XDEV).
+///
+/// # Errors
+/// [`SyncError`]: the run did not begin, and nothing was changed.
+pub fn sync(
+    source: BorrowedFd<'_>,
+    destination: BorrowedFd<'_>,
+    options: &Options,
+    control: &Control,
+) -> Result<Report, SyncError> {
+    let selection = Selection::of(&options.paths).map_err(SyncError::Path)?;
+    let network = is_network(source) || is_network(destination);
+    let division = Division::of(options.workers, network);
+    let budget = Budget::new(division.directories_open_max);
+    let source = Place::root(source, Crossing::Allowed, &budget).map_err(SyncError::Source)?;
+    let destination = Place::root(destination, Crossing::Refused, &budget).map_err(SyncError::Destination)?;
+    let handles = (
+        source.0.handle().map_err(SyncError::Source)?,
+        destination.0.handle().map_err(SyncError::Destination)?,
+    );
+    if lies_in(handles.0.as_fd(), &destination.1) || lies_in(handles.1.as_fd(), &source.1) {
+        return Err(SyncError::Nested);
+    }
+    if !options.dry_run {
+        lock(handles.1.as_fd()).map_err(|_| SyncError::Busy)?;
+    }
+    let mut engine = Engine::new(options, control, Arc::clone(&destination.0), division);
+    engine.source = Some(Arc::clone(&source.0));
+    if let Some(path) = options.manifest.as_ref().filter(|_| !options.dry_run) {
+        engine.journal = Some(Journal::open(path, options.checksum).map_err(SyncError::Manifest)?);
+    }
+    let root = Dir::new(None, source, Some((destination.0, Some(destination.1))), selection);
+    run(&engine, division, || engine.list(&root, &mut Buffer::default())).map_err(SyncError::Threads)?;
+    drop(root);
+    Ok(report(engine))
+}
+
+/// Begins with `first` in this thread and works until everything has its outcome.
+pub(crate) fn run(engine: &Engine<'_>, division: Division, first: impl FnOnce()) -> std::io::Result<()> {
+    engine.control.begin(division.workers);
+    first();
+    let ended = std::thread::scope(|scope| {
+        for number in 0..division.workers {
+            let worker = std::thread::Builder::new().name(format!("sync-{number}")).stack_size(STACK_BYTES);
+            let started = worker.spawn_scoped(scope, move || Worker::new(number).run(engine));
+            match started {
+                Ok(_) => {}
+                // With fewer it takes longer; with none it would take for ever.
+                Err(_) if number > 0 => break,
+                Err(error) => {
+                    engine.queue.close();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    });
+    if ended.is_err() {
+        engine.control.end();
+    }
+    ended
+}
+
+impl Engine<'_> {
+    /// Writes down what is safely in the destination, once in a while.
+    pub fn commit_if_due(&self) {
+        if self.journal.as_ref().is_some_and(Journal::is_due) {
+            self.commit();
+        }
+    }
+
+    fn commit(&self) {
+        let Some(journal) = &self.journal else { return };
+        if let Err(errno) = journal.commit(|| self.sync_destination()) {
+            self.end(Stop::Manifest(errno));
+        }
+    }
+
+    fn sync_destination(&self) -> Result<(), Errno> {
+        syncfs(&*self.destination.handle()?)
+    }
+}
+
+fn report(mut engine: Engine<'_>) -> Report {
+    engine.commit();
+    let stopped = engine.take_stop();
+    let stopped = match (engine.journal.take(), stopped) {
+        (Some(journal), None) => journal.complete().err().map(Stop::Manifest),
+        (_, stopped) => stopped,
+    };
+    if stopped.is_some() {
+        engine.count_rest();
+    }
+    let control = engine.control;
+    let report = Report {
+        files: control.tally(What::File),
+        directories: control.tally(What::Directory),
+        deleted: control.deleted(),
+        owners_not_kept: engine.owners_not_kept.load(Ordering::Relaxed),
+        leftovers: engine.leftovers.load(Ordering::Relaxed),
+        notes: engine.take_notes(),
+        stopped,
+        elapsed: control.elapsed(),
+    };
+    control.end();
+    report
+}

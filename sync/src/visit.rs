@@ -1,0 +1,222 @@
+//! Listing a directory on both sides, and what follows from the names alone.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use rustix::fs::{AtFlags, FileType, Mode, mkdirat, unlinkat};
+use rustix::io::Errno;
+
+use crate::directory::Dir;
+use crate::doom::Doomed;
+use crate::engine::Engine;
+use crate::listing::{self, Buffer, Listing};
+use crate::names::{Name, Names};
+use crate::place::Place;
+use crate::progress::{Place as Counted, What};
+use crate::queue::Files;
+use crate::report::Counts;
+use crate::selection::Selection;
+use crate::stat::Stat;
+use crate::temporary::is_temporary;
+use crate::trouble::{Side, Trouble};
+
+type Found = (Arc<Place>, Stat);
+
+impl Engine<'_> {
+    /// Opens a directory of `parent` on both sides, lists it and hands out what is in it.
+    pub fn visit(&self, parent: &Arc<Dir>, name: &Name<'_>, buffer: &mut Buffer) {
+        let began = Instant::now();
+        let visited = self.open(parent, name);
+        self.observe(1, began.elapsed());
+        match visited {
+            Ok(dir) => self.list(&dir, buffer),
+            Err(trouble) => {
+                self.failed(What::Directory, 0, parent.source.path_of(name.text), trouble);
+                self.is_settled(parent);
+            }
+        }
+    }
+
+    fn open(&self, parent: &Arc<Dir>, name: &Name<'_>) -> Result<Arc<Dir>, Trouble> {
+        let source = match parent.source.enter(name.text) {
+            Ok(source) => source,
+            // It is gone, or something else is there now.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(Trouble::Vanished),
+            Err(errno) => return Err(Side::Source.at("open the source directory")(errno)),
+        };
+        let destination = match &parent.destination {
+            Some(destination) => self.enter_or_make(parent, destination, name, &source)?,
+            None => None,
+        };
+        let selection = parent.selection.below(name.text);
+        Ok(Dir::new(Some(Arc::clone(parent)), source, destination, selection))
+    }
+
+    /// The directory in the destination, and what it was before. None in a dry run that would make it.
+    fn enter_or_make(
+        &self,
+        parent: &Dir,
+        destination: &Arc<Place>,
+        name: &Name<'_>,
+        source: &Found,
+    ) -> Result<Option<(Arc<Place>, Option<Stat>)>, Trouble> {
+        let at = |step| Side::Destination.at(step);
+        let enter = || destination.enter(name.text);
+        if name.both {
+            match enter() {
+                Ok((place, stat)) => return Ok(Some((place, Some(stat)))),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(errno) => return Err(at("open the destination directory")(errno)),
+            }
+        }
+        if self.options.dry_run {
+            return Ok(None);
+        }
+        parent.touch();
+        let handle = destination.handle().map_err(at("open the destination directory"))?;
+        // It has to take entries now, whatever its final mode.
+        let mode = Mode::from_raw_mode(self.first_mode(&source.1) | 0o700);
+        let mut made = mkdirat(&*handle, name.text, mode);
+        if made == Err(Errno::EXIST) {
+            match unlinkat(&*handle, name.text, AtFlags::empty()) {
+                // A file or a link.
+                Ok(()) | Err(Errno::NOENT) => made = mkdirat(&*handle, name.text, mode),
+                Err(Errno::ISDIR) => {}
+                Err(errno) => return Err(at("remove what is in the directory's place")(errno)),
+            }
+        }
+        match made {
+            Ok(()) => {
+                let place = enter().map_err(at("open the destination directory"))?.0;
+                Ok(Some((place, None)))
+            }
+            Err(Errno::EXIST) => {
+                let (place, stat) = enter().map_err(at("open the destination directory"))?;
+                Ok(Some((place, Some(stat))))
+            }
+            Err(errno) => Err(at("make the directory")(errno)),
+        }
+    }
+
+    /// Lists it on both sides and hands out what is to be done in it.
+    pub fn list(&self, dir: &Arc<Dir>, buffer: &mut Buffer) {
+        let mut only_there = Vec::new();
+        match self.compare_listings(dir, buffer, &mut only_there) {
+            Ok(listing) => self.hand_out(dir, listing, only_there),
+            // Nothing below it is known, and nothing in the destination is taken for surplus.
+            Err(trouble) => self.trouble(dir.source.path(), trouble),
+        }
+        self.is_settled(dir);
+    }
+
+    fn compare_listings(
+        &self,
+        dir: &Dir,
+        buffer: &mut Buffer,
+        only_there: &mut Vec<(CString, FileType)>,
+    ) -> Result<Listing, Trouble> {
+        let mut listing = match &dir.selection {
+            Selection::All => self.source_listing(dir, buffer)?,
+            Selection::Some(names) => {
+                let mut listing = Listing::default();
+                for name in names.keys() {
+                    self.add(dir, &mut listing, name, FileType::Unknown)
+                        .map_err(Side::Source.at("list the source directory"))?;
+                }
+                listing
+            }
+        };
+        if let (Some(destination), Some(_)) = (&dir.destination, &dir.existing) {
+            let at = Side::Destination.at("list the destination directory");
+            let handle = destination.handle().map_err(at)?;
+            *only_there = listing.compare(handle.as_fd(), buffer).map_err(at)?;
+        }
+        listing.shrink();
+        Ok(listing)
+    }
+
+    fn source_listing(&self, dir: &Dir, buffer: &mut Buffer) -> Result<Listing, Trouble> {
+        let at = Side::Source.at("list the source directory");
+        let mut listing = Listing::default();
+        let handle = dir.source.handle().map_err(at)?;
+        listing::read(handle.as_fd(), buffer, &mut |name, kind| self.add(dir, &mut listing, name, kind))
+            .map_err(at)?;
+        Ok(listing)
+    }
+
+    /// Counts an entry and adds it, unless it is left out.
+    fn add(&self, dir: &Dir, listing: &mut Listing, name: &CStr, kind: FileType) -> Result<(), Errno> {
+        let what = if kind.is_dir() { What::Directory } else { What::File };
+        if !self.options.filter.is_empty()
+            && self.options.filter.leaves_out(&dir.source.path_of(name), kind.is_dir())
+        {
+            self.control.count(what, Counted::Found, 0);
+            self.control.count(what, Counted::Skipped, 0);
+            return Ok(());
+        }
+        listing.push(name, kind)?;
+        self.control.count(what, Counted::Found, 0);
+        Ok(())
+    }
+
+    fn hand_out(&self, dir: &Arc<Dir>, listing: Listing, only_there: Vec<(CString, FileType)>) {
+        let (directories, files) = (Arc::new(listing.directories), Arc::new(listing.others));
+        dir.expect(directories.len(), files.len());
+        self.surplus(dir, only_there);
+        dir.park();
+        let piece = 0..files.end();
+        // Directories lie on a stack: what is pushed last comes first, and files come before all of them anyway.
+        self.queue.push_directories(Arc::clone(dir), directories);
+        self.queue.push_files(Files { directory: Arc::clone(dir), names: files, piece });
+    }
+
+    /// What only the destination has: left-overs of ours go, other things where that was asked for.
+    fn surplus(&self, dir: &Arc<Dir>, only_there: Vec<(CString, FileType)>) {
+        let Some(destination) = &dir.destination else { return };
+        let delete = self.options.delete.is_some() && matches!(dir.selection, Selection::All);
+        let mut doomed = Names::default();
+        for (name, kind) in only_there {
+            let leftover = is_temporary(&name);
+            if leftover && !self.options.dry_run {
+                self.leftovers.fetch_add(1, Ordering::Relaxed);
+            } else if !delete
+                || (!self.options.filter.is_empty()
+                    && self.options.filter.leaves_out(&dir.source.path_of(&name), kind.is_dir()))
+            {
+                continue;
+            }
+            dir.touch();
+            doomed.push(&name, kind);
+        }
+        if !doomed.is_empty() {
+            dir.expect(1, 0);
+            self.doom(Doomed::in_directory(dir, destination), doomed);
+        }
+    }
+
+    /// A directory that the listing did not call one, or that stands in the place of a file.
+    pub fn push_directory(&self, dir: &Arc<Dir>, name: &CStr, both: bool) {
+        let mut names = Names::default();
+        let at = names.push(name, FileType::Directory);
+        if let (Some(at), true) = (at, both) {
+            names.mark(at);
+        }
+        self.queue.push_directories(Arc::clone(dir), Arc::new(names));
+    }
+
+    /// Files that no worker will look at any more count with what was left out.
+    pub fn count_rest(&self) {
+        for what in [What::File, What::Directory] {
+            let tally = self.control.tally(what);
+            let rest = |of: fn(&Counts) -> u64| {
+                let settled = [tally.done, tally.unchanged, tally.failed, tally.skipped].iter().map(of).sum();
+                of(&tally.found).saturating_sub(settled)
+            };
+            let counts = Counts { files: rest(|counts| counts.files), bytes: rest(|counts| counts.bytes) };
+            self.control.count_many(what, Counted::Skipped, counts);
+        }
+    }
+}
