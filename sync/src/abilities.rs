@@ -13,7 +13,7 @@ use crate::place::Handle;
 use crate::stat::Stat;
 use crate::temporary::{Temporary, TemporaryNames};
 
-/// See the module. Each is true until it failed once.
+/// See the module.
 #[derive(Debug)]
 pub(crate) struct Abilities {
     /// To give files away.
@@ -44,11 +44,13 @@ impl Flag {
 impl Abilities {
     pub fn new() -> Self {
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-        let flag = || Flag(AtomicBool::new(true));
+        let may_chown = rustix::thread::capabilities(None)
+            .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::CHOWN));
+        let flag = |now| Flag(AtomicBool::new(now));
         Self {
-            chown: flag(),
-            clone: flag(),
-            copy_range: flag(),
+            chown: flag(may_chown),
+            clone: flag(true),
+            copy_range: flag(true),
             uid: uid.as_raw(),
             gid: gid.as_raw(),
             step: OnceLock::new(),

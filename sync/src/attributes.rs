@@ -51,7 +51,9 @@ impl Engine<'_> {
             match fchown(file, Some(Uid::from_raw(source.uid)), Some(Gid::from_raw(source.gid))) {
                 Ok(()) => return Ok((source.uid, source.gid, true)),
                 // One of one's own groups can be given by anybody; more than that only by root.
-                Err(Errno::PERM | Errno::INVAL) => self.abilities.chown.clear(),
+                Err(Errno::PERM) => self.abilities.chown.clear(),
+                // An owner that this user namespace does not know.
+                Err(Errno::INVAL) => {}
                 Err(errno) => return Err(errno),
             }
         }
@@ -71,8 +73,10 @@ impl Engine<'_> {
         let (uid, gid) = (Uid::from_raw(source.uid), Gid::from_raw(source.gid));
         match chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(()) => Ok(()),
-            Err(Errno::PERM | Errno::INVAL) => {
-                self.abilities.chown.clear();
+            Err(errno @ (Errno::PERM | Errno::INVAL)) => {
+                if errno == Errno::PERM {
+                    self.abilities.chown.clear();
+                }
                 self.owner_not_kept();
                 Ok(())
             }

@@ -28,6 +28,8 @@ pub(crate) struct Dir {
     pub selection: Selection,
     /// Something in the destination's was made, removed or replaced, so its time has to be set.
     touched: AtomicBool,
+    /// It could not be listed, so what lies in it is not known.
+    unknown: AtomicBool,
     /// Names, and deletions, that have no outcome yet, and one for the listing.
     pending: AtomicUsize,
     /// Of these, files.
@@ -43,12 +45,27 @@ impl Dir {
     ) -> Arc<Self> {
         let (destination, existing) = destination.map_or((None, None), |(place, stat)| (Some(place), stat));
         let (source, stat) = source;
-        let (touched, pending, files) = (AtomicBool::new(false), AtomicUsize::new(1), AtomicUsize::new(0));
-        Arc::new(Self { parent, source, destination, stat, existing, selection, touched, pending, files })
+        Arc::new(Self {
+            parent,
+            source,
+            destination,
+            stat,
+            existing,
+            selection,
+            touched: AtomicBool::new(false),
+            unknown: AtomicBool::new(false),
+            pending: AtomicUsize::new(1),
+            files: AtomicUsize::new(0),
+        })
     }
 
     pub fn touch(&self) {
         self.touched.store(true, Ordering::Relaxed);
+    }
+
+    /// It could not be listed: it counts as failed.
+    pub fn is_unknown(&self) {
+        self.unknown.store(true, Ordering::Relaxed);
     }
 
     /// So much more is to be done in it.
@@ -120,7 +137,11 @@ impl Engine<'_> {
         let counted = dir.parent.is_some();
         match self.finish_attributes(dir) {
             Ok(changed) if counted => {
-                let place = if changed { Counted::Done } else { Counted::Unchanged };
+                let place = match changed {
+                    _ if dir.unknown.load(Ordering::Relaxed) => Counted::Failed,
+                    true => Counted::Done,
+                    false => Counted::Unchanged,
+                };
                 self.control.count(What::Directory, place, 0);
             }
             Ok(_) => {}

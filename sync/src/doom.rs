@@ -21,6 +21,8 @@ use crate::trouble::{Side, Trouble};
 pub(crate) struct Doomed {
     above: Above,
     place: Arc<Place>,
+    /// What goes counts as deleted, and against the limit; left-overs of ours do not.
+    limited: bool,
     /// Directories in it that are not gone yet, and one for the listing.
     pending: AtomicUsize,
     /// Something in it stays, so it stays.
@@ -45,18 +47,18 @@ const AGAIN_MAX: usize = 64;
 
 impl Doomed {
     /// Stands for a directory that is being mirrored, of which some entries go.
-    pub fn in_directory(dir: &Arc<Dir>, destination: &Arc<Place>) -> Arc<Self> {
-        Self::new(Above::Directory(Arc::clone(dir)), Arc::clone(destination))
+    pub fn in_directory(dir: &Arc<Dir>, destination: &Arc<Place>, limited: bool) -> Arc<Self> {
+        Self::new(Above::Directory(Arc::clone(dir)), Arc::clone(destination), limited)
     }
 
     /// Stands for the directory of the tree that is to be deleted.
     pub fn in_root(place: Arc<Place>) -> Arc<Self> {
-        Self::new(Above::Nobody, place)
+        Self::new(Above::Nobody, place, true)
     }
 
-    fn new(above: Above, place: Arc<Place>) -> Arc<Self> {
+    fn new(above: Above, place: Arc<Place>, limited: bool) -> Arc<Self> {
         let (kept, again) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { above, place, pending: AtomicUsize::new(1), kept, again })
+        Arc::new(Self { above, place, limited, pending: AtomicUsize::new(1), kept, again })
     }
 }
 
@@ -93,7 +95,10 @@ impl Engine<'_> {
     /// Empties a directory, and removes it once nothing is left in it.
     pub fn doom_directory(&self, parent: &Arc<Doomed>, name: &Name<'_>, buffer: &mut Buffer) {
         match parent.place.enter(name.text) {
-            Ok((place, _)) => self.empty(Doomed::new(Above::Doomed(Arc::clone(parent)), place), buffer),
+            Ok((place, _)) => {
+                let above = Above::Doomed(Arc::clone(parent));
+                self.empty(Doomed::new(above, place, parent.limited), buffer);
+            }
             Err(errno) => {
                 let outcome = match errno {
                     Errno::NOENT => Ok(()),
@@ -112,7 +117,7 @@ impl Engine<'_> {
     fn unlink(&self, parent: &Doomed, name: &CStr) -> Result<(), Trouble> {
         let at = Side::Destination.at("delete");
         let handle = parent.place.handle().map_err(at)?;
-        self.remove(handle.as_fd(), name, AtFlags::empty()).map_err(|trouble| match trouble {
+        self.remove(parent, handle.as_fd(), name, AtFlags::empty()).map_err(|trouble| match trouble {
             Removal::Refused(trouble) => trouble,
             Removal::Directory => at(Errno::ISDIR),
         })
@@ -160,7 +165,7 @@ impl Engine<'_> {
     ) {
         let removed = match kind.is_dir() {
             true => Err(Removal::Directory),
-            false => self.remove(directory, name, AtFlags::empty()),
+            false => self.remove(parent, directory, name, AtFlags::empty()),
         };
         match removed {
             Ok(()) => {}
@@ -175,15 +180,26 @@ impl Engine<'_> {
     }
 
     /// Removes one entry; what is gone already is removed.
-    fn remove(&self, directory: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<(), Removal> {
-        self.may_delete().map_err(Removal::Refused)?;
+    fn remove(
+        &self,
+        parent: &Doomed,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        flags: AtFlags,
+    ) -> Result<(), Removal> {
+        self.may_delete(parent.limited).map_err(Removal::Refused)?;
+        let count = || {
+            if parent.limited {
+                self.control.delete_one()
+            }
+        };
         if self.options.dry_run {
-            self.control.delete_one();
+            count();
             return Ok(());
         }
         match unlinkat(directory, name, flags) {
             Ok(()) => {
-                self.control.delete_one();
+                count();
                 Ok(())
             }
             Err(Errno::NOENT) => Ok(()),
@@ -223,7 +239,7 @@ impl Engine<'_> {
         doomed.place.close();
         let name = doomed.place.name();
         let removed = match above.place.handle() {
-            Ok(handle) => self.remove(handle.as_fd(), name, AtFlags::REMOVEDIR),
+            Ok(handle) => self.remove(above, handle.as_fd(), name, AtFlags::REMOVEDIR),
             Err(errno) => Err(Removal::Refused(Side::Destination.at("open the directory")(errno))),
         };
         match removed {

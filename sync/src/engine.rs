@@ -146,11 +146,10 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Whether one more entry may be deleted; waits where the rate says so.
-    pub fn may_delete(&self) -> Result<(), Trouble> {
+    /// Whether one more entry may be deleted; waits where the rate says so. Left-overs of ours are not `limited`.
+    pub fn may_delete(&self, limited: bool) -> Result<(), Trouble> {
         let entries_max = self.options.delete.map_or(UNLIMITED, |limit| limit.entries_max);
-        let begun = self.deletions_begun.fetch_add(1, Ordering::Relaxed);
-        if begun >= entries_max {
+        if limited && self.deletions_begun.fetch_add(1, Ordering::Relaxed) >= entries_max {
             return Err(Trouble::Problem(Problem::DeleteLimit));
         }
         if let Some(limiter) = &self.deletions {

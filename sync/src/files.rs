@@ -148,8 +148,12 @@ impl Engine<'_> {
     fn is_directory(&self, dir: &Arc<Dir>, name: &Name<'_>) -> Outcome {
         self.control.count(What::Directory, Counted::Found, 0);
         self.control.uncount_file();
-        dir.expect(1, 0);
-        self.push_directory(dir, name.text, name.both);
+        if self.is_left_out(dir, name.text, true) {
+            self.control.count(What::Directory, Counted::Skipped, 0);
+        } else {
+            dir.expect(1, 0);
+            self.push_directory(dir, name.text, name.both);
+        }
         self.file_is_settled(dir);
         Outcome::Directory
     }
@@ -241,7 +245,7 @@ impl Engine<'_> {
         }
         subject.dir.touch();
         subject.dir.expect(1, 0);
-        self.doom(Doomed::in_directory(subject.dir, place), names);
+        self.doom(Doomed::in_directory(subject.dir, place, true), names);
         Ok(())
     }
 

@@ -25,6 +25,9 @@ enum Region {
     Hole(u64),
 }
 
+/// One copy_file_range(2): the run can be cancelled between two.
+const IN_KERNEL_BYTES_MAX: usize = 8 << 20;
+
 const ZEROS: [u8; 4096] = [0; 4096];
 
 impl Engine<'_> {
@@ -52,17 +55,24 @@ impl Engine<'_> {
     fn data(&self, flow: &mut Flow<'_>, buffer: &mut [u8], start: u64, end: u64) -> Result<u64, Trouble> {
         let mut at = start;
         while at < end {
-            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-            let piece = buffer.get_mut(..wanted).unwrap_or_default();
-            self.may_read(piece.len() as u64)?;
+            let left = usize::try_from(end - at).unwrap_or(usize::MAX);
             let moved = match (flow.destination, &flow.hash) {
                 (Some(destination), None) if self.abilities.copy_range.get() => {
-                    match self.in_kernel(flow.source, destination, at, wanted)? {
+                    // Over a network each call is a request; a bandwidth is kept in small pieces.
+                    let most = if self.bandwidth.is_some() { buffer.len() } else { IN_KERNEL_BYTES_MAX };
+                    let length = left.min(most);
+                    self.may_read(length as u64)?;
+                    match self.in_kernel(flow.source, destination, at, length)? {
                         Some(moved) => moved,
                         None => continue,
                     }
                 }
-                _ => read_and_write(flow, piece, at)?,
+                _ => {
+                    let length = left.min(buffer.len());
+                    let piece = buffer.get_mut(..length).unwrap_or_default();
+                    self.may_read(length as u64)?;
+                    read_and_write(flow, piece, at)?
+                }
             };
             if moved == 0 {
                 break;

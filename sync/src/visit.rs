@@ -107,7 +107,10 @@ impl Engine<'_> {
         match self.compare_listings(dir, buffer, &mut only_there) {
             Ok(listing) => self.hand_out(dir, listing, only_there),
             // Nothing below it is known, and nothing in the destination is taken for surplus.
-            Err(trouble) => self.trouble(dir.source.path(), trouble),
+            Err(trouble) => {
+                dir.is_unknown();
+                self.trouble(dir.source.path(), trouble);
+            }
         }
         self.is_settled(dir);
     }
@@ -150,9 +153,7 @@ impl Engine<'_> {
     /// Counts an entry and adds it, unless it is left out.
     fn add(&self, dir: &Dir, listing: &mut Listing, name: &CStr, kind: FileType) -> Result<(), Errno> {
         let what = if kind.is_dir() { What::Directory } else { What::File };
-        if !self.options.filter.is_empty()
-            && self.options.filter.leaves_out(&dir.source.path_of(name), kind.is_dir())
-        {
+        if self.is_left_out(dir, name, kind.is_dir()) {
             self.control.count(what, Counted::Found, 0);
             self.control.count(what, Counted::Skipped, 0);
             return Ok(());
@@ -160,6 +161,12 @@ impl Engine<'_> {
         listing.push(name, kind)?;
         self.control.count(what, Counted::Found, 0);
         Ok(())
+    }
+
+    /// Whether the filter leaves it out.
+    pub fn is_left_out(&self, dir: &Dir, name: &CStr, is_directory: bool) -> bool {
+        let filter = &self.options.filter;
+        !filter.is_empty() && filter.leaves_out(&dir.source.path_of(name), is_directory)
     }
 
     fn hand_out(&self, dir: &Arc<Dir>, listing: Listing, only_there: Vec<(CString, FileType)>) {
@@ -177,23 +184,24 @@ impl Engine<'_> {
     fn surplus(&self, dir: &Arc<Dir>, only_there: Vec<(CString, FileType)>) {
         let Some(destination) = &dir.destination else { return };
         let delete = self.options.delete.is_some() && matches!(dir.selection, Selection::All);
-        let mut doomed = Names::default();
+        let (mut surplus, mut leftovers) = (Names::default(), Names::default());
         for (name, kind) in only_there {
-            let leftover = is_temporary(&name);
-            if leftover && !self.options.dry_run {
-                self.leftovers.fetch_add(1, Ordering::Relaxed);
-            } else if !delete
-                || (!self.options.filter.is_empty()
-                    && self.options.filter.leaves_out(&dir.source.path_of(&name), kind.is_dir()))
-            {
-                continue;
+            if is_temporary(&name) {
+                leftovers.push(&name, kind);
+            } else if delete && !self.is_left_out(dir, &name, kind.is_dir()) {
+                surplus.push(&name, kind);
             }
-            dir.touch();
-            doomed.push(&name, kind);
         }
-        if !doomed.is_empty() {
-            dir.expect(1, 0);
-            self.doom(Doomed::in_directory(dir, destination), doomed);
+        if self.options.dry_run {
+            leftovers = Names::default();
+        }
+        self.leftovers.fetch_add(leftovers.len() as u64, Ordering::Relaxed);
+        for (doomed, limited) in [(surplus, true), (leftovers, false)] {
+            if !doomed.is_empty() {
+                dir.touch();
+                dir.expect(1, 0);
+                self.doom(Doomed::in_directory(dir, destination, limited), doomed);
+            }
         }
     }
 
