@@ -45,6 +45,7 @@ mod stat;
 mod temporary;
 mod time;
 mod trouble;
+mod verify;
 mod visit;
 mod worker;
 
@@ -58,3 +59,4 @@ pub use report::{Counts, Note, Problem, Report, Stop, Tally};
 pub use run::sync;
 pub use rustix::io::Errno;
 pub use time::Time;
+pub use verify::{Difference, Verify, VerifyError, VerifyReport, Wrong, verify};

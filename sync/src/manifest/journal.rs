@@ -1,0 +1,229 @@
+//! The manifest of a run at work: asked what is there already, told what has come, and written down in between.
+//!
+//! What a kill leaves, wherever it strikes:
+//! - while a batch is appended: a torn frame at the journal's end, which the next run cuts off;
+//! - while the manifest is written anew: a file under a name that nobody reads, and the journal;
+//! - between its rename and the removal of the journal: a journal with the manifest's own header, which the next run drops.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rustix::fs::{fdatasync, fsync, ftruncate};
+use rustix::io::Errno;
+
+use super::batch::{Batch, Buffer};
+use super::error::errno;
+use super::files::{Last, header_of, visit_each};
+use super::frame::{FrameWriter, Header, LAST};
+use super::known::{Bits, Key, Latest, Ordinal, Table};
+use super::{Entry, ManifestError, Place, record};
+use crate::time::Time;
+
+/// See the module. Shared by all threads of a run.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    place: Place,
+    key: Key,
+    /// What earlier runs say.
+    table: Table,
+    last: Option<Last>,
+    /// The entries that this run adds are numbered from here.
+    ours_from: Ordinal,
+    buffer: Mutex<Buffer>,
+    /// Held for the length of a commit; the buffer is not.
+    output: Mutex<Output>,
+}
+
+#[derive(Debug)]
+struct Output {
+    writer: FrameWriter<File>,
+    /// A commit failed. What the file has since then nobody knows, so it is left alone.
+    broken: Option<Errno>,
+}
+
+impl Journal {
+    /// Takes what earlier runs wrote about this manifest, and goes on with their journal. Where `checksum` is set, only
+    /// files with a digest are known.
+    ///
+    /// # Errors
+    /// `WouldBlock` while another run has it; `InvalidData` for a file that is no manifest, or a later version's: nothing
+    /// is overwritten that we did not write.
+    pub fn open(path: &Path, checksum: bool) -> io::Result<Self> {
+        let place = Place::of(path)?;
+        let journal = place.journal()?;
+        let key = Key::fresh();
+        let mut table = Table::new(key, checksum);
+        let mut push = |ordinal, entry: Entry| {
+            table.push(ordinal, &entry);
+            Ok(())
+        };
+        let last = match place.manifest()? {
+            Some(file) => Last::read(file, &mut push)?,
+            None => None,
+        };
+        let (spent, first) = last.as_ref().map_or((None, 0), |last| (Some(last.header), last.next));
+        let (writer, ours_from) = match header_of(&journal)? {
+            Some(header) if spent != Some(header) => {
+                let (end, next) = visit_each(&journal, u64::MAX, first, &mut push)?;
+                (go_on(journal, header, end)?, next)
+            }
+            _ => (begin(journal, &place)?, first),
+        };
+        place.remove_new()?;
+        table.seal();
+        let output = Mutex::new(Output { writer, broken: None });
+        Ok(Self { place, key, table, last, ours_from, buffer: Mutex::default(), output })
+    }
+
+    /// Whether an earlier run wrote down just this about the source's file. If so, it is taken to be still true and will
+    /// stand in the manifest: ask when the destination's file has been found good.
+    pub fn knows(&self, path: &Path, size: u64, mtime: Time, ctime: Time) -> bool {
+        self.table.knows(path, size, mtime, ctime)
+    }
+
+    /// Takes a file that has its final name in the destination. It is written down with the next commit. What is told
+    /// later about the same path counts.
+    pub fn add(&self, entry: Entry) {
+        let record = record::encode(&entry);
+        lock(&self.buffer).push(record);
+    }
+
+    /// Whether it is time for a commit.
+    pub fn is_due(&self) -> bool {
+        lock(&self.buffer).is_due(Instant::now())
+    }
+
+    /// Writes down what was added until now. `sync` is called before, and has to make the destination safe from a power
+    /// cut (syncfs): nothing is written down that one could take. It is not called if there is nothing to write.
+    ///
+    /// # Errors
+    /// What `sync` or the kernel says. Nothing can be written from then on: the run has to end. `INVAL` and `NAMETOOLONG`
+    /// if something was added that cannot stand in a manifest.
+    pub fn commit(&self, sync: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+        let mut output = lock(&self.output);
+        output.broken.map_or(Ok(()), Err)?;
+        // Taken before the sync: what comes while that is at work may not be in it.
+        let batch = lock(&self.buffer).take()?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let written = sync().and_then(|()| output.append(&batch));
+        output.broken = written.err();
+        lock(&self.buffer).committed();
+        written
+    }
+
+    /// Writes the manifest anew, with one entry for each file that was known and asked for, or added and committed in this
+    /// run, and removes the journal.
+    ///
+    /// # Errors
+    /// What the kernel says; what the last commit said; `INVAL` if something was not committed. The old manifest and the
+    /// journal then stay.
+    pub fn complete(self) -> Result<(), Errno> {
+        let output = self.output.into_inner().unwrap_or_else(PoisonError::into_inner);
+        output.broken.map_or(Ok(()), Err)?;
+        let buffer = self.buffer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !buffer.is_empty()? {
+            return Err(Errno::INVAL);
+        }
+        let seen = self.table.into_seen();
+        let files = Files { last: self.last.as_ref(), journal: &output.writer };
+        let mut latest = Latest::new(self.key);
+        let is_true = |ordinal| ordinal >= self.ours_from || seen.get(ordinal);
+        let found = files.visit(|ordinal, entry| {
+            if is_true(ordinal) {
+                latest.push(ordinal, &entry.path);
+            }
+            Ok(())
+        });
+        found.map_err(errno)?;
+        let written = files.write(self.place.new_manifest()?, &latest.into_bits()).map_err(errno);
+        if let Err(errno) = written.and_then(|()| self.place.replace()) {
+            // It may have been renamed already; if not, the next run removes what cannot be removed now.
+            let _ = self.place.remove_new();
+            return Err(errno);
+        }
+        self.place.remove_journal()
+    }
+}
+
+impl Output {
+    fn append(&mut self, batch: &Batch) -> Result<(), Errno> {
+        for payload in batch.payloads() {
+            self.writer.append(payload).map_err(errno)?;
+        }
+        fdatasync(self.writer.output())
+    }
+}
+
+/// Everything that was written down, at the end of a run.
+struct Files<'a> {
+    last: Option<&'a Last>,
+    journal: &'a FrameWriter<File>,
+}
+
+impl Files<'_> {
+    /// # Errors
+    /// `Malformed` where a file is no longer what it was when the run began.
+    fn visit(&self, mut visit: impl FnMut(Ordinal, Entry) -> io::Result<()>) -> Result<(), ManifestError> {
+        let changed = |at| ManifestError::Malformed { at };
+        let mut first = 0;
+        if let Some(last) = self.last {
+            let (end, next) = visit_each(&last.file, last.end, 0, &mut visit)?;
+            if (end, next) != (last.end, last.next) {
+                return Err(changed(end));
+            }
+            first = next;
+        }
+        let (end, _) = visit_each(self.journal.output(), self.journal.len(), first, visit)?;
+        if end == self.journal.len() { Ok(()) } else { Err(changed(end)) }
+    }
+
+    /// Writes these entries as a manifest with the journal's header.
+    fn write(&self, file: File, entries: &Bits) -> Result<(), ManifestError> {
+        let mut writer = FrameWriter::begin(file, self.journal.header())?;
+        let mut batch = Batch::default();
+        let mut count = 0_u64;
+        self.visit(|ordinal, entry| {
+            if entries.get(ordinal) {
+                batch.push(&record::encode(&entry)?);
+                count += 1;
+            }
+            batch.take_full().iter().try_for_each(|payload| writer.append(payload))
+        })?;
+        for payload in batch.payloads() {
+            writer.append(payload)?;
+        }
+        let count = postcard::to_stdvec(&count).map_err(|_| Errno::INVAL)?;
+        writer.append(&[&[LAST], &count[..]].concat())?;
+        Ok(fsync(writer.output())?)
+    }
+}
+
+/// Begins a journal.
+fn begin(mut file: File, place: &Place) -> io::Result<FrameWriter<File>> {
+    ftruncate(&file, 0)?;
+    file.seek(SeekFrom::Start(0))?;
+    let writer = FrameWriter::begin(file, Header::fresh())?;
+    fsync(writer.output())?;
+    place.sync()?;
+    Ok(writer)
+}
+
+/// Goes on with a journal behind its last good frame.
+fn go_on(mut file: File, header: Header, end: u64) -> io::Result<FrameWriter<File>> {
+    if file.metadata()?.len() != end {
+        ftruncate(&file, end)?;
+        // Before anything is written there: no power cut may bring back what followed.
+        fsync(&file)?;
+    }
+    file.seek(SeekFrom::Start(end))?;
+    Ok(FrameWriter::go_on(file, header, end))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

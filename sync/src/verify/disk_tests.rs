@@ -1,0 +1,66 @@
+//! A disk that changes behind the kernel's back: what this machine remembers of a file is not what is verified. Mounts, so it
+//! runs in a process with a mount namespace of its own, and needs to be root.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use super::tests::{Tree, bytes};
+use super::{Difference, Verify, Wrong};
+
+const INSIDE: &str = "WSFS_TEST_IN_NAMESPACE";
+
+#[test]
+fn content_is_read_from_the_disk_and_not_from_memory() {
+    if std::env::var_os(INSIDE).is_some() {
+        // With a journal for data too, ext4 takes O_DIRECT and reads through its cache.
+        ["loop", "loop,data=journal"].into_iter().for_each(flip_beneath_the_cache);
+        return;
+    }
+    let (_, module) = module_path!().split_once("::").unwrap();
+    let mut child = Command::new("unshare");
+    child.args(["--mount", "--propagation", "private"]).arg(std::env::current_exe().unwrap());
+    child.arg(format!("{module}::content_is_read_from_the_disk_and_not_from_memory"));
+    let output = child.args(["--exact", "--nocapture"]).env(INSIDE, "1").output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("1 passed"), "needs to be root\n{out}\n{err}");
+}
+
+fn flip_beneath_the_cache(options: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let (image, root) = (dir.path().join("image"), dir.path().join("root"));
+    let disk = OpenOptions::new().read(true).write(true).create_new(true).open(&image).unwrap();
+    disk.set_len(64 << 20).unwrap();
+    fs::create_dir(&root).unwrap();
+    run(Command::new("mkfs.ext4").args(["-q", "-F", "-b", "4096"]).arg(&image));
+    run(Command::new("mount").args(["-o", options]).arg(&image).arg(&root));
+    let files = ["good", "bad"].map(|name| (name.into(), bytes(name.len() as u64, 100_000)));
+    let tree = Tree::within(dir, &files, |_| true);
+    assert!(tree.verify(Verify::Checksum).is_good());
+
+    let bad = tree.root.join("bad");
+    let remembered = fs::read(&bad).unwrap();
+    flip_on_disk(&disk, &image, &remembered[8192..12288]);
+    assert!(fs::read(&bad).unwrap() == remembered, "the kernel has noticed: this tests nothing");
+    let wrong = Wrong { path: "bad".into(), what: Difference::Content };
+    assert_eq!(tree.verify(Verify::Checksum).wrong, [wrong], "{options}");
+    run(Command::new("umount").arg(&tree.root));
+}
+
+/// Flips a bit in every copy of this block: one may lie in the file system's journal.
+fn flip_on_disk(disk: &fs::File, image: &Path, block: &[u8]) {
+    let content = fs::read(image).unwrap();
+    let copies = content.chunks(block.len()).enumerate().filter(|(_, bytes)| *bytes == block);
+    let mut flipped = 0;
+    for (number, _) in copies {
+        disk.write_all_at(&[block[77] ^ 1], (number * block.len() + 77) as u64).unwrap();
+        flipped += 1;
+    }
+    assert!(flipped > 0, "the block is not on the disk");
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
