@@ -118,6 +118,28 @@ fn wherever_the_journal_is_cut_the_next_run_knows_the_whole_batches_before_that_
 }
 
 #[test]
+fn what_follows_a_damaged_batch_does_not_come_back_behind_a_new_one_of_its_length() {
+    let (_dir, path, partial) = folder();
+    let journal = Journal::open(&path, false).unwrap();
+    let mut ends = Vec::new();
+    for version in 1..=3 {
+        add(&journal, &[("a", version)]);
+        ends.push(fs::metadata(&partial).unwrap().len());
+    }
+    drop(journal);
+    assert_eq!(ends[2] - ends[1], ends[1] - ends[0]);
+    let mut bytes = fs::read(&partial).unwrap();
+    bytes[ends[1] as usize - 1] ^= 1;
+    fs::write(&partial, bytes).unwrap();
+    let journal = Journal::open(&path, false).unwrap();
+    assert!(knows(&journal, "a", 1));
+    add(&journal, &[("a", 4)]);
+    drop(journal);
+    let journal = Journal::open(&path, false).unwrap();
+    assert!(knows(&journal, "a", 4) && !knows(&journal, "a", 3));
+}
+
+#[test]
 fn a_kill_at_any_step_of_the_completion_leaves_the_old_manifest_or_the_new_one() {
     let (_dir, path, partial) = folder();
     let journal = Journal::open(&path, false).unwrap();

@@ -158,6 +158,8 @@ mod tests {
             assert!(matches!(queue.next(), Some(Task::Large(_))));
             std::thread::scope(|scope| {
                 let waiting = scope.spawn(|| queue.next());
+                // Long enough for one that does not wait to be noticed.
+                std::thread::sleep(std::time::Duration::from_millis(50));
                 queue.opened(opened);
                 assert_eq!(waiting.join().unwrap().is_some(), opened.is_some());
             });
