@@ -65,9 +65,10 @@ impl Engine<'_> {
         Ok((now.uid, gid, group))
     }
 
-    /// The owner of a link, which has no mode.
+    /// The owner of a link, which has no mode. Asked for even of whoever copies: in a set-group-id directory the link has
+    /// the directory's group.
     pub fn settle_link(&self, directory: BorrowedFd<'_>, name: &CStr, source: &Stat) -> Result<(), Trouble> {
-        if !self.keeps_owner() || (source.uid, source.gid) == (self.abilities.uid, self.abilities.gid) {
+        if !self.keeps_owner() {
             return Ok(());
         }
         let (uid, gid) = (Uid::from_raw(source.uid), Gid::from_raw(source.gid));

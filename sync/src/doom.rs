@@ -97,6 +97,8 @@ impl Engine<'_> {
         match parent.place.enter(name.text) {
             Ok((place, _)) => {
                 let above = Above::Doomed(Arc::clone(parent));
+                // It may have been opened again for this.
+                parent.place.park();
                 self.empty(Doomed::new(above, place, parent.limited), buffer);
             }
             Err(errno) => {

@@ -318,7 +318,7 @@ mod tests {
             let second = scope.spawn(|| queue.next().is_some());
             std::thread::sleep(std::time::Duration::from_millis(20));
             assert!(!second.is_finished());
-            queue.done(false);
+            queue.set_limit(2);
             assert!(second.join().unwrap());
         });
     }

@@ -1,7 +1,8 @@
-//! Which parts of a tree were chosen: a tree of names, so that each directory on the way knows what of it is wanted.
+//! Which parts of a tree were chosen: each directory on the way knows what of it is wanted. The paths are kept sorted, in
+//! one list: a tree of their names could be too deep for a stack.
 
-use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -12,8 +13,17 @@ pub(crate) enum Selection {
     /// All of it.
     #[default]
     All,
-    /// These names, and of each of them so much.
-    Some(Arc<BTreeMap<CString, Selection>>),
+    /// Only some names, and of each of them so much.
+    Some(Chosen),
+}
+
+/// A part of the sorted paths: those that begin with the directory's own path.
+#[derive(Clone, Debug)]
+pub(crate) struct Chosen {
+    paths: Arc<[Vec<CString>]>,
+    part: Range<usize>,
+    /// Names of the directory's own path.
+    depth: usize,
 }
 
 impl Selection {
@@ -24,32 +34,48 @@ impl Selection {
             wanted.push(names(path).ok_or_else(|| path.clone())?);
         }
         wanted.sort();
-        if wanted.iter().any(Vec::is_empty) {
-            return Ok(Self::All);
-        }
-        Ok(if wanted.is_empty() { Self::All } else { Self::tree(wanted.iter().map(Vec::as_slice)) })
-    }
-
-    /// Of sorted paths, none of them empty.
-    fn tree<'a>(paths: impl Iterator<Item = &'a [CString]>) -> Self {
-        let mut below: BTreeMap<CString, Vec<&[CString]>> = BTreeMap::new();
-        for path in paths {
-            if let Some((name, rest)) = path.split_first() {
-                below.entry(name.clone()).or_default().push(rest);
-            }
-        }
-        let part = |rests: Vec<&'a [CString]>| match rests.iter().any(|rest| rest.is_empty()) {
-            true => Self::All,
-            false => Self::tree(rests.into_iter()),
-        };
-        Self::Some(Arc::new(below.into_iter().map(|(name, rests)| (name, part(rests))).collect()))
+        let part = 0..wanted.len();
+        Ok(Chosen { paths: wanted.into(), part, depth: 0 }.selection())
     }
 
     /// What of the directory `name` in this one is wanted.
-    pub fn below(&self, name: &std::ffi::CStr) -> Self {
+    pub fn below(&self, name: &CStr) -> Self {
         match self {
             Self::All => Self::All,
-            Self::Some(names) => names.get(name).cloned().unwrap_or_default(),
+            Self::Some(chosen) => chosen.below(name).selection(),
+        }
+    }
+}
+
+impl Chosen {
+    /// The names that are wanted, each once.
+    pub fn names(&self) -> impl Iterator<Item = &CStr> {
+        let mut last = None;
+        self.paths().iter().filter_map(move |path| {
+            let name = path.get(self.depth)?.as_c_str();
+            (last.replace(name) != Some(name)).then_some(name)
+        })
+    }
+
+    fn paths(&self) -> &[Vec<CString>] {
+        self.paths.get(self.part.clone()).unwrap_or_default()
+    }
+
+    fn below(&self, name: &CStr) -> Self {
+        let (depth, all) = (self.depth, self.paths());
+        // A path that ends here sorts before every name.
+        let before = all.partition_point(|path| path.get(depth).is_none_or(|other| other.as_c_str() < name));
+        let through =
+            all.partition_point(|path| path.get(depth).is_none_or(|other| other.as_c_str() <= name));
+        let part = self.part.start + before..self.part.start + through;
+        Self { paths: Arc::clone(&self.paths), part, depth: depth + 1 }
+    }
+
+    /// A directory that was chosen itself, or in which nothing in particular was, is wanted whole.
+    fn selection(self) -> Selection {
+        match self.paths().first() {
+            Some(path) if path.len() > self.depth => Selection::Some(self),
+            _ => Selection::All,
         }
     }
 }
@@ -83,11 +109,18 @@ mod tests {
 
     #[test]
     fn a_chosen_directory_is_wanted_whole_and_those_above_it_only_for_it() {
-        let Selection::Some(root) = of(&["a/b/c", "a/b", "./d"]).unwrap() else { panic!("all of it") };
-        assert_eq!(root.len(), 2);
-        let Selection::Some(a) = &root[c"a"] else { panic!("all of a") };
-        assert!(matches!(a[c"b"], Selection::All));
-        assert!(matches!(root[c"d"], Selection::All));
+        let root = of(&["a/b/c", "a/b", "./d", "a/e/f"]).unwrap();
+        let names = |selection: &Selection| match selection {
+            Selection::All => panic!("all of it"),
+            Selection::Some(chosen) => chosen.names().map(CStr::to_owned).collect::<Vec<_>>(),
+        };
+        assert_eq!(names(&root), [c"a".to_owned(), c"d".to_owned()]);
+        let a = root.below(c"a");
+        assert_eq!(names(&a), [c"b".to_owned(), c"e".to_owned()]);
+        assert_eq!(names(&a.below(c"e")), [c"f".to_owned()]);
+        for whole in [a.below(c"b"), a.below(c"e").below(c"f"), root.below(c"d"), a.below(c"b").below(c"c")] {
+            assert!(matches!(whole, Selection::All), "{whole:?}");
+        }
     }
 
     #[test]

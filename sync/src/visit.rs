@@ -125,7 +125,7 @@ impl Engine<'_> {
             Selection::All => self.source_listing(dir, buffer)?,
             Selection::Some(names) => {
                 let mut listing = Listing::default();
-                for name in names.keys() {
+                for name in names.names() {
                     self.add(dir, &mut listing, name, FileType::Unknown)
                         .map_err(Side::Source.at("list the source directory"))?;
                 }
