@@ -51,7 +51,7 @@ pub(crate) enum Claim {
     /// It will be told.
     Waits,
     /// Make it a link.
-    Link(Waiting, There),
+    Link(Box<Waiting>, There),
     /// The first could not be copied, so this cannot either.
     Failed(Trouble),
 }
@@ -68,7 +68,7 @@ impl Links {
                 names.push(waiting);
                 Claim::Waits
             }
-            Some(State::There(there)) => Claim::Link(waiting, there.clone()),
+            Some(State::There(there)) => Claim::Link(Box::new(waiting), there.clone()),
             Some(State::Failed(trouble)) => Claim::Failed(trouble.clone()),
         }
     }

@@ -16,8 +16,11 @@ pub(crate) struct Flow<'a> {
     /// There are holes in the source.
     pub sparse: bool,
     /// Sees every byte, those of holes too.
-    pub hash: Option<&'a mut dyn FnMut(&[u8])>,
+    pub hash: Option<Hash<'a>>,
 }
+
+/// Takes bytes in.
+pub(crate) type Hash<'a> = &'a mut dyn FnMut(&[u8]);
 
 /// What lies at an offset, and where it ends.
 enum Region {
@@ -189,6 +192,6 @@ fn hash_zeros(flow: &mut Flow<'_>, length: u64) {
 }
 
 /// The whole of a file, for its hash alone.
-pub(crate) fn reading<'a>(source: &'a impl AsFd, sparse: bool, hash: &'a mut dyn FnMut(&[u8])) -> Flow<'a> {
+pub(crate) fn reading<'a>(source: &'a impl AsFd, sparse: bool, hash: Hash<'a>) -> Flow<'a> {
     Flow { source: source.as_fd(), destination: None, sparse, hash: Some(hash) }
 }

@@ -68,7 +68,7 @@ pub(crate) fn is_network(directory: BorrowedFd<'_>) -> bool {
         0x0116_1970, // GFS2
     ];
     fstatfs(directory)
-        .is_ok_and(|stat| MAGIC.iter().any(|magic| i64::from(*magic) == (stat.f_type as i64 & 0xffff_ffff)))
+        .is_ok_and(|stat| MAGIC.iter().any(|magic| i64::from(*magic) == (stat.f_type & 0xffff_ffff)))
 }
 
 /// Whether `inner` is `outer` or lies in it, as far up as can be looked.

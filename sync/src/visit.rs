@@ -24,6 +24,8 @@ use crate::temporary::is_temporary;
 use crate::trouble::{Side, Trouble};
 
 type Found = (Arc<Place>, Stat);
+/// A directory of the destination, and what it was before; nothing if it was made.
+type Target = (Arc<Place>, Option<Stat>);
 
 impl Engine<'_> {
     /// Opens a directory of `parent` on both sides, lists it and hands out what is in it.
@@ -62,7 +64,7 @@ impl Engine<'_> {
         destination: &Arc<Place>,
         name: &Name<'_>,
         source: &Found,
-    ) -> Result<Option<(Arc<Place>, Option<Stat>)>, Trouble> {
+    ) -> Result<Option<Target>, Trouble> {
         let at = |step| Side::Destination.at(step);
         let enter = || destination.enter(name.text);
         if name.both {
