@@ -1,3 +1,48 @@
-//! The command `wfs`.
+//! The command `wfs`: what workspacefs does with files, without Kubernetes. This file only parses and turns what came of
+//! it into an exit code; there is one file per command.
 
-fn main() {}
+mod completion;
+mod exit;
+mod interrupt;
+mod json;
+mod man;
+mod places;
+mod progress;
+mod rate;
+mod render;
+mod sync;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+
+/// Copies and verifies trees of files
+#[derive(Parser)]
+#[command(name = "wfs", version, disable_help_subcommand = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Sync(sync::Args),
+    Completion(completion::Args),
+    Man(man::Args),
+}
+
+fn main() -> ExitCode {
+    let exit = match Cli::parse().command {
+        Command::Sync(args) => sync::run(&args),
+        Command::Completion(args) => completion::run(&args).map(|()| Exit::Done),
+        Command::Man(args) => man::run(&args).map(|()| Exit::Done),
+    };
+    exit.unwrap_or_else(|error| {
+        text::complain(&text::chain(error.as_ref()));
+        Exit::Failed
+    })
+    .into()
+}

@@ -1,0 +1,63 @@
+//! `wfs man`: the manual pages, made from what the command line knows of itself.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{CommandFactory, ValueHint};
+use clap_mangen::Man;
+
+use crate::{Cli, exit};
+
+/// Prints the manual pages, or writes them to a directory
+#[derive(clap::Args)]
+#[command(after_help = "For example: wfs man /usr/local/share/man/man1; or: wfs man | man -l -")]
+pub struct Args {
+    /// Directory for wfs.1, wfs-sync.1 and so on; made if it does not exist
+    #[arg(value_hint = ValueHint::DirPath)]
+    dir: Option<PathBuf>,
+}
+
+/// Writes them.
+pub fn run(args: &Args) -> Result<()> {
+    let pages = pages()?;
+    let Some(dir) = &args.dir else {
+        let all: Vec<u8> = pages.into_iter().flat_map(|(_, page)| page).collect();
+        return std::io::stdout().write_all(&all).context("cannot print the pages");
+    };
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    for (name, page) in pages {
+        let path = dir.join(name);
+        fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// One for the whole and one for each command: file name and content.
+fn pages() -> Result<Vec<(String, Vec<u8>)>> {
+    let mut root = Cli::command();
+    root.build();
+    let mut pages = vec![page(root.clone(), "")?];
+    for command in root.get_subcommands() {
+        let end = if command.get_name() == "sync" { exit::roff() } else { String::new() };
+        pages.push(page(command.clone(), &end)?);
+    }
+    Ok(pages)
+}
+
+fn page(command: clap::Command, end: &str) -> Result<(String, Vec<u8>)> {
+    let has_commands = command.has_subcommands();
+    let man = Man::new(command).source(concat!("workspacefs ", env!("CARGO_PKG_VERSION")));
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if has_commands {
+        man.render_subcommands_section(&mut page)?;
+    }
+    page.extend_from_slice(end.as_bytes());
+    Ok((man.get_filename(), page))
+}

@@ -1,0 +1,103 @@
+//! Help, manual pages and completion: made from the same definitions, so they must name the same things.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use super::{Case, Said, wfs};
+
+fn printed(arguments: &[&str]) -> String {
+    let said = Said::by(wfs(arguments)).ended(0);
+    assert_eq!(said.stderr, "");
+    said.stdout
+}
+
+/// The long options of `wfs sync`, from its help.
+fn flags() -> BTreeSet<String> {
+    let help = printed(&["sync", "--help"]);
+    let flag = |line: &str| {
+        let from = line.trim_start().strip_prefix('-').map(|_| line.find("--"))??;
+        let name = &line[from + 2..];
+        let end = name.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(name.len());
+        Some(name[..end].to_owned()).filter(|name| !name.is_empty())
+    };
+    help.lines().filter_map(flag).collect()
+}
+
+#[test]
+fn the_help_names_every_flag() {
+    let expected = [
+        "acls",
+        "bwlimit",
+        "checksum",
+        "delete",
+        "dry-run",
+        "exclude",
+        "help",
+        "include",
+        "json",
+        "manifest",
+        "max-delete",
+        "no-owner",
+        "quiet",
+        "verbose",
+        "verify",
+        "workers",
+        "xattrs",
+    ];
+    assert_eq!(flags(), expected.map(str::to_owned).into());
+}
+
+#[test]
+fn the_manual_page_and_each_completion_name_every_flag() {
+    // In roff a hyphen is written `\-`.
+    let man = printed(&["man"]).replace('\\', "");
+    let scripts = ["bash", "zsh", "fish"].map(|shell| (shell, printed(&["completion", shell])));
+    for flag in flags() {
+        assert!(man.contains(&format!("--{flag}")), "man: {flag}");
+        for (shell, script) in &scripts {
+            let written = if *shell == "fish" { format!("-l {flag}") } else { format!("--{flag}") };
+            assert!(script.contains(&written), "{shell}: {flag}");
+        }
+    }
+}
+
+#[test]
+fn the_exit_codes_stand_in_the_help_and_in_the_manual_page() {
+    let (help, man) = (printed(&["sync", "--help"]), printed(&["man"]));
+    let status = man.split_once("EXIT STATUS").unwrap().1;
+    for code in ["0", "1", "2", "3", "4", "5", "130"] {
+        assert!(
+            help.lines().any(|line| line.trim_start().starts_with(&format!("{code} "))),
+            "{code}: {help}"
+        );
+        assert!(status.contains(&format!(".B {code}\n")), "{code}: {status}");
+    }
+}
+
+#[test]
+fn manual_pages_are_written_into_a_directory_one_for_each_command() {
+    let case = Case::new(&[]);
+    let dir = case.path("share/man1");
+    assert_eq!(printed(&["man", dir.to_str().unwrap()]), "");
+    let mut names: Vec<_> =
+        fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["wfs-completion.1", "wfs-man.1", "wfs-sync.1", "wfs.1"]);
+    for name in names {
+        let page = fs::read_to_string(dir.join(&name)).unwrap();
+        assert!(
+            page.contains(".TH ") && page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"),
+            "{name}: {page}"
+        );
+    }
+}
+
+#[test]
+fn bash_takes_the_completion_script_and_completes_with_it() {
+    let script = printed(&["completion", "bash"]);
+    let program = format!(
+        "{script}\nCOMP_WORDS=(wfs sync --max); COMP_CWORD=2; _wfs wfs --max sync; echo \"${{COMPREPLY[@]}}\""
+    );
+    let output = std::process::Command::new("bash").args(["--norc", "-c", &program]).output().unwrap();
+    Said::of(output).ended(0).says("--max-delete");
+}
