@@ -221,6 +221,20 @@ mod tests {
     }
 
     #[test]
+    fn a_server_whose_latency_varies_by_a_third_keeps_nearly_all_workers() {
+        let server = Server { service: MS, servers: UNLIMITED };
+        let mut limit = Limit::new(2, 64, 64);
+        let (mut random, mut workers) = (7_u64, 0);
+        for _ in 0..600 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let mut window = server.window(limit.now);
+            window.total_latency = window.total_latency * (67 + (random >> 33) as u32 % 67) / 100;
+            workers += limit.next(&window);
+        }
+        assert!(workers / 600 >= 58, "{} on average", workers / 600);
+    }
+
+    #[test]
     fn its_bounds_hold_whatever_it_sees() {
         let mut limit = Limit::new(3, 100, 50);
         assert_eq!(limit.next(&Window::default()), 50);

@@ -27,8 +27,8 @@ fn without_a_terminal_there_are_plain_lines_and_none_when_quiet() {
     let case = slow();
     let said = case.sync(&["--bwlimit", "1M"]).ended(0);
     let progress: Vec<_> = said.stderr.lines().collect();
-    assert!(progress.len() == 1 || progress.len() == 2, "{progress:?}");
-    assert!(progress[0].contains("of 2") && progress[0].contains("/s"), "{progress:?}");
+    assert!(!progress.is_empty() && progress.len() < 20, "every few seconds: {progress:?}");
+    assert!(progress.iter().all(|line| line.contains(" of 2") && line.contains("/s")), "{progress:?}");
     assert!(!said.stderr.contains('\u{1b}') && !said.stderr.contains('\r'), "{progress:?}");
     let case = slow();
     let said = case.sync(&["-q", "--bwlimit", "1500K"]).ended(0);
