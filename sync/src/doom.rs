@@ -128,8 +128,8 @@ impl Engine<'_> {
     fn empty(&self, doomed: Arc<Doomed>, buffer: &mut Buffer) {
         let mut directories = Names::default();
         let listed = doomed.place.handle().and_then(|handle| {
-            listing::read(handle.as_fd(), buffer, &mut |name, kind| {
-                self.doom_one(&doomed, handle.as_fd(), name, kind, &mut directories);
+            listing::read(handle.as_fd(), buffer, &mut |found| {
+                self.doom_one(&doomed, handle.as_fd(), found.name, found.kind, &mut directories);
                 if self.is_stopping() { Err(Errno::CANCELED) } else { Ok(()) }
             })
         });

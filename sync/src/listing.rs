@@ -30,13 +30,23 @@ pub(crate) struct Listing {
     pub directories: Names,
     /// Everything else, and what the file system does not name the kind of.
     pub others: Names,
+    /// Inode and place of each of `others`.
+    inodes: Vec<(u64, u32)>,
+}
+
+/// An entry as getdents64(2) tells it.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'a> {
+    pub name: &'a CStr,
+    pub kind: FileType,
+    pub inode: u64,
 }
 
 /// Calls with each entry from the directory's beginning; "." and ".." are left out. Ends early where `each` says so.
 pub(crate) fn read(
     directory: BorrowedFd<'_>,
     buffer: &mut Buffer,
-    each: &mut dyn FnMut(&CStr, FileType) -> Result<(), Errno>,
+    each: &mut dyn FnMut(Found<'_>) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
     seek(directory, SeekFrom::Start(0))?;
     let mut entries = RawDir::new(directory, &mut buffer.0);
@@ -44,7 +54,7 @@ pub(crate) fn read(
         let entry = entry?;
         let name = entry.file_name();
         if !matches!(name.to_bytes(), b"." | b"..") {
-            each(name, entry.file_type())?;
+            each(Found { name, kind: entry.file_type(), inode: entry.ino() })?;
         }
     }
     Ok(())
@@ -52,9 +62,21 @@ pub(crate) fn read(
 
 impl Listing {
     /// Adds one entry; one that is too long for any file system is an error of the one that told it.
-    pub fn push(&mut self, name: &CStr, kind: FileType) -> Result<(), Errno> {
-        let names = if kind.is_dir() { &mut self.directories } else { &mut self.others };
-        names.push(name, kind).map(drop).ok_or(Errno::NAMETOOLONG)
+    pub fn push(&mut self, found: Found<'_>) -> Result<(), Errno> {
+        let names = if found.kind.is_dir() { &mut self.directories } else { &mut self.others };
+        let at = names.push(found.name, found.kind).ok_or(Errno::NAMETOOLONG)?;
+        if !found.kind.is_dir() {
+            self.inodes.push((found.inode, at));
+        }
+        Ok(())
+    }
+
+    /// Directories, and the rest in the order of its inodes: on a disk that is about the order in which it lies there, while
+    /// names come in that of a hash.
+    pub fn into_parts(mut self) -> (Names, Names) {
+        self.inodes.sort_unstable();
+        let others = self.others.reordered(self.inodes.into_iter().map(|(_, at)| at));
+        (self.directories, others)
     }
 
     /// Marks what the other side has too; gives back what only that has.
@@ -68,7 +90,7 @@ impl Listing {
         {
             // Built when the first entry comes: most directories that are copied to are empty.
             let mut places: Option<HashMap<&[u8], (bool, u32)>> = None;
-            read(other, buffer, &mut |name, kind| {
+            read(other, buffer, &mut |Found { name, kind, .. }| {
                 let places = places.get_or_insert_with(|| self.places());
                 match places.get(name.to_bytes()) {
                     Some(place) => both.push(*place),
@@ -81,12 +103,6 @@ impl Listing {
             if directory { self.directories.mark(at) } else { self.others.mark(at) }
         }
         Ok(only_other)
-    }
-
-    /// Gives back what memory it took too much.
-    pub fn shrink(&mut self) {
-        self.directories.shrink();
-        self.others.shrink();
     }
 
     fn places(&self) -> HashMap<&[u8], (bool, u32)> {

@@ -81,8 +81,17 @@ impl Names {
         self.bytes.len()
     }
 
-    pub fn shrink(&mut self) {
-        self.bytes.shrink_to_fit();
+    /// The same names in this order of their places; what is not in it is left out. Takes no more memory than it must.
+    pub fn reordered(&self, order: impl Iterator<Item = u32>) -> Self {
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        let mut count = 0;
+        for at in order {
+            let at = at as usize;
+            let end = self.piece(at, 1).end;
+            bytes.extend_from_slice(self.bytes.get(at..end).unwrap_or_default());
+            count += 1;
+        }
+        Self { bytes, count }
     }
 }
 
@@ -148,6 +157,17 @@ mod tests {
         assert_eq!(names.len(), 3);
         let too_long = CString::new(vec![b'x'; 256]).unwrap();
         assert_eq!(names.push(&too_long, FileType::RegularFile), None);
+    }
+
+    #[test]
+    fn another_order_keeps_what_is_known_of_each_name() {
+        let mut names = Names::default();
+        let places: Vec<_> =
+            [c"a", c"bb", c"ccc"].map(|text| names.push(text, FileType::RegularFile).unwrap()).to_vec();
+        names.mark(places[2]);
+        let other = names.reordered(places.into_iter().rev());
+        let all: Vec<_> = other.from(0).map(|name| (name.text.to_str().unwrap(), name.both)).collect();
+        assert_eq!((all, other.len()), (vec![("ccc", true), ("bb", false), ("a", false)], 3));
     }
 
     #[test]

@@ -33,6 +33,8 @@ impl Engine<'_> {
         let began = Instant::now();
         let visited = self.open(parent, name);
         self.observe(1, began.elapsed());
+        // It may have been opened again for this.
+        parent.park();
         match visited {
             Ok(dir) => self.list(&dir, buffer),
             Err(trouble) => {
@@ -128,7 +130,7 @@ impl Engine<'_> {
             Selection::Some(names) => {
                 let mut listing = Listing::default();
                 for name in names.names() {
-                    self.add(dir, &mut listing, name, FileType::Unknown)
+                    self.add(dir, &mut listing, listing::Found { name, kind: FileType::Unknown, inode: 0 })
                         .map_err(Side::Source.at("list the source directory"))?;
                 }
                 listing
@@ -139,7 +141,6 @@ impl Engine<'_> {
             let handle = destination.handle().map_err(at)?;
             *only_there = listing.compare(handle.as_fd(), buffer).map_err(at)?;
         }
-        listing.shrink();
         Ok(listing)
     }
 
@@ -147,20 +148,20 @@ impl Engine<'_> {
         let at = Side::Source.at("list the source directory");
         let mut listing = Listing::default();
         let handle = dir.source.handle().map_err(at)?;
-        listing::read(handle.as_fd(), buffer, &mut |name, kind| self.add(dir, &mut listing, name, kind))
-            .map_err(at)?;
+        listing::read(handle.as_fd(), buffer, &mut |found| self.add(dir, &mut listing, found)).map_err(at)?;
         Ok(listing)
     }
 
     /// Counts an entry and adds it, unless it is left out.
-    fn add(&self, dir: &Dir, listing: &mut Listing, name: &CStr, kind: FileType) -> Result<(), Errno> {
-        let what = if kind.is_dir() { What::Directory } else { What::File };
-        if self.is_left_out(dir, name, kind.is_dir()) {
+    fn add(&self, dir: &Dir, listing: &mut Listing, found: listing::Found<'_>) -> Result<(), Errno> {
+        let is_directory = found.kind.is_dir();
+        let what = if is_directory { What::Directory } else { What::File };
+        if self.is_left_out(dir, found.name, is_directory) {
             self.control.count(what, Counted::Found, 0);
             self.control.count(what, Counted::Skipped, 0);
             return Ok(());
         }
-        listing.push(name, kind)?;
+        listing.push(found)?;
         self.control.count(what, Counted::Found, 0);
         Ok(())
     }
@@ -172,7 +173,8 @@ impl Engine<'_> {
     }
 
     fn hand_out(&self, dir: &Arc<Dir>, listing: Listing, only_there: Vec<(CString, FileType)>) {
-        let (directories, files) = (Arc::new(listing.directories), Arc::new(listing.others));
+        let (directories, files) = listing.into_parts();
+        let (directories, files) = (Arc::new(directories), Arc::new(files));
         dir.expect(directories.len(), files.len());
         self.surplus(dir, only_there);
         dir.park();
