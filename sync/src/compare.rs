@@ -38,6 +38,8 @@ pub(crate) fn verdict(source: &Stat, destination: Option<&Stat>, terms: Terms) -
         true if same_attributes(source, destination, terms) => Verdict::Same,
         // A link's owner cannot be changed in place on every file system, and it is quickly made.
         true if source.kind.is_symlink() => Verdict::Copy,
+        // It is some other file too, which would be changed with it.
+        true if destination.links > source.links => Verdict::Copy,
         true => Verdict::Attributes,
     }
 }
@@ -102,6 +104,7 @@ mod tests {
             (Some(later), Verdict::Copy),
             (Some(other_mode), Verdict::Attributes),
             (Some(other_owner), Verdict::Attributes),
+            (Some(Stat { links: 2, ..other_mode }), Verdict::Copy),
             (Some(link), Verdict::Copy),
             (Some(stat(FileType::Directory)), Verdict::InTheWay),
         ] {
