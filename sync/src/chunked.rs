@@ -14,6 +14,7 @@ use crate::digest::{CHUNK_LEN, Chunks, Digest};
 use crate::directory::Dir;
 use crate::engine::Engine;
 use crate::files::{Outcome, Subject};
+use crate::linking::First;
 use crate::place::Handle;
 use crate::progress::What;
 use crate::pump::Flow;
@@ -161,7 +162,8 @@ impl Engine<'_> {
             Ok(Outcome::Handed) | Err(Trouble::Stopped) => {}
             Ok(outcome) => {
                 if large.found.links > 1 {
-                    self.first_name_is_done(worker, large.found, &large.dir, &large.name);
+                    let first = First { stat: large.found, dir: &large.dir, name: &large.name };
+                    self.first_name_is_done(worker, first, outcome);
                 }
                 self.count_outcome(&large.dir, large.found.size, outcome);
             }

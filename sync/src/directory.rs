@@ -1,8 +1,8 @@
 //! A directory that is being mirrored: what is still to be done in it, and what is done last.
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::abilities::set_mtime;
 use crate::attributes::Named;
@@ -28,8 +28,8 @@ pub(crate) struct Dir {
     pub selection: Selection,
     /// Something in the destination's was made, removed or replaced, so its time has to be set.
     touched: AtomicBool,
-    /// It could not be listed, so what lies in it is not known.
-    unknown: AtomicBool,
+    /// It could not be listed, so what lies in it is not known: where it counts then.
+    unknown: OnceLock<Counted>,
     /// Names, and deletions, that have no outcome yet, and one for the listing.
     pending: AtomicUsize,
     /// Of these, files.
@@ -53,7 +53,7 @@ impl Dir {
             existing,
             selection,
             touched: AtomicBool::new(false),
-            unknown: AtomicBool::new(false),
+            unknown: OnceLock::new(),
             pending: AtomicUsize::new(1),
             files: AtomicUsize::new(0),
         })
@@ -63,9 +63,9 @@ impl Dir {
         self.touched.store(true, Ordering::Relaxed);
     }
 
-    /// It could not be listed: it counts as failed.
-    pub fn is_unknown(&self) {
-        self.unknown.store(true, Ordering::Relaxed);
+    /// It could not be listed: it counts as failed, or as skipped where it is gone.
+    pub fn cannot_be_listed(&self, gone: bool) {
+        let _ = self.unknown.set(if gone { Counted::Skipped } else { Counted::Failed });
     }
 
     /// So much more is to be done in it.
@@ -137,10 +137,10 @@ impl Engine<'_> {
         let counted = dir.parent.is_some();
         match self.finish_attributes(dir) {
             Ok(changed) if counted => {
-                let place = match changed {
-                    _ if dir.unknown.load(Ordering::Relaxed) => Counted::Failed,
-                    true => Counted::Done,
-                    false => Counted::Unchanged,
+                let place = match dir.unknown.get() {
+                    Some(place) => *place,
+                    None if changed => Counted::Done,
+                    None => Counted::Unchanged,
                 };
                 self.control.count(What::Directory, place, 0);
             }
@@ -155,20 +155,17 @@ impl Engine<'_> {
         let terms = Terms { owner: self.keeps_owner(), step: self.abilities.step() };
         let same = dir.existing.is_some_and(|existing| same_attributes(&dir.stat, &existing, terms));
         let Some(place) = dir.destination.as_ref() else { return Ok(true) };
-        if self.options.dry_run {
-            return Ok(!same);
-        }
         let at = |step| Side::Destination.at(step);
         let touched = dir.touched.load(Ordering::Relaxed);
         let same_time =
             dir.existing.is_some_and(|existing| dir.stat.mtime.is_kept_as(existing.mtime, terms.step))
                 && !touched;
-        if same && same_time && !self.keeps_attributes() {
-            return Ok(false);
+        if (same && same_time || self.options.dry_run) && !self.keeps_attributes() {
+            return Ok(!same);
         }
         let handle = place.handle().map_err(at("open the destination directory"))?;
         let directory = handle.as_fd();
-        if !same {
+        if !same && !self.options.dry_run {
             let now = match dir.existing {
                 Some(existing) => existing,
                 None => Stat::of_open(directory).map_err(at("look at the destination directory"))?,
@@ -181,7 +178,7 @@ impl Engine<'_> {
             let from = Named { directory: source.as_fd(), name: c"." };
             changed |= self.copy_attributes(from, Named { directory, name: c"." })?;
         }
-        if !same_time {
+        if !same_time && !self.options.dry_run {
             set_mtime(directory, dir.stat.mtime).map_err(at("set the time"))?;
         }
         Ok(changed)

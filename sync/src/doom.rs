@@ -1,7 +1,7 @@
 //! Deleting trees: directories side by side, each from its own descriptor, never through a link or into another file
 //! system. No stack: a tree may be deeper than any.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,8 +38,18 @@ enum Above {
     Doomed(Arc<Doomed>),
     /// It stays; only some of its entries go.
     Directory(Arc<Dir>),
+    /// It stays; an entry of it goes that is in the way of a file.
+    Way(Way),
     /// It stays, and nobody waits: the end of the run.
     Nobody,
+}
+
+/// A file that waits until a directory is gone from its place.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub dir: Arc<Dir>,
+    pub name: CString,
+    pub bytes: u64,
 }
 
 /// Directories that somebody keeps filling are given up after so many times.
@@ -49,6 +59,11 @@ impl Doomed {
     /// Stands for a directory that is being mirrored, of which some entries go.
     pub fn in_directory(dir: &Arc<Dir>, destination: &Arc<Place>, limited: bool) -> Arc<Self> {
         Self::new(Above::Directory(Arc::clone(dir)), Arc::clone(destination), limited)
+    }
+
+    /// Stands for a directory of which one entry goes, to make place for a file.
+    pub fn in_the_way(way: Way, destination: &Arc<Place>) -> Arc<Self> {
+        Self::new(Above::Way(way), Arc::clone(destination), true)
     }
 
     /// Stands for the directory of the tree that is to be deleted.
@@ -165,6 +180,10 @@ impl Engine<'_> {
         kind: FileType,
         directories: &mut Names,
     ) {
+        if parent.limited && self.is_left_out(&parent.place, name, kind.is_dir()) {
+            parent.kept.store(true, Ordering::Relaxed);
+            return;
+        }
         let removed = match kind.is_dir() {
             true => Err(Removal::Directory),
             false => self.remove(parent, directory, name, AtFlags::empty()),
@@ -220,6 +239,7 @@ impl Engine<'_> {
             match &doomed.above {
                 Above::Nobody => self.queue.close(),
                 Above::Directory(dir) => self.is_settled(dir),
+                Above::Way(way) => self.way_is_clear(way, !doomed.kept.load(Ordering::Relaxed)),
                 Above::Doomed(above) => match self.remove_emptied(&doomed, above) {
                     Emptied::Settled => next = Some(Arc::clone(above)),
                     Emptied::Again => {

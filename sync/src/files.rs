@@ -4,13 +4,13 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::fs::{FileType, renameat, symlinkat};
+use rustix::fs::{FileType, symlinkat};
 use rustix::io::Errno;
 
 use crate::attributes::Named;
 use crate::compare::{Terms, Verdict, may_be_coarse, verdict};
 use crate::directory::Dir;
-use crate::doom::Doomed;
+use crate::doom::{Doomed, Way};
 use crate::engine::Engine;
 use crate::names::{Name, Names};
 use crate::place::Handle;
@@ -103,13 +103,21 @@ impl Engine<'_> {
         destination: Option<&Arc<Handle>>,
         name: &Name<'_>,
     ) -> Result<Outcome, (Trouble, u64)> {
+        let at = |step| Side::Source.at(step);
         let stat = match Stat::of(source.as_fd(), name.text) {
             Ok(stat) => stat,
+            // Nobody listed it: it was asked for by its name.
+            Err(Errno::NOENT) if dir.selection.is_some() => {
+                return Err((at("find what was chosen")(Errno::NOENT), 0));
+            }
             Err(Errno::NOENT) => return Err((Trouble::Vanished, 0)),
-            Err(errno) => return Err((Side::Source.at("look at the source file")(errno), 0)),
+            Err(errno) => return Err((at("look at the source file")(errno), 0)),
         };
         if stat.kind.is_dir() {
             return Ok(self.is_directory(dir, name));
+        }
+        if dir.selection.below(name.text).is_some() {
+            return Err((at("find what was chosen below it")(Errno::NOTDIR), 0));
         }
         let bytes = stat.bytes();
         self.control.count_many(What::File, Counted::Found, Counts { files: 0, bytes });
@@ -124,7 +132,10 @@ impl Engine<'_> {
         };
         let subject = Subject { dir, source, destination, name: name.text, stat, existing };
         let outcome = match stat.kind {
-            FileType::RegularFile if stat.links > 1 && !self.options.dry_run => self.linked(worker, &subject),
+            FileType::RegularFile | FileType::Symlink if existing.is_some_and(|file| file.kind.is_dir()) => {
+                self.clear_the_way(&subject)
+            }
+            FileType::RegularFile if stat.links > 1 => self.linked(worker, &subject),
             FileType::RegularFile => self.regular(worker, &subject),
             FileType::Symlink => self.symlink(&subject),
             special => Err(Trouble::Problem(Problem::Special(kind_name(special)))),
@@ -148,7 +159,7 @@ impl Engine<'_> {
     fn is_directory(&self, dir: &Arc<Dir>, name: &Name<'_>) -> Outcome {
         self.control.count(What::Directory, Counted::Found, 0);
         self.control.uncount_file();
-        if self.is_left_out(dir, name.text, true) {
+        if self.is_left_out(&dir.source, name.text, true) {
             self.control.count(What::Directory, Counted::Skipped, 0);
         } else {
             dir.expect(1, 0);
@@ -188,10 +199,7 @@ impl Engine<'_> {
                 // It cannot even be opened, or is no longer what it was: a new one has the right mode.
                 Err(_) => self.copy(worker, subject),
             },
-            Verdict::InTheWay => {
-                self.clear_the_way(subject)?;
-                self.copy(worker, subject)
-            }
+            Verdict::InTheWay => Err(Trouble::Problem(Problem::InTheWay)),
             Verdict::Same | Verdict::Attributes | Verdict::Copy => self.copy(worker, subject),
         }
     }
@@ -226,33 +234,49 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// A directory stands where a file is to be: out of the way with it, and away.
-    pub fn clear_the_way(&self, subject: &Subject<'_>) -> Result<(), Trouble> {
-        if self.options.delete.is_none() {
+    /// A directory stands where a file is to be: first it has to go, as far as that was asked for; then the file is looked
+    /// at again.
+    fn clear_the_way(&self, subject: &Subject<'_>) -> Result<Outcome, Trouble> {
+        let Some(place) = subject.dir.destination.as_ref().filter(|_| self.options.delete.is_some()) else {
             return Err(Trouble::Problem(Problem::InTheWay));
-        }
-        let (Some(destination), Some(place)) = (subject.destination, &subject.dir.destination) else {
-            return Ok(());
         };
+        let way =
+            Way { dir: Arc::clone(subject.dir), name: subject.name.to_owned(), bytes: subject.stat.bytes() };
         let mut names = Names::default();
-        if self.options.dry_run {
-            names.push(subject.name, FileType::Directory);
-        } else {
-            let at = Side::Destination.at("move a directory out of the way");
-            let name = self.temporaries.next().map_err(at)?;
-            renameat(destination.as_fd(), subject.name, destination.as_fd(), &name).map_err(at)?;
-            names.push(&name, FileType::Directory);
-        }
+        names.push(subject.name, FileType::Directory);
         subject.dir.touch();
-        subject.dir.expect(1, 0);
-        self.doom(Doomed::in_directory(subject.dir, place, true), names);
-        Ok(())
+        self.doom(Doomed::in_the_way(way, place), names);
+        Ok(Outcome::Handed)
+    }
+
+    /// What was in the way of a file is gone, or stays.
+    pub fn way_is_clear(&self, way: &Way, gone: bool) {
+        match gone {
+            true if self.options.dry_run => self.count_outcome(&way.dir, way.bytes, Outcome::Done),
+            true => self.look_again(&way.dir, &way.name, way.bytes),
+            false => {
+                let trouble = Trouble::Problem(Problem::InTheWay);
+                self.failed(What::File, way.bytes, way.dir.source.path_of(&way.name), trouble);
+                self.file_is_settled(&way.dir);
+            }
+        }
+    }
+
+    /// Begins anew with a file that was looked at before, and whose bytes were counted then.
+    pub fn look_again(&self, dir: &Arc<Dir>, name: &CStr, bytes: u64) {
+        let mut names = Names::default();
+        if let Some(at) = names.push(name, FileType::RegularFile) {
+            names.mark(at);
+        }
+        self.control.uncount_bytes(bytes);
+        let piece = 0..names.end();
+        self.queue.push_files(Files { directory: Arc::clone(dir), names: Arc::new(names), piece });
     }
 
     fn symlink(&self, subject: &Subject<'_>) -> Result<Outcome, Trouble> {
         match self.verdict(subject) {
             Verdict::Same => return self.same(subject),
-            Verdict::InTheWay => self.clear_the_way(subject)?,
+            Verdict::InTheWay => return Err(Trouble::Problem(Problem::InTheWay)),
             Verdict::Attributes | Verdict::Copy => {}
         }
         if self.options.dry_run {

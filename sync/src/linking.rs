@@ -14,10 +14,20 @@ use crate::files::{Outcome, Subject};
 use crate::links::{Claim, There, Waiting};
 use crate::progress::What;
 use crate::pump::reading;
+use crate::report::Problem;
 use crate::stat::Stat;
 use crate::temporary::Temporary;
 use crate::trouble::{Side, Trouble};
 use crate::worker::Worker;
+
+/// The name of a file under which it was copied.
+#[derive(Clone, Copy)]
+pub(crate) struct First<'a> {
+    /// Of the source.
+    pub stat: Stat,
+    pub dir: &'a Arc<Dir>,
+    pub name: &'a CStr,
+}
 
 impl Engine<'_> {
     /// A file with more than one name.
@@ -34,7 +44,10 @@ impl Engine<'_> {
                 match &outcome {
                     // Whoever carries it on tells the others.
                     Ok(Outcome::Handed) => {}
-                    Ok(_) => self.first_name_is_done(worker, subject.stat, subject.dir, subject.name),
+                    Ok(outcome) => {
+                        let told = First { stat: subject.stat, dir: subject.dir, name: subject.name };
+                        self.first_name_is_done(worker, told, *outcome);
+                    }
                     Err(trouble) => self.first_name_failed(subject.stat, trouble),
                 }
                 outcome
@@ -46,13 +59,9 @@ impl Engine<'_> {
     }
 
     /// Makes those that waited for the first name links to it.
-    pub fn first_name_is_done(&self, worker: &mut Worker, stat: Stat, dir: &Arc<Dir>, name: &CStr) {
-        let at = Side::Destination.at("look at the destination");
-        let Some(place) = &dir.destination else { return };
-        let there = place.handle().and_then(|handle| Stat::of(handle.as_fd(), name)).map_err(at);
-        let there =
-            there.map(|copy| There { directory: Arc::clone(place), name: name.to_owned(), id: copy.id });
-        for waiting in self.links.resolve(stat.id, there.clone()) {
+    pub fn first_name_is_done(&self, worker: &mut Worker, first: First<'_>, outcome: Outcome) {
+        let there = self.find_first(first, outcome);
+        for waiting in self.links.resolve(first.stat.id, there.clone()) {
             let outcome = match &there {
                 Ok(there) => self.link(worker, &waiting, there),
                 Err(trouble) => Err(trouble.clone()),
@@ -61,10 +70,35 @@ impl Engine<'_> {
         }
     }
 
-    /// Those that waited for the first name fail with it.
+    fn find_first(&self, first: First<'_>, outcome: Outcome) -> Result<There, Trouble> {
+        let mut there =
+            There { directory: first.dir.destination.clone(), name: first.name.to_owned(), id: None };
+        // A dry run that would copy it has nothing to look at.
+        if !self.options.dry_run || outcome == Outcome::Unchanged {
+            let at = Side::Destination.at("look at the destination");
+            let place = there.directory.as_ref().ok_or(Trouble::Stopped)?;
+            let copy = place.handle().and_then(|handle| Stat::of(handle.as_fd(), first.name)).map_err(at)?;
+            there.id = Some(copy.id);
+        }
+        Ok(there)
+    }
+
+    /// Those that waited for the first name fail with it if it is the file's fault; otherwise another is the first.
     pub fn first_name_failed(&self, stat: Stat, trouble: &Trouble) {
-        for waiting in self.links.resolve(stat.id, Err(trouble.clone())) {
-            self.settle_waiting(&waiting, Err(trouble.clone()));
+        let files_own = match trouble {
+            Trouble::Call { side, .. } => *side == Side::Source,
+            Trouble::Problem(problem) => *problem == Problem::Changing,
+            Trouble::Vanished | Trouble::Stopped => false,
+        };
+        let waiting = match files_own {
+            true => self.links.resolve(stat.id, Err(trouble.clone())),
+            false => self.links.give_up(stat.id),
+        };
+        for waiting in waiting {
+            match files_own {
+                true => self.settle_waiting(&waiting, Err(trouble.clone())),
+                false => self.look_again(&waiting.dir, &waiting.name, waiting.stat.size),
+            }
         }
     }
 
@@ -95,11 +129,8 @@ impl Engine<'_> {
             stat: waiting.stat,
             existing: waiting.existing,
         };
-        let same = waiting.existing.is_some_and(|existing| existing.id == there.id);
-        if !same {
-            if waiting.existing.is_some_and(|existing| existing.kind.is_dir()) {
-                self.clear_the_way(&subject)?;
-            }
+        let same = waiting.existing.is_some_and(|existing| Some(existing.id) == there.id);
+        if !same && !self.options.dry_run {
             match self.place_link(&subject, there) {
                 Ok(()) => {}
                 // A limit of names, a file system without links: a copy is as good.
@@ -114,8 +145,8 @@ impl Engine<'_> {
     }
 
     fn place_link(&self, subject: &Subject<'_>, there: &There) -> Result<(), Errno> {
-        let from = there.directory.handle()?;
-        let Some(destination) = subject.destination else { return Ok(()) };
+        let (Some(from), Some(destination)) = (&there.directory, subject.destination) else { return Ok(()) };
+        let from = from.handle()?;
         let made = Temporary::make(destination, &self.temporaries, |directory, name| {
             linkat(from.as_fd(), &there.name, directory, name, AtFlags::empty())
         })?;

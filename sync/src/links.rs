@@ -36,11 +36,11 @@ pub(crate) struct Waiting {
 /// Where the copy is.
 #[derive(Clone, Debug)]
 pub(crate) struct There {
-    /// In the destination.
-    pub directory: Arc<Place>,
+    /// In the destination; none in a dry run that would have to make it.
+    pub directory: Option<Arc<Place>>,
     pub name: CString,
-    /// Which file of the destination it is.
-    pub id: Id,
+    /// Which file of the destination it is; none in a dry run that would have to copy it.
+    pub id: Option<Id>,
 }
 
 /// What to do with a name of such a file.
@@ -81,6 +81,15 @@ impl Links {
         };
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match table.insert(id, state) {
+            Some(State::InWork(waiting)) => waiting,
+            _ => Vec::new(),
+        }
+    }
+
+    /// The first name has none, for a reason of its own: the next that is claimed is the first. Gives back those that waited.
+    pub fn give_up(&self, id: Id) -> Vec<Waiting> {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match table.remove(&id) {
             Some(State::InWork(waiting)) => waiting,
             _ => Vec::new(),
         }

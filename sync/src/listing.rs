@@ -30,6 +30,9 @@ pub(crate) struct Listing {
     pub directories: Names,
     /// Everything else, and what the file system does not name the kind of.
     pub others: Names,
+    /// What the filter leaves out of the first and of the second.
+    pub left_out_directories: usize,
+    pub left_out_others: usize,
     /// Inode and place of each of `others`.
     inodes: Vec<(u64, u32)>,
 }
@@ -69,6 +72,14 @@ impl Listing {
             self.inodes.push((found.inode, at));
         }
         Ok(())
+    }
+
+    /// One entry is not wanted.
+    pub fn leave_out(&mut self, is_directory: bool) {
+        match is_directory {
+            true => self.left_out_directories += 1,
+            false => self.left_out_others += 1,
+        }
     }
 
     /// Directories, and the rest in the order of its inodes: on a disk that is about the order in which it lies there, while

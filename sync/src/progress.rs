@@ -163,6 +163,11 @@ impl Control {
         self.0.files.0[Place::Found as usize].files.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// A file is looked at again, and its bytes will be counted again.
+    pub(crate) fn uncount_bytes(&self, bytes: u64) {
+        self.0.files.0[Place::Found as usize].bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn tally(&self, what: What) -> Tally {
         let tallies = match what {
             What::File => &self.0.files,

@@ -38,6 +38,11 @@ impl Selection {
         Ok(Chosen { paths: wanted.into(), part, depth: 0 }.selection())
     }
 
+    /// Only some of it is wanted.
+    pub fn is_some(&self) -> bool {
+        matches!(self, Self::Some(_))
+    }
+
     /// What of the directory `name` in this one is wanted.
     pub fn below(&self, name: &CStr) -> Self {
         match self {

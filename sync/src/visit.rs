@@ -112,7 +112,7 @@ impl Engine<'_> {
             Ok(listing) => self.hand_out(dir, listing, only_there),
             // Nothing below it is known, and nothing in the destination is taken for surplus.
             Err(trouble) => {
-                dir.is_unknown();
+                dir.cannot_be_listed(trouble == Trouble::Vanished);
                 self.trouble(dir.source.path(), trouble);
             }
         }
@@ -145,34 +145,34 @@ impl Engine<'_> {
     }
 
     fn source_listing(&self, dir: &Dir, buffer: &mut Buffer) -> Result<Listing, Trouble> {
-        let at = Side::Source.at("list the source directory");
+        let at = |errno| match errno {
+            // It was removed while it was read.
+            Errno::NOENT => Trouble::Vanished,
+            errno => Side::Source.at("list the source directory")(errno),
+        };
         let mut listing = Listing::default();
         let handle = dir.source.handle().map_err(at)?;
         listing::read(handle.as_fd(), buffer, &mut |found| self.add(dir, &mut listing, found)).map_err(at)?;
         Ok(listing)
     }
 
-    /// Counts an entry and adds it, unless it is left out.
+    /// Adds an entry, unless it is left out.
     fn add(&self, dir: &Dir, listing: &mut Listing, found: listing::Found<'_>) -> Result<(), Errno> {
-        let is_directory = found.kind.is_dir();
-        let what = if is_directory { What::Directory } else { What::File };
-        if self.is_left_out(dir, found.name, is_directory) {
-            self.control.count(what, Counted::Found, 0);
-            self.control.count(what, Counted::Skipped, 0);
-            return Ok(());
+        match self.is_left_out(&dir.source, found.name, found.kind.is_dir()) {
+            true => listing.leave_out(found.kind.is_dir()),
+            false => listing.push(found)?,
         }
-        listing.push(found)?;
-        self.control.count(what, Counted::Found, 0);
         Ok(())
     }
 
-    /// Whether the filter leaves it out.
-    pub fn is_left_out(&self, dir: &Dir, name: &CStr, is_directory: bool) -> bool {
+    /// Whether the filter leaves out what is in a directory of either side.
+    pub fn is_left_out(&self, directory: &Place, name: &CStr, is_directory: bool) -> bool {
         let filter = &self.options.filter;
-        !filter.is_empty() && filter.leaves_out(&dir.source.path_of(name), is_directory)
+        !filter.is_empty() && filter.leaves_out(&directory.path_of(name), is_directory)
     }
 
     fn hand_out(&self, dir: &Arc<Dir>, listing: Listing, only_there: Vec<(CString, FileType)>) {
+        self.count_listed(&listing);
         let (directories, files) = listing.into_parts();
         let (directories, files) = (Arc::new(directories), Arc::new(files));
         dir.expect(directories.len(), files.len());
@@ -184,6 +184,19 @@ impl Engine<'_> {
         self.queue.push_files(Files { directory: Arc::clone(dir), names: files, piece });
     }
 
+    /// Counted once both sides are listed: then each of them will have an outcome.
+    fn count_listed(&self, listing: &Listing) {
+        let parts = [
+            (What::Directory, listing.directories.len(), listing.left_out_directories),
+            (What::File, listing.others.len(), listing.left_out_others),
+        ];
+        for (what, taken, left_out) in parts {
+            let counts = |files: usize| Counts { files: files as u64, bytes: 0 };
+            self.control.count_many(what, Counted::Found, counts(taken + left_out));
+            self.control.count_many(what, Counted::Skipped, counts(left_out));
+        }
+    }
+
     /// What only the destination has: left-overs of ours go, other things where that was asked for.
     fn surplus(&self, dir: &Arc<Dir>, only_there: Vec<(CString, FileType)>) {
         let Some(destination) = &dir.destination else { return };
@@ -192,7 +205,7 @@ impl Engine<'_> {
         for (name, kind) in only_there {
             if is_temporary(&name) {
                 leftovers.push(&name, kind);
-            } else if delete && !self.is_left_out(dir, &name, kind.is_dir()) {
+            } else if delete {
                 surplus.push(&name, kind);
             }
         }
