@@ -71,6 +71,15 @@ impl Doomed {
         Self::new(Above::Nobody, place, true)
     }
 
+    /// Something in it is gone: of a directory that stays, the time has to be set.
+    fn touch(&self) {
+        match &self.above {
+            Above::Directory(dir) => dir.touch(),
+            Above::Way(way) => way.dir.touch(),
+            Above::Doomed(_) | Above::Nobody => {}
+        }
+    }
+
     fn new(above: Above, place: Arc<Place>, limited: bool) -> Arc<Self> {
         let (kept, again) = (AtomicBool::new(false), AtomicUsize::new(0));
         Arc::new(Self { above, place, limited, pending: AtomicUsize::new(1), kept, again })
@@ -221,6 +230,7 @@ impl Engine<'_> {
         match unlinkat(directory, name, flags) {
             Ok(()) => {
                 count();
+                parent.touch();
                 Ok(())
             }
             Err(Errno::NOENT) => Ok(()),

@@ -244,7 +244,6 @@ impl Engine<'_> {
             Way { dir: Arc::clone(subject.dir), name: subject.name.to_owned(), bytes: subject.stat.bytes() };
         let mut names = Names::default();
         names.push(subject.name, FileType::Directory);
-        subject.dir.touch();
         self.doom(Doomed::in_the_way(way, place), names);
         Ok(Outcome::Handed)
     }

@@ -215,7 +215,6 @@ impl Engine<'_> {
         self.leftovers.fetch_add(leftovers.len() as u64, Ordering::Relaxed);
         for (doomed, limited) in [(surplus, true), (leftovers, false)] {
             if !doomed.is_empty() {
-                dir.touch();
                 dir.expect(1, 0);
                 self.doom(Doomed::in_directory(dir, destination, limited), doomed);
             }
