@@ -11,7 +11,7 @@ use thiserror::Error;
 pub struct Counts {
     /// Regular files, symbolic links, special files.
     pub files: u64,
-    /// Their sizes; of regular files only.
+    /// Their sizes; of regular files only, and not of those that the filter leaves out: nobody looked at them.
     pub bytes: u64,
 }
 
