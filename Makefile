@@ -6,7 +6,7 @@ SUITE ?= shared
 XTASK := cargo xtask
 
 .DEFAULT_GOAL := help
-.PHONY: xtask help demo test e2e mounts disks sanity conformance bench lint generate images cluster-up cluster-down cluster-status
+.PHONY: xtask help demo test e2e mounts disks sanity conformance bench bench-gate lint generate images cluster-up cluster-down cluster-status
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,6 +34,9 @@ conformance: ## Kubernetes' own storage suite, all specs of the driver (half an 
 
 bench: ## measure, and write docs/performance.md
 	@$(XTASK) bench
+
+bench-gate: ## trees of files, beside the programs that must not be faster: operations, ratios, memory (some minutes)
+	@$(XTASK) bench gate
 
 lint: ## formatting, clippy, tidy, licences, chart and manifests
 	@$(XTASK) lint

@@ -5,6 +5,7 @@
 pub mod arena;
 pub mod connect;
 pub mod files;
+pub mod goals;
 pub mod report;
 pub mod run;
 pub mod summary;

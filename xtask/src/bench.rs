@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: measures on the test cluster and writes docs/performance.md. Figures are what this run measured;
-//! ratios come first, because machines differ.
+//! `cargo xtask bench`: measures, on the test cluster and (trees of files) on this computer, and writes docs/performance.md.
+//! Figures are what this run measured; ratios come first, because machines differ.
 
 mod claims;
 mod client;
@@ -9,10 +9,12 @@ mod machine;
 mod memory;
 mod mounted;
 mod page;
+mod peers;
 mod pods;
 mod quartiles;
 mod server;
 mod throughput;
+mod trees;
 
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use crate::standalone::{self, Place, Standalone};
 use crate::{images, shell};
 use memory::Memory;
 use page::Rendered;
+use trees::{Count, Word};
 
 const PAGE: &str = "docs/performance.md";
 /// The client's 2,000 RPCs of each kind and 1,000 volumes take a few minutes on a slow machine.
@@ -34,6 +37,9 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub struct Args {
+    /// What of trees of files is measured, on this computer: single goals by number, all of them (sync), or what CI runs
+    /// (gate). Without any word: all of them, and all that is measured on the cluster
+    words: Vec<Word>,
     /// Which cluster; started if it does not run
     #[arg(long, env = "WSFS_CLUSTER", default_value = "dev")]
     name: String,
@@ -47,7 +53,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1_000_000)]
     files: usize,
     /// Measure one part; the others' figures on the page stay
-    #[arg(long)]
+    #[arg(long, conflicts_with = "words")]
     only: Option<Part>,
 }
 
@@ -70,29 +76,48 @@ struct Measured {
     pods: pods::Report,
 }
 
-/// Measures and writes the page.
+/// Measures and writes the page. Where trees of files are measured, the last line is `bench: N passed, N failed`.
 pub fn run(args: Args) -> Result<()> {
+    let mut count = None;
+    if args.only.is_none() {
+        // Before the cluster's machines run.
+        count = Some(trees::run(&args.words)?);
+    }
+    if args.words.is_empty() {
+        on_cluster(&args)?;
+    }
+    let Some(Count { passed, failed }) = count else { return Ok(()) };
+    println!("bench: {passed} passed, {failed} failed");
+    if failed > 0 {
+        // Not by an error, whose words would come after the count.
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+/// The page is written after each part: a long run that fails late has not measured for nothing.
+fn write_page(part: Rendered) -> Result<()> {
+    let path = shell::root().join(PAGE);
+    let page = std::fs::read_to_string(&path).unwrap_or_default();
+    std::fs::write(&path, page::update(&page, part))?;
+    println!("bench: {PAGE} is written");
+    Ok(())
+}
+
+fn on_cluster(args: &Args) -> Result<()> {
     let cluster = standalone::cluster(&args.name)?;
     let wanted = |part| args.only.is_none_or(|only| only == part);
-    let path = shell::root().join(PAGE);
-    // The page is written after each part: a long run that fails late has not measured for nothing.
-    let write = |part| -> Result<()> {
-        let page = std::fs::read_to_string(&path).unwrap_or_default();
-        std::fs::write(&path, page::update(&page, part))?;
-        println!("bench: {PAGE} is written");
-        Ok(())
-    };
     if wanted(Part::Plugin) {
-        write(Rendered::Plugin(page::plugin_part(&plugin(&cluster, args.pods)?)))?;
+        write_page(Rendered::Plugin(page::plugin_part(&plugin(&cluster, args.pods)?)))?;
     }
     if wanted(Part::Server) {
         let report = server::measure(&cluster, args.claims, args.files)?;
-        write(Rendered::Server(page::server_part(&report)))?;
+        write_page(Rendered::Server(page::server_part(&report)))?;
     }
     if wanted(Part::Local) {
         let part = page::local_part(&local::measure(&cluster, args.files)?);
         println!("{part}");
-        write(Rendered::Local(part))?;
+        write_page(Rendered::Local(part))?;
     }
     Ok(())
 }

@@ -87,7 +87,8 @@ fn folder() -> Result<PathBuf> {
 
 /// Every program that is built static. Always all of them in one call: cargo gives shared dependencies the features that
 /// the named packages ask for, and another set of packages would compile most of them again.
-const PROGRAMS: [&str; 4] = ["csi-driver", "nfs-server", "operator", "workspacefs-bench"];
+const PROGRAMS: [&str; 6] =
+    ["csi-driver", "nfs-server", "operator", "workspacefs-bench", "workspacefs-cli", "workspacefs-slowfs"];
 
 /// Builds our programs so that they need nothing but a kernel, and returns their folder.
 pub fn static_binaries() -> Result<PathBuf> {

@@ -1,8 +1,9 @@
-//! docs/performance.md from what was measured: a part on the node plugin, one on the embedded server and one on local disks, each of
-//! which may come from a run of its own.
+//! docs/performance.md from what was measured: a part on the node plugin, one on the embedded server, one on local disks and one on
+//! trees of files, each of which may come from a run of its own.
 
 mod local;
 mod server;
+mod trees;
 
 use workspacefs_bench::Summary;
 
@@ -10,11 +11,14 @@ use super::Measured;
 use super::pods::Started;
 pub use local::render as local_part;
 pub use server::render as server_part;
+pub use trees::render as trees_part;
 
 /// The first line of the embedded server's part.
 const SERVER_HEADING: &str = "# The embedded server";
 /// The first line of the local disks' part.
 const LOCAL_HEADING: &str = "# Local disks";
+/// The first line of the part on trees of files.
+const TREES_HEADING: &str = "# Trees of files";
 
 /// Designed for, in the issue that asked for each.
 const PUBLISH_RATIO_MAX: f64 = 3.0;
@@ -29,16 +33,20 @@ pub enum Rendered {
     Server(String),
     /// The local disks'.
     Local(String),
+    /// That on trees of files.
+    Trees(String),
 }
 
 /// The page with a part that was measured; the others stay as they are.
 pub fn update(page: &str, measured: Rendered) -> String {
-    let (before, local) = cut(page, LOCAL_HEADING);
+    let (before, trees) = cut(page, TREES_HEADING);
+    let (before, local) = cut(before, LOCAL_HEADING);
     let (plugin, server) = cut(before, SERVER_HEADING);
     let parts = match &measured {
-        Rendered::Plugin(plugin) => [plugin, server, local],
-        Rendered::Server(server) => [plugin, server, local],
-        Rendered::Local(local) => [plugin, server, local],
+        Rendered::Plugin(plugin) => [plugin, server, local, trees],
+        Rendered::Server(server) => [plugin, server, local, trees],
+        Rendered::Local(local) => [plugin, server, local, trees],
+        Rendered::Trees(trees) => [plugin, server, local, trees],
     };
     let parts: Vec<&str> = parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect();
     format!("{}\n", parts.join("\n\n"))
@@ -60,7 +68,7 @@ pub fn plugin_part(measured: &Measured) -> String {
 }
 
 fn intro(measured: &Measured) -> String {
-    let machine = &measured.machine;
+    let machine = &measured.machine.here;
     let other_work = machine.other_work().map(|said| format!("\n\n{said}")).unwrap_or_default();
     format!(
         "# Performance\n\n\
@@ -72,8 +80,8 @@ fn intro(measured: &Measured) -> String {
         processors = machine.processors,
         processor = machine.processor,
         memory = machine.memory_gib,
-        kernel = machine.worker_kernel,
-        worker = machine.worker_memory_mib,
+        kernel = measured.machine.worker_kernel,
+        worker = measured.machine.worker_memory_mib,
     )
 }
 
@@ -225,16 +233,24 @@ mod tests {
 
     #[test]
     fn a_part_that_was_not_measured_stays() {
-        let page = |plugin, server, local| {
-            format!(
-                "# Performance\n\n{plugin}\n\n# The embedded server\n\n{server}\n\n# Local disks\n\n{local}\n"
-            )
+        let page = |parts: [&str; 4]| {
+            let headings = ["Performance", "The embedded server", "Local disks", "Trees of files"];
+            let parts: Vec<String> = headings
+                .iter()
+                .zip(parts)
+                .map(|(heading, part)| format!("# {heading}\n\n{part}\n"))
+                .collect();
+            parts.join("\n")
         };
-        let (old, new) = (page("old", "old", "old"), |heading| format!("# {heading}\n\nnew"));
+        let (old, new) = (page(["old"; 4]), |heading| format!("# {heading}\n\nnew"));
         let plugin = update(&old, Rendered::Plugin(new("Performance")));
-        assert_eq!(plugin, page("new", "old", "old"));
-        assert_eq!(update(&old, Rendered::Server(new("The embedded server"))), page("old", "new", "old"));
-        assert_eq!(update(&old, Rendered::Local(new("Local disks"))), page("old", "old", "new"));
+        assert_eq!(plugin, page(["new", "old", "old", "old"]));
+        let server = update(&old, Rendered::Server(new("The embedded server")));
+        assert_eq!(server, page(["old", "new", "old", "old"]));
+        let local = update(&old, Rendered::Local(new("Local disks")));
+        assert_eq!(local, page(["old", "old", "new", "old"]));
+        let trees = update(&old, Rendered::Trees(new("Trees of files")));
+        assert_eq!(trees, page(["old", "old", "old", "new"]));
         // The page as it was before there was such a part, and before there was a page.
         let server = update("# Performance\n\nold\n", Rendered::Server(new("The embedded server")));
         assert_eq!(server, "# Performance\n\nold\n\n# The embedded server\n\nnew\n");

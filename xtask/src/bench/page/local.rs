@@ -28,7 +28,7 @@ pub fn render(report: &Report) -> String {
 }
 
 fn intro(report: &Report) -> String {
-    let machine = &report.machine;
+    let machine = &report.machine.here;
     let other_work = machine.other_work().map(|said| format!("\n\n{said}")).unwrap_or_default();
     format!(
         "{LOCAL_HEADING}\n\n\

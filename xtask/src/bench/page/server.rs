@@ -24,13 +24,13 @@ pub fn render(report: &Report) -> String {
 }
 
 fn intro(report: &Report) -> String {
-    let other_work = report.machine.other_work().map(|said| format!("\n\n{said}")).unwrap_or_default();
+    let other_work = report.machine.here.other_work().map(|said| format!("\n\n{said}")).unwrap_or_default();
     format!(
         "{SERVER_HEADING}\n\n\
          Measured on {}, on a machine of {} processors ({}). The server runs on worker n1, its disk is a sparse file of this computer;\n\
          the client is worker n2. Their network loses a frame now and then under load, and TCP waits 0.2 s at least before it sends it again:\n\
          what p99 says below is probably that; single calls were not traced.{other_work}",
-        report.machine.day, report.machine.processors, report.machine.processor,
+        report.machine.here.day, report.machine.here.processors, report.machine.here.processor,
     )
 }
 

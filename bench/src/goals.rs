@@ -1,0 +1,19 @@
+//! Trees of files: the goals of the project's performance plan, run beside other programs. `tool` and `race` are tables of
+//! who does what where, `bar` is the arithmetic, `side_by_side` the order, `course` the file systems, `judge` the check.
+
+mod bar;
+mod course;
+mod flat;
+mod judge;
+mod race;
+mod report;
+mod side_by_side;
+mod tool;
+
+pub use bar::{Demand, Figure, Level, Sense};
+pub use course::FileSystems;
+pub use flat::flat;
+pub use race::{Extent, Goal, Peer, RACES, Race, Shape, Slow, Task};
+pub use report::{Bar, Line, RaceReport, Sample};
+pub use side_by_side::{Course, race};
+pub use tool::{Places, Tool};

@@ -1,0 +1,215 @@
+//! Where races are run: a disk with the source, a disk with the destination, and a slow file system before one of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use workspacefs_slowfs::{Settings, SlowFs, self_check};
+
+use super::judge;
+use super::race::{Race, Shape, Slow, Task};
+use super::report::Sample;
+use super::side_by_side::Course;
+use super::tool::{Places, Tool};
+use crate::arena::{self, Disk, Format, NamespaceError};
+use crate::run;
+use crate::tree::Tree;
+
+/// What is far away is so far.
+const DELAY: Duration = Duration::from_millis(1);
+/// How far the kernel reads ahead on it, in KiB: its own default, which most network file systems come with.
+const READ_AHEAD_KIB: u64 = 128;
+/// The name of the tree on its disk.
+const TREE: &str = "tree";
+/// So many must be able to wait at the same time, or what is measured is the slow file system.
+const AT_ONCE_MIN: u64 = 24;
+
+/// The real thing.
+#[derive(Debug)]
+pub struct FileSystems {
+    folder: PathBuf,
+    programs: Vec<PathBuf>,
+    /// The source's disk, and the tree that it has.
+    source: Option<(Shape, Disk)>,
+    /// The destination's.
+    destination: Option<Destination>,
+}
+
+#[derive(Debug)]
+struct Destination {
+    shape: Shape,
+    disk: Disk,
+    /// It has the tree of the source.
+    is_filled: bool,
+}
+
+impl FileSystems {
+    /// With disks in this folder, of which nothing else makes use, and programs from those.
+    ///
+    /// # Errors
+    /// Mounts would be seen by others, or the slow file system does not do what it is for.
+    pub fn new(folder: &Path, programs: Vec<PathBuf>) -> Result<Self> {
+        match arena::ensure_private() {
+            // Not everybody may look at process 1. Who started us by `unshare` knows.
+            Err(error @ NamespaceError::Unknown { of: "1", .. }) => eprintln!("not checked: {error}"),
+            result => result?,
+        }
+        // What a run that was killed left.
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+        }
+        fs::create_dir_all(folder)?;
+        let this = Self { folder: folder.to_owned(), programs, source: None, destination: None };
+        let check_in = this.folder.join("self-check");
+        fs::create_dir(&check_in)?;
+        let check = self_check(&this.program("slowfs")?, &check_in)?;
+        eprintln!("slowfs: {check:?}");
+        ensure!(check.at_once >= AT_ONCE_MIN, "slowfs serves too few at once: {check:?}");
+        Ok(this)
+    }
+
+    fn program(&self, name: &str) -> Result<PathBuf> {
+        let mut paths = self.programs.iter().map(|folder| folder.join(name));
+        paths.find(|path| path.is_file()).with_context(|| format!("there is no {name}"))
+    }
+
+    fn source_disk(&self) -> Result<&Disk> {
+        Ok(&self.source.as_ref().context("no source was prepared")?.1)
+    }
+
+    fn destination_disk(&self) -> Result<&Disk> {
+        Ok(&self.destination.as_ref().context("no destination was prepared")?.disk)
+    }
+
+    /// Makes the destination what it is to be before a run.
+    fn reset_destination(&mut self, task: Task, shape: Shape) -> Result<()> {
+        let fills = task != Task::Copy;
+        let is_ready = |has: &Destination| task == Task::Refresh && has.is_filled && has.shape == shape;
+        if self.destination.as_ref().is_some_and(is_ready) {
+            return Ok(());
+        }
+        // Two disks of one name there cannot be.
+        self.destination = None;
+        let disk = shape.disk(&self.folder, "destination", Format::Ext4)?;
+        if fills {
+            shape.tree().make(&disk.path().join(TREE))?;
+        }
+        self.destination = Some(Destination { shape, disk, is_filled: fills });
+        Ok(())
+    }
+
+    /// Puts the slow file system before one of the disks; what a tool gets as source and destination.
+    fn slow(&self, slow: Slow) -> Result<(Option<SlowFs>, PathBuf, PathBuf)> {
+        let (source, destination) = (self.source_disk()?.path(), self.destination_disk()?.path());
+        let mountpoint = self.folder.join("slow");
+        let start = |lower: &Path, plus: bool, read_only: bool| -> Result<SlowFs> {
+            fs::create_dir_all(&mountpoint)?;
+            let settings = Settings { delay: DELAY, plus, read_only };
+            let slow = SlowFs::start(&self.program("slowfs")?, lower, &mountpoint, settings)?;
+            slow.set_read_ahead(READ_AHEAD_KIB)?;
+            Ok(slow)
+        };
+        let (source, destination) = (source.to_owned(), destination.to_owned());
+        Ok(match slow {
+            Slow::Nothing => (None, source, destination),
+            Slow::Source => (Some(start(&source, false, true)?), mountpoint, destination),
+            Slow::SourcePlus => (Some(start(&source, true, true)?), mountpoint, destination),
+            Slow::Destination => (Some(start(&destination, false, false)?), source, mountpoint),
+        })
+    }
+
+    /// One command from a cold start.
+    fn measure(&mut self, race: &Race, tool: &Tool) -> Result<Sample> {
+        Disk::chill(&[self.source_disk()?, self.destination_disk()?])?;
+        let scratch = self.folder.join("scratch");
+        fs::create_dir_all(&scratch)?;
+        let (mut slow, source, destination) = self.slow(race.slow)?;
+        let (source, destination) = (source.join(TREE), destination.join(TREE));
+        if tool.wants_destination {
+            fs::create_dir(&destination)?;
+        }
+        let places = Places { source: &source, destination: &destination, scratch: &scratch };
+        let folders: Vec<&Path> = self.programs.iter().map(PathBuf::as_path).collect();
+        let command = tool.command(places, &folders);
+
+        let before = slow.as_mut().map(SlowFs::counters).transpose()?;
+        let usage = run::run(&self.program("measured")?, &command)?;
+        let after = slow.as_mut().map(SlowFs::counters).transpose()?;
+        let sync = self.destination_disk()?.sync()?;
+        if let Some(slow) = slow {
+            slow.stop()?;
+        }
+        fs::remove_dir_all(&scratch)?;
+        let counted = after.zip(before).map(|(after, before)| after.since(&before));
+        let by_kind = counted.as_ref().map(|counted| format!(" {counted}")).unwrap_or_default();
+        eprintln!("    {:>11} {:8.3} s{by_kind}", tool.name, usage.seconds);
+        Ok(Sample {
+            seconds: usage.seconds,
+            sync_seconds: sync.as_secs_f64(),
+            processor_seconds: usage.processor_seconds,
+            memory_bytes: usage.memory_bytes,
+            operations: counted.map(|counted| counted.slow()),
+        })
+    }
+
+    fn judge(&self, task: Task) -> Result<()> {
+        let copy = self.destination_disk()?.path().join(TREE);
+        match task {
+            Task::Refresh | Task::Copy => judge::equal(&self.source_disk()?.path().join(TREE), &copy),
+            Task::Delete => {
+                let is_there = copy.symlink_metadata().is_ok();
+                ensure!(!is_there, "the tree is still there");
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Course for FileSystems {
+    fn prepare(&mut self, race: &Race, shape: Shape) -> Result<()> {
+        if self.source.as_ref().is_none_or(|(has, _)| *has != shape) {
+            // Before the next is made: together they may not have room.
+            (self.source, self.destination) = (None, None);
+            let disk = shape.disk(&self.folder, "source", Format::Source)?;
+            // What is only deleted has no source.
+            if race.task != Task::Delete {
+                shape.tree().make(&disk.path().join(TREE))?;
+            }
+            self.source = Some((shape, disk));
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, race: &Race, tool: &Tool, ours: bool) -> Result<Sample> {
+        let shape = self.source.as_ref().context("no source was prepared")?.0;
+        self.reset_destination(race.task, shape)?;
+        let sample = self.measure(race, tool).with_context(|| format!("{}: {}", race.title, tool.shown()))?;
+        if ours {
+            self.judge(race.task).with_context(|| tool.shown())?;
+        }
+        Ok(sample)
+    }
+
+    fn notices_changes(&mut self, race: &Race) -> Result<()> {
+        judge::change(&self.source_disk()?.path().join(TREE))?;
+        eprintln!("    changed four files, refreshing once more:");
+        self.measure(race, race.ours)?;
+        self.judge(race.task).context("files changed in the source, and a refresh did not bring it over")
+    }
+}
+
+impl Shape {
+    fn tree(&self) -> Tree {
+        let bytes = self.bytes_min..=self.bytes_max;
+        Tree { directories: self.directories, files: self.files, bytes, seed: 1 }
+    }
+
+    /// A disk with room for it; its file is sparse, so that too large a disk costs nothing.
+    fn disk(&self, folder: &Path, name: &str, format: Format) -> Result<Disk> {
+        const BLOCK: u64 = 4096;
+        let blocks = self.files * (self.bytes_max.div_ceil(BLOCK) + 1);
+        let bytes = blocks * BLOCK / 10 * 12 + (512 << 20);
+        Ok(Disk::make(folder, name, format, bytes, self.files + self.directories)?)
+    }
+}

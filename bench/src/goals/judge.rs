@@ -1,0 +1,101 @@
+//! Whether what was made is what was to be made: a fast wrong copy is none. rsync judges, with checksums, in no relation to
+//! our own code; outside the time that is measured.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// How much of a complaint is told.
+const TOLD_MAX: usize = 10;
+
+/// Fails unless rsync finds nothing to do: content, names, types, modes, owners and times are equal.
+///
+/// # Errors
+/// What differs.
+pub fn equal(source: &Path, destination: &Path) -> Result<()> {
+    ensure!(destination.is_dir(), "there is no copy at all");
+    let output = Command::new("rsync")
+        .args(["--archive", "--checksum", "--delete", "--dry-run", "--itemize-changes"])
+        .arg(source.join(""))
+        .arg(destination.join(""))
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot start rsync")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "rsync: {}", String::from_utf8_lossy(&output.stderr).trim());
+    if said.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<&str> = said.lines().collect();
+    let told = lines[..lines.len().min(TOLD_MAX)].join("\n");
+    bail!("the copy differs from its source in {} places, as rsync tells it:\n{told}", lines.len());
+}
+
+/// Changes one file of each kind of change, so that a refresh which only says that it looked is found out: content, time,
+/// a new name, a name that is gone. The number of files stays.
+///
+/// # Errors
+/// What could not be changed.
+pub fn change(tree: &Path) -> Result<()> {
+    let victims = some_files(tree, 4)?;
+    let [content, time, gone, folder] = victims.as_slice() else {
+        bail!("{} has fewer than four files", tree.display());
+    };
+    let mut file = File::options().append(true).open(content)?;
+    file.write_all(b"more")?;
+    let now = std::time::SystemTime::now();
+    File::options().write(true).open(time)?.set_modified(now)?;
+    fs::remove_file(gone)?;
+    fs::write(folder.with_extension("new"), "a new one")?;
+    Ok(())
+}
+
+/// The first `count` files that are met.
+fn some_files(tree: &Path, count: usize) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut directories = vec![tree.to_path_buf()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => directories.push(entry.path()),
+                false => files.push(entry.path()),
+            }
+            if files.len() == count {
+                return Ok(files);
+            }
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_found_below_directories_and_no_more_than_wanted() {
+        let tree = std::env::temp_dir().join(format!("judge-{}", std::process::id()));
+        fs::create_dir_all(tree.join("a/b")).unwrap();
+        for name in ["a/1", "a/b/2", "a/b/3"] {
+            fs::write(tree.join(name), name).unwrap();
+        }
+        assert_eq!(some_files(&tree, 2).unwrap().len(), 2);
+        assert_eq!(some_files(&tree, 9).unwrap().len(), 3);
+        assert!(change(&tree).is_err(), "three files are too few");
+        fs::write(tree.join("4"), "").unwrap();
+        let sizes = || -> u64 {
+            let files = some_files(&tree, 9).unwrap();
+            assert_eq!(files.len(), 4);
+            files.iter().map(|file| fs::metadata(file).unwrap().len()).sum()
+        };
+        let before = sizes();
+        change(&tree).unwrap();
+        assert_ne!(sizes(), before);
+        fs::remove_dir_all(tree).unwrap();
+    }
+}

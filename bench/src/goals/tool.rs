@@ -1,0 +1,134 @@
+//! The programs that are compared, each with its command line as the page shows it.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+/// A program and its arguments: `SRC` and `DST` stand for the two trees, `TMP` for a folder that it may use.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Tool {
+    /// What it is called in comparisons.
+    pub name: &'static str,
+    /// The command line.
+    pub argv: &'static [&'static str],
+    /// Whether it wants a destination that is there already; others would copy into it.
+    pub wants_destination: bool,
+}
+
+const fn tool(name: &'static str, argv: &'static [&'static str]) -> Tool {
+    Tool { name, argv, wants_destination: false }
+}
+
+/// Ours, for a refresh.
+pub const WFS_REFRESH: Tool = tool("wfs", &["wfs", "sync", "--delete", "SRC", "DST"]);
+/// Ours, for a first copy.
+pub const WFS: Tool = tool("wfs", &["wfs", "sync", "SRC", "DST"]);
+/// Ours, for a deletion.
+pub const DELETE_TREE: Tool = tool("delete-tree", &["delete-tree", "DST"]);
+/// rsync, for a refresh.
+pub const RSYNC_REFRESH: Tool = tool("rsync", &["rsync", "-a", "--delete", "SRC/", "DST/"]);
+/// rsync, for a first copy.
+pub const RSYNC: Tool = tool("rsync", &["rsync", "-a", "SRC/", "DST/"]);
+/// rclone with many at once, for a refresh.
+pub const RCLONE_REFRESH: Tool =
+    tool("rclone-64", &["rclone", "sync", "--checkers", "64", "--transfers", "64", "SRC", "DST"]);
+/// rclone with many at once, for a first copy.
+pub const RCLONE_64: Tool =
+    tool("rclone-64", &["rclone", "copy", "--checkers", "64", "--transfers", "64", "SRC", "DST"]);
+/// rclone as it is by itself: four files at once.
+pub const RCLONE_4: Tool = tool("rclone", &["rclone", "copy", "SRC", "DST"]);
+/// rclone with 32 files at once.
+pub const RCLONE_32: Tool = tool("rclone-32", &["rclone", "copy", "--transfers", "32", "SRC", "DST"]);
+/// cp.
+pub const CP: Tool = tool("cp", &["cp", "-a", "SRC", "DST"]);
+/// Eight rsyncs at once.
+pub const FPSYNC: Tool = Tool {
+    name: "fpsync-8",
+    argv: &["fpsync", "-n", "8", "-f", "500", "-t", "TMP", "SRC/", "DST/"],
+    wants_destination: true,
+};
+/// xcp with many at once.
+pub const XCP_64: Tool = tool("xcp-64", &["xcp", "-r", "-w", "64", "SRC", "DST"]);
+/// xcp as it is by itself.
+pub const XCP: Tool = tool("xcp", &["xcp", "-r", "SRC", "DST"]);
+/// cpz.
+pub const CPZ: Tool = tool("cpz", &["cpz", "SRC", "DST"]);
+/// rm.
+pub const RM: Tool = tool("rm", &["rm", "-rf", "DST"]);
+
+/// What the words of a command line stand for.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// The tree that is read.
+    pub source: &'a Path,
+    /// The tree that is written.
+    pub destination: &'a Path,
+    /// A folder for whatever else it writes.
+    pub scratch: &'a Path,
+}
+
+impl Tool {
+    /// The command line as the page shows it.
+    pub fn shown(&self) -> String {
+        self.argv.join(" ")
+    }
+
+    /// The command, found in `folders` first and then wherever programs are found.
+    pub fn command(&self, places: Places<'_>, folders: &[&Path]) -> Command {
+        let (program, arguments) = self.argv.split_first().map_or(("false", self.argv), |(p, a)| (*p, a));
+        let found = folders.iter().map(|folder| folder.join(program)).find(|path| path.is_file());
+        let mut command = Command::new(found.unwrap_or_else(|| program.into()));
+        command.args(arguments.iter().map(|word| places.meant_by(word)));
+        // Nobody's settings but those on the command line.
+        command.env("RCLONE_CONFIG", "").env("LC_ALL", "C");
+        command
+    }
+}
+
+impl Places<'_> {
+    fn meant_by(&self, word: &str) -> OsString {
+        let (name, slash) = word.strip_suffix('/').map_or((word, ""), |name| (name, "/"));
+        let path = match name {
+            "SRC" => self.source,
+            "DST" => self.destination,
+            "TMP" => self.scratch,
+            _ => return word.into(),
+        };
+        let mut meant = path.as_os_str().to_owned();
+        meant.push(slash);
+        meant
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACES: fn() -> Places<'static> = || Places {
+        source: Path::new("/s/tree"),
+        destination: Path::new("/d/tree"),
+        scratch: Path::new("/tmp/x"),
+    };
+
+    #[test]
+    fn only_the_places_of_a_command_line_are_filled_in() {
+        let arguments = |tool: &Tool| -> Vec<String> {
+            let command = tool.command(PLACES(), &[]);
+            command.get_args().map(|word| word.to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(arguments(&RSYNC_REFRESH), ["-a", "--delete", "/s/tree/", "/d/tree/"]);
+        assert_eq!(arguments(&CP), ["-a", "/s/tree", "/d/tree"]);
+        assert_eq!(arguments(&FPSYNC)[4..], ["-t", "/tmp/x", "/s/tree/", "/d/tree/"]);
+        assert_eq!(arguments(&RM), ["-rf", "/d/tree"]);
+    }
+
+    #[test]
+    fn a_program_that_we_built_goes_before_one_of_the_same_name_elsewhere() {
+        let folder = std::env::temp_dir().join(format!("tool-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("cp"), "").unwrap();
+        assert_eq!(CP.command(PLACES(), &[&folder]).get_program(), folder.join("cp"));
+        assert_eq!(RM.command(PLACES(), &[&folder]).get_program(), "rm");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

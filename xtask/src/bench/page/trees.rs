@@ -1,0 +1,167 @@
+//! The part on trees of files.
+
+use workspacefs_bench::goals::{Level, Line, RaceReport};
+
+use super::super::trees::{Report, sign};
+use super::TREES_HEADING;
+
+/// All of it.
+pub fn render(report: &Report) -> String {
+    let mut sections = vec![intro(report), overview(&report.races)];
+    sections.extend(report.races.iter().map(race));
+    sections.join("\n\n")
+}
+
+fn intro(report: &Report) -> String {
+    let here = &report.here;
+    let other_work = here.other_work().map(|said| format!("\n\n{said}")).unwrap_or_default();
+    format!(
+        "{TREES_HEADING}\n\n\
+         Measured on {day}, on this computer itself: {processors} processors ({processor}), {memory} GiB, kernel {kernel}. Against {peers}.\n\n\
+         What is called 1 ms away is a file system that waits 1 ms in each operation that a server would have to answer, and counts them\n\
+         (`bench/slowfs`). Trees lie on ext4 without a journal, destinations on ext4 over a loop device with direct I/O. All run one after the\n\
+         other, in two rounds of opposite order, each from cold caches; a ratio compares the peer's better run with our worse one. What a tool\n\
+         leaves to be written is synced after its time is taken. Each of our copies was compared with its source by rsync with checksums, and\n\
+         a refresh had to find a file of each kind of change. Our copies are written beside their names and renamed; after its last byte a file\n\
+         is looked at once more, past every cache: one operation that no peer spends, in G4's bars too.{other_work}",
+        day = here.day,
+        processors = here.processors,
+        processor = here.processor,
+        memory = here.memory_gib,
+        kernel = here.kernel,
+        peers = report.peers,
+    )
+}
+
+fn overview(races: &[RaceReport]) -> String {
+    let mut lines = vec![
+        "| goal | figure | measured | must | goal | reached |".to_owned(),
+        "| --- | --- | --- | --- | --- | --- |".to_owned(),
+    ];
+    for race in races {
+        lines.extend(race.bars.iter().map(|bar| {
+            let sign = sign(bar.sense);
+            let reached = match bar.level() {
+                Level::Missed => "**missed**",
+                Level::Must => "must",
+                Level::Goal => "goal",
+            };
+            format!(
+                "| {} | {} | {} | {sign} {} | {sign} {} | {reached} |",
+                race.goal,
+                bar.what,
+                bar.shown(),
+                bar.must,
+                bar.goal
+            )
+        }));
+        if let Some(why) = &race.failed {
+            let why = why.lines().next().unwrap_or_default();
+            lines.push(format!("| {} | {} | **failed**: {why} | | | |", race.goal, race.title));
+        }
+    }
+    lines.join("\n")
+}
+
+fn race(race: &RaceReport) -> String {
+    let mut lines =
+        vec![format!("## {}: {}", race.goal, race.title), String::new(), format!("{}.", race.tree)];
+    if race.lines.is_empty() {
+        return lines.join("\n");
+    }
+    lines.extend([
+        String::new(),
+        "| command | s | then sync, s | processor, s | memory, MB | operations per file |".to_owned(),
+        "| --- | --- | --- | --- | --- | --- |".to_owned(),
+    ]);
+    lines.extend(race.lines.iter().map(|line| row(line, race.files)));
+    for note in &race.notes {
+        lines.extend([String::new(), format!("Of these: {note}.")]);
+    }
+    lines.join("\n")
+}
+
+/// All runs of one tool, the figures of each beside those of the others.
+fn row(line: &Line, files: u64) -> String {
+    let all = |figures: Vec<String>| figures.join(" / ");
+    let column = |figure: fn(&workspacefs_bench::goals::Sample) -> f64, decimals: usize| {
+        all(line.samples.iter().map(|sample| format!("{:.decimals$}", figure(sample))).collect())
+    };
+    let operations = line.samples.iter().map(|sample| {
+        sample.operations.map(|count| format!("{:.3}", count as f64 / files as f64)).unwrap_or_default()
+    });
+    let operations = match line.samples.iter().any(|sample| sample.operations.is_some()) {
+        true => all(operations.collect()),
+        false => String::new(),
+    };
+    format!(
+        "| `{}` | {} | {} | {} | {} | {operations} |",
+        line.command,
+        column(|sample| sample.seconds, 2),
+        column(|sample| sample.sync_seconds, 2),
+        column(|sample| sample.processor_seconds, 2),
+        column(|sample| sample.memory_bytes as f64 / 1e6, 0),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use workspacefs_bench::goals::{Bar, Sample, Sense};
+
+    use super::*;
+
+    fn report() -> RaceReport {
+        let sample = |seconds, operations| Sample {
+            seconds,
+            sync_seconds: 0.5,
+            processor_seconds: 1.0,
+            memory_bytes: 20_400_000,
+            operations,
+        };
+        let line = |name: &str, ours, samples| Line {
+            name: name.into(),
+            command: format!("{name} SRC DST"),
+            ours,
+            samples,
+        };
+        let bar = |value| Bar {
+            what: "operations per file".into(),
+            value,
+            sense: Sense::AtMost,
+            must: 0.05,
+            goal: 0.035,
+            first: None,
+        };
+        RaceReport {
+            goal: "G2".into(),
+            title: "Refresh".into(),
+            tree: "10 files".into(),
+            files: 10,
+            lines: vec![
+                line("rsync", false, vec![sample(4.0, None)]),
+                line("wfs", true, vec![sample(1.25, Some(31)), sample(1.0, Some(30))]),
+            ],
+            bars: vec![bar(0.031), bar(0.06)],
+            notes: vec![],
+            failed: None,
+        }
+    }
+
+    #[test]
+    fn each_run_is_shown_and_no_operations_where_none_were_counted() {
+        let said = race(&report());
+        assert!(said.contains("| `rsync SRC DST` | 4.00 | 0.50 | 1.00 | 20 |  |"), "{said}");
+        let ours = "| `wfs SRC DST` | 1.25 / 1.00 | 0.50 / 0.50 | 1.00 / 1.00 | 20 / 20 | 3.100 / 3.000 |";
+        assert!(said.contains(ours), "{said}");
+    }
+
+    #[test]
+    fn the_overview_tells_what_was_missed_and_what_failed() {
+        let mut report = report();
+        report.failed = Some("the copy differs\nand more".into());
+        let said = overview(&[report]);
+        assert!(said.contains("| G2 | operations per file | 0.031 | ≤ 0.05 | ≤ 0.035 | goal |"), "{said}");
+        assert!(said.contains("| 0.060 | ≤ 0.05 | ≤ 0.035 | **missed** |"), "{said}");
+        assert!(said.contains("| G2 | Refresh | **failed**: the copy differs | | | |"), "{said}");
+    }
+}
