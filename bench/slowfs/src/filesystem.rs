@@ -27,7 +27,7 @@ pub const BELIEVED: Duration = Duration::from_secs(3);
 const MAX_WRITE: u32 = 1 << 20;
 /// How many reads ahead the kernel has on the way at the same time.
 const MAX_BACKGROUND: u16 = 256;
-/// Numbers are given to no other file while the kernel knows them: see `nodes`.
+/// A number is given to another file only once the first one is removed, which the kernel does by itself.
 pub const GENERATION: Generation = Generation(0);
 
 /// The file system.
@@ -190,7 +190,7 @@ impl Filesystem for SlowFilesystem {
     ) {
         let flags = rustix::fs::RenameFlags::from_bits_retain(flags.bits());
         self.empty(Operation::Rename, reply, || {
-            self.lower.rename((parent, name), (new_parent, new_name), flags)
+            self.lower.nodes.rename((parent, name), (new_parent, new_name), flags)
         });
     }
 
@@ -253,7 +253,7 @@ impl Filesystem for SlowFilesystem {
     fn release(
         &self,
         _request: &Request,
-        _number: INodeNo,
+        number: INodeNo,
         handle: FileHandle,
         _flags: OpenFlags,
         _owner: Option<LockOwner>,
@@ -261,7 +261,7 @@ impl Filesystem for SlowFilesystem {
         reply: ReplyEmpty,
     ) {
         self.empty(Operation::Release, reply, || {
-            self.lower.files.close(handle);
+            self.lower.close_file(number, handle);
             Ok(())
         });
     }
@@ -301,14 +301,14 @@ impl Filesystem for SlowFilesystem {
     fn readdirplus(
         &self,
         _request: &Request,
-        _number: INodeNo,
+        number: INodeNo,
         handle: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        match self
-            .take(Operation::ReadDirPlus, || listing::fill_plus(&self.lower, handle, offset, &mut reply))
-        {
+        match self.take(Operation::ReadDirPlus, || {
+            listing::fill_plus(&self.lower, (number, handle), offset, &mut reply)
+        }) {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(error),
         }
@@ -323,7 +323,7 @@ impl Filesystem for SlowFilesystem {
         reply: ReplyEmpty,
     ) {
         self.empty(Operation::ReleaseDir, reply, || {
-            self.lower.directories.close(handle);
+            drop(self.lower.directories.close(handle));
             Ok(())
         });
     }

@@ -24,11 +24,11 @@ impl<T> Default for Handles<T> {
 
 impl<T> Handles<T> {
     /// Keeps it under a number that was never used before.
-    pub fn add(&self, opened: T) -> FileHandle {
+    pub fn add(&self, opened: Arc<T>) -> FileHandle {
         let mut open = self.lock();
         open.last += 1;
         let number = open.last;
-        open.all.insert(number, Arc::new(opened));
+        open.all.insert(number, opened);
         FileHandle(number)
     }
 
@@ -37,11 +37,9 @@ impl<T> Handles<T> {
         self.lock().all.get(&number.0).cloned().ok_or(Errno::BADF)
     }
 
-    /// Closes it, once those who use it at the moment are done.
-    pub fn close(&self, number: FileHandle) {
-        let closed = self.lock().all.remove(&number.0);
-        // Not under the lock, which ended with its line.
-        drop(closed);
+    /// Gives it back; it is closed once those who use it at the moment are done.
+    pub fn close(&self, number: FileHandle) -> Option<Arc<T>> {
+        self.lock().all.remove(&number.0)
     }
 
     fn lock(&self) -> MutexGuard<'_, Open<T>> {
@@ -56,9 +54,9 @@ mod tests {
     #[test]
     fn a_number_is_never_used_twice() {
         let handles = Handles::default();
-        let first = handles.add("a");
-        handles.close(first);
-        let second = handles.add("b");
+        let first = handles.add(Arc::new("a"));
+        assert_eq!(handles.close(first).as_deref(), Some(&"a"));
+        let second = handles.add(Arc::new("b"));
         assert_eq!(handles.get(first).unwrap_err(), Errno::BADF);
         assert_eq!(*handles.get(second).unwrap(), "b");
     }

@@ -24,7 +24,7 @@ pub fn fill(lower: &Lower, handle: FileHandle, offset: u64, reply: &mut ReplyDir
 /// Adds names with their attributes: the kernel knows each of these files then, as if it had looked it up.
 pub fn fill_plus(
     lower: &Lower,
-    handle: FileHandle,
+    (number, handle): (INodeNo, FileHandle),
     offset: u64,
     reply: &mut ReplyDirectoryPlus,
 ) -> Result<()> {
@@ -37,7 +37,7 @@ pub fn fill_plus(
             attributes.ino = INodeNo(entry.number);
             attributes
         } else {
-            match lower.look_up_in(directory.as_fd(), &entry.name) {
+            match lower.nodes.look_up(number, directory.as_fd(), &entry.name) {
                 Ok(stat) => told(&stat),
                 // Removed since.
                 Err(Errno::NOENT) => continue,

@@ -1,14 +1,12 @@
 //! The folder below: what is done to it, by the numbers that the kernel has for its files.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use fuser::{FileHandle, INodeNo};
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, SeekFrom, Stat, StatVfs, Timespec, Timestamps, Uid,
-};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, SeekFrom, Stat, StatVfs, Timespec, Timestamps, Uid};
 use rustix::io::{Errno, Result};
 
 use crate::attributes::decoded_device;
@@ -64,13 +62,7 @@ impl Lower {
 
     /// The file of that name. It is to be forgotten as often as this finds it.
     pub fn look_up(&self, parent: INodeNo, name: &OsStr) -> Result<Stat> {
-        self.look_up_in(self.nodes.get(parent)?.as_fd(), name)
-    }
-
-    /// The same in a directory that is open.
-    pub fn look_up_in(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<Stat> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        self.nodes.add(rustix::fs::openat(parent, name, flags, Mode::empty())?)
+        self.nodes.look_up(parent, self.nodes.get(parent)?.as_fd(), name)
     }
 
     /// Attributes.
@@ -111,28 +103,28 @@ impl Lower {
         let folder = self.nodes.get(parent)?;
         let (kind, permissions) = (FileType::from_raw_mode(mode), Mode::from_raw_mode(mode));
         rustix::fs::mknodat(&folder, name, kind, permissions, decoded_device(device))?;
-        self.look_up_in(folder.as_fd(), name)
+        self.nodes.look_up(parent, folder.as_fd(), name)
     }
 
     /// Makes a directory.
     pub fn make_directory(&self, parent: INodeNo, name: &OsStr, mode: u32) -> Result<Stat> {
         let folder = self.nodes.get(parent)?;
         rustix::fs::mkdirat(&folder, name, Mode::from_raw_mode(mode))?;
-        self.look_up_in(folder.as_fd(), name)
+        self.nodes.look_up(parent, folder.as_fd(), name)
     }
 
     /// Makes a symbolic link.
     pub fn make_symlink(&self, parent: INodeNo, name: &OsStr, target: &Path) -> Result<Stat> {
         let folder = self.nodes.get(parent)?;
         rustix::fs::symlinkat(target, &folder, name)?;
-        self.look_up_in(folder.as_fd(), name)
+        self.nodes.look_up(parent, folder.as_fd(), name)
     }
 
     /// Gives a file one more name.
     pub fn link(&self, number: INodeNo, parent: INodeNo, name: &OsStr) -> Result<Stat> {
         let (node, folder) = (self.nodes.get(number)?, self.nodes.get(parent)?);
         rustix::fs::linkat(&node, "", &folder, name, AtFlags::EMPTY_PATH)?;
-        self.look_up_in(folder.as_fd(), name)
+        self.nodes.look_up(parent, folder.as_fd(), name)
     }
 
     /// Removes a name.
@@ -140,16 +132,12 @@ impl Lower {
         rustix::fs::unlinkat(&*self.nodes.get(parent)?, name, flags)
     }
 
-    /// Gives a file another name.
-    pub fn rename(&self, from: (INodeNo, &OsStr), to: (INodeNo, &OsStr), flags: RenameFlags) -> Result<()> {
-        let (old, new) = (self.nodes.get(from.0)?, self.nodes.get(to.0)?);
-        rustix::fs::renameat_with(&old, from.1, &new, to.1, flags)
-    }
-
     /// Opens a file.
     pub fn open_file(&self, number: INodeNo, flags: i32) -> Result<FileHandle> {
         let flags = OFlags::from_bits_retain(flags.cast_unsigned()) & OPEN_FLAGS;
-        Ok(self.files.add(reopen(&*self.nodes.get(number)?, flags - OFlags::EXCL)?))
+        let file = Arc::new(reopen(&*self.nodes.get(number)?, flags - OFlags::EXCL)?);
+        self.nodes.opened(number, &file);
+        Ok(self.files.add(file))
     }
 
     /// Makes a file, if it is not there, and opens it.
@@ -157,17 +145,24 @@ impl Lower {
         let flags = OFlags::from_bits_retain(flags.cast_unsigned()) & OPEN_FLAGS;
         let flags = flags | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = self.nodes.get(parent)?;
-        let file = rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(mode))?;
-        // The file that was opened, whatever has its name by now.
-        let stat = self.nodes.add(reopen(&file, OFlags::PATH)?)?;
+        let file = Arc::new(rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(mode))?);
+        let stat = self.nodes.add_file(rustix::fs::fstat(&*file)?, parent, name)?;
+        self.nodes.opened(INodeNo(stat.st_ino), &file);
         Ok((stat, self.files.add(file)))
+    }
+
+    /// Closes a file.
+    pub fn close_file(&self, number: INodeNo, handle: FileHandle) {
+        if let Some(file) = self.files.close(handle) {
+            self.nodes.closed(number, &file);
+        }
     }
 
     /// Opens a directory.
     pub fn open_directory(&self, number: INodeNo) -> Result<FileHandle> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&*self.nodes.get(number)?, ".", flags, Mode::empty())?;
-        Ok(self.directories.add(Directory::new(file)))
+        Ok(self.directories.add(Arc::new(Directory::new(file))))
     }
 
     /// How much room there is.

@@ -1,6 +1,7 @@
 //! Mounting and serving, until stdin ends or a signal says so.
 
 use std::io::{self, BufRead as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -19,7 +20,7 @@ use crate::pace::Pace;
 
 /// How many requests are answered at the same time: the kernel keeps the rest waiting.
 const THREADS: usize = 256;
-/// A descriptor per file that the kernel knows; the kernel's own limit unless it was changed.
+/// A descriptor per directory that the kernel knows; the kernel's own limit unless it was changed.
 const DESCRIPTORS: u64 = 1 << 20;
 
 /// What is mounted where.
@@ -169,7 +170,7 @@ fn make_room_for_descriptors() -> io::Result<u64> {
     if setrlimit(Resource::Nofile, all).is_ok() {
         return Ok(DESCRIPTORS);
     }
-    // Less, where that is not allowed; how much less matters only with very many files.
+    // Less, where that is not allowed: it is for very many directories.
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     Ok(limit.maximum.unwrap_or(DESCRIPTORS))
 }
@@ -177,7 +178,6 @@ fn make_room_for_descriptors() -> io::Result<u64> {
 /// Lets the table of descriptors grow once and now: with many threads, each time it grows, the kernel makes them wait.
 fn reserve_descriptors(lower: &Lower, room: u64) -> io::Result<()> {
     let highest = i32::try_from(room - 1).unwrap_or(i32::MAX);
-    let root = lower.nodes.get(fuser::INodeNo::ROOT)?;
-    drop(rustix::io::fcntl_dupfd_cloexec(&*root, highest)?);
+    drop(rustix::io::fcntl_dupfd_cloexec(lower.nodes.as_fd(), highest)?);
     Ok(())
 }
