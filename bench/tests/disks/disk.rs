@@ -94,7 +94,9 @@ fn what_was_read_is_read_from_the_disk_again_once_it_is_chilled() {
             (sectors() - before) * 512
         };
         Disk::chill(&[&disk]).unwrap();
-        let (cold, warm) = (read(), read());
+        let cold = read();
+        // Caches are everybody's, and so are those who drop them.
+        let warm = (0..20).map(|_| read()).min().unwrap();
         Disk::chill(&[&disk]).unwrap();
         let again = read();
         assert!(cold >= 64 << 20 && again >= 64 << 20 && warm < 1 << 20, "{cold} {warm} {again}");
@@ -124,11 +126,11 @@ fn hold(folder: &Path) {
 
 #[test]
 fn nothing_stays_attached_of_a_process_that_was_killed() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return hold(folder.as_ref());
+    }
     let name = "nothing_stays_attached_of_a_process_that_was_killed";
     alone(module_path!(), name, |folder| {
-        if let Some(folder) = std::env::var_os(FOLDER) {
-            return hold(folder.as_ref());
-        }
         let mut holder =
             inside(module_path!(), name).env(FOLDER, folder).stdout(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(holder.stdout.take().unwrap()).lines().map(Result::unwrap);
