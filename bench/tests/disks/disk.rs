@@ -162,5 +162,6 @@ fn a_process_that_shares_its_mounts_is_told_from_one_that_does_not() {
         rustix::mount::mount("memory", folder, "tmpfs", none, None).unwrap();
         rustix::mount::mount_change(folder, rustix::mount::MountPropagationFlags::SHARED).unwrap();
         assert!(matches!(ensure_private(), Err(NamespaceError::Propagates)));
+        rustix::mount::unmount(folder, rustix::mount::UnmountFlags::empty()).unwrap();
     });
 }

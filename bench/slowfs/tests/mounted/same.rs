@@ -191,6 +191,7 @@ fn what_cannot_be_done_is_refused_with_the_reason_from_below() {
         let flags = rustix::mount::MountFlags::empty();
         rustix::mount::mount("proc", mounted.below.join("proc"), "proc", flags, None).unwrap();
         assert_eq!(fs::metadata(path("proc")).unwrap_err().kind(), ErrorKind::CrossesDevices);
+        rustix::mount::unmount(mounted.below.join("proc"), rustix::mount::UnmountFlags::empty()).unwrap();
         // What somebody else makes below is seen, a name that is missing is not believed to stay so.
         fs::write(mounted.below.join("missing"), "not any more").unwrap();
         assert_eq!(fs::read_to_string(path("missing")).unwrap(), "not any more");
