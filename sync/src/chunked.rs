@@ -60,6 +60,8 @@ impl Engine<'_> {
         attempt: u32,
     ) -> Result<Outcome, Trouble> {
         let writing = self.write(destination, &before)?;
+        // Read-ahead twice as long: half the requests. Only advice: a file system that takes none reads as well.
+        let _ = fadvise(&source, 0, None, Advice::Sequential);
         let cloned = self.clone_whole(source.as_fd(), writing.file.as_fd());
         if !cloned {
             ftruncate(&writing.file, before.size).map_err(Side::Destination.at("write"))?;
