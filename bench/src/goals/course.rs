@@ -1,6 +1,6 @@
 //! Where races are run: a disk with the source, a disk with the destination, and a slow file system before one of them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct FileSystems {
     source: Option<(Shape, Disk)>,
     /// The destination's.
     destination: Option<Destination>,
+    /// Locked, so that no other run measures here meanwhile.
+    _alone: File,
 }
 
 #[derive(Debug)]
@@ -45,22 +47,26 @@ struct Destination {
 }
 
 impl FileSystems {
-    /// With disks in this folder, of which nothing else makes use, and programs from those.
+    /// With disks in a folder `trees` of this one, and programs from those.
     ///
     /// # Errors
-    /// Mounts would be seen by others, or the slow file system does not do what it is for.
+    /// Mounts would be seen by others, another run is going on there, or the slow file system does not do what it is for.
     pub fn new(folder: &Path, programs: Vec<PathBuf>) -> Result<Self> {
         match arena::ensure_private() {
             // Not everybody may look at process 1. Who started us by `unshare` knows.
             Err(error @ NamespaceError::Unknown { of: "1", .. }) => eprintln!("not checked: {error}"),
             result => result?,
         }
-        // What a run that was killed left.
-        if folder.exists() {
-            fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-        }
         fs::create_dir_all(folder)?;
-        let this = Self { folder: folder.to_owned(), programs, source: None, destination: None };
+        let alone = File::create(folder.join("lock"))?;
+        alone.try_lock().context("another run is measuring, and would be in the way of this one")?;
+        // What a run that was killed left.
+        let folder = folder.join("trees");
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        fs::create_dir(&folder)?;
+        let this = Self { folder, programs, source: None, destination: None, _alone: alone };
         let check_in = this.folder.join("self-check");
         fs::create_dir(&check_in)?;
         let check = self_check(&this.program("slowfs")?, &check_in)?;
