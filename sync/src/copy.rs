@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::files::{Outcome, Subject};
 use crate::manifest::Entry;
 use crate::place::{Crossing, Handle, open_beneath};
-use crate::pump::{Flow, read_full, write_all_at};
+use crate::pump::{Flow, read_whole, write_all_at};
 use crate::report::Problem;
 use crate::stat::Stat;
 use crate::temporary::Temporary;
@@ -96,7 +96,7 @@ impl Engine<'_> {
         let size = usize::try_from(before.size).unwrap_or(usize::MAX);
         let buffer = worker.bytes();
         let buffer = buffer.get_mut(..=size).unwrap_or_default();
-        let read = read_full(source, buffer).map_err(Side::Source.at("read the source file"))?;
+        let read = read_whole(source, buffer).map_err(Side::Source.at("read the source file"))?;
         self.control.read(read as u64);
         if read != size || !is_untouched(before, source)? {
             return Ok(None);

@@ -143,13 +143,14 @@ fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], at: u64) -> Result<usize, Er
     rustix::io::retry_on_intr(|| pread(file, &mut *buffer, at))
 }
 
-/// As much as there is, until the buffer is full.
-pub(crate) fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+/// As much as there is. The buffer is a byte longer than the file ought to be: a read that leaves just that has seen its end.
+pub(crate) fn read_whole(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match read_at(file, rest, filled as u64)? {
-            0 => break,
-            read => filled += read,
+        let read = read_at(file, rest, filled as u64)?;
+        filled += read;
+        if read == 0 || filled + 1 == buffer.len() {
+            break;
         }
     }
     Ok(filled)

@@ -8,8 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::names::Names;
 
-/// So many files are looked at by one worker at a time.
-const BATCH: usize = 16;
+/// So many files are looked at by one worker at a time: with more the last ones wait for their turn behind others while workers
+/// have nothing to do.
+const BATCH: usize = 4;
 
 /// One piece of work: `D` is a directory that is copied, `X` one that is deleted, `L` a large file.
 #[derive(Debug)]
@@ -286,10 +287,10 @@ mod tests {
     #[test]
     fn files_of_several_directories_are_taken_in_turns() {
         let queue = TestQueue::new(2);
-        files(&queue, "a", 40);
-        files(&queue, "b", 17);
+        files(&queue, "a", 10);
+        files(&queue, "b", 5);
         let order: Vec<_> = (0..5).map(|_| take(&queue)).collect();
-        assert_eq!(order, ["16 of a", "16 of b", "16 of a", "1 of b", "8 of a"]);
+        assert_eq!(order, ["4 of a", "4 of b", "4 of a", "1 of b", "2 of a"]);
     }
 
     #[test]
