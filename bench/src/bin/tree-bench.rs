@@ -36,13 +36,13 @@ fn main() -> Result<()> {
     // Of one tree after the other, whose memory is compared when all have run.
     let mut of_memory: Vec<RaceReport> = Vec::new();
     for (race, shape) in races {
-        eprintln!("{:?}: {} ({})", race.goal, race.title, shape.words());
+        eprintln!("{}: {} ({})", race.name(), race.title, shape.words());
         let started = Instant::now();
         let report = goals::race(&mut file_systems, race, shape, extent).unwrap_or_else(|error| RaceReport {
             failed: Some(format!("{error:#}")),
             ..RaceReport::new(race, shape)
         });
-        eprintln!("{:?}: {:.1} s in all", race.goal, started.elapsed().as_secs_f32());
+        eprintln!("{}: {:.1} s in all", race.name(), started.elapsed().as_secs_f32());
         match race.goal {
             Goal::G11 => of_memory.push(report),
             _ => print(&report)?,

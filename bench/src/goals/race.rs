@@ -321,6 +321,15 @@ pub const RACES: &[Race] = &[
 const LAST_LOOK: f64 = 1.0;
 
 impl Race {
+    /// Its goal and the source's mode: some goals are about both.
+    pub fn name(&self) -> String {
+        match self.slow {
+            Slow::Source => format!("{:?} plain", self.goal),
+            Slow::SourcePlus => format!("{:?} plus", self.goal),
+            Slow::Nothing | Slow::Destination => format!("{:?}", self.goal),
+        }
+    }
+
     /// Its tree, if it is run to that extent.
     pub fn shape(&self, extent: Extent) -> Option<Shape> {
         match extent {
@@ -385,6 +394,16 @@ mod tests {
                     assert!(runs(Extent::Full) && runs(Extent::Gate), "{named}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn no_two_figures_have_the_same_name() {
+        let figures = RACES.iter().flat_map(|race| race.demands.iter().map(move |demand| (race, demand)));
+        let names: Vec<String> =
+            figures.map(|(race, demand)| format!("{}: {:?}", race.name(), demand.figure)).collect();
+        for (index, name) in names.iter().enumerate() {
+            assert!(!names[..index].contains(name), "{name}");
         }
     }
 

@@ -8,7 +8,7 @@ use super::race::{Race, Shape};
 /// One tree and one setting, and all that was run there side by side.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct RaceReport {
-    /// Which goal it is of, as PERFORMANCE.md numbers them.
+    /// Which goal it is of, as PERFORMANCE.md numbers them, and in which mode of the source: plain or plus.
     pub goal: String,
     /// What is done, where.
     pub title: String,
@@ -75,7 +75,7 @@ impl RaceReport {
     /// Before anything was run.
     pub fn new(race: &Race, shape: Shape) -> Self {
         Self {
-            goal: format!("{:?}", race.goal),
+            goal: race.name(),
             title: race.title.to_owned(),
             tree: shape.words(),
             files: shape.files,

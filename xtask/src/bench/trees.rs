@@ -103,9 +103,10 @@ impl Wanted {
 
 fn measure(wanted: &Wanted) -> Result<Report> {
     let cache = ClusterConfig::from_environment("bench")?.cache().to_path_buf();
+    // Before we keep it busy ourselves.
+    let here = machine::here()?;
     let binaries = images::static_binaries()?;
     let peers = peers::install(&cache)?;
-    let here = machine::here()?;
     let started = Instant::now();
 
     // Its mounts are its own and go with it, however it ends; so do the programs that it has started.

@@ -17,9 +17,10 @@ fn intro(report: &Report) -> String {
     let other_work = here.other_work().map(|said| format!("\n\n{said}")).unwrap_or_default();
     format!(
         "{TREES_HEADING}\n\n\
-         Measured on {day}, on this computer itself: {processors} processors ({processor}), {memory} GiB, kernel {kernel}. Against {peers}.\n\n\
+         Measured on {day}, on this computer itself: {processors} processors ({processor}), {memory} GiB, kernel {kernel}.\n\
+         Against {peers}.\n\n\
          What is called 1 ms away is a file system that waits 1 ms in each operation that a server would have to answer, and counts them\n\
-         (`bench/slowfs`). Trees lie on ext4 without a journal, destinations on ext4 over a loop device with direct I/O. All run one after the\n\
+         (`bench/slowfs`); plain: each file's attributes cost an operation, as on SMB; plus: they come with the listing, as on NFS. Trees lie on ext4 without a journal, destinations on ext4 over a loop device with direct I/O. All run one after the\n\
          other, in two rounds of opposite order, each from cold caches; a ratio compares the peer's better run with our worse one. What a tool\n\
          leaves to be written is synced after its time is taken. Each of our copies was compared with its source by rsync with checksums, and\n\
          a refresh had to find a file of each kind of change. Our copies are written beside their names and renamed; after its last byte a file\n\
