@@ -32,7 +32,7 @@ pub fn equal(source: &Path, destination: &Path) -> Result<()> {
     }
     let lines: Vec<&str> = said.lines().collect();
     let told = lines[..lines.len().min(TOLD_MAX)].join("\n");
-    bail!("the copy differs from its source in {} places, as rsync tells it:\n{told}", lines.len());
+    bail!("the copy differs from its source in {} place(s), as rsync tells it:\n{told}", lines.len());
 }
 
 /// Changes one file of each kind of change, so that a refresh which only says that it looked is found out: content, time,
@@ -75,11 +75,36 @@ fn some_files(tree: &Path, count: usize) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
+
+    /// With rsync itself: Debian's package, which `cargo xtask test` installs.
+    #[test]
+    fn one_byte_in_a_file_of_the_same_size_and_time_is_a_difference_and_so_is_a_missing_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, copy) = (folder.path().join("source"), folder.path().join("copy"));
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+        let write = |tree: &Path, content: &str| {
+            fs::create_dir_all(tree.join("d")).unwrap();
+            fs::write(tree.join("d/file"), content).unwrap();
+            for path in [tree.join("d/file"), tree.join("d"), tree.to_owned()] {
+                File::open(path).unwrap().set_modified(time).unwrap();
+            }
+        };
+        write(&source, "abc");
+        assert!(equal(&source, &copy).is_err());
+        write(&copy, "abc");
+        equal(&source, &copy).unwrap();
+        write(&copy, "abd");
+        let told = equal(&source, &copy).unwrap_err().to_string();
+        assert!(told.contains("in 1 place(s)") && told.contains("d/file"), "{told}");
+    }
 
     #[test]
     fn files_are_found_below_directories_and_no_more_than_wanted() {
-        let tree = std::env::temp_dir().join(format!("judge-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().to_owned();
         fs::create_dir_all(tree.join("a/b")).unwrap();
         for name in ["a/1", "a/b/2", "a/b/3"] {
             fs::write(tree.join(name), name).unwrap();
@@ -96,6 +121,5 @@ mod tests {
         let before = sizes();
         change(&tree).unwrap();
         assert_ne!(sizes(), before);
-        fs::remove_dir_all(tree).unwrap();
     }
 }

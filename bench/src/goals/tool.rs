@@ -124,11 +124,10 @@ mod tests {
 
     #[test]
     fn a_program_that_we_built_goes_before_one_of_the_same_name_elsewhere() {
-        let folder = std::env::temp_dir().join(format!("tool-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
         std::fs::write(folder.join("cp"), "").unwrap();
-        assert_eq!(CP.command(PLACES(), &[&folder]).get_program(), folder.join("cp"));
-        assert_eq!(RM.command(PLACES(), &[&folder]).get_program(), "rm");
-        std::fs::remove_dir_all(folder).unwrap();
+        assert_eq!(CP.command(PLACES(), &[folder]).get_program(), folder.join("cp"));
+        assert_eq!(RM.command(PLACES(), &[folder]).get_program(), "rm");
     }
 }
