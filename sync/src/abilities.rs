@@ -22,6 +22,9 @@ pub(crate) struct Abilities {
     pub clone: Flag,
     /// copy_file_range(2) between the two sides.
     pub copy_range: Flag,
+    /// Small files of the source are read past the page cache (O_DIRECT): what is read once need not be kept, and keeping it
+    /// costs more than reading it.
+    pub direct: Flag,
     pub uid: u32,
     pub gid: u32,
     step: OnceLock<u64>,
@@ -42,7 +45,8 @@ impl Flag {
 }
 
 impl Abilities {
-    pub fn new() -> Self {
+    /// `direct`: the source's file system reads past its cache whatever the length and the buffer.
+    pub fn new(direct: bool) -> Self {
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
         let may_chown = rustix::thread::capabilities(None)
             .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::CHOWN));
@@ -51,6 +55,7 @@ impl Abilities {
             chown: flag(may_chown),
             clone: flag(true),
             copy_range: flag(true),
+            direct: flag(direct),
             uid: uid.as_raw(),
             gid: gid.as_raw(),
             step: OnceLock::new(),

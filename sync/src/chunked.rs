@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{Advice, fadvise, ftruncate};
+use rustix::fs::{Advice, OFlags, fadvise, ftruncate};
 
 use crate::copy::{ATTEMPTS, Writing, is_untouched, look_again, open_source};
 use crate::digest::{CHUNK_LEN, Chunks, Digest};
@@ -201,7 +201,7 @@ impl Engine<'_> {
         };
         // The old one's space may be needed.
         drop(lock(&large.writing).take());
-        let source = open_source(subject.source.as_fd(), subject.name)?;
+        let source = open_source(subject.source.as_fd(), subject.name, OFlags::empty())?;
         let before = look_again(source.as_fd())?;
         self.begin_large(subject, before, source, destination, attempt)
     }

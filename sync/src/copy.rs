@@ -48,7 +48,8 @@ impl Engine<'_> {
         let mut before = subject.stat;
         for attempt in 0..ATTEMPTS {
             let began = Instant::now();
-            let source = open_source(subject.source.as_fd(), subject.name)?;
+            let small = before.size < BUFFER_BYTES as u64 && !before.is_sparse();
+            let source = self.open_to_copy(subject, small)?;
             self.observe(1, began.elapsed());
             let fresh = before.ctime.age(Time::now()).filter(|age| *age < TICK);
             if let Some(age) = fresh {
@@ -66,6 +67,17 @@ impl Engine<'_> {
             }
         }
         Err(Trouble::Problem(Problem::Changing))
+    }
+
+    fn open_to_copy(&self, subject: &Subject<'_>, small: bool) -> Result<OwnedFd, Trouble> {
+        let open = |flags| open_source(subject.source.as_fd(), subject.name, flags);
+        if small && self.abilities.direct.get() {
+            match open(OFlags::DIRECT) {
+                Err(Trouble::Call { errno: Errno::INVAL, .. }) => self.abilities.direct.clear(),
+                other => return other,
+            }
+        }
+        open(OFlags::empty())
     }
 
     /// None if the source changed. The digest is there if one was asked for.
@@ -96,7 +108,15 @@ impl Engine<'_> {
         let size = usize::try_from(before.size).unwrap_or(usize::MAX);
         let buffer = worker.bytes();
         let buffer = buffer.get_mut(..=size).unwrap_or_default();
-        let read = read_whole(source, buffer).map_err(Side::Source.at("read the source file"))?;
+        let read = match read_whole(source, buffer) {
+            Ok(read) => read,
+            // It takes aligned buffers only: once more, through the cache.
+            Err(Errno::INVAL) if self.abilities.direct.get() => {
+                self.abilities.direct.clear();
+                return Ok(None);
+            }
+            Err(errno) => return Err(Side::Source.at("read the source file")(errno)),
+        };
         self.control.read(read as u64);
         if read != size || !is_untouched(before, source)? {
             return Ok(None);
@@ -191,8 +211,12 @@ impl Engine<'_> {
 }
 
 /// Opens a file to read; not one that waits for somebody to write to it.
-pub(crate) fn open_source(directory: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<OwnedFd, Trouble> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+pub(crate) fn open_source(
+    directory: BorrowedFd<'_>,
+    name: &std::ffi::CStr,
+    flags: OFlags,
+) -> Result<OwnedFd, Trouble> {
+    let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     match open_beneath(directory, name, flags, Mode::empty(), Crossing::Allowed) {
         Ok(file) => Ok(file),
         // Gone, or a link or a socket is there now.

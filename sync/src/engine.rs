@@ -65,7 +65,7 @@ impl<'a> Engine<'a> {
             queue: Queue::new(division.workers),
             pace: Pace::new(division.workers, division.processors),
             temporaries: TemporaryNames::new(),
-            abilities: Abilities::new(),
+            abilities: Abilities::new(division.direct),
             links: Links::default(),
             journal: None,
             bandwidth: options.bandwidth.map(Limiter::new),

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, linkat};
+use rustix::fs::{AtFlags, OFlags, linkat};
 use rustix::io::Errno;
 
 use crate::copy::open_source;
@@ -164,7 +164,7 @@ impl Engine<'_> {
         }
         let mut digest = None;
         if self.options.checksum {
-            let source = open_source(subject.source.as_fd(), subject.name)?;
+            let source = open_source(subject.source.as_fd(), subject.name, OFlags::empty())?;
             let mut hasher = blake3::Hasher::new();
             let mut update = |bytes: &[u8]| {
                 hasher.update(bytes);

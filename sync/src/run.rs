@@ -17,7 +17,7 @@ use crate::place::{Budget, Crossing, Place};
 use crate::progress::{Control, What};
 use crate::report::{Report, Stop};
 use crate::selection::Selection;
-use crate::setup::{Division, is_network, lies_in, lock};
+use crate::setup::{Division, is_network, lies_in, lock, reads_directly};
 use crate::worker::Worker;
 
 /// A worker's calls are not deep, and there may be many workers.
@@ -39,7 +39,7 @@ pub fn sync(
 ) -> Result<Report, SyncError> {
     let selection = Selection::of(&options.paths).map_err(SyncError::Path)?;
     let network = is_network(source) || is_network(destination);
-    let division = Division::of(options.workers, network);
+    let division = Division { direct: reads_directly(source), ..Division::of(options.workers, network) };
     let budget = Budget::new(division.directories_open_max);
     let source = Place::root(source, Crossing::Allowed, &budget).map_err(SyncError::Source)?;
     let destination = Place::root(destination, Crossing::Refused, &budget).map_err(SyncError::Destination)?;

@@ -27,6 +27,8 @@ pub(crate) struct Division {
     pub processors: usize,
     /// Directories that may stay open though nobody works in them.
     pub directories_open_max: usize,
+    /// See [`crate::abilities::Abilities::direct`].
+    pub direct: bool,
 }
 
 impl Division {
@@ -45,16 +47,19 @@ impl Division {
             asked.unwrap_or(usual).clamp(1, WORKERS_MAX).min((room / (2 * DESCRIPTORS_PER_WORKER)).max(1));
         let rest = room.saturating_sub(workers * DESCRIPTORS_PER_WORKER);
         let directories_open_max = (rest / 2).min(DIRECTORIES_OPEN_MAX);
-        Self { workers, processors: 2 * processors, directories_open_max }
+        Self { workers, processors: 2 * processors, directories_open_max, direct: false }
     }
 }
+
+const NFS: i64 = 0x6969;
+const FUSE: i64 = 0x6573_5546;
 
 /// Whether each request may wait for another machine.
 pub(crate) fn is_network(directory: BorrowedFd<'_>) -> bool {
     /// linux/magic.h, and those of file systems that are not in it.
-    const MAGIC: [u32; 13] = [
-        0x6969,      // NFS
-        0x6573_5546, // FUSE
+    const MAGIC: [i64; 13] = [
+        NFS,
+        FUSE,
         0xff53_4d42, // CIFS
         0xfe53_4d42, // SMB 2
         0x00c3_6400, // Ceph
@@ -67,8 +72,16 @@ pub(crate) fn is_network(directory: BorrowedFd<'_>) -> bool {
         0x7461_636f, // OCFS2
         0x0116_1970, // GFS2
     ];
-    fstatfs(directory)
-        .is_ok_and(|stat| MAGIC.iter().any(|magic| i64::from(*magic) == (stat.f_type & 0xffff_ffff)))
+    magic(directory).is_some_and(|magic| MAGIC.contains(&magic))
+}
+
+/// Whether any piece of a file can be read past its cache into any buffer.
+pub(crate) fn reads_directly(directory: BorrowedFd<'_>) -> bool {
+    magic(directory).is_some_and(|magic| [NFS, FUSE].contains(&magic))
+}
+
+fn magic(directory: BorrowedFd<'_>) -> Option<i64> {
+    fstatfs(directory).ok().map(|stat| stat.f_type & 0xffff_ffff)
 }
 
 /// Whether `inner` is `outer` or lies in it, as far up as can be looked.
