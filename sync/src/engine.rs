@@ -12,7 +12,7 @@ use crate::directory::Dir;
 use crate::doom::Doomed;
 use crate::links::Links;
 use crate::manifest::Journal;
-use crate::options::Options;
+use crate::options::{DeleteLimit, Options};
 use crate::pace::Pace;
 use crate::place::Place;
 use crate::progress::{Control, Place as Counted, What};
@@ -48,9 +48,6 @@ pub(crate) struct Engine<'a> {
     stopping: AtomicBool,
     stop: Mutex<Option<Stop>>,
 }
-
-/// What a deletion may not exceed.
-const UNLIMITED: u64 = u64::MAX;
 
 impl<'a> Engine<'a> {
     pub fn new(
@@ -148,8 +145,10 @@ impl<'a> Engine<'a> {
 
     /// Whether one more entry may be deleted; waits where the rate says so. Left-overs of ours are not `limited`.
     pub fn may_delete(&self, limited: bool) -> Result<(), Trouble> {
-        let entries_max = self.options.delete.map_or(UNLIMITED, |limit| limit.entries_max);
-        if limited && self.deletions_begun.fetch_add(1, Ordering::Relaxed) >= entries_max {
+        // Counted only where it matters: all workers would write to the same number.
+        if let Some(limit) = self.options.delete.filter(|limit| limited && *limit != DeleteLimit::NONE)
+            && self.deletions_begun.fetch_add(1, Ordering::Relaxed) >= limit.entries_max
+        {
             return Err(Trouble::Problem(Problem::DeleteLimit));
         }
         if let Some(limiter) = &self.deletions {

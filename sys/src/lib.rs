@@ -9,6 +9,7 @@ pub mod error;
 pub mod filesystem;
 pub mod inspect;
 pub mod lock;
+pub mod loops;
 pub mod mountinfo;
 pub mod process;
 pub mod project;

@@ -64,10 +64,11 @@ pub type Probe<'a> = &'a mut dyn FnMut(&Block, bool) -> Result<Content, String>;
 
 /// Looks at each disk. What is mounted on `mount_point` is the one that is in use by us.
 pub fn discover(blocks: &[Block], uses: &Uses, mount_point: &Path, probe: Probe<'_>) -> Vec<Found> {
-    let looked = blocks.iter().filter(|block| !is_a_part(block)).map(|block| {
-        let is_mounted = uses.is_mounted_on(block.number, mount_point);
-        look(block, blocks, uses, is_mounted, probe)
-    });
+    let looked =
+        blocks.iter().filter(|block| !is_a_part(block) && !uses.is_another_name(block)).map(|block| {
+            let is_mounted = uses.is_mounted_on(block.number, mount_point);
+            look(block, blocks, uses, is_mounted, probe)
+        });
     let mut found: Vec<Looked> = looked.collect();
     let counts = counts(&found);
     found.iter_mut().for_each(|looked| judge_identity(looked, &counts));

@@ -45,7 +45,7 @@ fn blocks(disks: &[Vec<(String, String)>]) -> Vec<Block> {
 }
 
 fn mounts(text: &str) -> Uses {
-    Uses { mounts: workspacefs_sys::mountinfo::parse(text.as_bytes()), swaps: Vec::new() }
+    Uses { mounts: workspacefs_sys::mountinfo::parse(text.as_bytes()), ..Uses::default() }
 }
 
 /// Every device is blank but those named, of which blkid says that.
@@ -82,6 +82,21 @@ fn memory_empty_and_read_only_devices_are_no_disks() {
     ];
     let names: Vec<String> = blocks(&disks).into_iter().map(|block| block.name).collect();
     assert_eq!(names, ["loop1", "ubdb"]);
+}
+
+/// kubelet holds a pod's block volume by a loop device over it: what lies there is the pod's, whatever it looks like.
+#[test]
+fn a_disk_that_is_handed_on_by_a_loop_device_is_in_use_and_the_loop_device_is_no_disk() {
+    let disks = [
+        disk("loop0", "7:0", &[("loop/backing_file", "/dev/ubdb\n")]),
+        disk("loop1", "7:1", &[("loop/backing_file", "/image\n")]),
+        disk("ubdb", "98:16", &[("serial", "S1")]),
+    ];
+    let uses = Uses { loops: vec![("loop0".into(), (98, 16))], ..Uses::default() };
+    let all = found(&blocks(&disks), &uses, &[]);
+    let states: Vec<_> = all.iter().map(|found| (found.name.as_str(), found.state)).collect();
+    assert_eq!(states, [("loop1", DeviceState::NoIdentity), ("ubdb", DeviceState::Occupied)]);
+    assert!(all[1].message.contains("block volume of a pod"), "{}", all[1].message);
 }
 
 #[test]

@@ -14,6 +14,9 @@ pub struct Uses {
     pub mounts: Vec<MountEntry>,
     /// What is swapped to.
     pub swaps: Vec<Swap>,
+    /// Loop devices that are other names of block devices, by their names, with the device that each hands on. kubelet makes one
+    /// for each block volume that a pod has.
+    pub loops: Vec<(String, (u32, u32))>,
 }
 
 /// Something that is swapped to.
@@ -36,6 +39,11 @@ impl Uses {
     /// The number of what is mounted there, on top if there are several.
     pub fn mounted_on(&self, mount_point: &Path) -> Option<(u32, u32)> {
         self.mounts.iter().rev().find(|mount| mount.mount_point == mount_point).map(|mount| mount.device)
+    }
+
+    /// It is only another name of a device: that one is the disk.
+    pub fn is_another_name(&self, block: &Block) -> bool {
+        self.loops.iter().any(|(name, _)| *name == block.name || block.of.as_ref() == Some(name))
     }
 
     /// Who uses it, in a sentence.
@@ -70,6 +78,10 @@ impl Uses {
         // A file system may be shown in many places; the shortest says most.
         if let Some(mount) = mounts.min_by_key(|mount| mount.mount_point.as_os_str().len()) {
             return Some(format!("is mounted on {}", mount.mount_point.display()));
+        }
+        // Whoever has it as a block volume may have it open in a way that keeps nobody else out.
+        if let Some((name, _)) = self.loops.iter().find(|(_, behind)| *behind == block.number) {
+            return Some(format!("is the block volume of a pod, or used like one ({name} hands it on)"));
         }
         let is_swap = |swap: &Swap| match swap.number {
             Some(number) => number == block.number,

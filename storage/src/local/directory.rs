@@ -12,7 +12,7 @@ use workspacefs_sys::{Errno, inspect};
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum DirectoryError {
-    #[error("there is no directory {}: make it, and mount on it what is meant", .0.display())]
+    #[error("there is no directory {}: it is not named in the chart's value localStorage.directories, or it was not made on this node; make it there, and mount on it what is meant", .0.display())]
     Missing(PathBuf),
     #[error("{} is not a directory", .0.display())]
     NotADirectory(PathBuf),

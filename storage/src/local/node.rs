@@ -2,11 +2,13 @@
 //! disk is remembered for a while: a look every few seconds must not keep disks awake that nobody uses.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use workspacefs_runtime::chain;
-use workspacefs_sys::mountinfo;
+use workspacefs_sys::{loops, mountinfo};
 
 use crate::device::content::Content;
 use crate::device::prepare::Formattable;
@@ -37,8 +39,21 @@ impl Node {
             Device::open(&below).ok().map(|device| device.numbers())
         };
         let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
-        let uses = Uses { mounts: mountinfo::read()?, swaps: parse_swaps(&swaps, number) };
-        Ok((sysfs::read(&self.sys)?, uses))
+        let blocks = sysfs::read(&self.sys)?;
+        let handed_on = |block: &Block| Some((block.name.clone(), self.device_behind(block)?));
+        let loops = blocks.iter().filter_map(handed_on).collect();
+        let uses = Uses { mounts: mountinfo::read()?, swaps: parse_swaps(&swaps, number), loops };
+        Ok((blocks, uses))
+    }
+
+    /// What a loop device hands on, if that is a device. One that cannot be asked is one over a file: it is looked at as any
+    /// other disk.
+    fn device_behind(&self, block: &Block) -> Option<(u32, u32)> {
+        if !block.name.starts_with("loop") || block.of.is_some() {
+            return None;
+        }
+        let device = File::open(self.device(block).ok()?.path()).ok()?;
+        loops::device_behind(device.as_fd()).ok()?
     }
 
     /// A disk by its node, which must be that disk's.
