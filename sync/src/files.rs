@@ -4,16 +4,17 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::fs::{FileType, symlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, readlinkat, symlinkat, utimensat};
 use rustix::io::Errno;
 
+use crate::abilities::timestamps;
 use crate::attributes::Named;
 use crate::compare::{Terms, Verdict, may_be_coarse, verdict};
 use crate::directory::Dir;
 use crate::doom::{Doomed, Way};
 use crate::engine::Engine;
 use crate::names::{Name, Names};
-use crate::place::Handle;
+use crate::place::{Crossing, Handle, open_beneath};
 use crate::progress::{Place as Counted, What};
 use crate::queue::Files;
 use crate::report::{Counts, Problem};
@@ -215,16 +216,13 @@ impl Engine<'_> {
 
     /// Owner and mode of a file whose content is right.
     fn settle_existing(&self, subject: &Subject<'_>) -> Result<(), Trouble> {
-        use rustix::fs::{Mode, OFlags};
         let at = |step| Side::Destination.at(step);
         let (Some(destination), Some(existing)) = (subject.destination, &subject.existing) else {
             return Err(Trouble::Stopped);
         };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let crossing = crate::place::Crossing::Refused;
-        let file =
-            crate::place::open_beneath(destination.as_fd(), subject.name, flags, Mode::empty(), crossing)
-                .map_err(at("open the destination file"))?;
+        let file = open_beneath(destination.as_fd(), subject.name, flags, Mode::empty(), Crossing::Refused)
+            .map_err(at("open the destination file"))?;
         let now = Stat::of_open(file.as_fd()).map_err(at("look at the destination file"))?;
         if now.id != existing.id {
             return Err(Trouble::Vanished);
@@ -282,7 +280,7 @@ impl Engine<'_> {
             return Ok(Outcome::Done);
         }
         let Some(destination) = subject.destination else { return Ok(Outcome::Done) };
-        let target = rustix::fs::readlinkat(subject.source.as_fd(), subject.name, Vec::new())
+        let target = readlinkat(subject.source.as_fd(), subject.name, Vec::new())
             .map_err(Side::Source.at("read the link"))?;
         let at = |step| Side::Destination.at(step);
         let made = Temporary::make(destination, &self.temporaries, |directory, name| {
@@ -294,8 +292,8 @@ impl Engine<'_> {
             let to = Named { directory: made.directory(), name: made.name() };
             self.copy_attributes(named(subject.source, subject.name), to)?;
         }
-        let times = crate::abilities::timestamps(subject.stat.mtime);
-        rustix::fs::utimensat(made.directory(), made.name(), &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+        let times = timestamps(subject.stat.mtime);
+        utimensat(made.directory(), made.name(), &times, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(at("set the time"))?;
         made.place(subject.name).map_err(at("give the link its name"))?;
         subject.dir.touch();

@@ -2,7 +2,8 @@
 //! Kubernetes; caches, moves, the trash and `wfs sync` stand on it.
 //!
 //! **Guarantees.** Whatever is opened is opened beneath the two directories that the caller hands in, one name at a time
-//! and never through a symbolic link: nothing outside them is read or written, whoever renames what meanwhile. A file
+//! and never through a symbolic link: nothing outside them is read or written, whoever swaps what meanwhile. (A directory
+//! that is moved elsewhere while it is in work is still worked in: it is the one that was beneath.) A file
 //! appears under its name whole: a reader sees the old one or the new one. A source that changes while it is read is
 //! copied again or reported, never mixed. A run that is cut anywhere leaves a tree that the next run completes; its
 //! temporary files are removed by that one. Every path that was found is counted once, as done, unchanged, failed or

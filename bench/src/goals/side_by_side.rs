@@ -29,6 +29,15 @@ pub trait Course {
     fn notices_changes(&mut self, race: &Race) -> Result<()>;
 }
 
+/// How often a figure that came out too low, perhaps by chance, is measured again: computers that are shared have bad moments. The
+/// page shows what was measured.
+fn retries(extent: Extent) -> usize {
+    match extent {
+        Extent::Gate => 2,
+        Extent::Full => 0,
+    }
+}
+
 /// Runs it.
 ///
 /// # Errors
@@ -43,17 +52,21 @@ pub fn race(course: &mut impl Course, race: &Race, shape: Shape, extent: Extent)
     let not_run = || anyhow::anyhow!("something that the goal needs was not measured");
     let mut reached = bars(&lines, race.demands).ok_or_else(not_run)?;
 
-    let is_missed =
-        |index: &usize| reached[*index].level() == Level::Missed && race.demands[*index].figure.is_noisy();
-    let missed: Vec<usize> = (0..reached.len()).filter(is_missed).collect();
-    if extent == Extent::Gate && !missed.is_empty() {
+    for _ in 0..retries(extent) {
+        let is_missed = |index: &usize| {
+            reached[*index].level() == Level::Missed && race.demands[*index].figure.is_noisy()
+        };
+        let missed: Vec<usize> = (0..reached.len()).filter(is_missed).collect();
+        if missed.is_empty() {
+            break;
+        }
         let demands: Vec<Demand> = missed.iter().map(|index| race.demands[*index]).collect();
         let again = run_all(course, race, &entrants(race, extent, Some(&demands)))?;
         let second = bars(&again, &demands).ok_or_else(not_run)?;
         for (index, mut bar) in missed.into_iter().zip(second) {
-            let first = &reached[index];
-            notes.push(format!("{} was {} at first and was measured again", first.what, first.shown()));
-            bar.first = Some(first.value);
+            let before = &reached[index];
+            notes.push(format!("{} was {} and was measured again", before.what, before.shown()));
+            bar.first = before.first.or(Some(before.value));
             reached[index] = bar;
         }
         for line in &mut lines {
@@ -200,16 +213,16 @@ mod tests {
         assert_eq!((bar.value, bar.level(), bar.sense), (2.0, Level::Must, Sense::AtLeast));
         assert_eq!(bar.first, Some(4.0 / 3.0));
         assert_eq!(report.bars[0].first, None);
-        assert_eq!(report.notes, ["times as fast as cp was 1.33 at first and was measured again"]);
+        assert_eq!(report.notes, ["times as fast as cp was 1.33 and was measured again"]);
         assert_eq!(report.lines[1].samples.len(), 4);
     }
 
     #[test]
-    fn a_second_miss_stays_one_and_the_page_tries_nothing_twice() {
+    fn a_third_miss_stays_one_and_the_page_tries_nothing_twice() {
         let mut course = told(&[3.0]);
         let report = race(&mut course, &RACE, SHAPE, Extent::Gate).unwrap();
         assert_eq!(report.bars[1].level(), Level::Missed);
-        assert_eq!(course.order.len(), 9);
+        assert_eq!(course.order.len(), 13);
         let mut course = told(&[3.0]);
         let report = race(&mut course, &RACE, SHAPE, Extent::Full).unwrap();
         assert_eq!((report.bars[1].first, course.order.len()), (None, 8));
