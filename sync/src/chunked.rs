@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::{Advice, OFlags, fadvise, ftruncate};
 
@@ -15,6 +15,7 @@ use crate::directory::Dir;
 use crate::engine::Engine;
 use crate::files::{Outcome, Subject};
 use crate::linking::First;
+use crate::locked::lock;
 use crate::place::Handle;
 use crate::progress::What;
 use crate::pump::Flow;
@@ -205,8 +206,4 @@ impl Engine<'_> {
         let before = look_again(source.as_fd())?;
         self.begin_large(subject, before, source, destination, attempt)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

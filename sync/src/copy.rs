@@ -39,6 +39,23 @@ pub(crate) struct Writing {
     made: Stat,
 }
 
+/// One attempt at a file. What comes of it is nothing if the source changed, else the digest if one was asked for.
+#[derive(Clone, Copy)]
+struct Once<'a> {
+    subject: &'a Subject<'a>,
+    /// The source as it was before it is read.
+    before: &'a Stat,
+    source: BorrowedFd<'a>,
+    /// It was opened to be read past the cache.
+    direct: bool,
+    destination: &'a Arc<Handle>,
+}
+
+/// Read whole into a worker's buffer.
+fn is_small(stat: &Stat) -> bool {
+    stat.size < BUFFER_BYTES as u64 && !stat.is_sparse()
+}
+
 impl Engine<'_> {
     /// Copies a regular file, or begins to where it is large.
     pub fn copy(&self, worker: &mut Worker, subject: &Subject<'_>) -> Result<Outcome, Trouble> {
@@ -48,8 +65,7 @@ impl Engine<'_> {
         let mut before = subject.stat;
         for attempt in 0..ATTEMPTS {
             let began = Instant::now();
-            let small = before.size < BUFFER_BYTES as u64 && !before.is_sparse();
-            let source = self.open_to_copy(subject, small)?;
+            let (source, direct) = self.open_to_copy(subject, &before)?;
             self.observe(1, began.elapsed());
             let fresh = before.ctime.age(Time::now()).filter(|age| *age < TICK);
             if let Some(age) = fresh {
@@ -61,7 +77,12 @@ impl Engine<'_> {
             if before.size >= CHUNKED_BYTES_MIN {
                 return self.begin_large(subject, before, source, destination, attempt);
             }
-            if let Some(digest) = self.copy_once(worker, subject, &before, source.as_fd(), destination)? {
+            let once = Once { subject, before: &before, source: source.as_fd(), direct, destination };
+            let copied = match is_small(&before) {
+                true => self.copy_small(worker, &once)?,
+                false => self.copy_streamed(worker, &once)?,
+            };
+            if let Some(digest) = copied {
                 self.is_placed(subject, &before, digest);
                 return Ok(Outcome::Done);
             }
@@ -69,41 +90,20 @@ impl Engine<'_> {
         Err(Trouble::Problem(Problem::Changing))
     }
 
-    fn open_to_copy(&self, subject: &Subject<'_>, small: bool) -> Result<OwnedFd, Trouble> {
+    /// Also says whether it is read past the cache.
+    fn open_to_copy(&self, subject: &Subject<'_>, before: &Stat) -> Result<(OwnedFd, bool), Trouble> {
         let open = |flags| open_source(subject.source.as_fd(), subject.name, flags);
-        if small && self.abilities.direct.get() {
+        if is_small(before) && self.abilities.direct.get() {
             match open(OFlags::DIRECT) {
                 Err(Trouble::Call { errno: Errno::INVAL, .. }) => self.abilities.direct.clear(),
-                other => return other,
+                other => return other.map(|file| (file, true)),
             }
         }
-        open(OFlags::empty())
+        open(OFlags::empty()).map(|file| (file, false))
     }
 
-    /// None if the source changed. The digest is there if one was asked for.
-    fn copy_once(
-        &self,
-        worker: &mut Worker,
-        subject: &Subject<'_>,
-        before: &Stat,
-        source: BorrowedFd<'_>,
-        destination: &Arc<Handle>,
-    ) -> Result<Option<Option<Digest>>, Trouble> {
-        if before.size < BUFFER_BYTES as u64 && !before.is_sparse() {
-            self.copy_small(worker, subject, before, source, destination)
-        } else {
-            self.copy_streamed(worker, subject, before, source, destination)
-        }
-    }
-
-    fn copy_small(
-        &self,
-        worker: &mut Worker,
-        subject: &Subject<'_>,
-        before: &Stat,
-        source: BorrowedFd<'_>,
-        destination: &Arc<Handle>,
-    ) -> Result<Option<Option<Digest>>, Trouble> {
+    fn copy_small(&self, worker: &mut Worker, once: &Once<'_>) -> Result<Option<Option<Digest>>, Trouble> {
+        let Once { subject, before, source, direct, destination } = *once;
         self.may_read(before.size)?;
         let size = usize::try_from(before.size).unwrap_or(usize::MAX);
         let buffer = worker.bytes();
@@ -111,7 +111,7 @@ impl Engine<'_> {
         let read = match read_whole(source, buffer) {
             Ok(read) => read,
             // It takes aligned buffers only: once more, through the cache.
-            Err(Errno::INVAL) if self.abilities.direct.get() => {
+            Err(Errno::INVAL) if direct => {
                 self.abilities.direct.clear();
                 return Ok(None);
             }
@@ -129,14 +129,8 @@ impl Engine<'_> {
         Ok(Some(digest))
     }
 
-    fn copy_streamed(
-        &self,
-        worker: &mut Worker,
-        subject: &Subject<'_>,
-        before: &Stat,
-        source: BorrowedFd<'_>,
-        destination: &Arc<Handle>,
-    ) -> Result<Option<Option<Digest>>, Trouble> {
+    fn copy_streamed(&self, worker: &mut Worker, once: &Once<'_>) -> Result<Option<Option<Digest>>, Trouble> {
+        let Once { subject, before, source, destination, .. } = *once;
         // Only advice: a file system that takes none reads as well.
         let _ = fadvise(source, 0, None, Advice::Sequential);
         let writing = self.write(destination, before)?;

@@ -254,8 +254,7 @@ impl Engine<'_> {
                     Emptied::Settled => next = Some(Arc::clone(above)),
                     Emptied::Again => {
                         // As if it had just been found; the one above still waits for it.
-                        let mut names = Names::default();
-                        names.push(doomed.place.name(), FileType::Directory);
+                        let names = Names::one(doomed.place.name(), FileType::Directory, true);
                         self.queue.push_doomed(Arc::clone(above), Arc::new(names));
                     }
                 },

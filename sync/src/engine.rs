@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
@@ -11,6 +11,7 @@ use crate::chunked::Large;
 use crate::directory::Dir;
 use crate::doom::Doomed;
 use crate::links::Links;
+use crate::locked::lock;
 use crate::manifest::Journal;
 use crate::options::{DeleteLimit, Options};
 use crate::pace::Pace;
@@ -88,13 +89,13 @@ impl<'a> Engine<'a> {
 
     /// Ends the run early. The first reason counts.
     pub fn end(&self, why: Stop) {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        lock(&self.stop).get_or_insert(why);
         self.stopping.store(true, Ordering::Relaxed);
         self.queue.close();
     }
 
     pub fn note(&self, path: PathBuf, problem: Problem) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(Note { path, problem });
+        lock(&self.notes).push(Note { path, problem });
     }
 
     /// Counts something that is not done, and says why.
@@ -173,10 +174,10 @@ impl<'a> Engine<'a> {
     }
 
     pub fn take_notes(&self) -> Vec<Note> {
-        std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.notes))
     }
 
     pub fn take_stop(&self) -> Option<Stop> {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.stop).take()
     }
 }

@@ -240,9 +240,7 @@ impl Engine<'_> {
         };
         let way =
             Way { dir: Arc::clone(subject.dir), name: subject.name.to_owned(), bytes: subject.stat.bytes() };
-        let mut names = Names::default();
-        names.push(subject.name, FileType::Directory);
-        self.doom(Doomed::in_the_way(way, place), names);
+        self.doom(Doomed::in_the_way(way, place), Names::one(subject.name, FileType::Directory, true));
         Ok(Outcome::Handed)
     }
 
@@ -261,10 +259,7 @@ impl Engine<'_> {
 
     /// Begins anew with a file that was looked at before, and whose bytes were counted then.
     pub fn look_again(&self, dir: &Arc<Dir>, name: &CStr, bytes: u64) {
-        let mut names = Names::default();
-        if let Some(at) = names.push(name, FileType::RegularFile) {
-            names.mark(at);
-        }
+        let names = Names::one(name, FileType::RegularFile, true);
         self.control.uncount_bytes(bytes);
         let piece = 0..names.end();
         self.queue.push_files(Files { directory: Arc::clone(dir), names: Arc::new(names), piece });

@@ -29,6 +29,7 @@ mod limit;
 mod linking;
 mod links;
 mod listing;
+mod locked;
 mod manifest;
 mod names;
 mod options;

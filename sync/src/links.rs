@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::directory::Dir;
+use crate::locked::lock;
 use crate::place::Place;
 use crate::stat::{Id, Stat};
 use crate::trouble::Trouble;
@@ -58,7 +59,7 @@ pub(crate) enum Claim {
 
 impl Links {
     pub fn claim(&self, waiting: Waiting) -> Claim {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = lock(&self.0);
         match table.get_mut(&waiting.stat.id) {
             None => {
                 table.insert(waiting.stat.id, State::InWork(Vec::new()));
@@ -79,7 +80,7 @@ impl Links {
             Ok(there) => State::There(there),
             Err(trouble) => State::Failed(trouble),
         };
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = lock(&self.0);
         match table.insert(id, state) {
             Some(State::InWork(waiting)) => waiting,
             _ => Vec::new(),
@@ -88,7 +89,7 @@ impl Links {
 
     /// The first name has none, for a reason of its own: the next that is claimed is the first. Gives back those that waited.
     pub fn give_up(&self, id: Id) -> Vec<Waiting> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = lock(&self.0);
         match table.remove(&id) {
             Some(State::InWork(waiting)) => waiting,
             _ => Vec::new(),

@@ -30,6 +30,15 @@ const HEAD: usize = 2;
 const LENGTH_MAX: usize = 256;
 
 impl Names {
+    /// Only this one.
+    pub fn one(text: &CStr, kind: FileType, both: bool) -> Self {
+        let mut names = Self::default();
+        if let (Some(at), true) = (names.push(text, kind), both) {
+            names.mark(at);
+        }
+        names
+    }
+
     /// Adds a name; gives back where it lies, for [`Names::mark`]. A name that no Linux file system can have is refused.
     pub fn push(&mut self, text: &CStr, kind: FileType) -> Option<u32> {
         let bytes = text.to_bytes_with_nul();
@@ -64,7 +73,7 @@ impl Names {
         Iter { bytes: &self.bytes, at }
     }
 
-    /// Those in a part that [`Names::parts`] cut.
+    /// Those in a part that [`Names::piece`] cut.
     pub fn within(&self, part: &Range<usize>) -> Iter<'_> {
         Iter { bytes: self.bytes.get(..part.end).unwrap_or_default(), at: part.start }
     }

@@ -1,9 +1,10 @@
 //! How many workers are of use: follows the latency that they see.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::limit::{Limit, Window};
+use crate::locked::lock;
 
 /// So long is measured before something is changed.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -28,7 +29,7 @@ impl Pace {
 
     /// Adds what a worker measured; once in a while it gives back how many may work from now on.
     pub fn observe(&self, operations: u64, latency: Duration) -> Option<usize> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         state.window.operations += operations;
         state.window.total_latency += latency;
         if state.began.elapsed() < WINDOW {

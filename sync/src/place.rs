@@ -7,11 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use workspacefs_sys::beneath;
 
+use crate::locked::lock;
 use crate::stat::{Id, Stat};
 
 /// A path given to the kernel stays below PATH_MAX (4096 with its NUL).
@@ -205,9 +207,6 @@ fn open_directory(from: BorrowedFd<'_>, path: &CStr, crossing: Crossing) -> Resu
     open_beneath(from, path, flags, Mode::empty(), crossing)
 }
 
-/// How often a resolution is repeated that raced with a rename (EAGAIN), as openat2(2) advises. One name hardly ever does.
-const RACES_MAX: usize = 128;
-
 /// Opens a path beneath a directory, through no link.
 pub(crate) fn open_beneath(
     from: BorrowedFd<'_>,
@@ -223,18 +222,7 @@ pub(crate) fn open_beneath(
             Crossing::Allowed => ResolveFlags::empty(),
             Crossing::Refused => ResolveFlags::NO_XDEV,
         };
-    let mut result = Err(Errno::AGAIN);
-    for _ in 0..RACES_MAX {
-        result = openat2(from, path, flags | OFlags::CLOEXEC, mode, resolve);
-        if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
-            break;
-        }
-    }
-    result
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    beneath::resolved(from, path, flags, mode, resolve)
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::locked::lock;
 use crate::report::{Counts, Tally};
 
 /// The handle of one run, shared with whoever watches or cancels it. Used for one run only.
@@ -102,7 +103,7 @@ impl Control {
     /// How far it is now. The rate is that since the beginning; [`Control::snapshots`] has the present one.
     pub fn snapshot(&self) -> Snapshot {
         let (began, over, current) = {
-            let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = lock(&self.0.state);
             (state.began, state.over, state.current.iter().flatten().cloned().collect())
         };
         let elapsed = began.map_or(Duration::ZERO, |began| began.elapsed());
@@ -127,20 +128,20 @@ impl Control {
     }
 
     pub(crate) fn begin(&self, workers: usize) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0.state);
         state.began = Some(Instant::now());
         state.current = vec![None; workers];
     }
 
     pub(crate) fn end(&self) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0.state);
         state.over = true;
         state.current.clear();
         self.0.ended.notify_all();
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(&self.0.state);
         state.began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
@@ -205,7 +206,7 @@ impl Control {
 
     /// What the worker has in hand.
     pub(crate) fn at(&self, worker: usize, path: Option<PathBuf>) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0.state);
         if let Some(place) = state.current.get_mut(worker) {
             *place = path;
         }
@@ -250,7 +251,7 @@ impl Iterator for Snapshots {
             return None;
         }
         let shared = &self.control.0;
-        let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(&shared.state);
         drop(shared.ended.wait_timeout_while(state, self.interval, |state| !state.over));
         let mut snapshot = self.control.snapshot();
         self.over = snapshot.over;

@@ -223,11 +223,7 @@ impl Engine<'_> {
 
     /// A directory that the listing did not call one, or that stands in the place of a file.
     pub fn push_directory(&self, dir: &Arc<Dir>, name: &CStr, both: bool) {
-        let mut names = Names::default();
-        let at = names.push(name, FileType::Directory);
-        if let (Some(at), true) = (at, both) {
-            names.mark(at);
-        }
+        let names = Names::one(name, FileType::Directory, both);
         self.queue.push_directories(Arc::clone(dir), Arc::new(names));
     }
 

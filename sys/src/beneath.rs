@@ -5,6 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 /// How often a resolution is repeated that raced with a rename anywhere on the machine (EAGAIN), as openat2(2) advises.
 const RACES_MAX: usize = 128;
@@ -45,9 +46,23 @@ pub fn open(
             Links::Beneath => ResolveFlags::empty(),
             Links::Refused => ResolveFlags::NO_SYMLINKS,
         };
+    resolved(root, path, flags, mode, resolve)
+}
+
+/// Opens a path of any bytes by rules of one's own, which should have BENEATH among them; the descriptor is closed on exec.
+///
+/// # Errors
+/// As [`open`], and what the rules add: `LOOP` for NO_SYMLINKS, `XDEV` for NO_XDEV.
+pub fn resolved<P: Arg + Copy>(
+    root: BorrowedFd<'_>,
+    path: P,
+    flags: OFlags,
+    mode: Mode,
+    rules: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
     let mut result = Err(Errno::AGAIN);
     for _ in 0..RACES_MAX {
-        result = openat2(root, path, flags | OFlags::CLOEXEC, mode, resolve);
+        result = openat2(root, path, flags | OFlags::CLOEXEC, mode, rules);
         if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
             break;
         }

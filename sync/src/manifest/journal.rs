@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use rustix::fs::{fdatasync, fsync, ftruncate};
@@ -20,6 +20,7 @@ use super::files::{Last, header_of, visit_each};
 use super::frame::{FrameWriter, Header, LAST};
 use super::known::{Bits, Key, Latest, Ordinal, Table};
 use super::{Entry, ManifestError, Place, record};
+use crate::locked::lock;
 use crate::time::Time;
 
 /// See the module. Shared by all threads of a run.
@@ -222,8 +223,4 @@ fn go_on(mut file: File, header: Header, end: u64) -> io::Result<FrameWriter<Fil
     }
     file.seek(SeekFrom::Start(end))?;
     Ok(FrameWriter::go_on(file, header, end))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
