@@ -91,6 +91,12 @@ impl PodSpec {
         self.claim_with(claim, at, json!({}))
     }
 
+    /// Has a claim's block volume as this device.
+    pub fn block(mut self, claim: &str, at: &str) -> PodSpec {
+        self.spec["containers"][0]["volumeDevices"] = json!([{ "name": claim, "devicePath": at }]);
+        self.volume(claim, json!({ "persistentVolumeClaim": { "claimName": claim } }))
+    }
+
     /// Mounts a folder of a claim, by kubelet's `subPath`.
     pub fn sub_path(self, claim: &str, sub_path: &str, at: &str) -> PodSpec {
         self.claim_with(claim, at, json!({ "subPath": sub_path }))

@@ -28,7 +28,7 @@ const QUOTA_BYTES: u64 = 256 << 20;
 const HELPER: &str = "disk-helper";
 /// The pod whose only process idles until fio is started in it.
 const POD: &str = "fio";
-/// Where it has the claim, and where the folder that is nobody's.
+/// Where it has the claim, and where the whole disk.
 const CLAIM: &str = "/claim";
 const OWN: &str = "/own";
 
@@ -74,21 +74,19 @@ async fn measure_claim(context: Context) -> Result<(speed::Report, overshoot::Re
         .metadata
         .uid
         .context("a LocalStorage without a uid")?;
-    // As deep as a workspace's folder lies.
-    let own = format!("/var/lib/kubelet/plugins/{LOCAL_DRIVER}/disks/{uid}/wsfs-bench/of/no/workspace");
-    context.on(NODE, &format!("mkdir -p {own}")).await?;
+    let disk = format!("/var/lib/kubelet/plugins/{LOCAL_DRIVER}/disks/{uid}");
     let idles = ["/usr/bin/busybox", "sleep", "1000000"].map(str::to_owned);
     let pod = PodSpec::new(POD)
         .program(FIO_IMAGE, &idles)
         .claim(LOCAL_NAME, CLAIM)
-        .volume("own", json!({"hostPath": {"path": own, "type": "Directory"}}))
-        .mount("own", OWN, json!({}));
+        .volume("disk", json!({"hostPath": {"path": disk, "type": "Directory"}}))
+        .mount("disk", OWN, json!({}));
     context.start([pod.on(NODE)]).await?;
 
     let node = context.machine(NODE)?;
     let memory = context.blocking(move |_| memory::idle(&node, memory::INSTALLED, HELPER)).await?;
     println!("memory: {memory:?}");
-    let speed = speed::measure(&context).await?;
+    let speed = speed::measure(&context, &disk).await?;
     println!("speed: {speed:?}");
     let overshoot = overshoot::measure(&context).await?;
     println!("overshoot: {overshoot:?}");

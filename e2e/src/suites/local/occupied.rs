@@ -1,6 +1,7 @@
 //! What is on a disk, or uses it, is worth more than an approval: such a disk is never written to, and the status says why.
 
 use anyhow::{Result, ensure};
+use serde_json::json;
 use workspacefs_api::NodeStorage;
 use workspacefs_api::local_storage::DeviceState;
 
@@ -10,6 +11,7 @@ use crate::machine::{Behaviour, Plugged};
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::fault::Fault;
+use crate::suites::pod::PodSpec;
 use crate::suites::wait::seconds;
 use crate::topology::Drive;
 
@@ -17,6 +19,7 @@ pub fn cases() -> Vec<Case> {
     let all = cases![
         a_disk_with_a_signature_is_never_formatted_though_it_is_approved,
         a_disk_that_is_mounted_or_held_is_not_touched_though_it_is_approved,
+        a_disk_that_is_a_pod_s_block_volume_is_not_touched_before_the_pod_is_gone,
         an_identity_that_two_disks_have_is_not_used_and_both_are_named,
     ];
     all.into_iter().map(|case| case.alone().within(600)).collect()
@@ -100,6 +103,67 @@ async fn a_disk_that_is_mounted_or_held_is_not_touched_though_it_is_approved(con
     ensure!(read == "precious", "it reads {read:?}");
     released.end().await?;
     storage.end().await
+}
+
+/// Blank, so only its use keeps it. kubelet puts a loop device over it, which is no disk of its own.
+async fn a_disk_that_is_a_pod_s_block_volume_is_not_touched_before_the_pod_is_gone(
+    context: Context,
+) -> Result<()> {
+    let device = context.drive("n1", Drive::Ssd).await?;
+    let volume = context.block_volume("n1", &device).await?;
+    context.start([PodSpec::new("raw").block("raw", "/dev/raw").on("n1")]).await?;
+    let listed = context.on("n1", "losetup --list --noheadings --output NAME,BACK-FILE").await?;
+    ensure!(!listed.is_empty(), "kubelet has put no loop device over it: the case shows nothing");
+    let before = context.ends_of("n1", &device).await?;
+    let approved = [identity("n1", Drive::Ssd)];
+    let storage = context.local_storage(NAME, on_disks(&approved, &[context.namespace()])).await?;
+    context.left_alone(&device, &["block volume of a pod"], &before).await?;
+    let no_loop = |entry: &NodeStorage| entry.found.iter().all(|disk| !disk.name.contains("loop"));
+    context.entry(NAME, "n1", "lists no loop device", seconds(1), no_loop).await?;
+
+    context.stop("raw").await?;
+    volume.end().await?;
+    context.ready_on(NAME, "n1").await?;
+    storage.end().await
+}
+
+impl Context {
+    /// The claim `raw`, bound to a disk of a node. When the guard goes, so does its volume.
+    async fn block_volume(&self, node: &str, device: &str) -> Result<Fault> {
+        let name = format!("{}-raw", self.namespace());
+        let guard = Fault::new({
+            let (cluster, name, namespace) =
+                (self.cluster().clone(), name.clone(), self.namespace().to_owned());
+            move || {
+                // A pod that still has it keeps both; they go with it.
+                let gone = ["--ignore-not-found", "--wait=false"];
+                let claim = ["delete", "pvc", "raw", "--namespace", &namespace];
+                cluster.kubectl("admin", &[claim.as_slice(), &gone].concat())?;
+                cluster.kubectl("admin", &[["delete", "pv", &name].as_slice(), &gone].concat())?;
+                Ok(())
+            }
+        });
+        let shared = json!({
+            "accessModes": ["ReadWriteOnce"], "volumeMode": "Block", "storageClassName": "",
+        });
+        let (mut volume, mut claim) = (shared.clone(), shared);
+        volume["capacity"] = json!({ "storage": "1Gi" });
+        volume["persistentVolumeReclaimPolicy"] = "Retain".into();
+        volume["local"] = json!({ "path": device });
+        let this_node = json!({ "key": "kubernetes.io/hostname", "operator": "In", "values": [node] });
+        volume["nodeAffinity"] =
+            json!({ "required": { "nodeSelectorTerms": [{ "matchExpressions": [this_node] }] } });
+        claim["volumeName"] = name.as_str().into();
+        claim["resources"] = json!({ "requests": { "storage": "1Gi" } });
+        let both = json!({ "apiVersion": "v1", "kind": "List", "items": [
+            { "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": name }, "spec": volume },
+            { "apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": claim,
+              "metadata": { "name": "raw", "namespace": self.namespace() } },
+        ]});
+        self.apply(&both.to_string()).await?;
+        self.bound("raw").await?;
+        Ok(guard)
+    }
 }
 
 async fn an_identity_that_two_disks_have_is_not_used_and_both_are_named(context: Context) -> Result<()> {

@@ -1,6 +1,8 @@
-//! fio in one pod, on a file of the claim, and on two files of a folder that is nobody's on the same disk, which the pod has by
-//! its path on the node: past the driver, without a quota. All three lie equally deep, are laid out beforehand, and take
-//! turns. How the second of the two compares with the first says how much two equal things differ here.
+//! fio in one pod, on one file that the pod has twice: through its claim, and through the disk's own mount, which it has by its
+//! path on the node, past the driver. The same blocks, so that nothing but the way to them differs. The ways take turns;
+//! the second is measured twice in each round, and how it compares with itself says how much noise there is.
+
+use std::ops::Range;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -8,16 +10,21 @@ use workspacefs_e2e::suites::Context;
 
 use super::super::quartiles::Quartiles;
 use super::ratio::Ratio;
-use super::{CLAIM, OWN, POD};
+use super::{CLAIM, NODE, OWN, POD};
 
-/// Size of each file.
+/// Size of the file.
 pub const MIB: u64 = 128;
-/// How often each is measured in each way.
-pub const ROUNDS: usize = 9;
+/// The file's name in the claim.
+const FILE: &str = "one";
+/// How often each way is measured. With turns as short as these a pause of the machine hits one of them, which a median
+/// does not see.
+pub const ROUNDS: usize = 120;
 /// How long, each time.
-pub const SECONDS: u64 = 3;
-/// The files in the pod: the claim's, and the two that it is compared with.
-const FILES: usize = 3;
+pub const MILLISECONDS: u64 = 500;
+/// Rounds of one call of fio: its turns follow one another without a pause.
+const ROUNDS_AT_ONCE: usize = 20;
+/// The turns of a round: through the claim, and past it, and past it again.
+const TURNS: usize = 3;
 
 /// A way of reading or writing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,81 +65,100 @@ pub struct Compared {
     pub own: f64,
     /// The claim against what is past it.
     pub ratio: Ratio,
-    /// Two files past it against each other.
+    /// What is past it against itself.
     pub control: Ratio,
 }
 
 impl Compared {
     /// Of the figures of the rounds, in bytes per second.
-    fn of(pattern: Pattern, [claim, own, control]: &[Vec<f64>; FILES]) -> Option<Self> {
+    fn of(pattern: Pattern, [claim, own, again]: &[Vec<f64>; TURNS]) -> Option<Self> {
         let median = |figures: &[f64]| Some(Quartiles::of(figures.to_vec())?.median);
         Some(Self {
             pattern,
             claim: median(claim)?,
             own: median(own)?,
             ratio: Ratio::of(claim, own)?,
-            control: Ratio::of(control, own)?,
+            control: Ratio::of(again, own)?,
         })
     }
 }
 
-/// Measures in the pod, which has both mounted.
-pub async fn measure(context: &Context) -> Result<Report> {
-    let files = [format!("{CLAIM}/one"), format!("{OWN}/one"), format!("{OWN}/other")];
-    let direct = context.try_exec(POD, &words(&files[0], &PATTERNS[1], true, false)).await?.success;
-    for file in &files {
-        // In place from here on: where its blocks are is decided once.
-        context.exec(POD, &words(file, &PATTERNS[1], direct, false)).await?;
+/// Measures in the pod, which has the claim, and the disk at `disk` on the node.
+pub async fn measure(context: &Context, disk: &str) -> Result<Report> {
+    let claim = format!("{CLAIM}/{FILE}");
+    let lay_out = |direct| format!("{} {}", common(direct), job(&claim, &PATTERNS[1]));
+    let direct = context.try_exec(POD, &lay_out(true)).await?.success;
+    if !direct {
+        context.exec(POD, &lay_out(false)).await?;
     }
+    let found = context.on(NODE, &format!("cd {disk} && find . -xdev -type f -name {FILE}")).await?;
+    let own = format!("{OWN}/{}", found.trim());
+    let same = "/usr/bin/busybox stat -c %d:%i";
+    let inodes = context.exec(POD, &format!("{same} {claim} {own}")).await?;
+    let mut inodes = inodes.lines();
+    ensure!(inodes.next().is_some_and(|inode| inodes.next() == Some(inode)), "{own} is not {claim}");
+
     let mut compared = Vec::new();
     for pattern in PATTERNS {
-        let mut figures: [Vec<f64>; FILES] = Default::default();
-        for round in 0..ROUNDS {
-            // Each round begins with another: what is first after a pause may be slower.
-            for turn in 0..FILES {
-                let index = (round + turn) % FILES;
-                let said = context.exec(POD, &words(&files[index], &pattern, direct, true)).await?;
-                figures[index].push(bytes_per_second(&said)?);
-            }
+        let mut figures: [Vec<f64>; TURNS] = Default::default();
+        for first in (0..ROUNDS).step_by(ROUNDS_AT_ONCE) {
+            let turns = turns(first..(first + ROUNDS_AT_ONCE).min(ROUNDS));
+            let said = context.exec(POD, &timed(&turns, [&claim, &own, &own], &pattern, direct)).await?;
+            let reached = bytes_per_second(&said)?;
+            ensure!(reached.len() == turns.len(), "{} turns, {} figures", turns.len(), reached.len());
+            turns.iter().zip(reached).for_each(|(turn, reached)| figures[*turn].push(reached));
         }
         let one = Compared::of(pattern, &figures).context("nothing was measured")?;
         println!("{}: {one:?}", pattern.name);
         compared.push(one);
     }
-    context.exec(POD, &format!("/usr/bin/busybox rm {}", files.join(" "))).await?;
+    context.exec(POD, &format!("/usr/bin/busybox rm {claim}")).await?;
     Ok(Report { direct, compared })
 }
 
-/// fio's command line: a pass over the file, or for some seconds.
-fn words(file: &str, pattern: &Pattern, direct: bool, timed: bool) -> String {
-    let mut words = vec![
-        "/usr/bin/fio --name=bench --thread --ioengine=psync --fallocate=none --overwrite=1".to_owned(),
-        // The processor's own clock cannot be trusted in these machines.
-        "--clocksource=clock_gettime --output-format=json".to_owned(),
-        format!("--filename={file} --size={MIB}m --rw={} --bs={}", pattern.rw, pattern.block),
-        format!("--direct={}", u8::from(direct)),
-    ];
-    if timed {
-        words.push(format!("--time_based --runtime={SECONDS}"));
-    }
-    if !direct {
-        words.push("--end_fsync=1".into());
-    }
-    words.join(" ")
+/// The turns of these rounds one after the other. Each round begins with another: what follows another way may be slower.
+fn turns(rounds: Range<usize>) -> Vec<usize> {
+    rounds.flat_map(|round| (0..TURNS).map(move |turn| (round + turn) % TURNS)).collect()
 }
 
-/// What fio says that it reached, of the only thing that it did.
-fn bytes_per_second(said: &str) -> Result<f64> {
+/// fio's command line for one turn after the other.
+fn timed(turns: &[usize], files: [&str; TURNS], pattern: &Pattern, direct: bool) -> String {
+    let limits = format!("--time_based --runtime={MILLISECONDS}ms");
+    let jobs = turns.iter().map(|turn| format!(" {} {limits} --stonewall", job(files[*turn], pattern)));
+    common(direct) + &jobs.collect::<String>()
+}
+
+/// fio, and what holds for all of its jobs.
+fn common(direct: bool) -> String {
+    format!(
+        // The processor's own clock cannot be trusted in these machines.
+        "/usr/bin/fio --clocksource=clock_gettime --output-format=json --thread --ioengine=psync \
+         --fallocate=none --overwrite=1 --size={MIB}m --direct={} --end_fsync={}",
+        u8::from(direct),
+        u8::from(!direct)
+    )
+}
+
+/// One pass over the file.
+fn job(file: &str, pattern: &Pattern) -> String {
+    format!("--name=bench --filename={file} --rw={} --bs={}", pattern.rw, pattern.block)
+}
+
+/// What fio says that each of its jobs reached, in their order.
+fn bytes_per_second(said: &str) -> Result<Vec<f64>> {
     let at = said.find('{').with_context(|| format!("fio says {said}"))?;
     // Warnings may stand before and after it.
     let json = said.get(at..).unwrap_or_default();
     let report = serde_json::Deserializer::from_str(json).into_iter::<Value>().next();
     let report = report.and_then(Result::ok).with_context(|| format!("fio says {said}"))?;
-    let job = &report["jobs"][0];
-    ensure!(job["error"] == 0, "fio met error {}", job["error"]);
-    let reached = ["read", "write"].iter().filter_map(|way| job[way]["bw_bytes"].as_f64()).sum();
-    ensure!(reached > 0.0, "fio did nothing: {said}");
-    Ok(reached)
+    let jobs = report["jobs"].as_array().with_context(|| format!("fio says {said}"))?;
+    let reached = jobs.iter().map(|job| {
+        ensure!(job["error"] == 0, "fio met error {}", job["error"]);
+        let reached = ["read", "write"].iter().filter_map(|way| job[way]["bw_bytes"].as_f64()).sum();
+        ensure!(reached > 0.0, "fio did nothing: {job}");
+        Ok(reached)
+    });
+    reached.collect()
 }
 
 #[cfg(test)]
@@ -140,17 +166,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fio_reached_is_found_between_its_warnings() {
-        let report = |error: i32, read: u64, write: u64| {
+    fn what_each_job_of_fio_reached_is_found_between_its_warnings() {
+        let job = |error: i32, read: u64, write: u64| {
             let way = |bytes: u64| serde_json::json!({"bw": bytes / 1024, "bw_bytes": bytes});
-            let job = serde_json::json!({"jobs": [{"error": error, "read": way(read), "write": way(write)}]});
-            format!("fio: a warning\n{job}\nfio: another\n")
+            serde_json::json!({"error": error, "read": way(read), "write": way(write)})
         };
-        assert_eq!(bytes_per_second(&report(0, 4096, 0)).unwrap(), 4096.0);
-        assert_eq!(bytes_per_second(&report(0, 0, 8192)).unwrap(), 8192.0);
-        for wrong in [report(28, 4096, 0), report(0, 0, 0), "no room".into(), "{\"jobs\": [".into()] {
-            assert!(bytes_per_second(&wrong).is_err(), "{wrong}");
+        let said =
+            |jobs: &[Value]| format!("fio: a warning\n{}\nfio: another\n", serde_json::json!({"jobs": jobs}));
+        let (reads, writes) = (job(0, 4096, 0), job(0, 0, 8192));
+        assert_eq!(bytes_per_second(&said(&[reads.clone(), writes])).unwrap(), [4096.0, 8192.0]);
+        for wrong in [job(28, 4096, 0), job(0, 0, 0)] {
+            assert!(bytes_per_second(&said(&[reads.clone(), wrong.clone()])).is_err(), "{wrong}");
         }
+        for wrong in ["no room", "{\"jobs\": [", "{}"] {
+            assert!(bytes_per_second(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_way_is_measured_once_a_round_and_first_in_a_third_of_them() {
+        let turns = turns(0..6);
+        assert_eq!(turns, [0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 1, 2, 1, 2, 0, 2, 0, 1]);
+        let words = timed(&turns[..2], ["claim", "own", "own"], &PATTERNS[0], true);
+        let files: Vec<&str> = words.split(' ').filter_map(|word| word.strip_prefix("--filename=")).collect();
+        assert_eq!(files, ["claim", "own"]);
+        assert_eq!(words.matches("--stonewall").count(), 2);
     }
 
     #[test]
@@ -158,7 +198,7 @@ mod tests {
         let figures = [vec![90.0; 3], vec![100.0; 3], vec![101.0; 3]];
         let compared = Compared::of(PATTERNS[0], &figures).unwrap();
         assert_eq!((compared.claim, compared.own), (90.0, 100.0));
-        assert_eq!((compared.ratio.of_medians, compared.control.of_medians), (0.9, 1.01));
+        assert_eq!((compared.ratio.median, compared.control.median), (0.9, 1.01));
         assert!(Compared::of(PATTERNS[0], &Default::default()).is_none());
     }
 }

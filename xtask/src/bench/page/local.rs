@@ -48,24 +48,22 @@ fn speed(r: &speed::Report) -> String {
         small @ ..=65_535 => format!("{:.0} per second", bytes / small as f64),
         _ => format!("{:.1} MiB/s", bytes / f64::from(1 << 20)),
     };
-    let compare = |ratio: &Ratio| {
-        let rounds = &ratio.rounds;
-        format!("{:.3} | {:.3} ({:.3} to {:.3})", ratio.of_medians, rounds.median, rounds.low, rounds.high)
-    };
+    let compare = |ratio: &Ratio| format!("{:.3} | {:.3} to {:.3}", ratio.median, ratio.low, ratio.high);
     let mut lines = vec![
         "## Through a claim against the disk's own mount".to_owned(),
         String::new(),
         format!(
-            "fio in one pod, {way}, one call after the other, on a file of the workspace's claim, and on two files in a folder of nobody on the\n\
-             same disk, which the pod has by its path on the node: past the driver, and without a quota. All are {} MiB, equally deep, laid out\n\
-             beforehand and written in place. {} rounds of one after the other, {} s each. The last two columns compare the two files of nobody,\n\
-             which ought to be equal: what they differ by is noise.",
+            "fio in one pod, {way}, one call after the other, on one file of {} MiB that the pod has twice: in its workspace's claim, and\n\
+             in the disk's own mount, by its path on the node, past the driver. It is laid out beforehand and written in place, so that the\n\
+             blocks are the same; what a quota costs where blocks are new is not in it. {} rounds of {} ms each way; a ratio is the\n\
+             median of the rounds', with the range that it lies in with 95 % confidence. The last two columns compare the disk's own mount with\n\
+             itself: noise.",
             speed::MIB,
             speed::ROUNDS,
-            speed::SECONDS
+            speed::MILLISECONDS
         ),
         String::new(),
-        "| | claim | disk | ratio of medians | of the rounds: median (middle half) | two equal files: ratio | of the rounds |".to_owned(),
+        "| | claim | disk | ratio | surely within | disk and disk | surely within |".to_owned(),
         "| --- | --- | --- | --- | --- | --- | --- |".to_owned(),
     ];
     lines.extend(r.compared.iter().map(|compared| {
@@ -88,7 +86,7 @@ fn verdicts(compared: &[Compared]) -> String {
     let names = |wanted: Verdict| {
         let fit = compared.iter().filter(|compared| compared.ratio.at_least(SPEED_RATIO_MIN) == wanted);
         let names: Vec<String> = fit
-            .map(|compared| format!("{} is {:.3}", compared.pattern.name, compared.ratio.of_medians))
+            .map(|compared| format!("{} is {:.3}", compared.pattern.name, compared.ratio.median))
             .collect();
         names.join("; ")
     };
@@ -98,9 +96,7 @@ fn verdicts(compared: &[Compared]) -> String {
         said.push(format!("**Missed:** {missed}."));
     }
     if !unsure.is_empty() {
-        said.push(format!(
-            "Below it, but not told from it, as a quarter of the rounds or more reach it: {unsure}."
-        ));
+        said.push(format!("Below it, but not told from it, as it lies within the confidence: {unsure}."));
     }
     said.join(" ")
 }
@@ -200,18 +196,15 @@ fn memory(installed: &Memory, r: &volumes::Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::quartiles::Quartiles;
     use super::*;
 
-    fn compared(of_medians: f64, low: f64, high: f64) -> Compared {
-        let ratio =
-            |of_medians, low, high| Ratio { of_medians, rounds: Quartiles { low, median: of_medians, high } };
+    fn compared(median: f64, low: f64, high: f64) -> Compared {
         Compared {
             pattern: speed::PATTERNS[0],
-            claim: of_medians * 100.0,
+            claim: median * 100.0,
             own: 100.0,
-            ratio: ratio(of_medians, low, high),
-            control: ratio(1.0, 0.9, 1.1),
+            ratio: Ratio { median, low, high },
+            control: Ratio { median: 1.0, low: 0.9, high: 1.1 },
         }
     }
 
