@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, FallocateFlags, Stat};
 use rustix::io::Result;
 
 use crate::attributes::{told, wanted};
+use crate::later::Later;
 use crate::listing;
 use crate::lower::{self, Change, Lower};
 use crate::operation::Operation;
@@ -31,52 +32,90 @@ const MAX_BACKGROUND: u16 = 256;
 pub const GENERATION: Generation = Generation(0);
 
 /// The file system.
-#[derive(Debug)]
 pub struct SlowFilesystem {
     /// What is below.
-    pub lower: Lower,
-    /// Pause and count.
+    pub lower: Arc<Lower>,
+    /// The count.
     pub pace: Arc<Pace>,
+    /// The pause.
+    pub later: Later,
     /// Whether attributes come with the listing.
     pub plus: bool,
 }
 
+fn error(errno: rustix::io::Errno) -> Errno {
+    Errno::from_i32(errno.raw_os_error())
+}
+
 impl SlowFilesystem {
+    /// Counts an operation and does it, after the pause if it is one of those with a pause.
+    fn slowly(&self, operation: Operation, action: impl FnOnce(&Lower) + Send + 'static) {
+        self.pace.count(operation);
+        if !operation.is_slow() {
+            return action(&self.lower);
+        }
+        let (lower, waiting) = (Arc::clone(&self.lower), Pace::wait(&self.pace));
+        self.later.run(move || {
+            drop(waiting);
+            action(&lower);
+        });
+    }
+
     fn take<T>(
         &self,
         operation: Operation,
-        action: impl FnOnce() -> Result<T>,
-    ) -> std::result::Result<T, Errno> {
-        self.pace.take(operation);
-        action().map_err(|errno| Errno::from_i32(errno.raw_os_error()))
+        action: impl FnOnce(&Lower) -> Result<T> + Send + 'static,
+        answer: impl FnOnce(std::result::Result<T, Errno>) + Send + 'static,
+    ) {
+        self.slowly(operation, move |lower| answer(action(lower).map_err(error)));
     }
 
-    fn entry(&self, operation: Operation, reply: ReplyEntry, action: impl FnOnce() -> Result<Stat>) {
-        match self.take(operation, action) {
+    fn entry(
+        &self,
+        operation: Operation,
+        reply: ReplyEntry,
+        action: impl FnOnce(&Lower) -> Result<Stat> + Send + 'static,
+    ) {
+        self.take(operation, action, |found| match found {
             Ok(stat) => reply.entry(&BELIEVED, &told(&stat), GENERATION),
             Err(error) => reply.error(error),
-        }
+        });
     }
 
-    fn attributes(&self, operation: Operation, reply: ReplyAttr, action: impl FnOnce() -> Result<Stat>) {
-        match self.take(operation, action) {
+    fn attributes(
+        &self,
+        operation: Operation,
+        reply: ReplyAttr,
+        action: impl FnOnce(&Lower) -> Result<Stat> + Send + 'static,
+    ) {
+        self.take(operation, action, |found| match found {
             Ok(stat) => reply.attr(&BELIEVED, &told(&stat)),
             Err(error) => reply.error(error),
-        }
+        });
     }
 
-    fn empty(&self, operation: Operation, reply: ReplyEmpty, action: impl FnOnce() -> Result<()>) {
-        match self.take(operation, action) {
+    fn empty(
+        &self,
+        operation: Operation,
+        reply: ReplyEmpty,
+        action: impl FnOnce(&Lower) -> Result<()> + Send + 'static,
+    ) {
+        self.take(operation, action, |done| match done {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(error),
-        }
+        });
     }
 
-    fn opened(&self, operation: Operation, reply: ReplyOpen, action: impl FnOnce() -> Result<FileHandle>) {
-        match self.take(operation, action) {
+    fn opened(
+        &self,
+        operation: Operation,
+        reply: ReplyOpen,
+        action: impl FnOnce(&Lower) -> Result<FileHandle> + Send + 'static,
+    ) {
+        self.take(operation, action, |opened| match opened {
             Ok(handle) => reply.opened(handle, FopenFlags::empty()),
             Err(error) => reply.error(error),
-        }
+        });
     }
 }
 
@@ -98,16 +137,17 @@ impl Filesystem for SlowFilesystem {
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.entry(Operation::Lookup, reply, || self.lower.look_up(parent, name));
+        let name = name.to_owned();
+        self.entry(Operation::Lookup, reply, move |lower| lower.look_up(parent, &name));
     }
 
     fn forget(&self, _request: &Request, number: INodeNo, lookups: u64) {
-        self.pace.take(Operation::Forget);
+        self.pace.count(Operation::Forget);
         self.lower.nodes.forget(number, lookups);
     }
 
     fn getattr(&self, _request: &Request, number: INodeNo, open: Option<FileHandle>, reply: ReplyAttr) {
-        self.attributes(Operation::GetAttr, reply, || self.lower.stat(number, open));
+        self.attributes(Operation::GetAttr, reply, move |lower| lower.stat(number, open));
     }
 
     fn setattr(
@@ -131,14 +171,15 @@ impl Filesystem for SlowFilesystem {
         let is_timed = accessed.is_some() || modified.is_some();
         let times = is_timed.then(|| (wanted(accessed), wanted(modified)));
         let change = Change { mode, owner, group, size, times };
-        self.attributes(Operation::SetAttr, reply, || self.lower.change(number, open, &change));
+        self.attributes(Operation::SetAttr, reply, move |lower| lower.change(number, open, &change));
     }
 
     fn readlink(&self, _request: &Request, number: INodeNo, reply: ReplyData) {
-        match self.take(Operation::ReadLink, || self.lower.read_link(number)) {
+        let read = move |lower: &Lower| lower.read_link(number);
+        self.take(Operation::ReadLink, read, |read| match read {
             Ok(target) => reply.data(&target),
             Err(error) => reply.error(error),
-        }
+        });
     }
 
     fn mknod(
@@ -151,7 +192,8 @@ impl Filesystem for SlowFilesystem {
         device: u32,
         reply: ReplyEntry,
     ) {
-        self.entry(Operation::MkNod, reply, || self.lower.make_node(parent, name, mode, device));
+        let name = name.to_owned();
+        self.entry(Operation::MkNod, reply, move |lower| lower.make_node(parent, &name, mode, device));
     }
 
     fn mkdir(
@@ -163,19 +205,23 @@ impl Filesystem for SlowFilesystem {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        self.entry(Operation::MkDir, reply, || self.lower.make_directory(parent, name, mode));
+        let name = name.to_owned();
+        self.entry(Operation::MkDir, reply, move |lower| lower.make_directory(parent, &name, mode));
     }
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.empty(Operation::Unlink, reply, || self.lower.remove(parent, name, AtFlags::empty()));
+        let name = name.to_owned();
+        self.empty(Operation::Unlink, reply, move |lower| lower.remove(parent, &name, AtFlags::empty()));
     }
 
     fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.empty(Operation::RmDir, reply, || self.lower.remove(parent, name, AtFlags::REMOVEDIR));
+        let name = name.to_owned();
+        self.empty(Operation::RmDir, reply, move |lower| lower.remove(parent, &name, AtFlags::REMOVEDIR));
     }
 
     fn symlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        self.entry(Operation::Symlink, reply, || self.lower.make_symlink(parent, name, target));
+        let (name, target) = (name.to_owned(), target.to_owned());
+        self.entry(Operation::Symlink, reply, move |lower| lower.make_symlink(parent, &name, &target));
     }
 
     fn rename(
@@ -189,17 +235,19 @@ impl Filesystem for SlowFilesystem {
         reply: ReplyEmpty,
     ) {
         let flags = rustix::fs::RenameFlags::from_bits_retain(flags.bits());
-        self.empty(Operation::Rename, reply, || {
-            self.lower.nodes.rename((parent, name), (new_parent, new_name), flags)
+        let (name, new_name) = (name.to_owned(), new_name.to_owned());
+        self.empty(Operation::Rename, reply, move |lower| {
+            lower.nodes.rename((parent, &name), (new_parent, &new_name), flags)
         });
     }
 
     fn link(&self, _request: &Request, number: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.entry(Operation::Link, reply, || self.lower.link(number, parent, name));
+        let name = name.to_owned();
+        self.entry(Operation::Link, reply, move |lower| lower.link(number, parent, &name));
     }
 
     fn open(&self, _request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        self.opened(Operation::Open, reply, || self.lower.open_file(number, flags.0));
+        self.opened(Operation::Open, reply, move |lower| lower.open_file(number, flags.0));
     }
 
     fn read(
@@ -213,11 +261,11 @@ impl Filesystem for SlowFilesystem {
         _owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let read = || lower::read(&*self.lower.files.get(handle)?, offset, size as usize);
-        match self.take(Operation::Read, read) {
+        let read = move |lower: &Lower| lower::read(&*lower.files.get(handle)?, offset, size as usize);
+        self.take(Operation::Read, read, |read| match read {
             Ok(content) => reply.data(&content),
             Err(error) => reply.error(error),
-        }
+        });
     }
 
     fn write(
@@ -232,11 +280,12 @@ impl Filesystem for SlowFilesystem {
         _owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let write = || lower::write(&*self.lower.files.get(handle)?, offset, content);
-        match self.take(Operation::Write, write) {
-            Ok(()) => reply.written(content.len() as u32),
+        let (content, written) = (content.to_owned(), content.len() as u32);
+        let write = move |lower: &Lower| lower::write(&*lower.files.get(handle)?, offset, &content);
+        self.take(Operation::Write, write, move |done| match done {
+            Ok(()) => reply.written(written),
             Err(error) => reply.error(error),
-        }
+        });
     }
 
     fn flush(
@@ -247,7 +296,7 @@ impl Filesystem for SlowFilesystem {
         _owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        self.empty(Operation::Flush, reply, || Ok(()));
+        self.empty(Operation::Flush, reply, |_| Ok(()));
     }
 
     fn release(
@@ -260,8 +309,8 @@ impl Filesystem for SlowFilesystem {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.empty(Operation::Release, reply, || {
-            self.lower.close_file(number, handle);
+        self.empty(Operation::Release, reply, move |lower| {
+            lower.close_file(number, handle);
             Ok(())
         });
     }
@@ -274,14 +323,14 @@ impl Filesystem for SlowFilesystem {
         only_data: bool,
         reply: ReplyEmpty,
     ) {
-        self.empty(Operation::Fsync, reply, || {
-            let file = self.lower.files.get(handle)?;
+        self.empty(Operation::Fsync, reply, move |lower| {
+            let file = lower.files.get(handle)?;
             if only_data { rustix::fs::fdatasync(&*file) } else { rustix::fs::fsync(&*file) }
         });
     }
 
     fn opendir(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        self.opened(Operation::OpenDir, reply, || self.lower.open_directory(number));
+        self.opened(Operation::OpenDir, reply, move |lower| lower.open_directory(number));
     }
 
     fn readdir(
@@ -292,10 +341,12 @@ impl Filesystem for SlowFilesystem {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        match self.take(Operation::ReadDir, || listing::fill(&self.lower, handle, offset, &mut reply)) {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(error),
-        }
+        self.slowly(Operation::ReadDir, move |lower| {
+            match listing::fill(lower, handle, offset, &mut reply) {
+                Ok(()) => reply.ok(),
+                Err(errno) => reply.error(error(errno)),
+            }
+        });
     }
 
     fn readdirplus(
@@ -306,12 +357,12 @@ impl Filesystem for SlowFilesystem {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        match self.take(Operation::ReadDirPlus, || {
-            listing::fill_plus(&self.lower, (number, handle), offset, &mut reply)
-        }) {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(error),
-        }
+        self.slowly(Operation::ReadDirPlus, move |lower| {
+            match listing::fill_plus(lower, (number, handle), offset, &mut reply) {
+                Ok(()) => reply.ok(),
+                Err(errno) => reply.error(error(errno)),
+            }
+        });
     }
 
     fn releasedir(
@@ -322,8 +373,8 @@ impl Filesystem for SlowFilesystem {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        self.empty(Operation::ReleaseDir, reply, || {
-            drop(self.lower.directories.close(handle));
+        self.empty(Operation::ReleaseDir, reply, move |lower| {
+            drop(lower.directories.close(handle));
             Ok(())
         });
     }
@@ -336,11 +387,14 @@ impl Filesystem for SlowFilesystem {
         _only_data: bool,
         reply: ReplyEmpty,
     ) {
-        self.empty(Operation::FsyncDir, reply, || rustix::fs::fsync(&*self.lower.directories.get(handle)?));
+        self.empty(Operation::FsyncDir, reply, move |lower| {
+            rustix::fs::fsync(&*lower.directories.get(handle)?)
+        });
     }
 
     fn statfs(&self, _request: &Request, number: INodeNo, reply: ReplyStatfs) {
-        match self.take(Operation::StatFs, || self.lower.room(number)) {
+        let room = move |lower: &Lower| lower.room(number);
+        self.take(Operation::StatFs, room, |room| match room {
             Ok(room) => reply.statfs(
                 room.f_blocks,
                 room.f_bfree,
@@ -352,7 +406,7 @@ impl Filesystem for SlowFilesystem {
                 room.f_frsize as u32,
             ),
             Err(error) => reply.error(error),
-        }
+        });
     }
 
     // What is not known is answered once: then the kernel asks no more.
@@ -367,26 +421,24 @@ impl Filesystem for SlowFilesystem {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        self.empty(Operation::Xattr, reply, || Err(rustix::io::Errno::NOSYS));
+        self.empty(Operation::Xattr, reply, |_| Err(rustix::io::Errno::NOSYS));
     }
 
     fn getxattr(&self, _request: &Request, _number: INodeNo, _name: &OsStr, _size: u32, reply: ReplyXattr) {
-        self.pace.take(Operation::Xattr);
-        reply.error(Errno::ENOSYS);
+        self.slowly(Operation::Xattr, |_| reply.error(Errno::ENOSYS));
     }
 
     fn listxattr(&self, _request: &Request, _number: INodeNo, _size: u32, reply: ReplyXattr) {
-        self.pace.take(Operation::Xattr);
-        reply.error(Errno::ENOSYS);
+        self.slowly(Operation::Xattr, |_| reply.error(Errno::ENOSYS));
     }
 
     fn removexattr(&self, _request: &Request, _number: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        self.empty(Operation::Xattr, reply, || Err(rustix::io::Errno::NOSYS));
+        self.empty(Operation::Xattr, reply, |_| Err(rustix::io::Errno::NOSYS));
     }
 
     fn access(&self, _request: &Request, _number: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
         // Only root is let in, who may everything.
-        self.empty(Operation::Access, reply, || Err(rustix::io::Errno::NOSYS));
+        self.empty(Operation::Access, reply, |_| Err(rustix::io::Errno::NOSYS));
     }
 
     fn create(
@@ -399,12 +451,14 @@ impl Filesystem for SlowFilesystem {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        match self.take(Operation::Create, || self.lower.create(parent, name, mode, flags)) {
+        let name = name.to_owned();
+        let create = move |lower: &Lower| lower.create(parent, &name, mode, flags);
+        self.take(Operation::Create, create, |created| match created {
             Ok((stat, handle)) => {
                 reply.created(&BELIEVED, &told(&stat), GENERATION, handle, FopenFlags::empty());
             }
             Err(error) => reply.error(error),
-        }
+        });
     }
 
     fn ioctl(
@@ -418,8 +472,7 @@ impl Filesystem for SlowFilesystem {
         _size: u32,
         reply: ReplyIoctl,
     ) {
-        self.pace.take(Operation::Ioctl);
-        reply.error(Errno::ENOSYS);
+        self.slowly(Operation::Ioctl, |_| reply.error(Errno::ENOSYS));
     }
 
     fn fallocate(
@@ -433,8 +486,8 @@ impl Filesystem for SlowFilesystem {
         reply: ReplyEmpty,
     ) {
         let flags = FallocateFlags::from_bits_retain(mode.cast_unsigned());
-        self.empty(Operation::Fallocate, reply, || {
-            rustix::fs::fallocate(&*self.lower.files.get(handle)?, flags, offset, length)
+        self.empty(Operation::Fallocate, reply, move |lower| {
+            rustix::fs::fallocate(&*lower.files.get(handle)?, flags, offset, length)
         });
     }
 
@@ -447,11 +500,11 @@ impl Filesystem for SlowFilesystem {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        let seek = || lower::seek(&*self.lower.files.get(handle)?, offset, whence);
-        match self.take(Operation::Lseek, seek) {
+        let seek = move |lower: &Lower| lower::seek(&*lower.files.get(handle)?, offset, whence);
+        self.take(Operation::Lseek, seek, |found| match found {
             Ok(place) => reply.offset(place.cast_signed()),
             Err(error) => reply.error(error),
-        }
+        });
     }
 
     fn copy_file_range(
@@ -469,13 +522,13 @@ impl Filesystem for SlowFilesystem {
     ) {
         // The answer has 32 bits.
         let length = usize::try_from(length).unwrap_or(usize::MAX).min(1 << 30);
-        let copy = || {
-            let (from, to) = (self.lower.files.get(from)?, self.lower.files.get(to)?);
+        let copy = move |lower: &Lower| {
+            let (from, to) = (lower.files.get(from)?, lower.files.get(to)?);
             rustix::fs::copy_file_range(&*from, Some(&mut from_offset), &*to, Some(&mut to_offset), length)
         };
-        match self.take(Operation::CopyFileRange, copy) {
+        self.take(Operation::CopyFileRange, copy, |copied| match copied {
             Ok(copied) => reply.written(copied as u32),
             Err(error) => reply.error(error),
-        }
+        });
     }
 }

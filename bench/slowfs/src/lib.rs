@@ -9,6 +9,7 @@ mod counters;
 mod directory;
 mod filesystem;
 mod handles;
+mod later;
 mod listing;
 mod lower;
 mod nodes;

@@ -1,8 +1,6 @@
 //! The program `slowfs`: a folder seen through a slow file system.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -28,18 +26,8 @@ struct Args {
     read_only: bool,
 }
 
-/// Each thread has a buffer of 16 MiB, of which it uses the first page: from the kernel such memory comes when it is used,
-/// from the C library's own stock it is filled with zeros before. Blocks of that size are to come from the kernel, and
-/// where they come from can only be said to a program that starts.
-const LARGE_BLOCKS: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "4194304");
-
 fn main() -> Result<()> {
     let args = Args::parse();
-    let (variable, value) = LARGE_BLOCKS;
-    if std::env::var_os(variable).is_none() {
-        let mut again = Command::new(std::env::current_exe()?);
-        return Err(again.args(std::env::args_os().skip(1)).env(variable, value).exec().into());
-    }
     Ok(serve(&Mount {
         lower: args.lower,
         mountpoint: args.mountpoint,

@@ -1,40 +1,50 @@
-//! The pause before each operation, and the count of all.
+//! The count of all operations, and of those that wait at the same time.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::counters::Counters;
 use crate::operation::Operation;
 
-/// Counts and delays.
+/// Counts.
 #[derive(Debug)]
 pub struct Pace {
-    delay: Duration,
     counts: [AtomicU64; Operation::ALL.len()],
     waiting: AtomicU64,
     at_once: AtomicU64,
 }
 
-impl Pace {
-    /// With this pause.
-    pub fn new(delay: Duration) -> Self {
+/// One operation waits until this is dropped.
+#[derive(Debug)]
+pub struct Waits(Arc<Pace>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
         Self {
-            delay,
             counts: [const { AtomicU64::new(0) }; Operation::ALL.len()],
             waiting: AtomicU64::new(0),
             at_once: AtomicU64::new(0),
         }
     }
+}
 
-    /// Counts an operation and pauses, if it is one of those with a pause.
-    pub fn take(&self, operation: Operation) {
+impl Pace {
+    /// Counts an operation.
+    pub fn count(&self, operation: Operation) {
         self.counts[operation.index()].fetch_add(1, Ordering::Relaxed);
-        if operation.is_slow() {
-            let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
-            self.at_once.fetch_max(waiting, Ordering::Relaxed);
-            std::thread::sleep(self.delay);
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
+    }
+
+    /// Counts one that waits.
+    pub fn wait(this: &Arc<Self>) -> Waits {
+        let waiting = this.waiting.fetch_add(1, Ordering::Relaxed) + 1;
+        this.at_once.fetch_max(waiting, Ordering::Relaxed);
+        Waits(Arc::clone(this))
     }
 
     /// What was counted so far. Who has its answer finds its question counted.
@@ -48,19 +58,14 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]
-    fn only_what_is_slow_pauses_and_everything_counts() {
-        let pace = Pace::new(Duration::from_millis(50));
-        let started = Instant::now();
-        let quick = [Operation::Flush, Operation::Release, Operation::ReleaseDir, Operation::Forget];
-        quick.into_iter().for_each(|operation| pace.take(operation));
-        let quick = started.elapsed();
-        pace.take(Operation::Read);
-        assert!(started.elapsed() - quick >= Duration::from_millis(50));
-        assert_eq!(pace.counters().to_string(), "at-once=1 read=1 flush=1 release=1 releasedir=1 forget=1");
+    fn everything_counts_and_what_waits_counts_as_long_as_it_does() {
+        let pace = Arc::new(Pace::default());
+        [Operation::Flush, Operation::Forget, Operation::Read].iter().for_each(|asked| pace.count(*asked));
+        drop([Pace::wait(&pace), Pace::wait(&pace)]);
+        drop(Pace::wait(&pace));
+        assert_eq!(pace.counters().to_string(), "at-once=2 read=1 flush=1 forget=1");
     }
 }

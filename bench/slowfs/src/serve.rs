@@ -15,11 +15,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::counters::{ASK, READY};
 use crate::filesystem::SlowFilesystem;
+use crate::later::Later;
 use crate::lower::Lower;
 use crate::pace::Pace;
 
-/// How many requests are answered at the same time: the kernel keeps the rest waiting.
-const THREADS: usize = 256;
+/// How many take requests from the kernel. None of them pauses, so few are woken for many.
+const THREADS: usize = 2;
 /// A descriptor per directory that the kernel knows; the kernel's own limit unless it was changed.
 const DESCRIPTORS: u64 = 1 << 20;
 
@@ -103,8 +104,9 @@ pub fn serve(mount: &Mount) -> Result<(), ServeError> {
     reserve_descriptors(&lower, room).map_err(process("reserve descriptors"))?;
     // A path that leads there from everywhere.
     let mountpoint = mount.mountpoint.canonicalize().map_err(mount_failed)?;
-    let pace = Arc::new(Pace::new(mount.delay));
-    let filesystem = SlowFilesystem { lower, pace: pace.clone(), plus: mount.plus };
+    let pace = Arc::new(Pace::default());
+    let later = Later::new(mount.delay).map_err(process("start threads"))?;
+    let filesystem = SlowFilesystem { lower: Arc::new(lower), pace: pace.clone(), later, plus: mount.plus };
     let session = Session::new(filesystem, &mountpoint, &config(mount)).map_err(mount_failed)?;
 
     let (ends, ended) = mpsc::channel();
