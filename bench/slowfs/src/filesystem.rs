@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -12,15 +11,13 @@ use fuser::{
     ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
     ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use rustix::fs::{AtFlags, FallocateFlags, Stat};
-use rustix::io::Result;
+use rustix::fs::{AtFlags, FallocateFlags};
 
 use crate::attributes::{told, wanted};
-use crate::later::Later;
 use crate::listing;
 use crate::lower::{self, Change, Lower};
 use crate::operation::Operation;
-use crate::pace::Pace;
+use crate::slowly::{SlowFilesystem, error};
 
 /// How long the kernel believes names and attributes: as long as NFS does at least.
 pub const BELIEVED: Duration = Duration::from_secs(3);
@@ -30,94 +27,6 @@ const MAX_WRITE: u32 = 1 << 20;
 const MAX_BACKGROUND: u16 = 256;
 /// A number is given to another file only once the first one is removed, which the kernel does by itself.
 pub const GENERATION: Generation = Generation(0);
-
-/// The file system.
-pub struct SlowFilesystem {
-    /// What is below.
-    pub lower: Arc<Lower>,
-    /// The count.
-    pub pace: Arc<Pace>,
-    /// The pause.
-    pub later: Later,
-    /// Whether attributes come with the listing.
-    pub plus: bool,
-}
-
-fn error(errno: rustix::io::Errno) -> Errno {
-    Errno::from_i32(errno.raw_os_error())
-}
-
-impl SlowFilesystem {
-    /// Counts an operation and does it, after the pause if it is one of those with a pause.
-    fn slowly(&self, operation: Operation, action: impl FnOnce(&Lower) + Send + 'static) {
-        self.pace.count(operation);
-        if !operation.is_slow() {
-            return action(&self.lower);
-        }
-        let (lower, waiting) = (Arc::clone(&self.lower), Pace::wait(&self.pace));
-        self.later.run(move || {
-            drop(waiting);
-            action(&lower);
-        });
-    }
-
-    fn take<T>(
-        &self,
-        operation: Operation,
-        action: impl FnOnce(&Lower) -> Result<T> + Send + 'static,
-        answer: impl FnOnce(std::result::Result<T, Errno>) + Send + 'static,
-    ) {
-        self.slowly(operation, move |lower| answer(action(lower).map_err(error)));
-    }
-
-    fn entry(
-        &self,
-        operation: Operation,
-        reply: ReplyEntry,
-        action: impl FnOnce(&Lower) -> Result<Stat> + Send + 'static,
-    ) {
-        self.take(operation, action, |found| match found {
-            Ok(stat) => reply.entry(&BELIEVED, &told(&stat), GENERATION),
-            Err(error) => reply.error(error),
-        });
-    }
-
-    fn attributes(
-        &self,
-        operation: Operation,
-        reply: ReplyAttr,
-        action: impl FnOnce(&Lower) -> Result<Stat> + Send + 'static,
-    ) {
-        self.take(operation, action, |found| match found {
-            Ok(stat) => reply.attr(&BELIEVED, &told(&stat)),
-            Err(error) => reply.error(error),
-        });
-    }
-
-    fn empty(
-        &self,
-        operation: Operation,
-        reply: ReplyEmpty,
-        action: impl FnOnce(&Lower) -> Result<()> + Send + 'static,
-    ) {
-        self.take(operation, action, |done| match done {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(error),
-        });
-    }
-
-    fn opened(
-        &self,
-        operation: Operation,
-        reply: ReplyOpen,
-        action: impl FnOnce(&Lower) -> Result<FileHandle> + Send + 'static,
-    ) {
-        self.take(operation, action, |opened| match opened {
-            Ok(handle) => reply.opened(handle, FopenFlags::empty()),
-            Err(error) => reply.error(error),
-        });
-    }
-}
 
 impl Filesystem for SlowFilesystem {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {

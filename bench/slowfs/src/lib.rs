@@ -17,6 +17,7 @@ mod operation;
 mod pace;
 mod self_check;
 mod serve;
+mod slowly;
 
 pub use client::{Settings, SlowFs};
 pub use counters::Counters;

@@ -14,10 +14,10 @@ use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::counters::{ASK, READY};
-use crate::filesystem::SlowFilesystem;
 use crate::later::Later;
 use crate::lower::Lower;
 use crate::pace::Pace;
+use crate::slowly::SlowFilesystem;
 
 /// How many take requests from the kernel. None of them pauses, so few are woken for many.
 const THREADS: usize = 2;
