@@ -12,10 +12,11 @@ use workspacefs_e2e::machine::Stream;
 
 use crate::{shell, standalone};
 
-/// Builds the test program `test` of a crate and finds it.
-pub fn program(package: &str, test: &str) -> Result<PathBuf> {
+/// Builds the test program `test`, a name that only one crate has, and finds it. The crate is not named: its dependencies
+/// would be compiled once more, with the features that this crate alone asks for.
+pub fn program(test: &str) -> Result<PathBuf> {
     let mut cargo = shell::cargo();
-    cargo.args(["test", "--locked", "--no-run", "--package", package, "--test", test]);
+    cargo.args(["test", "--locked", "--no-run", "--test", test]);
     cargo.arg("--message-format=json-render-diagnostics");
     let messages = shell::output(&mut cargo)?;
     let executable = messages

@@ -29,7 +29,7 @@ pub struct Args {
 
 /// Runs them. The last line is `disks: N passed, N failed`.
 pub fn run(args: Args) -> Result<()> {
-    let program = cases::program("nfs-server", "real")?;
+    let program = cases::program("real")?;
     let cluster = standalone::cluster(&args.name)?;
     let machine = cluster.machine("n2")?;
     machine.run(&["cp", &cluster.share(&program)?, PROGRAM])?;

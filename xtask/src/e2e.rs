@@ -2,11 +2,16 @@
 //! Starts the cluster where it does not run. The last line counts the cases. With `--retry`, cases that failed run a second
 //! time; what passes only then is printed as flaky and counts as passed.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use anyhow::{Context, Result};
 use workspacefs_e2e::suites::{self, Choice, Options, Suite, Summary};
 use workspacefs_e2e::{Cluster, ClusterConfig, product};
 
 use crate::images;
+
+/// The variable that says until when cases begin: for a machine that ends a run after so many minutes.
+pub const UNTIL: &str = "WSFS_UNTIL";
 
 /// More failures than these are no want of time.
 const RETRIED_MAX: usize = 3;
@@ -29,6 +34,9 @@ pub struct Args {
     /// Up to three failed cases run once more, one at a time: for a machine with too much else to do
     #[arg(long)]
     retry: bool,
+    /// No case begins after this time, in seconds of the epoch; those left out are named
+    #[arg(long, env = UNTIL)]
+    until: Option<u64>,
     /// Take the product as it is on the cluster
     #[arg(long)]
     as_installed: bool,
@@ -69,13 +77,15 @@ pub fn run(args: Args) -> Result<()> {
     }
     let alone: Vec<_> = suite.cases.iter().filter(|case| case.alone).map(|case| case.name).collect();
     let parallel = args.parallel;
-    let options = Options { only: Choice::Containing(args.only), parallel, keep: args.keep };
+    let until = args.until.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+    let options = Options { only: Choice::Containing(args.only), parallel, keep: args.keep, until };
     let mut summary = suites::run(&cluster, suite, &options)?;
     let mut flaky = Vec::new();
     if args.retry && (1..=RETRIED_MAX).contains(&summary.failed.len()) {
         println!("once more, one at a time: {}", summary.failed.join(", "));
         let suite = suites::named(&args.suite).context("the suite is gone")?;
-        let options = Options { only: Choice::Named(summary.failed.clone()), parallel: 1, keep: args.keep };
+        let only = Choice::Named(summary.failed.clone());
+        let options = Options { only, parallel: 1, keep: args.keep, until: None };
         (summary, flaky) = settle(summary, suites::run(&cluster, suite, &options)?);
     }
     for name in &flaky {
@@ -84,12 +94,15 @@ pub fn run(args: Args) -> Result<()> {
     for name in &summary.failed {
         println!("failed: {name}");
     }
+    if !summary.left_out.is_empty() {
+        println!("left out for want of time: {}", summary.left_out.join(", "));
+    }
     if !flaky.is_empty() {
         println!("flaky: {}", flaky.len());
     }
     println!("e2e {}: {} passed, {} failed", args.suite, summary.passed.len(), summary.failed.len());
     // A run of nothing proves nothing.
-    if !summary.failed.is_empty() || summary.passed.is_empty() {
+    if !summary.failed.is_empty() || summary.passed.is_empty() && summary.left_out.is_empty() {
         // Not by an error, whose words would come after the count.
         std::process::exit(1);
     }
@@ -104,7 +117,7 @@ fn settle(first: Summary, second: Summary) -> (Summary, Vec<&'static str>) {
     failed.extend(second.failed.into_iter().filter(|name| !failed.contains(name)).collect::<Vec<_>>());
     let mut passed = first.passed;
     passed.extend(&flaky);
-    (Summary { passed, failed }, flaky)
+    (Summary { passed, failed, left_out: first.left_out }, flaky)
 }
 
 /// A case that had the cluster to itself the first time failed under the same conditions under which it then passed.
@@ -127,7 +140,7 @@ mod tests {
     use super::*;
 
     fn summary(passed: &[&'static str], failed: &[&'static str]) -> Summary {
-        Summary { passed: passed.to_vec(), failed: failed.to_vec() }
+        Summary { passed: passed.to_vec(), failed: failed.to_vec(), left_out: Vec::new() }
     }
 
     #[test]

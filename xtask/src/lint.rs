@@ -75,7 +75,8 @@ fn cargo_deny() -> Result<PathBuf> {
         println!("building cargo-deny {CARGO_DENY}, once (minutes)");
         let mut cargo = shell::cargo();
         cargo
-            .args(["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"])
+            // Not optimised: that takes longer to compile than it would ever save.
+            .args(["install", "--debug", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"])
             .arg(&folder);
         // Its own target folder: ours would keep its dependencies for ever.
         shell::run(cargo.env_remove("CARGO_TARGET_DIR"))?;

@@ -28,7 +28,7 @@ pub struct Args {
 
 /// Runs them. The last line is `mounts: N passed, N failed`.
 pub fn run(args: Args) -> Result<()> {
-    let program = cases::program("csi-driver", "node")?;
+    let program = cases::program("node")?;
     let cluster = standalone::cluster(&args.name)?;
     let (node, server) = (cluster.machine("n1")?, cluster.machine("nfs")?);
     node.run(&["cp", &cluster.share(&program)?, PROGRAM])?;

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
@@ -57,6 +57,8 @@ pub struct Options {
     pub parallel: usize,
     /// Failed cases keep their namespaces.
     pub keep: bool,
+    /// When no further case begins; those are left out.
+    pub until: Option<SystemTime>,
 }
 
 /// How a run ended.
@@ -66,6 +68,8 @@ pub struct Summary {
     pub passed: Vec<&'static str>,
     /// Names of those that did not.
     pub failed: Vec<&'static str>,
+    /// Names of those that did not run, for want of time.
+    pub left_out: Vec<&'static str>,
 }
 
 /// Runs the suite on a cluster that has the product, printing as it goes.
@@ -75,7 +79,7 @@ pub fn run(cluster: &Cluster, suite: Suite, options: &Options) -> Result<Summary
         (suite.prepare)(cluster).context("preparing the machines")?;
         let runner = Runner { cluster, client, suite: suite.name, keep: options.keep };
         let cases = suite.cases.into_iter().filter(|case| options.only.takes(case.name)).collect();
-        let summary = runner.run_all(cases, options.parallel.max(1)).await;
+        let summary = runner.run_all(cases, options).await;
         (suite.tidy_up)(cluster).context("tidying up the machines")?;
         summary
     })
@@ -181,16 +185,20 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    async fn run_all(&self, cases: Vec<Case>, parallel: usize) -> Result<Summary> {
+    async fn run_all(&self, cases: Vec<Case>, options: &Options) -> Result<Summary> {
         let mut summary = Summary::default();
         let mut under_way = JoinSet::new();
-        let permits = Arc::new(Semaphore::new(parallel));
+        let permits = Arc::new(Semaphore::new(options.parallel.max(1)));
         for case in cases {
             if case.alone {
                 drain(&mut under_way, &mut summary).await;
             }
             let alone = case.alone;
             let permit = Arc::clone(&permits).acquire_owned().await?;
+            if options.until.is_some_and(|until| SystemTime::now() >= until) {
+                summary.left_out.push(case.name);
+                continue;
+            }
             let job = Job {
                 cluster: self.cluster.clone(),
                 client: self.client.clone(),
