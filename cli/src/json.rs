@@ -256,6 +256,7 @@ impl<'a> From<&'a Stop> for Stopped<'a> {
     fn from(stop: &'a Stop) -> Self {
         let (reason, path, errno) = match stop {
             Stop::Cancelled => ("cancelled", None, None),
+            Stop::Limit => ("limit", None, None),
             Stop::Destination { path, errno } => ("destination", Some(path), Some(*errno)),
             Stop::Source { path, errno } => ("source", Some(path), Some(*errno)),
             Stop::Manifest(errno) => ("manifest", None, Some(*errno)),

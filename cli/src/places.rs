@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use tempfile::TempDir;
-use workspacefs_sync::SyncError;
+use workspacefs_sync::{Earlier, SyncError};
 
 /// Opened source and destination.
 pub struct Places {
@@ -64,6 +65,12 @@ impl Drop for Made {
             let _ = fs::remove_dir(path);
         }
     }
+}
+
+/// Opens a copy to link from.
+pub fn open_earlier(path: &Path) -> Result<Earlier> {
+    let directory = open(path).with_context(|| format!("cannot open the earlier copy {path:?}"))?;
+    Ok(Earlier { directory: Arc::new(directory), manifest: None })
 }
 
 /// Refuses a manifest inside one of the two trees: it would be copied, or deleted, with them.

@@ -57,6 +57,12 @@ pub struct Args {
     /// Compare DST with the manifest after copying; `checksum` implies --checksum
     #[arg(long, value_name = "WHAT", requires = "manifest", conflicts_with = "dry_run")]
     verify: Option<What>,
+    /// Link what is unchanged since an earlier copy, in the directory DIR of DST's file system, instead of copying it
+    ///
+    /// A relative path is one from the current directory, as all others here. DIR's files are never changed; DST must
+    /// neither be it nor lie in it. With --checksum what is linked is read from SRC for its hash.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    link_dest: Option<PathBuf>,
     /// Read at most so much per second: a number with B, K, M, G or T (powers of 1024; K if there is none); 0 is no limit
     #[arg(long, value_name = "RATE")]
     bwlimit: Option<Rate>,
@@ -130,6 +136,8 @@ pub fn run(args: &Args) -> Result<Exit> {
 fn copy_and_verify(args: &Args) -> Result<Outcome> {
     let interrupt = Interrupt::new()?;
     let options = args.options()?;
+    let earlier = args.link_dest.as_deref().map(places::open_earlier).transpose()?;
+    let options = Options { earlier, ..options };
     let mut places = Places::open(&args.source, &args.destination, args.dry_run)?;
     if let Some(manifest) = args.manifest.as_ref().filter(|_| !args.dry_run) {
         places::check_manifest(manifest, &args.source, &args.destination)?;
@@ -214,6 +222,7 @@ impl Args {
             keep: Keep { owner: !self.no_owner, xattrs: self.xattrs, acls: self.acls },
             checksum: self.checksum || self.verify == Some(What::Checksum),
             manifest: self.manifest.clone(),
+            earlier: None,
             bandwidth: self.bwlimit.and_then(|rate| rate.0),
             workers: self.workers,
             dry_run: self.dry_run,

@@ -144,6 +144,8 @@ fn empty(folders: &Folders, doomed: &Doomed, budget: &mut impl Budget) -> Outcom
             Ok(emptied) => emptied,
             Err(error) => {
                 tracing::error!(path, error = chain(&error), "cannot empty; later again");
+                // It does not say how many went before.
+                budget.took(entries_max);
                 return Outcome::Stuck;
             }
         };

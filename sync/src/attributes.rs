@@ -94,14 +94,32 @@ impl Engine<'_> {
         self.options.keep.xattrs || self.options.keep.acls
     }
 
+    /// Whether one name has other extended attributes than another.
+    pub fn attributes_differ(&self, from: Named<'_>, to: Named<'_>) -> Result<bool, Trouble> {
+        if !self.keeps_attributes() {
+            return Ok(false);
+        }
+        let (wanted, there) = self.attributes(from, to)?;
+        Ok(wanted != there)
+    }
+
+    fn attributes(
+        &self,
+        from: Named<'_>,
+        to: Named<'_>,
+    ) -> Result<(Vec<Attribute>, Vec<Attribute>), Trouble> {
+        let (step, keep) = ("read the extended attributes", self.options.keep);
+        let wanted = from.attributes(keep).map_err(Side::Source.at(step))?;
+        let there = to.attributes(keep).map_err(Side::Destination.at(step))?;
+        Ok((wanted, there))
+    }
+
     /// Makes the extended attributes of one name those of another; says whether any had to be changed.
     pub fn copy_attributes(&self, from: Named<'_>, to: Named<'_>) -> Result<bool, Trouble> {
         if !self.keeps_attributes() {
             return Ok(false);
         }
-        let keep = self.options.keep;
-        let wanted = from.attributes(keep).map_err(Side::Source.at("read the extended attributes"))?;
-        let there = to.attributes(keep).map_err(Side::Destination.at("read the extended attributes"))?;
+        let (wanted, there) = self.attributes(from, to)?;
         if self.options.dry_run {
             return Ok(wanted != there);
         }

@@ -145,21 +145,8 @@ impl Engine<'_> {
     }
 
     fn conclude(&self, worker: &mut Worker, large: &Large) {
-        let handles = match self.handles(&large.dir) {
-            Ok((source, Some(destination))) => Ok((source, destination)),
-            Ok((_, None)) => Err(Trouble::Stopped),
-            Err(trouble) => Err(trouble),
-        };
-        let outcome = handles.and_then(|(source, destination)| {
-            let subject = Subject {
-                dir: &large.dir,
-                source: &source,
-                destination: Some(&destination),
-                name: &large.name,
-                stat: large.found,
-                existing: large.existing,
-            };
-            self.place_large(&subject, large)
+        let outcome = self.handles(&large.dir).and_then(|handles| {
+            self.place_large(&handles.subject(&large.dir, &large.name, large.found, large.existing), large)
         });
         match outcome {
             Ok(Outcome::Handed) | Err(Trouble::Stopped) => {}

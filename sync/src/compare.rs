@@ -22,6 +22,8 @@ pub(crate) struct Terms {
     pub owner: bool,
     /// In which steps of nanoseconds the destination keeps times.
     pub step: u64,
+    /// What has another name may be a file of an earlier copy: it is never changed in place.
+    pub shared: bool,
 }
 
 /// A file or link with the same size and time of modification is the same.
@@ -38,10 +40,15 @@ pub(crate) fn verdict(source: &Stat, destination: Option<&Stat>, terms: Terms) -
         true if same_attributes(source, destination, terms) => Verdict::Same,
         // A link's owner cannot be changed in place on every file system, and it is quickly made.
         true if source.kind.is_symlink() => Verdict::Copy,
-        // It is some other file too, which would be changed with it.
-        true if destination.links > source.links => Verdict::Copy,
+        true if is_another_too(source, destination, terms) => Verdict::Copy,
         true => Verdict::Attributes,
     }
+}
+
+/// What the destination has is some other file too, which would be changed with it.
+pub(crate) fn is_another_too(source: &Stat, destination: &Stat, terms: Terms) -> bool {
+    let links_max = if terms.shared { 1 } else { source.links };
+    destination.links > links_max
 }
 
 /// Owner and mode are what they can be. A link has no mode.
@@ -81,7 +88,7 @@ mod tests {
     use crate::Time;
     use crate::stat::Id;
 
-    const TERMS: Terms = Terms { owner: true, step: 1 };
+    const TERMS: Terms = Terms { owner: true, step: 1, shared: false };
 
     fn stat(kind: FileType) -> Stat {
         let time = Time { seconds: 7, nanoseconds: 5 };
@@ -113,6 +120,24 @@ mod tests {
         assert_eq!(verdict(&file, Some(&other_owner), Terms { owner: false, ..TERMS }), Verdict::Same);
         assert_eq!(verdict(&link, Some(&Stat { mode: 0o777, ..link }), TERMS), Verdict::Same);
         assert_eq!(verdict(&link, Some(&Stat { uid: 9, ..link }), TERMS), Verdict::Copy);
+    }
+
+    #[test]
+    fn a_file_that_may_be_an_earlier_copys_is_not_changed_in_place_whatever_names_the_source_has() {
+        let source = Stat { links: 3, ..stat(FileType::RegularFile) };
+        for (links, shared, expected) in [
+            (1, false, Verdict::Attributes),
+            (3, false, Verdict::Attributes),
+            (1, true, Verdict::Attributes),
+            (2, true, Verdict::Copy),
+        ] {
+            let destination = Stat { mode: 0o600, links, ..source };
+            assert_eq!(
+                verdict(&source, Some(&destination), Terms { shared, ..TERMS }),
+                expected,
+                "{links} {shared}"
+            );
+        }
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::allowance::Allowance;
 use crate::doom::Doomed;
 use crate::engine::Engine;
 use crate::names::Names;
@@ -17,7 +19,7 @@ use crate::options::Options;
 use crate::place::{Budget, Crossing, Place};
 use crate::progress::Control;
 use crate::rate::Limiter;
-use crate::report::{Note, Stop};
+use crate::report::{Note, Problem, Stop};
 use crate::run::run;
 use crate::setup::{Division, is_network};
 use crate::stat::Stat;
@@ -27,8 +29,13 @@ use crate::stat::Stat;
 pub struct DeleteOptions {
     /// At most so many files, links and directories per second.
     pub entries_per_second: Option<NonZeroU64>,
-    /// The most threads; by default as for [`crate::sync`].
+    /// The most threads; by default as for [`crate::sync`]. One is the caller's own: none is started.
     pub workers: Option<NonZeroUsize>,
+    /// At most so many removals are tried, one in any case. Then it ends with [`Stop::Limit`], and the next call goes
+    /// on.
+    pub entries_max: Option<u64>,
+    /// The same once so long has passed since the first of them; the way to that does not count.
+    pub time_max: Option<Duration>,
 }
 
 /// What came of a deletion.
@@ -36,6 +43,9 @@ pub struct DeleteOptions {
 pub struct DeleteReport {
     /// Files, links and directories that are gone.
     pub deleted: u64,
+    /// Directories that lay deep and were moved to the root of their tree, for the next call to find them there: only
+    /// where `entries_max` or `time_max` is set, of which each takes its part.
+    pub moved: u64,
     /// What stays, and why: relative to the parent directory.
     pub notes: Vec<Note>,
     /// Why it ended early.
@@ -53,9 +63,32 @@ pub enum DeleteError {
     /// The parent directory cannot be opened, or the entry not be looked at.
     #[error("cannot look at what is to be deleted")]
     Open(#[source] Errno),
-    /// No threads to work with.
-    #[error("cannot start a thread")]
-    Threads(#[source] std::io::Error),
+}
+
+impl DeleteReport {
+    /// Nothing is left.
+    pub fn is_done(&self) -> bool {
+        self.stopped.is_none() && self.notes.is_empty()
+    }
+
+    /// What the kernel said first to a removal. A directory that is not empty because somebody fills it is no refusal:
+    /// the next call goes on with it.
+    pub fn refused(&self) -> Option<Errno> {
+        self.notes.iter().find_map(|note| match note.problem {
+            Problem::Failed { errno, .. } if errno != Errno::NOTEMPTY => Some(errno),
+            _ => None,
+        })
+    }
+}
+
+impl From<DeleteError> for Errno {
+    /// What the kernel said, or would have.
+    fn from(error: DeleteError) -> Self {
+        match error {
+            DeleteError::Name(_) => Self::INVAL,
+            DeleteError::Open(errno) => errno,
+        }
+    }
 }
 
 /// Deletes `name` in the directory `parent`: a tree with all that is in it, or a file or link itself. Nothing is followed:
@@ -84,10 +117,12 @@ pub fn delete(
     let engine_options = Options::default();
     let mut engine = Engine::new(&engine_options, control, Arc::clone(&place), division);
     engine.deletions = options.entries_per_second.map(Limiter::new);
+    engine.allowance = Allowance::new(options.entries_max, options.time_max);
     let root = Doomed::in_root(place);
-    run(&engine, division, || engine.doom(root, names)).map_err(DeleteError::Threads)?;
+    run(&engine, division, || engine.doom(root, names));
     let report = DeleteReport {
         deleted: control.deleted(),
+        moved: engine.moved.load(Ordering::Relaxed),
         notes: engine.take_notes(),
         stopped: engine.take_stop(),
         elapsed: control.elapsed(),
@@ -100,4 +135,25 @@ fn entry_name(name: &OsStr) -> Option<CString> {
     let bytes = name.as_bytes();
     let is_entry = !matches!(bytes, b"" | b"." | b"..") && !bytes.contains(&b'/');
     if is_entry { CString::new(bytes).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_fills_meanwhile_is_neither_done_nor_refused() {
+        let note = |errno| Note { path: "tree".into(), problem: Problem::Failed { step: "delete", errno } };
+        for (errnos, refused) in [
+            (&[][..], None),
+            (&[Errno::NOTEMPTY], None),
+            (&[Errno::NOTEMPTY, Errno::XDEV, Errno::PERM], Some(Errno::XDEV)),
+        ] {
+            let notes: Vec<_> = errnos.iter().copied().map(note).collect();
+            let report = DeleteReport { notes, ..DeleteReport::default() };
+            assert_eq!((report.refused(), report.is_done()), (refused, errnos.is_empty()));
+        }
+        let limited = DeleteReport { stopped: Some(Stop::Limit), ..DeleteReport::default() };
+        assert_eq!((limited.refused(), limited.is_done()), (None, false));
+    }
 }

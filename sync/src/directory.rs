@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::abilities::set_mtime;
 use crate::attributes::Named;
-use crate::compare::{Terms, same_attributes};
+use crate::compare::same_attributes;
 use crate::engine::Engine;
 use crate::place::Place;
 use crate::progress::{Place as Counted, What};
@@ -21,6 +21,8 @@ pub(crate) struct Dir {
     pub source: Arc<Place>,
     /// None in a dry run where it would have to be made.
     pub destination: Option<Arc<Place>>,
+    /// The same in the earlier copy; None where that has none, or there is no such copy.
+    pub earlier: Option<Arc<Place>>,
     /// The source's.
     pub stat: Stat,
     /// The destination's as it was found; None where this run made it.
@@ -41,6 +43,7 @@ impl Dir {
         parent: Option<Arc<Self>>,
         source: (Arc<Place>, Stat),
         destination: Option<(Arc<Place>, Option<Stat>)>,
+        earlier: Option<Arc<Place>>,
         selection: Selection,
     ) -> Arc<Self> {
         let (destination, existing) = destination.map_or((None, None), |(place, stat)| (Some(place), stat));
@@ -49,6 +52,7 @@ impl Dir {
             parent,
             source,
             destination,
+            earlier,
             stat,
             existing,
             selection,
@@ -77,11 +81,12 @@ impl Dir {
     /// Closes its descriptors, if there are too many and no file needs them.
     pub fn park(&self) {
         if self.files.load(Ordering::Relaxed) == 0 {
-            self.source.park();
-            if let Some(destination) = &self.destination {
-                destination.park();
-            }
+            self.places().for_each(|place| place.park());
         }
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Arc<Place>> {
+        [Some(&self.source), self.destination.as_ref(), self.earlier.as_ref()].into_iter().flatten()
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -126,10 +131,7 @@ impl Engine<'_> {
     fn finish(&self, dir: &Dir) {
         self.finish_and_count(dir);
         // The table of hard links may keep it long.
-        dir.source.close();
-        if let Some(destination) = &dir.destination {
-            destination.close();
-        }
+        dir.places().for_each(|place| place.close());
     }
 
     fn finish_and_count(&self, dir: &Dir) {
@@ -152,7 +154,7 @@ impl Engine<'_> {
 
     /// Says whether the directory is new or was another.
     fn finish_attributes(&self, dir: &Dir) -> Result<bool, Trouble> {
-        let terms = Terms { owner: self.keeps_owner(), step: self.abilities.step() };
+        let terms = self.terms(self.abilities.step());
         let same = dir.existing.is_some_and(|existing| same_attributes(&dir.stat, &existing, terms));
         let Some(place) = dir.destination.as_ref() else { return Ok(true) };
         let at = |step| Side::Destination.at(step);

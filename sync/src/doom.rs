@@ -14,19 +14,24 @@ use crate::engine::Engine;
 use crate::listing::{self, Buffer};
 use crate::names::{Name, Names};
 use crate::place::Place;
+use crate::stat::Stat;
 use crate::trouble::{Side, Trouble};
 
 /// A directory in which things are deleted.
 #[derive(Debug)]
 pub(crate) struct Doomed {
     above: Above,
-    place: Arc<Place>,
+    pub place: Arc<Place>,
+    /// How deep it lies below the directory that stays.
+    pub depth: usize,
     /// What goes counts as deleted, and against the limit; left-overs of ours do not.
     limited: bool,
     /// Directories in it that are not gone yet, and one for the listing.
     pending: AtomicUsize,
     /// Something in it stays, so it stays.
     kept: AtomicBool,
+    /// Not all of it was listed: more is in it than this run may remove.
+    unlisted: AtomicBool,
     /// How often a directory in it was not empty when it ought to have been.
     again: AtomicUsize,
 }
@@ -81,8 +86,29 @@ impl Doomed {
     }
 
     fn new(above: Above, place: Arc<Place>, limited: bool) -> Arc<Self> {
-        let (kept, again) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { above, place, limited, pending: AtomicUsize::new(1), kept, again })
+        let depth = match &above {
+            Above::Doomed(above) => above.depth + 1,
+            Above::Directory(_) | Above::Way(_) | Above::Nobody => 0,
+        };
+        let [kept, unlisted] = [false; 2].map(AtomicBool::new);
+        let [pending, again] = [1, 0].map(AtomicUsize::new);
+        Arc::new(Self { above, place, depth, limited, pending, kept, unlisted, again })
+    }
+
+    /// The root of the tree that goes.
+    pub fn tree(self: &Arc<Self>) -> &Arc<Self> {
+        let mut tree = self;
+        while tree.depth > 1
+            && let Above::Doomed(above) = &tree.above
+        {
+            tree = above;
+        }
+        tree
+    }
+
+    /// So many more directories in it have to go first.
+    pub fn expect(&self, directories: usize) {
+        self.pending.fetch_add(directories, Ordering::Relaxed);
     }
 }
 
@@ -151,15 +177,19 @@ impl Engine<'_> {
 
     fn empty(&self, doomed: Arc<Doomed>, buffer: &mut Buffer) {
         let mut directories = Names::default();
+        let enough = |found| self.allowance.as_ref().is_some_and(|allowance| found >= allowance.left());
+        let mut unlisted = false;
         let listed = doomed.place.handle().and_then(|handle| {
             listing::read(handle.as_fd(), buffer, &mut |found| {
                 self.doom_one(&doomed, handle.as_fd(), found.name, found.kind, &mut directories);
-                if self.is_stopping() { Err(Errno::CANCELED) } else { Ok(()) }
+                unlisted = enough(directories.len() as u64);
+                if unlisted || self.is_stopping() { Err(Errno::CANCELED) } else { Ok(()) }
             })
         });
         match listed {
             Ok(()) => {}
             Err(Errno::CANCELED) if self.is_stopping() => return,
+            Err(Errno::CANCELED) if unlisted => doomed.unlisted.store(true, Ordering::Relaxed),
             Err(errno) => {
                 doomed.kept.store(true, Ordering::Relaxed);
                 self.trouble(
@@ -168,22 +198,19 @@ impl Engine<'_> {
                 );
             }
         }
-        let directories_left = directories.len();
-        doomed.pending.fetch_add(directories_left, Ordering::Relaxed);
         doomed.place.park();
-        self.queue.push_doomed(Arc::clone(&doomed), Arc::new(directories));
-        self.is_gone(&doomed);
+        self.hand_out_doomed(doomed, directories);
     }
 
     fn hand_out_doomed(&self, parent: Arc<Doomed>, directories: Names) {
-        parent.pending.fetch_add(directories.len(), Ordering::Relaxed);
+        parent.expect(directories.len());
         self.queue.push_doomed(Arc::clone(&parent), Arc::new(directories));
         self.is_gone(&parent);
     }
 
     fn doom_one(
         &self,
-        parent: &Doomed,
+        parent: &Arc<Doomed>,
         directory: BorrowedFd<'_>,
         name: &CStr,
         kind: FileType,
@@ -193,13 +220,17 @@ impl Engine<'_> {
             parent.kept.store(true, Ordering::Relaxed);
             return;
         }
-        let removed = match kind.is_dir() {
+        let removed = match is_directory(directory, name, kind) {
             true => Err(Removal::Directory),
             false => self.remove(parent, directory, name, AtFlags::empty()),
         };
         match removed {
             Ok(()) => {}
-            Err(Removal::Directory) => drop(directories.push(name, FileType::Directory)),
+            Err(Removal::Directory) => {
+                if !self.move_up(parent, directory, name) {
+                    directories.push(name, FileType::Directory);
+                }
+            }
             Err(Removal::Refused(trouble)) => self.keep(parent, name, trouble),
         }
     }
@@ -268,6 +299,9 @@ impl Engine<'_> {
             return Emptied::Settled;
         }
         doomed.place.close();
+        if doomed.unlisted.load(Ordering::Relaxed) {
+            return Emptied::Again;
+        }
         let name = doomed.place.name();
         let removed = match above.place.handle() {
             Ok(handle) => self.remove(above, handle.as_fd(), name, AtFlags::REMOVEDIR),
@@ -285,6 +319,14 @@ impl Engine<'_> {
             Err(Removal::Refused(trouble)) => self.keep(above, name, trouble),
         }
         Emptied::Settled
+    }
+}
+
+/// Some file systems do not say: to find it out by a failed removal would use up what may be removed.
+fn is_directory(directory: BorrowedFd<'_>, name: &CStr, kind: FileType) -> bool {
+    match kind {
+        FileType::Unknown => Stat::of(directory, name).is_ok_and(|stat| stat.kind.is_dir()),
+        kind => kind.is_dir(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use rustix::io::Errno;
 
 use crate::abilities::Abilities;
+use crate::allowance::Allowance;
 use crate::chunked::Large;
 use crate::directory::Dir;
 use crate::doom::Doomed;
@@ -39,6 +40,10 @@ pub(crate) struct Engine<'a> {
     pub bandwidth: Option<Limiter>,
     /// Deletions per second.
     pub deletions: Option<Limiter>,
+    /// Deletions of this run.
+    pub allowance: Option<Allowance>,
+    /// Directories that were moved up instead of entered.
+    pub moved: AtomicU64,
     /// The roots; a deletion has none to read from.
     pub source: Option<Arc<Place>>,
     pub destination: Arc<Place>,
@@ -68,6 +73,8 @@ impl<'a> Engine<'a> {
             journal: None,
             bandwidth: options.bandwidth.map(Limiter::new),
             deletions: None,
+            allowance: None,
+            moved: AtomicU64::new(0),
             source: None,
             destination,
             leftovers: AtomicU64::new(0),
@@ -155,7 +162,15 @@ impl<'a> Engine<'a> {
         if let Some(limiter) = &self.deletions {
             limiter.take(1, || self.is_stopping());
         }
-        if self.is_stopping() { Err(Trouble::Stopped) } else { Ok(()) }
+        if self.is_stopping() {
+            return Err(Trouble::Stopped);
+        }
+        // The last question: what is taken is used, whatever others do meanwhile.
+        if self.allowance.as_ref().is_some_and(|allowance| !allowance.take()) {
+            self.end(Stop::Limit);
+            return Err(Trouble::Stopped);
+        }
+        Ok(())
     }
 
     /// So many bytes are about to be read; waits where the rate says so.

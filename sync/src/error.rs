@@ -15,16 +15,19 @@ pub enum SyncError {
     /// One is the other, or lies in it.
     #[error("source and destination are the same directory, or one lies in the other")]
     Nested,
+    /// The earlier copy's root cannot be listed.
+    #[error("cannot read the directory of the earlier copy")]
+    Earlier(#[source] Errno),
+    /// One is the other, or lies in it.
+    #[error("destination and earlier copy are the same directory, or one lies in the other")]
+    EarlierNested,
     /// Another run has the destination.
     #[error("another run writes to the destination")]
     Busy,
     /// A chosen path is absolute, leads upwards or is empty.
     #[error("chosen path {0:?} is not a path inside the source")]
     Path(std::path::PathBuf),
-    /// The manifest can be neither read nor made.
+    /// The manifest can be neither read nor made, or that of the earlier copy not be read.
     #[error("cannot use the manifest")]
     Manifest(#[source] std::io::Error),
-    /// No threads to work with.
-    #[error("cannot start a thread")]
-    Threads(#[source] std::io::Error),
 }

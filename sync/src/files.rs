@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::abilities::timestamps;
 use crate::attributes::Named;
-use crate::compare::{Terms, Verdict, may_be_coarse, verdict};
+use crate::compare::{Terms, Verdict, is_another_too, may_be_coarse, verdict};
 use crate::directory::Dir;
 use crate::doom::{Doomed, Way};
 use crate::engine::Engine;
@@ -34,12 +34,25 @@ pub(crate) struct Subject<'a> {
     pub stat: Stat,
     /// In the destination.
     pub existing: Option<Stat>,
+    /// The directory in the earlier copy.
+    pub earlier: Option<&'a Arc<Handle>>,
+}
+
+/// The descriptors of a directory.
+pub(crate) struct Handles {
+    pub source: Arc<Handle>,
+    /// None in a dry run where it would have to be made.
+    pub destination: Option<Arc<Handle>>,
+    /// None where the earlier copy has none.
+    pub earlier: Option<Arc<Handle>>,
 }
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
     Unchanged,
+    /// Unchanged since the earlier copy, and linked from there.
+    Linked,
     Done,
     /// Others carry it on, and will count it.
     Handed,
@@ -59,7 +72,7 @@ impl Engine<'_> {
                 return;
             }
             let outcome = match &handles {
-                Ok((source, destination)) => self.file(worker, dir, source, destination.as_ref(), &name),
+                Ok(handles) => self.file(worker, dir, handles, &name),
                 Err(trouble) => Err((trouble.clone(), 0)),
             };
             match outcome {
@@ -83,8 +96,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Both sides' descriptors of a directory.
-    pub fn handles(&self, dir: &Dir) -> Result<(Arc<Handle>, Option<Arc<Handle>>), Trouble> {
+    /// The descriptors of a directory.
+    pub fn handles(&self, dir: &Dir) -> Result<Handles, Trouble> {
         let source = dir.source.handle().map_err(Side::Source.at("open the source directory"))?;
         let destination = match &dir.destination {
             Some(place) => {
@@ -92,7 +105,9 @@ impl Engine<'_> {
             }
             None => None,
         };
-        Ok((source, destination))
+        // One that cannot be opened again has nothing to link from.
+        let earlier = dir.earlier.as_ref().and_then(|earlier| earlier.handle().ok());
+        Ok(Handles { source, destination, earlier })
     }
 
     /// Counts the file itself where it has an outcome; with an error come the bytes to count.
@@ -100,12 +115,11 @@ impl Engine<'_> {
         &self,
         worker: &mut Worker,
         dir: &Arc<Dir>,
-        source: &Arc<Handle>,
-        destination: Option<&Arc<Handle>>,
+        handles: &Handles,
         name: &Name<'_>,
     ) -> Result<Outcome, (Trouble, u64)> {
         let at = |step| Side::Source.at(step);
-        let stat = match Stat::of(source.as_fd(), name.text) {
+        let stat = match Stat::of(handles.source.as_fd(), name.text) {
             Ok(stat) => stat,
             // Nobody listed it: it was asked for by its name.
             Err(Errno::NOENT) if dir.selection.is_some() => {
@@ -123,7 +137,7 @@ impl Engine<'_> {
         let bytes = stat.bytes();
         self.control.count_many(What::File, Counted::Found, Counts { files: 0, bytes });
         let with_bytes = |trouble| (trouble, bytes);
-        let existing = match (destination, name.both) {
+        let existing = match (&handles.destination, name.both) {
             (Some(destination), true) => match Stat::of(destination.as_fd(), name.text) {
                 Ok(stat) => Some(stat),
                 Err(Errno::NOENT) => None,
@@ -131,7 +145,7 @@ impl Engine<'_> {
             },
             _ => None,
         };
-        let subject = Subject { dir, source, destination, name: name.text, stat, existing };
+        let subject = handles.subject(dir, name.text, stat, existing);
         let outcome = match stat.kind {
             FileType::RegularFile | FileType::Symlink if existing.is_some_and(|file| file.kind.is_dir()) => {
                 self.clear_the_way(&subject)
@@ -148,7 +162,7 @@ impl Engine<'_> {
 
     pub fn count_outcome(&self, dir: &Arc<Dir>, bytes: u64, outcome: Outcome) {
         let place = match outcome {
-            Outcome::Unchanged => Counted::Unchanged,
+            Outcome::Unchanged | Outcome::Linked => Counted::Unchanged,
             Outcome::Done => Counted::Done,
             Outcome::Handed | Outcome::Directory => return,
         };
@@ -170,15 +184,20 @@ impl Engine<'_> {
         Outcome::Directory
     }
 
-    pub fn verdict(&self, subject: &Subject<'_>) -> Verdict {
-        let terms = |step| Terms { owner: self.keeps_owner(), step };
-        let found = verdict(&subject.stat, subject.existing.as_ref(), terms(self.abilities.step()));
-        match (found, &subject.existing, subject.destination) {
-            (Verdict::Copy, Some(existing), Some(destination))
-                if may_be_coarse(&subject.stat, existing) && !self.options.dry_run =>
+    /// What is compared, where times are kept in such steps.
+    pub fn terms(&self, step: u64) -> Terms {
+        Terms { owner: self.keeps_owner(), step, shared: self.options.earlier.is_some() }
+    }
+
+    /// `there`: what the destination has, or the earlier copy.
+    pub fn verdict(&self, subject: &Subject<'_>, there: Option<&Stat>) -> Verdict {
+        let found = verdict(&subject.stat, there, self.terms(self.abilities.step()));
+        match (found, there, subject.destination) {
+            (Verdict::Copy, Some(there), Some(destination))
+                if may_be_coarse(&subject.stat, there) && !self.options.dry_run =>
             {
                 let step = self.abilities.find_step(destination, &self.temporaries);
-                verdict(&subject.stat, Some(existing), terms(step))
+                verdict(&subject.stat, Some(there), self.terms(step))
             }
             _ => found,
         }
@@ -192,26 +211,34 @@ impl Engine<'_> {
                 journal.knows(&subject.path(), stat.size, stat.mtime, stat.ctime)
             })
         };
-        match self.verdict(subject) {
+        let settled = match self.verdict(subject, subject.existing.as_ref()) {
             // What no manifest vouches for may be what a power cut left.
-            Verdict::Same if known() => self.same(subject),
-            Verdict::Attributes if !self.options.dry_run && known() => match self.settle_existing(subject) {
-                Ok(()) => Ok(Outcome::Done),
-                // It cannot even be opened, or is no longer what it was: a new one has the right mode.
-                Err(_) => self.copy(worker, subject),
+            Verdict::Same if known() => self.same(subject)?,
+            // If it cannot even be opened, or is no longer what it was, a new one has the right mode.
+            Verdict::Attributes if known() => self.settle_existing(subject).ok().map(|()| Outcome::Done),
+            Verdict::InTheWay => return Err(Trouble::Problem(Problem::InTheWay)),
+            Verdict::Same | Verdict::Attributes | Verdict::Copy => None,
+        };
+        match settled {
+            Some(outcome) => Ok(outcome),
+            None => match self.link_from_earlier(worker, subject)? {
+                Some(outcome) => Ok(outcome),
+                None => self.copy(worker, subject),
             },
-            Verdict::InTheWay => Err(Trouble::Problem(Problem::InTheWay)),
-            Verdict::Same | Verdict::Attributes | Verdict::Copy => self.copy(worker, subject),
         }
     }
 
-    fn same(&self, subject: &Subject<'_>) -> Result<Outcome, Trouble> {
-        let Some(destination) = subject.destination.filter(|_| self.keeps_attributes()) else {
-            return Ok(Outcome::Unchanged);
+    /// None where it has other extended attributes and cannot be changed in place.
+    fn same(&self, subject: &Subject<'_>) -> Result<Option<Outcome>, Trouble> {
+        let (Some(destination), Some(existing)) = (subject.destination, &subject.existing) else {
+            return Ok(Some(Outcome::Unchanged));
         };
-        let changed =
-            self.copy_attributes(named(subject.source, subject.name), named(destination, subject.name))?;
-        Ok(if changed { Outcome::Done } else { Outcome::Unchanged })
+        let (from, to) = (named(subject.source, subject.name), named(destination, subject.name));
+        Ok(match is_another_too(&subject.stat, existing, self.terms(self.abilities.step())) {
+            true => (!self.attributes_differ(from, to)?).then_some(Outcome::Unchanged),
+            false if self.copy_attributes(from, to)? => Some(Outcome::Done),
+            false => Some(Outcome::Unchanged),
+        })
     }
 
     /// Owner and mode of a file whose content is right.
@@ -220,6 +247,9 @@ impl Engine<'_> {
         let (Some(destination), Some(existing)) = (subject.destination, &subject.existing) else {
             return Err(Trouble::Stopped);
         };
+        if self.options.dry_run {
+            return Ok(());
+        }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = open_beneath(destination.as_fd(), subject.name, flags, Mode::empty(), Crossing::Refused)
             .map_err(at("open the destination file"))?;
@@ -266,15 +296,19 @@ impl Engine<'_> {
     }
 
     fn symlink(&self, subject: &Subject<'_>) -> Result<Outcome, Trouble> {
-        match self.verdict(subject) {
-            Verdict::Same => return self.same(subject),
+        let same = match self.verdict(subject, subject.existing.as_ref()) {
+            Verdict::Same => self.same(subject)?,
             Verdict::InTheWay => return Err(Trouble::Problem(Problem::InTheWay)),
-            Verdict::Attributes | Verdict::Copy => {}
+            Verdict::Attributes | Verdict::Copy => None,
+        };
+        match (same, subject.destination.filter(|_| !self.options.dry_run)) {
+            (Some(outcome), _) => Ok(outcome),
+            (None, None) => Ok(Outcome::Done),
+            (None, Some(destination)) => self.make_symlink(subject, destination),
         }
-        if self.options.dry_run {
-            return Ok(Outcome::Done);
-        }
-        let Some(destination) = subject.destination else { return Ok(Outcome::Done) };
+    }
+
+    fn make_symlink(&self, subject: &Subject<'_>, destination: &Arc<Handle>) -> Result<Outcome, Trouble> {
         let target = readlinkat(subject.source.as_fd(), subject.name, Vec::new())
             .map_err(Side::Source.at("read the link"))?;
         let at = |step| Side::Destination.at(step);
@@ -296,7 +330,21 @@ impl Engine<'_> {
     }
 }
 
-fn named<'a>(handle: &'a Arc<Handle>, name: &'a CStr) -> Named<'a> {
+impl Handles {
+    /// A file in the directory, with what is known of it.
+    pub fn subject<'a>(
+        &'a self,
+        dir: &'a Arc<Dir>,
+        name: &'a CStr,
+        stat: Stat,
+        existing: Option<Stat>,
+    ) -> Subject<'a> {
+        let (destination, earlier) = (self.destination.as_ref(), self.earlier.as_ref());
+        Subject { dir, source: &self.source, destination, name, stat, existing, earlier }
+    }
+}
+
+pub(crate) fn named<'a>(handle: &'a Arc<Handle>, name: &'a CStr) -> Named<'a> {
     Named { directory: handle.as_fd(), name }
 }
 

@@ -9,10 +9,16 @@
 //! temporary files are removed by that one. Every path that was found is counted once, as done, unchanged, failed or
 //! skipped ([`Report::adds_up`]).
 //!
+//! **Linking.** With [`Options::earlier`], what is unchanged since an earlier copy is linked from there, as generations
+//! of a cache share their files: compared as with a file that is in the destination already, and not read. A file of
+//! which anything differs is copied; one that has another name is never changed in place. So the earlier copy stays as
+//! it was, but for its files' number of links and ctime.
+//!
 //! **Units.** Sizes are bytes, rates bytes per second. Paths are relative to the directories handed in and may hold any
 //! byte but `/` and NUL.
 
 mod abilities;
+mod allowance;
 mod attributes;
 mod chunked;
 mod compare;
@@ -21,6 +27,7 @@ mod delete;
 mod digest;
 mod directory;
 mod doom;
+mod earlier;
 mod engine;
 mod error;
 mod files;
@@ -31,6 +38,7 @@ mod links;
 mod listing;
 mod locked;
 mod manifest;
+mod move_up;
 mod names;
 mod options;
 mod pace;
@@ -55,7 +63,7 @@ pub use delete::{DeleteError, DeleteOptions, DeleteReport, delete};
 pub use error::SyncError;
 pub use filter::{Filter, FilterError};
 pub use manifest::{Entry, ManifestError, ManifestReader};
-pub use options::{DeleteLimit, Keep, Options};
+pub use options::{DeleteLimit, Earlier, Keep, Options};
 pub use progress::{Control, Snapshot, Snapshots};
 pub use report::{Counts, Note, Problem, Report, Stop, Tally};
 pub use run::sync;

@@ -4,16 +4,15 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, OFlags, linkat};
+use rustix::fs::{AtFlags, linkat};
 use rustix::io::Errno;
 
-use crate::copy::open_source;
 use crate::directory::Dir;
+use crate::earlier::is_copy_as_good;
 use crate::engine::Engine;
 use crate::files::{Outcome, Subject};
 use crate::links::{Claim, There, Waiting};
 use crate::progress::What;
-use crate::pump::reading;
 use crate::report::Problem;
 use crate::stat::Stat;
 use crate::temporary::Temporary;
@@ -73,13 +72,16 @@ impl Engine<'_> {
     fn find_first(&self, first: First<'_>, outcome: Outcome) -> Result<There, Trouble> {
         let mut there =
             There { directory: first.dir.destination.clone(), name: first.name.to_owned(), id: None };
-        // A dry run that would copy it has nothing to look at.
-        if !self.options.dry_run || outcome == Outcome::Unchanged {
-            let at = Side::Destination.at("look at the destination");
-            let place = there.directory.as_ref().ok_or(Trouble::Stopped)?;
-            let copy = place.handle().and_then(|handle| Stat::of(handle.as_fd(), first.name)).map_err(at)?;
-            there.id = Some(copy.id);
-        }
+        // A dry run that would copy it has nothing to look at, and one that would link it only what it would link.
+        let place = match (self.options.dry_run, outcome) {
+            (true, Outcome::Linked) => &first.dir.earlier,
+            (false, _) | (true, Outcome::Unchanged) => &there.directory,
+            (true, _) => return Ok(there),
+        };
+        let at = Side::Destination.at("look at the destination");
+        let place = place.as_ref().ok_or(Trouble::Stopped)?;
+        let copy = place.handle().and_then(|handle| Stat::of(handle.as_fd(), first.name)).map_err(at)?;
+        there.id = Some(copy.id);
         Ok(there)
     }
 
@@ -119,29 +121,23 @@ impl Engine<'_> {
     }
 
     fn link(&self, worker: &mut Worker, waiting: &Waiting, there: &There) -> Result<Outcome, Trouble> {
-        let (source, destination) = self.handles(&waiting.dir)?;
-        let Some(destination) = destination else { return Ok(Outcome::Done) };
-        let subject = Subject {
-            dir: &waiting.dir,
-            source: &source,
-            destination: Some(&destination),
-            name: &waiting.name,
-            stat: waiting.stat,
-            existing: waiting.existing,
-        };
+        let handles = self.handles(&waiting.dir)?;
+        let subject = handles.subject(&waiting.dir, &waiting.name, waiting.stat, waiting.existing);
         let same = waiting.existing.is_some_and(|existing| Some(existing.id) == there.id);
         if !same && !self.options.dry_run {
             match self.place_link(&subject, there) {
                 Ok(()) => {}
-                // A limit of names, a file system without links: a copy is as good.
-                Err(Errno::MLINK | Errno::PERM | Errno::NOTSUP | Errno::XDEV | Errno::NOENT) => {
-                    return self.regular(worker, &subject);
-                }
+                Err(errno) if is_copy_as_good(errno) => return self.regular(worker, &subject),
                 Err(errno) => return Err(Side::Destination.at("make the hard link")(errno)),
             }
         }
         self.record_link(worker, &subject)?;
-        Ok(if same { Outcome::Unchanged } else { Outcome::Done })
+        let earlier = || subject.earlier.and_then(|earlier| Stat::of(earlier.as_fd(), subject.name).ok());
+        Ok(match (same, there.id) {
+            (true, _) => Outcome::Unchanged,
+            (false, Some(id)) if earlier().is_some_and(|earlier| earlier.id == id) => Outcome::Linked,
+            (false, _) => Outcome::Done,
+        })
     }
 
     fn place_link(&self, subject: &Subject<'_>, there: &There) -> Result<(), Errno> {
@@ -152,27 +148,6 @@ impl Engine<'_> {
         })?;
         made.place(subject.name)?;
         subject.dir.touch();
-        Ok(())
-    }
-
-    /// Each name has its own line in the manifest; the content is read again for its hash.
-    fn record_link(&self, worker: &mut Worker, subject: &Subject<'_>) -> Result<(), Trouble> {
-        let Some(journal) = &self.journal else { return Ok(()) };
-        let stat = subject.stat;
-        if journal.knows(&subject.path(), stat.size, stat.mtime, stat.ctime) {
-            return Ok(());
-        }
-        let mut digest = None;
-        if self.options.checksum {
-            let source = open_source(subject.source.as_fd(), subject.name, OFlags::empty())?;
-            let mut hasher = blake3::Hasher::new();
-            let mut update = |bytes: &[u8]| {
-                hasher.update(bytes);
-            };
-            self.pump(&mut reading(&source, stat.is_sparse(), &mut update), worker.bytes(), 0, stat.size)?;
-            digest = Some(*hasher.finalize().as_bytes());
-        }
-        self.is_placed(subject, &stat, digest);
         Ok(())
     }
 }

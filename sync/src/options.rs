@@ -1,7 +1,9 @@
 //! What a run is to do.
 
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::Filter;
 
@@ -22,6 +24,8 @@ pub struct Options {
     /// Where to write what lies in the destination, for [`crate::verify`] and for a later run to go on from: a file
     /// outside both trees. Its work in progress lies beside it under the same name with `.partial`.
     pub manifest: Option<PathBuf>,
+    /// An earlier copy of the same source: what is unchanged since then is linked from there and not copied.
+    pub earlier: Option<Earlier>,
     /// The most that is read from the source, bytes per second.
     pub bandwidth: Option<NonZeroU64>,
     /// The most threads. By default 64 where source or destination is on a network, twice the processors otherwise; how
@@ -29,6 +33,19 @@ pub struct Options {
     pub workers: Option<NonZeroUsize>,
     /// Count only; nothing is written or deleted.
     pub dry_run: bool,
+}
+
+/// An earlier copy of the same source, which nobody writes to any more. Nor does a run: files of it get another name in
+/// the destination, with which their number of links and their ctime change, and nothing else. A run that goes on with
+/// a destination is told the same earlier copy as the one that was cut.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    /// Its directory, of the destination's file system; may be opened with O_PATH. Mount points in it are not entered.
+    pub directory: Arc<OwnedFd>,
+    /// The manifest of the run that made it, for a run that writes one too: only files that it vouches for are linked,
+    /// and what it says of them is taken over. Without it the earlier copy is believed, and for [`Options::checksum`]
+    /// the source of each linked file is read.
+    pub manifest: Option<PathBuf>,
 }
 
 /// How much a run may delete before it stops deleting.

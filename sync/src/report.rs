@@ -22,7 +22,7 @@ pub struct Tally {
     pub found: Counts,
     /// Copied, or linked to one that was.
     pub done: Counts,
-    /// In the destination already.
+    /// In the destination already, or linked from the earlier copy.
     pub unchanged: Counts,
     /// Not copied; [`Report::notes`] says why.
     pub failed: Counts,
@@ -95,6 +95,9 @@ pub enum Stop {
     /// [`crate::Control::cancel`].
     #[error("cancelled")]
     Cancelled,
+    /// The call has done what it may ([`crate::DeleteOptions`]).
+    #[error("this call may do no more")]
+    Limit,
     /// The destination takes nothing more: full, over its quota, read-only, gone.
     #[error("the destination takes nothing more, at {path:?}")]
     Destination {

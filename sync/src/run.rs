@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::SyncError;
 use crate::directory::Dir;
+use crate::earlier;
 use crate::engine::Engine;
 use crate::listing::Buffer;
 use crate::manifest::Journal;
@@ -50,44 +51,37 @@ pub fn sync(
     if lies_in(handles.0.as_fd(), &destination.1) || lies_in(handles.1.as_fd(), &source.1) {
         return Err(SyncError::Nested);
     }
+    let earlier = earlier::open(options, (handles.1.as_fd(), &destination.1), &budget)?;
     if !options.dry_run {
         lock(handles.1.as_fd()).map_err(|_| SyncError::Busy)?;
     }
     let mut engine = Engine::new(options, control, Arc::clone(&destination.0), division);
     engine.source = Some(Arc::clone(&source.0));
     if let Some(path) = options.manifest.as_ref().filter(|_| !options.dry_run) {
-        engine.journal = Some(Journal::open(path, options.checksum).map_err(SyncError::Manifest)?);
+        let earlier = options.earlier.as_ref().and_then(|earlier| earlier.manifest.as_deref());
+        engine.journal = Some(Journal::open(path, options.checksum, earlier).map_err(SyncError::Manifest)?);
     }
-    let root = Dir::new(None, source, Some((destination.0, Some(destination.1))), selection);
-    run(&engine, division, || engine.list(&root, &mut Buffer::default())).map_err(SyncError::Threads)?;
+    let root = Dir::new(None, source, Some((destination.0, Some(destination.1))), earlier, selection);
+    run(&engine, division, || engine.list(&root, &mut Buffer::default()));
     drop(root);
     Ok(report(engine))
 }
 
-/// Begins with `first` in this thread and works until everything has its outcome.
-pub(crate) fn run(engine: &Engine<'_>, division: Division, first: impl FnOnce()) -> std::io::Result<()> {
+/// Begins with `first` and works until everything has its outcome. This thread is the first worker: who asks for one
+/// stays alone.
+pub(crate) fn run(engine: &Engine<'_>, division: Division, first: impl FnOnce()) {
     engine.control.begin(division.workers);
     first();
-    let ended = std::thread::scope(|scope| {
-        for number in 0..division.workers {
+    std::thread::scope(|scope| {
+        for number in 1..division.workers {
             let worker = std::thread::Builder::new().name(format!("sync-{number}")).stack_size(STACK_BYTES);
-            let started = worker.spawn_scoped(scope, move || Worker::new(number).run(engine));
-            match started {
-                Ok(_) => {}
-                // With fewer it takes longer; with none it would take for ever.
-                Err(_) if number > 0 => break,
-                Err(error) => {
-                    engine.queue.close();
-                    return Err(error);
-                }
+            // With fewer it takes longer.
+            if worker.spawn_scoped(scope, move || Worker::new(number).run(engine)).is_err() {
+                break;
             }
         }
-        Ok(())
+        Worker::new(0).run(engine);
     });
-    if ended.is_err() {
-        engine.control.end();
-    }
-    ended
 }
 
 impl Engine<'_> {

@@ -46,6 +46,7 @@ impl Division {
         let workers =
             asked.unwrap_or(usual).clamp(1, WORKERS_MAX).min((room / (2 * DESCRIPTORS_PER_WORKER)).max(1));
         let rest = room.saturating_sub(workers * DESCRIPTORS_PER_WORKER);
+        // The other half is four more for each worker, for an earlier copy's directories.
         let directories_open_max = (rest / 2).min(DIRECTORIES_OPEN_MAX);
         Self { workers, processors: 2 * processors, directories_open_max, direct: false }
     }
@@ -130,7 +131,7 @@ mod tests {
         for (asked, network, descriptors) in [(None, true, 256), (Some(400), true, 1024), (None, false, 128)]
         {
             let division = of(asked, network, descriptors);
-            let taken = division.workers * DESCRIPTORS_PER_WORKER + division.directories_open_max;
+            let taken = division.workers * (DESCRIPTORS_PER_WORKER + 4) + division.directories_open_max;
             assert!(taken + DESCRIPTORS_OF_OTHERS <= descriptors, "{division:?} of {descriptors}");
         }
     }

@@ -55,8 +55,11 @@ impl Engine<'_> {
             Some(destination) => self.enter_or_make(parent, destination, name, &source)?,
             None => None,
         };
+        // Whatever it is that keeps us from linking, copies are as good.
+        let earlier = parent.earlier.as_ref().and_then(|earlier| earlier.enter(name.text).ok());
+        let earlier = earlier.map(|(place, _)| place);
         let selection = parent.selection.below(name.text);
-        Ok(Dir::new(Some(Arc::clone(parent)), source, destination, selection))
+        Ok(Dir::new(Some(Arc::clone(parent)), source, destination, earlier, selection))
     }
 
     /// The directory in the destination, and what it was before. None in a dry run that would make it.

@@ -14,7 +14,6 @@ pub mod mountinfo;
 pub mod process;
 pub mod project;
 pub mod quota;
-pub mod removal;
 pub mod tree;
 pub mod unmount;
 

@@ -130,6 +130,33 @@ impl MountApi {
         }
     }
 
+    /// Puts a finished view on `place`, where other views can be nested in it: one that is attached nowhere takes none
+    /// before Linux 6.15. A view of the legacy way stands on its place already.
+    ///
+    /// # Errors
+    /// [`SysError`]; then the view is as it was.
+    pub fn stage(self, view: BorrowedFd<'_>, place: &StagingPlace) -> Result<(), SysError> {
+        if self == Self::Modern {
+            let staged = place.occupy()?;
+            attach_tree(view, staged.fd.as_fd())?;
+            staged.keep();
+        }
+        Ok(())
+    }
+
+    /// The view of `root`, which stands on a staging place, with all that was nested in it: goes to
+    /// [`MountApi::attach`]. Never waits for a server.
+    ///
+    /// # Errors
+    /// [`SysError`].
+    pub fn unstage(self, root: OwnedFd) -> Result<OwnedFd, SysError> {
+        match self {
+            Self::Modern => clone_tree(root.as_fd(), OpenTreeFlags::AT_RECURSIVE),
+            // It is bound from there with what is in it.
+            Self::Legacy => Ok(root),
+        }
+    }
+
     /// Puts a new file system's detached mount on the directory `path` and takes it out of the peer group that a shared
     /// parent puts it in: what is cloned from it must have no peers.
     ///

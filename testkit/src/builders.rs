@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use workspacefs_api::local_storage::LOCAL_STORAGE_UID_LABEL;
 use workspacefs_api::local_volume::LOCAL_VOLUME_FINALIZER;
-use workspacefs_api::{FileSystem, LocalStorage, LocalVolume, NodeStorage};
+use workspacefs_api::{FileSystem, FsCache, LocalStorage, LocalVolume, NodeStorage};
 
 /// Reads an object of any type from JSON.
 ///
@@ -39,6 +39,14 @@ pub fn nfs(server: &str, port: u16) -> Value {
 /// The spec of a `managed` FileSystem.
 pub fn managed(capacity: &str) -> Value {
     json!({"backend": {"managed": {"capacity": capacity}}})
+}
+
+/// An FsCache with that spec.
+pub fn fs_cache(namespace: &str, name: &str, spec: Value) -> FsCache {
+    object(json!({
+        "apiVersion": "workspacefs.io/v1alpha1", "kind": "FsCache",
+        "metadata": {"namespace": namespace, "name": name}, "spec": spec,
+    }))
 }
 
 /// A LocalStorage with that spec.

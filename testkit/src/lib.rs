@@ -3,6 +3,8 @@
 //! carried out by itself; and [`builders`] for objects. It can lose, delay and refuse requests on purpose ([`faults`]).
 //!
 //! It is not an API server: schemas, CEL, authentication and admission are left to the real one in the end-to-end tests.
+//!
+//! And what tests of any of our processes stand on: [`step`], which kills one at each of its system calls.
 
 pub mod builders;
 mod cluster;
@@ -19,6 +21,7 @@ mod selector;
 mod server;
 mod state;
 mod status;
+pub mod step;
 mod watch;
 
 pub use faults::{Fault, Moment};

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::status::Refusal;
 
-/// Server-side apply of one manager, always with force: what it applied before and leaves out now goes, what it applies now
-/// is set, the rest stays. Lists are replaced whole, but for finalizers, ownerReferences, conditions and nodes.
+/// Server-side apply of one manager, always with force: what it applied before and leaves out now goes, what it
+/// applies now is set, the rest stays. Lists are replaced whole, but for finalizers, ownerReferences, conditions and
+/// what nodes write.
 pub fn apply(live: &Value, before: &Value, now: &Value) -> Value {
     let mut result = live.clone();
     remove_left_out(&mut result, before, now);
@@ -51,7 +52,7 @@ fn remove_left_out(live: &mut Value, before: &Value, now: &Value) {
 fn identity(key: &str) -> Option<&'static str> {
     match key {
         "conditions" => Some("type"),
-        "nodes" => Some("node"),
+        "nodes" | "copies" | "uses" => Some("node"),
         _ => None,
     }
 }

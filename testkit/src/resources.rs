@@ -33,10 +33,12 @@ const ALL: &[Resource] = &[
     resource("", "secrets", "Secret"),
     with_status(resource("", "services", "Service")),
     with_status(resource("apps", "deployments", "Deployment")),
+    with_status(resource("batch", "jobs", "Job")),
     cluster_scoped(resource("storage.k8s.io", "storageclasses", "StorageClass")),
     resource("coordination.k8s.io", "leases", "Lease"),
     resource("events.k8s.io", "events", "Event"),
     Resource { version: "v1alpha1", ..with_status(resource("workspacefs.io", "filesystems", "FileSystem")) },
+    Resource { version: "v1alpha1", ..with_status(resource("workspacefs.io", "fscaches", "FsCache")) },
     Resource {
         version: "v1alpha1",
         ..with_status(cluster_scoped(resource("workspacefs.io", "localstorages", "LocalStorage")))

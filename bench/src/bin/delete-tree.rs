@@ -22,11 +22,11 @@ fn main() -> Result<()> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     let folder = openat(CWD, parent, flags, Mode::empty())
         .with_context(|| format!("cannot open {}", parent.display()))?;
-    let options = DeleteOptions { entries_per_second: None, workers: None };
+    let options = DeleteOptions::default();
     let report = delete(rustix::fd::AsFd::as_fd(&folder), name, &options, &Control::new())?;
     for note in &report.notes {
         eprintln!("{}: {}", note.path.display(), note.problem);
     }
-    ensure!(report.notes.is_empty() && report.stopped.is_none(), "{} is not deleted", tree.display());
+    ensure!(report.is_done(), "{} is not deleted", tree.display());
     Ok(())
 }

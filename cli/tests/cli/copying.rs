@@ -144,6 +144,26 @@ fn a_flipped_bit_is_found_by_its_checksum_and_told_by_the_exit_code() {
 }
 
 #[test]
+fn what_is_unchanged_since_an_earlier_copy_is_linked_from_there() {
+    let case = Case::new(&[("same", "1"), ("d/changes", "22")]);
+    let first = case.path("first");
+    case.sync(&[]).ended(0);
+    fs::rename(case.destination(), &first).unwrap();
+    fs::write(case.source().join("d/changes"), "333").unwrap();
+    case.sync(&["--link-dest", first.to_str().unwrap()])
+        .ended(0)
+        .says("1 file copied (3 B)")
+        .says("1 unchanged");
+    let is_linked = |name: &str| {
+        let inode = |root: &std::path::Path| fs::metadata(root.join(name)).unwrap().ino();
+        inode(&first) == inode(&case.destination())
+    };
+    assert_eq!(["same", "d/changes"].map(is_linked), [true, false]);
+    case.sync(&["--link-dest", "nowhere"]).ended(1).complains("cannot open the earlier copy \"nowhere\"");
+    case.sync(&["--link-dest", case.destination().to_str().unwrap()]).ended(1).complains("earlier copy");
+}
+
+#[test]
 fn a_manifest_has_checksums_when_asked_and_none_otherwise() {
     for (arguments, has) in [(&["--checksum"][..], true), (&[], false)] {
         let case = Case::new(&[("a", "content")]);

@@ -35,6 +35,7 @@ fn the_help_names_every_flag() {
         "help",
         "include",
         "json",
+        "link-dest",
         "manifest",
         "max-delete",
         "no-owner",

@@ -9,7 +9,6 @@ pub use durable::write_durably;
 use durable::{UNFINISHED_SUFFIX, errno};
 use rustix::io::Errno;
 use workspacefs_sys::quota::{Limits, Quota};
-pub use workspacefs_sys::removal::Emptied;
 
 use crate::names::Place;
 
@@ -59,6 +58,15 @@ pub struct Owner {
     pub mode: u32,
 }
 
+/// How far the deletion of a tree is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Emptied {
+    /// Files and folders removed, or moved up to be, in this call.
+    pub entries: u64,
+    /// Nothing is left, not even its root.
+    pub done: bool,
+}
+
 /// The steps. Each may be repeated: what is as it should be already is fine. Each fails with what the kernel says.
 pub trait Disk: Send + Sync {
     /// Size and free space.
@@ -104,6 +112,7 @@ pub trait Disk: Send + Sync {
     /// Removes the parents of live places that are empty. Only while nothing is served: for a minute a client believes that
     /// a parent made again is still the one before, in which nothing new is found.
     fn prune(&self) -> Result<(), DiskError>;
-    /// Removes up to so many entries of the tree at a place, and its root last.
+    /// Removes up to so many entries of the tree at a place, one at least, and its root last. What cannot be removed
+    /// is an error of the call that meets it, which goes on with the others first.
     fn remove_some(&self, place: &Place, entries_max: u64) -> Result<Emptied, DiskError>;
 }

@@ -1,6 +1,7 @@
 //! The real disk: XFS or ext4 with project quota, or any file system where nothing is counted. Every path is opened beneath the
 //! root by descriptor; no link is followed, since nobody should have put one where we look.
 
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
@@ -8,10 +9,10 @@ use rustix::fs::{
     unlinkat,
 };
 use rustix::io::Errno;
+use workspacefs_sync::{Control, DeleteOptions, delete};
 use workspacefs_sys::beneath::{self, Links};
 use workspacefs_sys::project::{self, Project};
 use workspacefs_sys::quota::{self, Limits, Quota};
-use workspacefs_sys::removal;
 
 use super::{Disk, DiskError, Emptied, Owner, Space, UNFINISHED_SUFFIX, errno, tag, write_durably};
 use crate::folders::model::{PROJECT_FIRST, PROJECT_LAST};
@@ -302,8 +303,15 @@ impl Disk for RealDisk {
 
     fn remove_some(&self, place: &Place, entries_max: u64) -> Result<Emptied, DiskError> {
         let parent = self.folder(&place.parent())?;
-        removal::remove_some(parent.as_fd(), &place.name(), &mut |entries| entries < entries_max)
-            .map_err(DiskError::at("empty", place.path()))
+        // In this thread alone: it is one of the background, or one for whose end others wait.
+        let workers = Some(NonZeroUsize::MIN);
+        let options = DeleteOptions { entries_max: Some(entries_max), workers, ..DeleteOptions::default() };
+        let report = delete(parent.as_fd(), place.name().as_ref(), &options, &Control::new());
+        let emptied = report.map_err(Errno::from).and_then(|report| match report.refused() {
+            Some(errno) => Err(errno),
+            None => Ok(Emptied { entries: report.deleted + report.moved, done: report.is_done() }),
+        });
+        emptied.map_err(DiskError::at("empty", place.path()))
     }
 }
 
@@ -338,6 +346,27 @@ mod tests {
         assert!(disk.next_quota(0).unwrap().is_none());
         disk.discard(project).unwrap();
         assert_eq!(disk.project_at(&Place::New(project)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_folder_goes_in_slices_of_their_count_and_its_root_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = rustix::fs::open(dir.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let disk = RealDisk::new(root, "x", &[], Counting::Nothing).unwrap();
+        let project = disk.first_project();
+        disk.make(project).unwrap();
+        let place = Place::New(project);
+        let folder = dir.path().join(place.path());
+        std::fs::create_dir_all(folder.join("a/b")).unwrap();
+        ["1", "a/2", "a/b/3"].iter().for_each(|file| std::fs::write(folder.join(file), "").unwrap());
+        std::os::unix::fs::symlink(dir.path(), folder.join("a/out")).unwrap();
+        for slice in [4, 3] {
+            assert!(folder.exists());
+            let emptied = disk.remove_some(&place, 4).unwrap();
+            assert_eq!(emptied, Emptied { entries: slice, done: slice < 4 });
+        }
+        assert!(!folder.exists() && dir.path().join(RECORDS).is_dir());
+        assert_eq!(disk.remove_some(&place, 4).unwrap(), Emptied { entries: 0, done: true });
     }
 
     #[test]

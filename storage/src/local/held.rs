@@ -199,11 +199,24 @@ impl Held {
         let capacity = self.capacity(asked.quota_bytes)?;
         self.promise(asked.quota_bytes);
         let wish = wish(uid, namespace, capacity, owner);
-        let folder = self.ensure(&wish)?.folder;
+        Ok(self.open(&self.ensure(&wish)?.folder)?)
+    }
+
+    /// See [`super::Keeper::shares_of`].
+    ///
+    /// # Errors
+    /// [`WorkspaceError`].
+    pub fn shares_of(&self, namespace: &str) -> Result<Vec<OwnedFd>, WorkspaceError> {
+        let views = self.folders.file_systems().map_err(on_disk)?;
+        let of_it = views.iter().filter(|view| view.is_share() && view.namespace.as_str() == namespace);
+        Ok(of_it.map(|view| self.open(&view.folder)).collect::<Result<_, _>>()?)
+    }
+
+    fn open(&self, folder: &str) -> Result<OwnedFd, DiskError> {
         let path = format!("{EXPORT_FOLDER}/{folder}");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         beneath::open(self.disk.root(), &path, flags, Mode::empty(), Links::Refused)
-            .map_err(|errno| DiskError::at("open", path)(errno).into())
+            .map_err(DiskError::at("open", path))
     }
 
     /// A workspace that has its folder keeps it with the limit that it has, if it cannot have the one that is asked for: more is

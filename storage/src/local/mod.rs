@@ -347,6 +347,15 @@ impl Keeper {
         self.ready().map_err(WorkspaceError::NotReady)?.workspace(wish)
     }
 
+    /// The folders of the workspaces of that name, opened: its own, and those of earlier namespaces of its name. None is
+    /// made.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`].
+    pub fn shares_of(&mut self, namespace: &str) -> Result<Vec<OwnedFd>, WorkspaceError> {
+        self.ready().map_err(WorkspaceError::NotReady)?.shares_of(namespace)
+    }
+
     /// How full the share of a workspace is; None if it has none.
     ///
     /// # Errors

@@ -116,6 +116,24 @@ fn a_workspace_gets_a_folder_of_its_own_and_finds_it_again() {
 }
 
 #[test]
+fn the_folders_of_a_workspaces_name_are_found_without_its_uid_and_none_is_made() {
+    let world = World::new();
+    let mut keeper = world.keeper();
+    assert!(keeper.shares_of("team").unwrap_err().is_not_ready());
+    keeper.look("n1", &directory("/mnt/ssd"));
+    assert!(keeper.shares_of("team").unwrap().is_empty());
+    let inode = |fd| rustix::fs::fstat(fd).unwrap().st_ino;
+    let earlier = inode(keeper.workspace(&wish(OTHER, "team")).unwrap());
+    let now = inode(keeper.workspace(&wish(TEAM, "team")).unwrap());
+    let mut found: Vec<u64> = keeper.shares_of("team").unwrap().into_iter().map(inode).collect();
+    found.sort_unstable();
+    let mut both = [earlier, now];
+    both.sort_unstable();
+    assert_eq!(found, both);
+    assert!(keeper.shares_of("other").unwrap().is_empty() && keeper.shares_of("../team").unwrap().is_empty());
+}
+
+#[test]
 fn hostile_wishes_are_refused() {
     let world = World::new();
     let mut keeper = world.keeper();

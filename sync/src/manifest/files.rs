@@ -18,7 +18,9 @@ pub(super) struct Last {
     pub header: Header,
     /// Where the last good frame ends.
     pub end: u64,
-    /// The number of the first entry of the journal.
+    /// The number of its first entry.
+    first: Ordinal,
+    /// The number of the first entry that comes after it.
     pub next: Ordinal,
 }
 
@@ -29,11 +31,24 @@ impl Last {
     /// What no cut or damage explains: the file is not ours.
     pub fn read(
         file: File,
+        first: Ordinal,
         visit: impl FnMut(Ordinal, Entry) -> io::Result<()>,
     ) -> Result<Option<Self>, ManifestError> {
         let Some(header) = header_of(&file)? else { return Ok(None) };
-        let (end, next) = visit_each(&file, u64::MAX, 0, visit)?;
-        Ok(Some(Self { file, header, end, next }))
+        let (end, next) = visit_each(&file, u64::MAX, first, visit)?;
+        Ok(Some(Self { file, header, end, first, next }))
+    }
+
+    /// Hands over its entries once more.
+    ///
+    /// # Errors
+    /// `Malformed` where the file is no longer what it was.
+    pub fn visit(&self, visit: impl FnMut(Ordinal, Entry) -> io::Result<()>) -> Result<(), ManifestError> {
+        let (end, next) = visit_each(&self.file, self.end, self.first, visit)?;
+        match (end, next) == (self.end, self.next) {
+            true => Ok(()),
+            false => Err(ManifestError::Malformed { at: end }),
+        }
     }
 }
 

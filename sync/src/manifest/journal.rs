@@ -15,12 +15,14 @@ use rustix::fs::{fdatasync, fsync, ftruncate};
 use rustix::io::Errno;
 
 use super::batch::{Batch, Buffer};
+use super::earlier::Earlier;
 use super::error::errno;
 use super::files::{Last, header_of, visit_each};
 use super::frame::{FrameWriter, Header, LAST};
 use super::known::{Bits, Key, Latest, Ordinal, Table};
 use super::{Entry, ManifestError, Place, record};
 use crate::locked::lock;
+use crate::stat::Stat;
 use crate::time::Time;
 
 /// See the module. Shared by all threads of a run.
@@ -28,6 +30,8 @@ use crate::time::Time;
 pub(crate) struct Journal {
     place: Place,
     key: Key,
+    /// Of an earlier copy.
+    earlier: Option<Earlier>,
     /// What earlier runs say.
     table: Table,
     last: Option<Last>,
@@ -47,25 +51,27 @@ struct Output {
 
 impl Journal {
     /// Takes what earlier runs wrote about this manifest, and goes on with their journal. Where `checksum` is set, only
-    /// files with a digest are known.
+    /// files with a digest are known. `earlier`: the manifest of an earlier copy.
     ///
     /// # Errors
-    /// `WouldBlock` while another run has it; `InvalidData` for a file that is no manifest, or a later version's: nothing
-    /// is overwritten that we did not write.
-    pub fn open(path: &Path, checksum: bool) -> io::Result<Self> {
+    /// `WouldBlock` while another run has it; `NotFound` if there is no earlier manifest of that name; `InvalidData`
+    /// for a file that is no manifest, or a later version's: nothing is overwritten that we did not write.
+    pub fn open(path: &Path, checksum: bool, earlier: Option<&Path>) -> io::Result<Self> {
+        let key = Key::fresh();
+        let earlier = earlier.map(|path| Earlier::open(path, key, checksum)).transpose()?;
+        let first = earlier.as_ref().map_or(0, Earlier::next);
         let place = Place::of(path)?;
         let journal = place.journal()?;
-        let key = Key::fresh();
         let mut table = Table::new(key, checksum);
         let mut push = |ordinal, entry: Entry| {
             table.push(ordinal, &entry);
             Ok(())
         };
         let last = match place.manifest()? {
-            Some(file) => Last::read(file, &mut push)?,
+            Some(file) => Last::read(file, first, &mut push)?,
             None => None,
         };
-        let (spent, first) = last.as_ref().map_or((None, 0), |last| (Some(last.header), last.next));
+        let (spent, first) = last.as_ref().map_or((None, first), |last| (Some(last.header), last.next));
         let (writer, ours_from) = match header_of(&journal)? {
             Some(header) if spent != Some(header) => {
                 let (end, next) = visit_each(&journal, u64::MAX, first, &mut push)?;
@@ -76,7 +82,22 @@ impl Journal {
         place.remove_new()?;
         table.seal();
         let output = Mutex::new(Output { writer, broken: None });
-        Ok(Self { place, key, table, last, ours_from, buffer: Mutex::default(), output })
+        Ok(Self { place, key, earlier, table, last, ours_from, buffer: Mutex::default(), output })
+    }
+
+    /// Whether there is the manifest of an earlier copy.
+    pub fn has_earlier(&self) -> bool {
+        self.earlier.is_some()
+    }
+
+    /// What the earlier copy's manifest says, if it is just this about the source's file. For [`Journal::take_over`].
+    pub fn find_earlier(&self, path: &Path, stat: &Stat) -> Option<Ordinal> {
+        self.earlier.as_ref()?.find(path, stat)
+    }
+
+    /// A file of the earlier copy has its final name in the destination: what is said of it will stand in the manifest.
+    pub fn take_over(&self, ordinal: Ordinal) {
+        self.earlier.iter().for_each(|earlier| earlier.take_over(ordinal));
     }
 
     /// Whether an earlier run wrote down just this about the source's file. If so, it is taken to be still true and will
@@ -108,7 +129,7 @@ impl Journal {
         output.broken.map_or(Ok(()), Err)?;
         // Taken before the sync: what comes while that is at work may not be in it.
         let batch = lock(&self.buffer).take()?;
-        if batch.is_empty() {
+        if !self.earlier.as_ref().is_some_and(Earlier::take_new) && batch.is_empty() {
             return Ok(());
         }
         let written = sync().and_then(|()| output.append(&batch));
@@ -131,9 +152,11 @@ impl Journal {
             return Err(Errno::INVAL);
         }
         let seen = self.table.into_seen();
-        let files = Files { last: self.last.as_ref(), journal: &output.writer };
+        let earlier = self.earlier.as_ref();
+        let files = Files { earlier, last: self.last.as_ref(), journal: &output.writer };
         let mut latest = Latest::new(self.key);
-        let is_true = |ordinal| ordinal >= self.ours_from || seen.get(ordinal);
+        let is_taken = |ordinal| earlier.is_some_and(|earlier| earlier.is_taken(ordinal));
+        let is_true = |ordinal| ordinal >= self.ours_from || seen.get(ordinal) || is_taken(ordinal);
         let found = files.visit(|ordinal, entry| {
             if is_true(ordinal) {
                 latest.push(ordinal, &entry.path);
@@ -162,6 +185,7 @@ impl Output {
 
 /// Everything that was written down, at the end of a run.
 struct Files<'a> {
+    earlier: Option<&'a Earlier>,
     last: Option<&'a Last>,
     journal: &'a FrameWriter<File>,
 }
@@ -170,17 +194,13 @@ impl Files<'_> {
     /// # Errors
     /// `Malformed` where a file is no longer what it was when the run began.
     fn visit(&self, mut visit: impl FnMut(Ordinal, Entry) -> io::Result<()>) -> Result<(), ManifestError> {
-        let changed = |at| ManifestError::Malformed { at };
         let mut first = 0;
-        if let Some(last) = self.last {
-            let (end, next) = visit_each(&last.file, last.end, 0, &mut visit)?;
-            if (end, next) != (last.end, last.next) {
-                return Err(changed(end));
-            }
-            first = next;
+        for last in self.earlier.map(Earlier::last).into_iter().chain(self.last) {
+            last.visit(&mut visit)?;
+            first = last.next;
         }
         let (end, _) = visit_each(self.journal.output(), self.journal.len(), first, visit)?;
-        if end == self.journal.len() { Ok(()) } else { Err(changed(end)) }
+        if end == self.journal.len() { Ok(()) } else { Err(ManifestError::Malformed { at: end }) }
     }
 
     /// Writes these entries as a manifest with the journal's header.

@@ -11,7 +11,7 @@ use crate::time::Time;
 type PathHash = [u8; 12];
 
 /// Numbers entries across files, in the order in which they were written.
-pub(super) type Ordinal = u32;
+pub(crate) type Ordinal = u32;
 
 /// Hashes with a key that nobody knows beforehand: nobody can make two paths with one hash.
 #[derive(Clone, Copy, Debug)]
@@ -84,14 +84,27 @@ impl Table {
 
     /// Whether just this was written down last; if so, marks it as still true.
     pub fn knows(&self, path: &Path, size: u64, mtime: Time, ctime: Time) -> bool {
+        let found = self.find(path, size, mtime, ctime);
+        found.into_iter().for_each(|ordinal| self.mark(ordinal));
+        found.is_some()
+    }
+
+    /// The entry that says just this, if it is the last one of the path.
+    pub fn find(&self, path: &Path, size: u64, mtime: Time, ctime: Time) -> Option<Ordinal> {
         let path = self.key.path(path);
-        let Ok(at) = self.known.binary_search_by_key(&path, |known| known.path) else { return false };
-        let Some(known) = self.known.get(at) else { return false };
-        let same = known.state == self.key.state(&path, size, mtime, ctime, true);
-        if same {
-            self.seen.set(known.ordinal as usize);
-        }
-        same
+        let at = self.known.binary_search_by_key(&path, |known| known.path).ok()?;
+        let state = self.key.state(&path, size, mtime, ctime, true);
+        self.known.get(at).filter(|known| known.state == state).map(|known| known.ordinal)
+    }
+
+    /// It is still true.
+    pub fn mark(&self, ordinal: Ordinal) {
+        self.seen.set(ordinal as usize);
+    }
+
+    /// Whether it was marked.
+    pub fn is_marked(&self, ordinal: Ordinal) -> bool {
+        self.seen.get(ordinal)
     }
 
     /// Which entries are still true. The memory for the rest is free from here on.

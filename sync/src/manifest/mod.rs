@@ -25,6 +25,7 @@
 //! from: a journal that was not removed any more is known by it, and is not counted twice.
 
 mod batch;
+mod earlier;
 mod error;
 mod files;
 mod frame;
@@ -46,6 +47,7 @@ use crate::digest::Digest;
 
 pub use error::ManifestError;
 pub(crate) use journal::Journal;
+pub(crate) use known::Ordinal;
 use place::Place;
 pub use reader::ManifestReader;
 

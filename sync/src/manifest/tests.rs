@@ -56,13 +56,13 @@ fn owned(entries: &[(&str, u64)]) -> Vec<(String, u64)> {
 #[test]
 fn a_manifest_has_each_file_that_its_run_saw_once_and_no_other() {
     let (dir, path, _) = folder();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     add(&journal, &[("a", 1), ("b", 1), ("c", 1), ("a", 2)]);
     journal.complete().unwrap();
     assert_eq!(read(&path), owned(&[("a", 2), ("b", 1), ("c", 1)]));
     assert_eq!(names(&dir), ["m"]);
 
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     assert!(!knows(&journal, "a", 1) && knows(&journal, "a", 2) && knows(&journal, "b", 1));
     add(&journal, &[("b", 2), ("d", 1)]);
     journal.complete().unwrap();
@@ -72,16 +72,16 @@ fn a_manifest_has_each_file_that_its_run_saw_once_and_no_other() {
 #[test]
 fn a_cut_run_is_gone_on_from_with_what_was_committed() {
     let (_dir, path, _) = folder();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     add(&journal, &[("a", 1), ("b", 1)]);
     journal.complete().unwrap();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     add(&journal, &[("b", 2), ("c", 1)]);
     journal.add(entry("d", 1));
     drop(journal);
     assert_eq!(read(&path), owned(&[("a", 1), ("b", 1)]));
 
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     assert!(knows(&journal, "a", 1) && knows(&journal, "b", 2) && knows(&journal, "c", 1));
     assert!(!knows(&journal, "b", 1) && !knows(&journal, "d", 1));
     add(&journal, &[("e", 1)]);
@@ -92,7 +92,7 @@ fn a_cut_run_is_gone_on_from_with_what_was_committed() {
 #[test]
 fn wherever_the_journal_is_cut_the_next_run_knows_the_whole_batches_before_that_and_goes_on() {
     let (_dir, path, partial) = folder();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     let mut ends = vec![0];
     for name in ["a", "b", "c"] {
         add(&journal, &[(name, 1)]);
@@ -103,14 +103,14 @@ fn wherever_the_journal_is_cut_the_next_run_knows_the_whole_batches_before_that_
     for cut in 0..=whole.len() {
         let (_dir, path, partial) = folder();
         fs::write(&partial, &whole[..cut]).unwrap();
-        let journal = Journal::open(&path, false).unwrap();
+        let journal = Journal::open(&path, false, None).unwrap();
         let batches = ends.iter().rposition(|end| *end <= cut as u64).unwrap_or(0);
         for (batch, name) in (1..).zip(["a", "b", "c"]) {
             assert_eq!(knows(&journal, name, 1), batch <= batches, "{name}, cut at {cut}");
         }
         add(&journal, &[("z", 9)]);
         drop(journal);
-        let journal = Journal::open(&path, false).unwrap();
+        let journal = Journal::open(&path, false, None).unwrap();
         assert!(knows(&journal, "z", 9), "cut at {cut}");
         journal.complete().unwrap();
         assert_eq!(read(&path), owned(&[("z", 9)]));
@@ -120,7 +120,7 @@ fn wherever_the_journal_is_cut_the_next_run_knows_the_whole_batches_before_that_
 #[test]
 fn what_follows_a_damaged_batch_does_not_come_back_behind_a_new_one_of_its_length() {
     let (_dir, path, partial) = folder();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     let mut ends = Vec::new();
     for version in 1..=3 {
         add(&journal, &[("a", version)]);
@@ -131,28 +131,28 @@ fn what_follows_a_damaged_batch_does_not_come_back_behind_a_new_one_of_its_lengt
     let mut bytes = fs::read(&partial).unwrap();
     bytes[ends[1] as usize - 1] ^= 1;
     fs::write(&partial, bytes).unwrap();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     assert!(knows(&journal, "a", 1));
     add(&journal, &[("a", 4)]);
     drop(journal);
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     assert!(knows(&journal, "a", 4) && !knows(&journal, "a", 3));
 }
 
 #[test]
 fn a_kill_at_any_step_of_the_completion_leaves_the_old_manifest_or_the_new_one() {
     let (_dir, path, partial) = folder();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     add(&journal, &[("gone", 1), ("kept", 1)]);
     journal.complete().unwrap();
     let old = fs::read(&path).unwrap();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     assert!(knows(&journal, "kept", 1));
     add(&journal, &[("new", 1), ("gone", 2)]);
     drop(journal);
     let cut = fs::read(&partial).unwrap();
     // The last run no longer finds "gone", and is through.
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     assert!(knows(&journal, "kept", 1) && knows(&journal, "new", 1));
     journal.complete().unwrap();
     let new = fs::read(&path).unwrap();
@@ -165,7 +165,7 @@ fn a_kill_at_any_step_of_the_completion_leaves_the_old_manifest_or_the_new_one()
             fs::write(dir.path().join("m.partial.new"), unfinished).unwrap();
         }
         assert_eq!(read(&path), owned(&[("gone", 1), ("kept", 1)]));
-        let journal = Journal::open(&path, false).unwrap();
+        let journal = Journal::open(&path, false, None).unwrap();
         assert!(knows(&journal, "kept", 1) && knows(&journal, "new", 1) && knows(&journal, "gone", 2));
         assert_eq!(names(&dir), ["m", "m.partial"]);
     }
@@ -173,7 +173,7 @@ fn a_kill_at_any_step_of_the_completion_leaves_the_old_manifest_or_the_new_one()
     let (dir, path, partial) = folder();
     fs::write(&path, &new).unwrap();
     fs::write(&partial, &cut).unwrap();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     assert!(knows(&journal, "kept", 1) && knows(&journal, "new", 1) && !knows(&journal, "gone", 2));
     journal.complete().unwrap();
     assert_eq!(read(&path), owned(&[("kept", 1), ("new", 1)]));
@@ -183,7 +183,7 @@ fn a_kill_at_any_step_of_the_completion_leaves_the_old_manifest_or_the_new_one()
 #[test]
 fn a_damaged_manifest_is_an_error_to_its_reader_and_a_beginning_for_the_next_run() {
     let (_dir, path, _) = folder();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     let many: Vec<String> = (0..6000).map(|n| format!("a/file/with/a/longer/name/{n}")).collect();
     many.iter().for_each(|name| journal.add(entry(name, 1)));
     journal.commit(|| Ok(())).unwrap();
@@ -196,7 +196,7 @@ fn a_damaged_manifest_is_an_error_to_its_reader_and_a_beginning_for_the_next_run
     let last = ManifestReader::open(&path).unwrap().last().unwrap();
     let Err(ManifestError::Damaged { at: good, bytes: lost }) = last else { panic!("{last:?}") };
     assert!(good < at as u64 && good + lost == bytes.len() as u64, "{good} {lost}");
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     let known = many.iter().filter(|name| knows(&journal, name, 1)).count();
     assert!(known > 1000 && known < 6000, "{known}");
     journal.complete().unwrap();
@@ -209,7 +209,7 @@ fn files_that_we_did_not_write_are_not_overwritten() {
         let (dir, path, _) = folder();
         let file = dir.path().join(name);
         fs::write(&file, content).unwrap();
-        let error = Journal::open(&path, false).unwrap_err();
+        let error = Journal::open(&path, false, None).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{name}: {error}");
         assert_eq!(fs::read(&file).unwrap(), content);
     }
@@ -218,12 +218,12 @@ fn files_that_we_did_not_write_are_not_overwritten() {
 #[test]
 fn where_digests_are_asked_for_files_without_one_are_not_known() {
     let (_dir, path, _) = folder();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     journal.add(Entry { digest: Some([3; 32]), ..entry("with", 1) });
     journal.add(entry("without", 1));
     journal.commit(|| Ok(())).unwrap();
     journal.complete().unwrap();
-    let journal = Journal::open(&path, true).unwrap();
+    let journal = Journal::open(&path, true, None).unwrap();
     assert!(knows(&journal, "with", 1) && !knows(&journal, "without", 1));
     journal.complete().unwrap();
     let entries: Vec<Entry> = ManifestReader::open(&path).unwrap().map(Result::unwrap).collect();
@@ -233,7 +233,7 @@ fn where_digests_are_asked_for_files_without_one_are_not_known() {
 #[test]
 fn nothing_is_written_down_that_the_sync_did_not_make_safe_and_others_add_meanwhile() {
     let (_dir, path, partial) = folder();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     let length = || fs::metadata(&partial).unwrap().len();
     let empty = length();
     journal.commit(|| panic!("nothing is to be written")).unwrap();
@@ -245,24 +245,24 @@ fn nothing_is_written_down_that_the_sync_did_not_make_safe_and_others_add_meanwh
     });
     during.unwrap();
     drop(journal);
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     assert!(knows(&journal, "a", 1) && !knows(&journal, "b", 1));
 
     journal.add(entry("c", 1));
     assert_eq!(journal.commit(|| Err(Errno::IO)), Err(Errno::IO));
     assert_eq!(journal.commit(|| Ok(())), Err(Errno::IO));
     assert_eq!(journal.complete(), Err(Errno::IO));
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     assert!(knows(&journal, "a", 1) && !knows(&journal, "c", 1));
 }
 
 #[test]
 fn a_run_is_not_completed_over_entries_that_are_missing() {
     let (_dir, path, _) = folder();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     journal.add(entry("a", 1));
     assert_eq!(journal.complete(), Err(Errno::INVAL));
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     journal.add(entry("../a", 1));
     assert!(journal.is_due());
     assert_eq!(journal.commit(|| Ok(())), Err(Errno::INVAL));
@@ -277,7 +277,7 @@ fn names_of_any_bytes_and_paths_longer_than_a_frame_are_kept() {
     let every: Vec<u8> = (1..=255).filter(|byte| *byte != b'/').collect();
     let deep = vec!["d".repeat(200); 1000].join("/").into_bytes();
     let paths = [every, deep].map(|bytes| PathBuf::from(std::ffi::OsString::from_vec(bytes)));
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     for path in &paths {
         journal.add(Entry { path: path.clone(), ..entry("", 5) });
     }
@@ -290,7 +290,7 @@ fn names_of_any_bytes_and_paths_longer_than_a_frame_are_kept() {
 #[test]
 fn what_many_threads_add_while_others_commit_is_all_there() {
     let (_dir, path, _) = folder();
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let journal = &journal;
@@ -307,7 +307,7 @@ fn what_many_threads_add_while_others_commit_is_all_there() {
     journal.commit(|| Ok(())).unwrap();
     journal.complete().unwrap();
     assert_eq!(read(&path).len(), 2000);
-    let journal = Journal::open(&path, false).unwrap();
+    let journal = Journal::open(&path, false, None).unwrap();
     assert!((0..4).all(|thread| (0..500).all(|n| knows(&journal, &format!("{thread}/{n}"), 1))));
 }
 
@@ -360,7 +360,7 @@ proptest! {
     ) {
         let (_dir, path, _) = folder();
         let mut model = Model::default();
-        let mut journal = Journal::open(&path, false).unwrap();
+        let mut journal = Journal::open(&path, false, None).unwrap();
         for step in steps {
             match step {
                 Step::Ask(file, version) => {
@@ -384,7 +384,7 @@ proptest! {
                     let mut earlier = std::mem::take(&mut model.earlier);
                     earlier.extend(std::mem::take(&mut model.committed));
                     model.next_run(earlier);
-                    journal = Journal::open(&path, false).unwrap();
+                    journal = Journal::open(&path, false, None).unwrap();
                 }
                 Step::Complete => {
                     journal.commit(|| Ok(())).unwrap();
@@ -395,7 +395,7 @@ proptest! {
                     let expected: Vec<_> = through.clone().into_iter().collect();
                     prop_assert_eq!(read(&path), expected);
                     model.next_run(through);
-                    journal = Journal::open(&path, false).unwrap();
+                    journal = Journal::open(&path, false, None).unwrap();
                 }
             }
         }

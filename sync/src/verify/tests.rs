@@ -39,7 +39,7 @@ impl Tree {
     /// In the folder `root` of this one.
     pub fn within(dir: TempDir, files: &[(PathBuf, Vec<u8>)], with_digest: impl Fn(&Path) -> bool) -> Self {
         let (root, manifest) = (dir.path().join("root"), dir.path().join("manifest"));
-        let journal = Journal::open(&manifest, false).unwrap();
+        let journal = Journal::open(&manifest, false, None).unwrap();
         for (path, content) in files {
             fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
             fs::write(root.join(path), content).unwrap();
@@ -214,7 +214,7 @@ fn a_path_that_is_longer_than_the_kernel_takes_is_found() {
     assert!(path.as_os_str().len() > 9000);
     let journal = |path: &Path, digest: &[u8]| {
         let manifest = tree.dir.path().join("long");
-        let journal = Journal::open(&manifest, false).unwrap();
+        let journal = Journal::open(&manifest, false, None).unwrap();
         let (mtime, ctime, digest) =
             (Time::default(), Time::default(), Some(*blake3::hash(digest).as_bytes()));
         journal.add(Entry { path: path.into(), size: 7, mtime, ctime, digest });

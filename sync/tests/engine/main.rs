@@ -2,7 +2,7 @@
 //! rsync as judge, races, kills at each system call, destinations that end.
 //!
 //! Each case runs in a process of its own with its own mount namespace, so whatever it mounts, limits or gives up goes with
-//! it. The same program is the copy that some cases kill.
+//! it. The same program is the copy that some cases kill, and the slow file system that one does.
 
 // Every line here is a test.
 #![allow(clippy::unwrap_used)]
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["victim", what, folder] => step::run_victim(what, folder.as_ref()),
+        ["slowfs", lower, mounted] => cases::gone::run_server(lower.as_ref(), mounted.as_ref()),
         _ => {
             assert!(nix::unistd::geteuid().is_root(), "these tests mount: run them as root");
             let trials = cases::ALL.iter().map(|case| Trial::test(case.name, || in_a_process(case.name)));

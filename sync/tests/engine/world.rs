@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{Mode, OFlags};
-use workspacefs_sync::{Control, DeleteOptions, DeleteReport, Options, Report, Snapshot};
+use workspacefs_sync::{Control, DeleteOptions, DeleteReport, Earlier, Options, Report, Snapshot};
 
 use crate::tree::temporaries;
 
@@ -94,6 +94,11 @@ pub fn delete(parent: &Path, name: &str) -> DeleteReport {
 /// So many threads at most.
 pub fn workers(count: usize) -> Options {
     Options { workers: std::num::NonZeroUsize::new(count), ..Options::default() }
+}
+
+/// A copy to link from.
+pub fn earlier(path: &Path, manifest: Option<&Path>) -> Earlier {
+    Earlier { directory: std::sync::Arc::new(open(path)), manifest: manifest.map(Path::to_path_buf) }
 }
 
 /// Waits for what another thread or the kernel brings about.

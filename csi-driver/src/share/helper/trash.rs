@@ -8,12 +8,13 @@
 //! A folder whose removal begins gets a mark in its name. From there on its ctime, which the removal changes, says nothing,
 //! and nobody takes it for one that can be restored. Names that are not ours are nobody's to remove.
 
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Dir, Timespec, Timestamps, UTIME_NOW, fstat, futimens, renameat, statat};
 use rustix::io::Errno;
-use workspacefs_sys::removal;
+use workspacefs_sync::{Control, DeleteOptions, delete};
 
 use super::super::ShareError;
 use super::super::protocol::{StuckInTrash, TrashSlice, TrashSwept};
@@ -24,6 +25,9 @@ use super::words;
 
 /// At the end of the name of a folder that is being removed.
 pub(super) const MARK: &str = ".emptying";
+/// So many threads remove at a time, for as long as the question lasts. Each mostly waits for the server; of the eight
+/// threads with which the kernel's server long began by default, as many are left to people.
+const WORKERS: Option<NonZeroUsize> = NonZeroUsize::new(4);
 /// An answer is one message: no more folders than this are named in it.
 const NAMED_MAX: usize = 64;
 
@@ -69,57 +73,68 @@ pub(super) fn sweep(share: &Share, slice: &TrashSlice) -> Result<TrashSwept, Sha
             swept.more = true;
             break;
         }
-        let before = swept.entries;
-        let mut go_on = |entries: u64| {
-            let entries = before + entries;
-            // One at least, however slow the server is: else it would never end.
-            entries == 0 || entries < slice.entries_max && Instant::now() < until
+        let options = DeleteOptions {
+            entries_max: Some(slice.entries_max.saturating_sub(swept.entries)),
+            time_max: Some(until.saturating_duration_since(Instant::now())),
+            workers: WORKERS,
+            ..DeleteOptions::default()
         };
-        match remove(&trash, &entry, &mut go_on) {
-            Ok(Step { name, emptied }) => {
-                swept.entries += emptied.entries;
-                if emptied.done {
-                    swept.emptied.push(name);
-                } else if emptied.entries == 0 && Instant::now() < until {
-                    let reason = "somebody makes new things in it as fast as they go".into();
-                    swept.stuck.push(StuckInTrash { name, reason });
-                } else {
-                    swept.more = true;
-                    break;
-                }
+        let Step { name, entries, done } = remove(&trash, &entry, &options);
+        swept.entries += entries;
+        match done {
+            Ok(true) => swept.emptied.push(name),
+            Ok(false) if entries == 0 && Instant::now() < until => {
+                let reason = "somebody makes new things in it as fast as they go".into();
+                swept.stuck.push(StuckInTrash { name, reason });
             }
-            Err((name, errno)) => swept.stuck.push(StuckInTrash { name, reason: words::text(errno) }),
+            Ok(false) => {
+                swept.more = true;
+                break;
+            }
+            Err(errno) => swept.stuck.push(StuckInTrash { name, reason: words::text(errno) }),
         }
     }
     Ok(swept)
 }
 
+/// What came of removing a part of one folder.
 struct Step {
+    /// As the folder is called now.
     name: String,
-    emptied: removal::Emptied,
+    entries: u64,
+    /// Whether nothing is left of it.
+    done: Result<bool, Errno>,
 }
 
-/// Removes a part of one folder, under its mark. A failure names the folder as it is called now.
-fn remove(trash: &Ours, entry: &Entry, go_on: removal::GoOn<'_>) -> Result<Step, (String, Errno)> {
+/// Removes a part of one folder, under its mark.
+fn remove(trash: &Ours, entry: &Entry, options: &DeleteOptions) -> Step {
     let fd = trash.folder().fd.as_fd();
-    let name = match entry.came {
-        None => entry.name.clone(),
-        Some(_) => {
-            let marked = format!("{}{MARK}", entry.name);
-            match renameat(fd, &entry.name, fd, &marked) {
-                Ok(()) => marked,
-                // Somebody has restored it this very moment.
-                Err(Errno::NOENT) => {
-                    let emptied = removal::Emptied { entries: 0, done: true };
-                    return Ok(Step { name: entry.name.clone(), emptied });
-                }
-                Err(errno) => return Err((entry.name.clone(), errno)),
-            }
-        }
+    let name = match mark(trash, entry) {
+        Ok(Some(name)) => name,
+        // Somebody has restored it this very moment.
+        Ok(None) => return Step { name: entry.name.clone(), entries: 0, done: Ok(true) },
+        Err(errno) => return Step { name: entry.name.clone(), entries: 0, done: Err(errno) },
     };
-    match removal::remove_some(fd, &name, go_on) {
-        Ok(emptied) => Ok(Step { name, emptied }),
-        Err(errno) => Err((name, errno)),
+    match delete(fd, name.as_ref(), options, &Control::new()) {
+        Ok(report) => {
+            let done = report.refused().map_or(Ok(report.is_done()), Err);
+            Step { name, entries: report.deleted + report.moved, done }
+        }
+        Err(error) => Step { name, entries: 0, done: Err(error.into()) },
+    }
+}
+
+/// Gives a folder its mark, and back its name with it; None if it is not there any more.
+fn mark(trash: &Ours, entry: &Entry) -> Result<Option<String>, Errno> {
+    if entry.came.is_none() {
+        return Ok(Some(entry.name.clone()));
+    }
+    let fd = trash.folder().fd.as_fd();
+    let marked = format!("{}{MARK}", entry.name);
+    match renameat(fd, &entry.name, fd, &marked) {
+        Ok(()) => Ok(Some(marked)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
     }
 }
 

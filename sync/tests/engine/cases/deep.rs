@@ -10,6 +10,8 @@ use workspacefs_sync::Options;
 use crate::world::{World, mirror, open, two_in, workers};
 
 pub const LEVELS: usize = 1_000;
+/// In the deep tree and in the wide one.
+pub const FILES: u64 = 1_000 + 1_600;
 const NAME: &str = "directory";
 const STACK_BYTES: usize = 128 * 1024;
 const DESCRIPTORS: u64 = 256;
@@ -76,17 +78,21 @@ pub fn a_path_of_nine_thousand_characters_is_copied_on_a_small_stack_with_few_de
     });
 }
 
-/// Many directories side by side, each with directories in it: more are in work at a time than may be open.
-pub fn a_wide_tree_is_copied_with_few_descriptors(world: &World) {
-    let inside = world.memory("inside", "mode=0755");
-    let [source, destination] = ["source", "destination"].map(|name| inside.join(name));
+pub fn build_wide(root: &Path) {
     for n in 0..40 {
         for m in 0..40 {
-            let folder = source.join(format!("{n}/{m}/leaf"));
+            let folder = root.join(format!("{n}/{m}/leaf"));
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(folder.join("file"), format!("{n} {m}")).unwrap();
         }
     }
+}
+
+/// Many directories side by side, each with directories in it: more are in work at a time than may be open.
+pub fn a_wide_tree_is_copied_with_few_descriptors(world: &World) {
+    let inside = world.memory("inside", "mode=0755");
+    let [source, destination] = ["source", "destination"].map(|name| inside.join(name));
+    build_wide(&source);
     std::fs::create_dir(&destination).unwrap();
     on_a_small_stack_with_few_descriptors(|| {
         let run = mirror(&source, &destination, &workers(64));

@@ -10,7 +10,7 @@ use workspacefs_sync::{Control, DeleteLimit, Options, Verify};
 use crate::model::build::{noise, set_mtime};
 use crate::step::killed_at;
 use crate::tree::{Kind, Terms, Tree, assert_same, look, names};
-use crate::world::{World, delete, mirror, open, workers};
+use crate::world::{World, delete, earlier, mirror, open, workers};
 
 /// More stops than any of these copies has.
 const STOPS_MAX: usize = 20_000;
@@ -20,11 +20,15 @@ pub struct Paths {
     pub source: PathBuf,
     pub destination: PathBuf,
     pub manifest: PathBuf,
+    pub earlier: PathBuf,
+    pub earlier_manifest: PathBuf,
 }
 
 pub fn paths(folder: &Path) -> Paths {
-    let [source, destination] = ["source", "destination"].map(|name| folder.join(name));
-    Paths { source, destination, manifest: folder.join("manifests/manifest") }
+    let [source, destination, earlier] = ["source", "destination", "earlier"].map(|name| folder.join(name));
+    let [manifest, earlier_manifest] =
+        ["manifests/manifest", "earlier.manifest"].map(|name| folder.join(name));
+    Paths { source, destination, manifest, earlier, earlier_manifest }
 }
 
 /// What a victim is asked for.
@@ -32,13 +36,14 @@ pub fn options(what: &str, paths: &Paths) -> Options {
     let (count, manifest) = match what {
         "one" => (1, false),
         "two" | "large" => (2, false),
-        "manifest" => (2, true),
+        "manifest" | "earlier" => (2, true),
         other => panic!("no victim {other:?}"),
     };
     Options {
         delete: Some(DeleteLimit::NONE),
         checksum: manifest,
         manifest: manifest.then(|| paths.manifest.clone()),
+        earlier: (what == "earlier").then(|| earlier(&paths.earlier, Some(&paths.earlier_manifest))),
         ..workers(count)
     }
 }
@@ -67,31 +72,60 @@ fn each_step(world: &World, what: &str, fill: [fn(&Path); 2]) {
     let paths = paths(&folder);
     fs::create_dir(&paths.source).unwrap();
     fs::create_dir(folder.join("manifests")).unwrap();
+    fs::create_dir(&paths.earlier).unwrap();
     fill[0](&paths.source);
-    let source = look(&paths.source);
+    if what == "earlier" {
+        copy_earlier(&paths);
+    }
+    let (source, earlier) = (look(&paths.source), look(&paths.earlier));
     let mut stops = 0;
     loop {
         assert!(stops < STOPS_MAX, "the copy does not end");
         let _ = fs::remove_dir_all(&paths.destination);
         fs::create_dir(&paths.destination).unwrap();
         fill[1](&paths.destination);
+        if what == "earlier" {
+            // A new copy has no manifest yet.
+            let _ = fs::remove_file(&paths.manifest);
+        }
         let before = look(&paths.destination);
         let killed = killed_at(what, &folder, stops);
         let context = format!("killed at stop {stops}");
         assert_old_or_new(&look(&paths.destination), &before, &source, &context);
         let run = mirror(&paths.source, &paths.destination, &options(what, &paths));
         assert_same(&look(&paths.destination), &source, Terms::PLAIN);
+        assert_eq!(look(&paths.earlier), earlier, "the earlier copy was changed, {context}");
         if !killed {
             assert_eq!(run.report.files.done.files, 0, "a whole copy is repeated: {:?}", run.report);
             break;
         }
-        if what == "manifest" {
+        if options(what, &paths).manifest.is_some() {
             assert_manifest(&paths, &source, &context);
         }
         stops += 1;
     }
     assert!(stops > 100, "only {stops} schedules: were the system calls seen?");
     println!("{stops} schedules");
+}
+
+/// A copy of the source as it was; of some of its files the content, the mode or the names change then.
+fn copy_earlier(paths: &Paths) {
+    let manifest = Some(paths.earlier_manifest.clone());
+    mirror(&paths.source, &paths.earlier, &Options { checksum: true, manifest, ..workers(2) });
+    fs::write(paths.source.join("folder/later"), noise(5, 4000)).unwrap();
+    fs::write(paths.source.join("instead of a folder"), noise(6, 200)).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(paths.source.join("folder/other mode"), mode).unwrap();
+}
+
+/// Some of it is linked already, and then the source changed.
+fn begin_destination(destination: &Path) {
+    fill_destination(destination);
+    let earlier = destination.with_file_name("earlier");
+    fs::create_dir(destination.join("folder")).unwrap();
+    for name in ["folder/other mode", "twin"] {
+        fs::hard_link(earlier.join(name), destination.join(name)).unwrap();
+    }
 }
 
 /// Under each name lies what was there or what is to come, whole.
@@ -137,6 +171,14 @@ pub fn a_copy_with_two_workers_killed_at_any_step_is_completed_by_the_next(world
 
 pub fn a_copy_with_a_manifest_killed_at_any_step_is_completed_by_the_next(world: &World) {
     each_step(world, "manifest", [fill_source, fill_destination]);
+}
+
+pub fn a_copy_that_links_from_an_earlier_one_killed_at_any_step_leaves_that_as_it_was(world: &World) {
+    fn fill(source: &Path) {
+        fill_source(source);
+        fs::write(source.join("folder/other mode"), noise(7, 100)).unwrap();
+    }
+    each_step(world, "earlier", [fill, begin_destination]);
 }
 
 /// In chunks, with holes, so that the many bytes cost no time.

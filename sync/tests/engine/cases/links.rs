@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use workspacefs_sync::{DeleteLimit, Options, Problem};
+use workspacefs_sync::{DeleteLimit, Keep, Options, Problem};
 
 use crate::judge;
 use crate::tree::{Terms, assert_same, look, traces};
-use crate::world::{World, mirror, workers};
+use crate::world::{World, mirror, two_in, workers};
 
 fn mirroring() -> Options {
     Options { delete: Some(DeleteLimit::NONE), ..workers(3) }
@@ -117,5 +117,23 @@ pub fn files_that_are_one_in_the_destination_only_become_two(world: &World) {
         assert_eq!(mode(&destination, name), mode(&source, name), "{name}");
     }
     let second = mirror(&source, &destination, &mirroring()).report;
+    assert_eq!(second.files.done.files, 0, "{second:?}");
+}
+
+/// Nor where only one of them has an extended attribute.
+pub fn files_with_other_attributes_that_are_one_in_the_destination_only_become_two(world: &World) {
+    let [source, destination] = two_in(&world.memory("inside", "mode=0755"));
+    let options = Options { keep: Keep { xattrs: true, ..Keep::default() }, ..mirroring() };
+    for root in [&source, &destination] {
+        fs::write(root.join("a"), "same").unwrap();
+        crate::model::build::set_mtime(&root.join("a"), (1_000, 0));
+    }
+    fs::copy(source.join("a"), source.join("b")).unwrap();
+    crate::model::build::set_mtime(&source.join("b"), (1_000, 0));
+    rustix::fs::lsetxattr(source.join("b"), "user.b", b"b", rustix::fs::XattrFlags::empty()).unwrap();
+    fs::hard_link(destination.join("a"), destination.join("b")).unwrap();
+    mirror(&source, &destination, &options);
+    assert_same(&look(&destination), &look(&source), Terms { xattrs: true, ..Terms::PLAIN });
+    let second = mirror(&source, &destination, &options).report;
     assert_eq!(second.files.done.files, 0, "{second:?}");
 }

@@ -7,6 +7,8 @@ mod content;
 mod deep;
 mod deletion;
 mod destination;
+mod earlier;
+pub mod gone;
 pub mod kills;
 mod links;
 mod mirrored;
@@ -15,6 +17,7 @@ mod names;
 mod races;
 mod readers;
 mod refusals;
+mod slices;
 mod special;
 mod unreadable;
 mod verified;
@@ -39,7 +42,18 @@ macro_rules! cases {
 cases! {
     model:
         a_run_makes_what_the_model_says_on_a_disk,
-        a_run_makes_what_the_model_says_in_memory;
+        a_run_makes_what_the_model_says_in_memory,
+        whatever_an_earlier_copy_has_a_run_makes_what_the_model_says_and_leaves_that_as_it_was;
+    earlier:
+        what_is_unchanged_is_linked_and_not_read,
+        a_file_with_other_attributes_is_copied_and_the_earlier_one_stays_as_it_was,
+        names_of_one_file_stay_names_of_one_file,
+        what_is_gone_from_the_source_does_not_come_back,
+        a_file_with_as_many_names_as_it_can_have_is_copied,
+        from_another_file_system_everything_is_copied,
+        a_link_in_the_earlier_copy_is_not_followed,
+        an_earlier_copy_in_the_destination_is_refused,
+        deep_and_wide_trees_are_linked_with_few_descriptors;
     mirrored:
         a_limit_of_deletions_is_kept_and_what_it_saves_keeps_its_name,
         without_the_right_to_delete_only_directories_are_in_the_way,
@@ -49,7 +63,8 @@ cases! {
     races:
         a_source_directory_swapped_for_a_link_never_leads_out,
         a_destination_directory_swapped_for_a_link_never_leads_out,
-        a_directory_swapped_for_a_link_while_it_is_deleted_never_leads_out;
+        a_directory_swapped_for_a_link_while_it_is_deleted_never_leads_out,
+        a_directory_or_file_swapped_for_a_link_while_it_is_linked_from_never_leads_out;
     changing:
         a_file_rewritten_in_place_is_never_copied_torn,
         a_large_file_rewritten_in_place_is_never_copied_torn,
@@ -69,11 +84,14 @@ cases! {
         a_destination_that_disappears_ends_the_run_and_the_next_goes_on,
         a_source_that_disappears_costs_the_destination_nothing,
         a_dry_run_needs_no_room;
+    gone:
+        a_source_whose_server_is_killed_ends_the_run_and_the_next_completes_it;
     kills:
         a_copy_killed_at_any_step_is_completed_by_the_next,
         a_copy_with_two_workers_killed_at_any_step_is_completed_by_the_next,
         a_copy_with_a_manifest_killed_at_any_step_is_completed_by_the_next,
         a_copy_of_a_large_file_killed_at_any_step_is_completed_by_the_next,
+        a_copy_that_links_from_an_earlier_one_killed_at_any_step_leaves_that_as_it_was,
         a_deletion_killed_at_any_step_is_completed_by_the_next;
     deep:
         a_path_of_nine_thousand_characters_is_copied_on_a_small_stack_with_few_descriptors,
@@ -96,7 +114,8 @@ cases! {
         links_are_copied_as_they_are_and_never_followed,
         hard_links_stay_hard_links_within_the_set_only,
         what_is_in_the_way_of_one_name_is_in_the_way_of_no_other,
-        files_that_are_one_in_the_destination_only_become_two;
+        files_that_are_one_in_the_destination_only_become_two,
+        files_with_other_attributes_that_are_one_in_the_destination_only_become_two;
     attributes:
         set_id_programs_keep_their_bits_with_their_owner_only,
         capabilities_and_attributes_are_kept_when_asked,
@@ -126,7 +145,18 @@ cases! {
         a_deletion_that_is_cancelled_ends_soon_and_the_next_completes_it,
         a_file_or_a_link_is_deleted_itself,
         only_names_of_entries_are_taken;
+    slices:
+        each_slice_removes_as_many_as_it_may_and_the_next_goes_on,
+        a_slice_without_time_removes_one,
+        a_slice_ends_when_its_time_is_over,
+        what_lies_deep_is_moved_up_so_that_no_slice_goes_down_to_it,
+        what_cannot_be_moved_up_is_met_where_it_lies,
+        of_a_wide_directory_each_slice_takes_its_part,
+        a_slice_says_what_it_was_refused,
+        one_worker_starts_no_thread;
     verified:
         every_bit_that_is_flipped_is_found,
-        a_manifest_lists_every_file_that_a_run_saw;
+        a_manifest_lists_every_file_that_a_run_saw,
+        a_manifest_takes_over_what_the_earlier_one_says,
+        a_second_name_that_changes_while_it_is_read_is_not_vouched_for;
 }

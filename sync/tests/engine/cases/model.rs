@@ -10,21 +10,25 @@ use crate::model::build::Built;
 use crate::model::expect::{Asked, Expected, Figures, expect, within_limit, without_foreign_set_id};
 use crate::model::spec::{Spec, spec};
 use crate::tree::{Terms, Tree, difference, look, temporaries, traces};
-use crate::world::{World, run, two_in};
+use crate::world::{World, earlier, run, two_in};
 use crate::{judge, tree};
 
 /// A failure is made small for so long.
 const SHRINK_MS_MAX: u32 = 60_000;
 
 pub fn a_run_makes_what_the_model_says_on_a_disk(world: &World) {
-    try_many(&world.dir("disk"));
+    try_many(&world.dir("disk"), try_one);
 }
 
 pub fn a_run_makes_what_the_model_says_in_memory(world: &World) {
-    try_many(&world.memory("memory", "mode=0755"));
+    try_many(&world.memory("memory", "mode=0755"), try_one);
 }
 
-fn try_many(folder: &Path) {
+pub fn whatever_an_earlier_copy_has_a_run_makes_what_the_model_says_and_leaves_that_as_it_was(world: &World) {
+    try_many(&world.memory("memory", "mode=0755"), try_earlier);
+}
+
+fn try_many(folder: &Path, try_one: fn(&Spec, &Path)) {
     let config = Config {
         failure_persistence: None,
         max_shrink_time: SHRINK_MS_MAX,
@@ -95,6 +99,55 @@ fn try_one(spec: &Spec, folder: &Path) {
     let plain = !wish.filter && chosen.is_empty() && wish.delete.is_some() && wish.owner;
     if plain {
         judge::assert_satisfied(&source_root, &root, terms);
+    }
+}
+
+/// Into a destination that is new, and into one that is names of the earlier copy's files.
+fn try_earlier(spec: &Spec, folder: &Path) {
+    let [source_root, first] = two_in(folder);
+    let built = spec.build_source(&source_root);
+    spec.build_destination(&first, &source_root, &built);
+    let (source, first_before) = (look(&source_root), look(&first));
+    let wish = &spec.wish;
+    let chosen = chosen(spec, &built.paths);
+    let asked = Asked { filter: wish.filter, chosen: &chosen, delete: wish.delete.is_some() };
+    let terms = Terms { owner: wish.owner, xattrs: wish.xattrs, acls: wish.acls };
+    let options = Options {
+        earlier: Some(earlier(&first, None)),
+        delete: wish.delete.map(|_| DeleteLimit::NONE),
+        ..options(spec, chosen.clone())
+    };
+    for begun in [false, true] {
+        let root = folder.join(format!("begun {begun}"));
+        std::fs::create_dir(&root).unwrap();
+        if begun {
+            link_all(&first, &root, &first_before);
+        }
+        let before = look(&root);
+        let expected = expect(&source, &before, &asked);
+        let untouched = traces(&root);
+        let foretold = run(&source_root, &root, &Options { dry_run: true, ..options.clone() }).report;
+        assert_eq!(tree::changes(&untouched, &traces(&root)), "", "a dry run changed something");
+        let report = run(&source_root, &root, &options).report;
+        let got = without_times_of_what_stays(look(&root), &expected.tree, &source);
+        let wanted = without_foreign_set_id(expected.tree.clone(), &got, &source);
+        let difference = difference(&got, &wanted, terms);
+        assert!(difference.is_empty(), "begun: {begun}\n{difference}\n{report:?}");
+        assert_eq!(look(&first), first_before, "the earlier copy was changed, begun: {begun}");
+        assert_found(&report, &expected);
+        assert_notes(&report, &expected);
+        assert_foretold(&foretold, &report, &built);
+        second_run_changes_nothing(&source_root, &root, &options, &report);
+    }
+}
+
+/// Directories like those of another tree, with the same files and links in them.
+fn link_all(from: &Path, to: &Path, tree: &tree::Tree) {
+    for (path, entry) in tree.iter().filter(|(path, _)| !path.as_os_str().is_empty()) {
+        match entry.is_dir() {
+            true => std::fs::create_dir(to.join(path)).unwrap(),
+            false => std::fs::hard_link(from.join(path), to.join(path)).unwrap(),
+        }
     }
 }
 

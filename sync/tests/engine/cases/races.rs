@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use workspacefs_sync::{Control, DeleteLimit, DeleteOptions, Options};
 
+use crate::model::build::set_mtime;
 use crate::tree::{Kind, Tree, look, names};
-use crate::world::{World, delete_with, run, workers};
+use crate::world::{World, delete_with, earlier, run, two_in, workers};
 
 /// Of each of the three: a million in all.
 const SWAPS: u64 = 340_000;
@@ -33,9 +34,13 @@ impl Outside {
         // Each reading is noted as a time.
         let root = world.memory("outside", "mode=0755");
         crate::mounts::remount(&root, "strictatime");
+        Self::at(root)
+    }
+
+    fn at(root: PathBuf) -> Self {
         for folder in ["", "sub", "sub/deep"] {
             fs::create_dir_all(root.join(folder)).unwrap();
-            (0..8).for_each(|n| fs::write(root.join(folder).join(format!("file{n}")), CANARY).unwrap());
+            (0..8).for_each(|n| write(&root.join(folder).join(format!("file{n}")), CANARY));
         }
         let tree = look(&root);
         let before = (tree, Self::visits(&root));
@@ -68,6 +73,12 @@ impl Outside {
         assert_eq!(now, self.before.1, "somebody was outside");
         assert_eq!(look(&self.root), self.before.0, "somebody wrote outside");
     }
+}
+
+/// Always with the same time.
+fn write(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+    set_mtime(path, (1_000, 0));
 }
 
 /// The same names as outside.
@@ -199,4 +210,48 @@ pub fn a_directory_swapped_for_a_link_while_it_is_deleted_never_leads_out(world:
     println!("{deleted} deleted, {whole} times all of it");
     assert!(deleted > 0, "the race was not run");
     outside.assert_untouched();
+}
+
+/// On one file system, and what lies outside is by size and time what lies inside: only the way there tells them apart.
+pub fn a_directory_or_file_swapped_for_a_link_while_it_is_linked_from_never_leads_out(world: &World) {
+    let folder = world.memory("inside", "mode=0755");
+    crate::mounts::remount(&folder, "strictatime");
+    let inside = CANARY.replace("canary", "friend");
+    for target in ["", "file0"] {
+        let below = folder.join(format!("of {target}"));
+        fs::create_dir(&below).unwrap();
+        let outside = Outside::at(below.join("outside"));
+        let [source, first] = two_in(&below);
+        let fill = |root: &Path| match target {
+            "" => {
+                for n in 0..8 {
+                    fs::create_dir_all(root.join("way/sub")).unwrap();
+                    write(&root.join(format!("way/file{n}")), &inside);
+                    write(&root.join(format!("way/sub/file{n}")), &inside);
+                }
+            }
+            _ => write(&root.join("way"), &inside),
+        };
+        fill(&source);
+        fill(&first);
+        symlink(outside.root.join(target), first.join("link")).unwrap();
+        let (mut linked, mut copied) = (0, 0);
+        let options = Options { earlier: Some(earlier(&first, None)), ..workers(3) };
+        race(&first, &outside.root.join(target), |round| {
+            let copy = below.join(format!("{round}"));
+            fs::create_dir(&copy).unwrap();
+            let report = run(&source, &copy, &options).report;
+            assert!(report.is_complete(), "{report:?}");
+            let files = look(&copy).into_values().filter(|entry| !entry.is_dir());
+            let friend =
+                Kind::File { size: inside.len() as u64, hash: *blake3::hash(inside.as_bytes()).as_bytes() };
+            files.for_each(|entry| assert_eq!(entry.kind, friend, "something else was linked"));
+            linked += report.files.unchanged.files;
+            copied += report.files.done.files;
+            fs::remove_dir_all(&copy).unwrap();
+        });
+        println!("{linked} linked, {copied} copied");
+        assert!(linked > 0 && copied > 0, "the race was not run");
+        outside.assert_untouched();
+    }
 }

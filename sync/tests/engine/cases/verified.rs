@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use workspacefs_sync::{Control, Options, Verify, VerifyReport};
+use workspacefs_sync::{Control, Options, Problem, Verify, VerifyReport};
 
 use crate::model::build::{noise, set_mtime};
-use crate::world::{World, mirror, open, workers};
+use crate::world::{World, earlier, eventually, mirror, open, run_with, two_in, workers};
 
 const FLIPPED: u64 = 1_000;
 const OTHERS: u64 = 200;
@@ -48,7 +48,6 @@ pub fn every_bit_that_is_flipped_is_found(world: &World) {
         let mut byte = [0];
         file.read_exact_at(&mut byte, bit / 8).unwrap();
         file.write_all_at(&[byte[0] ^ 1 << (bit % 8)], bit / 8).unwrap();
-        use std::os::unix::fs::MetadataExt;
         set_mtime(&path, (times.mtime(), times.mtime_nsec()));
     };
     let mut flipped: BTreeSet<PathBuf> = (0..FLIPPED).map(name).collect();
@@ -90,4 +89,68 @@ pub fn a_manifest_lists_every_file_that_a_run_saw(world: &World) {
     let again = mirror(&source, &destination, &options);
     assert_eq!(again.last.bytes_read, 0, "what the manifest knows is not read again: {:?}", again.report);
     assert_eq!(verify(&destination, &manifest, Verify::Checksum).checked.files, 3);
+}
+
+/// What is linked from an earlier copy is in the manifest as it was in that one's; what that does not vouch for is
+/// copied.
+pub fn a_manifest_takes_over_what_the_earlier_one_says(world: &World) {
+    let folder = world.memory("inside", "mode=0755");
+    let [source, first] = two_in(&folder);
+    for name in ["linked", "changes", "unknown"] {
+        fs::write(source.join(name), name).unwrap();
+    }
+    // It is in the copy, and the run that copied it wrote no manifest.
+    let unknown = Options { paths: vec!["unknown".into()], ..workers(1) };
+    mirror(&source, &first, &unknown);
+    let manifest = world.path("first.manifest");
+    mirror(&source, &first, &Options { paths: vec!["linked".into(), "changes".into()], ..hashed(&manifest) });
+    fs::write(source.join("changes"), "has changed").unwrap();
+
+    let linked =
+        |copy: &Path, name: &str| [copy, &first].map(|root| fs::metadata(root.join(name)).unwrap().ino());
+    let is_linked =
+        |copy: &Path| ["linked", "changes", "unknown"].map(|name| linked(copy, name)).map(|[a, b]| a == b);
+    for (name, given, links, read) in [
+        // Vouched for: nothing of it is read.
+        ("second", Some(manifest.as_path()), [true, false, false], 11 + 7),
+        // Believed: read for its digest.
+        ("third", None, [true, false, true], 11 + 7 + 6),
+    ] {
+        let (copy, manifest) = (world.dir(&format!("inside/{name}")), world.path(name));
+        let options = Options { earlier: Some(earlier(&first, given)), ..hashed(&manifest) };
+        let run = mirror(&source, &copy, &options);
+        assert_eq!((is_linked(&copy), run.last.bytes_read), (links, read), "{name}: {:?}", run.report);
+        let report = verify(&copy, &manifest, Verify::Checksum);
+        assert_eq!((report.checked.files, report.wrong.len()), (3, 0), "{name}: {report:?}");
+        assert_eq!(mirror(&source, &copy, &options).last.bytes_read, 0, "{name}");
+        assert_eq!(verify(&copy, &manifest, Verify::Checksum).checked.files, 3, "{name}");
+    }
+}
+
+/// The manifest says what was copied, whatever became of the source while its second name was read for the digest.
+pub fn a_second_name_that_changes_while_it_is_read_is_not_vouched_for(world: &World) {
+    const SIZE: usize = 4 << 20;
+    let [source, destination] = two_in(&world.memory("inside", "mode=0755"));
+    fs::write(source.join("a"), noise(1, SIZE)).unwrap();
+    fs::hard_link(source.join("a"), source.join("b")).unwrap();
+    let manifest = world.path("manifest");
+    let options = Options {
+        bandwidth: std::num::NonZeroU64::new(8 << 20),
+        workers: workers(1).workers,
+        ..hashed(&manifest)
+    };
+    let control = Control::new();
+    let report = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            eventually("it is read once", || control.snapshot().bytes_read > SIZE as u64 + (1 << 20));
+            File::options().write(true).open(source.join("a")).unwrap().write_all_at(&[1; 9], 0).unwrap();
+        });
+        run_with(&source, &destination, &options, &control).report
+    });
+    let noted: Vec<_> = report.notes.iter().map(|note| &note.problem).collect();
+    assert_eq!(noted, [&Problem::Changing], "{report:?}");
+    let verified = verify(&destination, &manifest, Verify::Checksum);
+    assert_eq!((verified.checked.files, verified.wrong.len()), (1, 0), "{verified:?}");
+    mirror(&source, &destination, &Options { bandwidth: None, ..options });
+    assert_eq!(verify(&destination, &manifest, Verify::Checksum).checked.files, 2);
 }
