@@ -2,12 +2,15 @@
 //! travels in volume ids and volume attributes. No client, no I/O: operator, driver and tools all agree through this crate.
 
 pub mod backend;
+pub mod duration;
 pub mod filesystem;
+pub mod fs_cache;
 pub mod level;
 pub mod local_attributes;
 pub mod local_storage;
 pub mod local_volume;
 pub mod mount_options;
+pub mod mover;
 pub mod path;
 pub mod quantity;
 pub mod volume;
@@ -16,6 +19,10 @@ pub use backend::{Backend, ClaimBackend, ManagedBackend, NfsBackend, NfsVersion}
 pub use filesystem::{
     ClaimUsage, FileSystem, FileSystemSpec, FileSystemStatus, Owner, ReclaimPolicy, SharePlace, Usage,
     UsageScope,
+};
+pub use fs_cache::{
+    Amount, CacheCopy, CacheLimits, CachePhase, CacheSource, CacheTarget, CacheUse, CachedPath, Exposure,
+    FsCache, FsCacheSpec, FsCacheStatus, PathState, Refresh, S3Source, SecretRef, Verify,
 };
 pub use local_storage::{
     ApprovedDevice, DeviceState, DevicesSource, DirectorySource, FoundDevice, FsType, Health, LocalSource,

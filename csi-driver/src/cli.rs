@@ -70,6 +70,9 @@ pub struct NodeArgs {
     /// Leave this node's disks alone: no driver local.csi.workspacefs.io.
     #[arg(long, env = "WSFS_NO_LOCAL_STORAGE")]
     pub no_local_storage: bool,
+    /// Show pods the copies that FsCaches keep for this node.
+    #[arg(long, env = "WSFS_FS_CACHES")]
+    pub fs_caches: bool,
     /// Without the API server: no inline volumes, no node groups, no local storage, no registration with kubelet.
     #[arg(long, env = "WSFS_NO_KUBERNETES")]
     pub no_kubernetes: bool,

@@ -2,10 +2,11 @@
 //! the helper process that does for one share whatever may wait on a server.
 //!
 //! `socket`, `server` and `rpc` are the gRPC plumbing; `identity` and `registration` say who we are; `node` mounts,
-//! `controller` makes and removes volumes, both on top of `share`; `local` and `local_controller` are the same for the driver of
-//! local disks.
+//! `controller` makes and removes volumes, both on top of `share`; `cache` knows of FsCaches; `local` and
+//! `local_controller` are the same for the driver of local disks.
 
 pub mod authority;
+pub mod cache;
 pub mod capability;
 pub mod cli;
 pub mod controller;

@@ -3,6 +3,7 @@
 //! Each serves both drivers, on a socket each, and runs on one thread. Nothing in them waits for a server: that is what the
 //! shares' helper processes are for.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use workspacefs_runtime::{CancellationToken, Readiness, http, logging, shutdown}
 use workspacefs_sys::tree::MountApi;
 
 use crate::authority::LocalAuthority;
+use crate::cache::report::Report;
+use crate::cache::{Caches, CopyFigures, Dedicated, Ground};
 use crate::cli::{ControllerArgs, NodeArgs};
 use crate::controller::Controller;
 use crate::controller::agent::TlsAgents;
@@ -39,7 +42,7 @@ use crate::local::service::{LocalConfig, LocalNode};
 use crate::local::storages::Storages;
 use crate::local_controller::objects::ApiObjects;
 use crate::local_controller::{LocalController, leftovers};
-use crate::node::{Node, NodeConfig, NodeLabels};
+use crate::node::{NestConfig, Node, NodeConfig, NodeLabels};
 use crate::registration::{self, Refused, RegistrationService};
 use crate::rpc::RpcLayer;
 use crate::server;
@@ -85,11 +88,17 @@ struct Base {
 
 impl Base {
     fn new() -> anyhow::Result<Self> {
+        Ok(Self::with(|_| ())?.0)
+    }
+
+    /// The same, with metrics of one's own.
+    fn with<T>(more: impl FnOnce(&mut Registry) -> T) -> anyhow::Result<(Self, T)> {
         let shutdown = shutdown::signal().context("cannot listen for signals")?;
         let mut registry = Registry::with_prefix("workspacefs");
         registry.register("build", "What runs here", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let rpcs = RpcLayer::new(&mut registry);
-        Ok(Self { shutdown, readiness: Readiness::new(), registry: Arc::new(registry), rpcs })
+        let more = more(&mut registry);
+        Ok((Self { shutdown, readiness: Readiness::new(), registry: Arc::new(registry), rpcs }, more))
     }
 
     async fn serve_http(&self, addr: SocketAddr) -> anyhow::Result<()> {
@@ -188,14 +197,25 @@ async fn let_go_of_idle_shares(shares: &Shares, shutdown: &CancellationToken) {
 /// # Errors
 /// As for the controller, and kubelet's refusal to register a driver.
 pub async fn node(args: NodeArgs) -> anyhow::Result<()> {
-    let base = Base::new()?;
+    let (base, figures) = Base::with(CopyFigures::new)?;
     let shutdown = base.shutdown.clone();
     let client = match args.no_kubernetes {
         true => None,
         false => Some(kube::Client::try_default().await.context("no configuration for the API server")?),
     };
     let labels = NodeLabels::remembered(&labels_file(&args));
-    let node = node_service(&args, labels.clone(), client.clone())?;
+    let has_local = client.is_some() && !args.no_local_storage;
+    let disks = if has_local { Some(disks(&args)?) } else { None };
+    let ground = Ground {
+        group_label: args.node_group_label.clone(),
+        labels: labels.clone(),
+        dedicated: Dedicated::default(),
+        // Where there is no local storage it is known that there is none.
+        storages: Storages::fixed((!has_local).then(BTreeMap::new)),
+    };
+    let caches = Caches::new(&args.node_name);
+    let nests = NestConfig { caches: caches.clone(), ground: ground.clone(), disks: disks.clone(), figures };
+    let node = node_service(&args, labels.clone(), client.clone(), nests)?;
     let endpoint = match &args.endpoint {
         Some(endpoint) => endpoint.path().to_path_buf(),
         None => plugin_folder(&args, DRIVER).join("csi.sock"),
@@ -207,11 +227,18 @@ pub async fn node(args: NodeArgs) -> anyhow::Result<()> {
             .add_service(NodeServer::new(node.clone())),
     };
     let local = async {
-        match &client {
-            Some(client) if !args.no_local_storage => {
-                local(&base, &args, labels.clone(), client.clone()).await
+        match (&client, disks) {
+            (Some(client), Some(disks)) => {
+                let local =
+                    Local { ground: ground.clone(), caches: caches.clone(), disks, node: node.clone() };
+                local.run(&base, &args, client.clone()).await
             }
             _ => Ok(()),
+        }
+    };
+    let caches = async {
+        if let Some(client) = client.as_ref().filter(|_| args.fs_caches) {
+            follow_caches(&node, &caches, &ground, client, &shutdown).await;
         }
     };
     let labels = async {
@@ -224,52 +251,84 @@ pub async fn node(args: NodeArgs) -> anyhow::Result<()> {
         drive(&base, &args, driver),
         node.background(shutdown.clone()).map(Ok),
         labels.map(Ok),
+        caches.map(Ok),
         local,
     )?;
     Ok(())
 }
 
-/// The driver of local disks.
-async fn local(base: &Base, args: &NodeArgs, labels: NodeLabels, client: kube::Client) -> anyhow::Result<()> {
-    let storages = Storages::fixed(None);
-    let folder = plugin_folder(args, LOCAL_DRIVER);
-    let disks = Disks::new(DisksConfig {
+/// Keeps what is known of FsCaches current, and tells what of them is used here.
+async fn follow_caches(
+    node: &Node,
+    caches: &Caches,
+    ground: &Ground,
+    client: &kube::Client,
+    shutdown: &CancellationToken,
+) {
+    let report = Report { caches: caches.clone(), ground: ground.clone(), client: client.clone() };
+    tokio::join!(
+        caches.follow(client.clone(), shutdown.clone()),
+        ground.dedicated.follow(client.clone(), caches, shutdown.clone()),
+        report.run(|| node.is_unclear(), shutdown.clone()),
+    );
+}
+
+/// This node's disks, before the first look.
+fn disks(args: &NodeArgs) -> anyhow::Result<Disks> {
+    Ok(Disks::new(DisksConfig {
         helper: HelperProgram::own("disk-helper"),
-        mounts: folder.join("disks"),
+        mounts: plugin_folder(args, LOCAL_DRIVER).join("disks"),
         staging: args.state_dir.join("local-staging"),
         api: MountApi::detect(args.legacy_mounts)?,
-    })?;
-    let node = LocalNode::new(LocalConfig {
-        node_name: args.node_name.clone(),
-        rpc_deadline: Duration::from_secs(args.rpc_deadline_seconds),
-        group_label: args.node_group_label.clone(),
-        labels: labels.clone(),
-        storages: storages.clone(),
-        disks: disks.clone(),
-        records: args.state_dir.join("local-targets"),
-    })
-    .with_context(|| format!("cannot read the records in {}", args.state_dir.display()))?;
-    let driver = Driver {
-        name: LOCAL_DRIVER,
-        endpoint: folder.join("csi.sock"),
-        routes: Routes::new(IdentityServer::new(IdentityService::Local))
-            .add_service(NodeServer::new(node.clone())),
-    };
-    let keep = Keep {
-        node: args.node_name.clone(),
-        group_label: args.node_group_label.clone(),
-        labels,
-        storages: storages.clone(),
-        disks,
-        client: client.clone(),
-    };
-    let shutdown = base.shutdown.clone();
-    tokio::try_join!(
-        drive(base, args, driver),
-        storages.follow(client, shutdown.clone()).map(Ok),
-        keep.run(|uid| node.uses(uid), shutdown.clone()).map(Ok),
-    )?;
-    Ok(())
+    })?)
+}
+
+/// The driver of local disks.
+struct Local {
+    ground: Ground,
+    caches: Caches,
+    disks: Disks,
+    /// The shared driver's, in whose volumes copies on these disks are shown.
+    node: Node,
+}
+
+impl Local {
+    async fn run(self, base: &Base, args: &NodeArgs, client: kube::Client) -> anyhow::Result<()> {
+        let Ground { labels, storages, .. } = self.ground;
+        let local = LocalNode::new(LocalConfig {
+            node_name: args.node_name.clone(),
+            rpc_deadline: Duration::from_secs(args.rpc_deadline_seconds),
+            group_label: args.node_group_label.clone(),
+            labels: labels.clone(),
+            storages: storages.clone(),
+            disks: self.disks.clone(),
+            records: args.state_dir.join("local-targets"),
+            caches: self.caches,
+        })
+        .with_context(|| format!("cannot read the records in {}", args.state_dir.display()))?;
+        let driver = Driver {
+            name: LOCAL_DRIVER,
+            endpoint: plugin_folder(args, LOCAL_DRIVER).join("csi.sock"),
+            routes: Routes::new(IdentityServer::new(IdentityService::Local))
+                .add_service(NodeServer::new(local.clone())),
+        };
+        let keep = Keep {
+            node: args.node_name.clone(),
+            group_label: args.node_group_label.clone(),
+            labels,
+            storages: storages.clone(),
+            disks: self.disks,
+            client: client.clone(),
+        };
+        let in_use = |uid: &str| local.uses(uid) || self.node.uses_disk(uid);
+        let shutdown = base.shutdown.clone();
+        tokio::try_join!(
+            drive(base, args, driver),
+            storages.follow(client, shutdown.clone()).map(Ok),
+            keep.run(in_use, shutdown.clone()).map(Ok),
+        )?;
+        Ok(())
+    }
 }
 
 /// A driver of this node.
@@ -305,7 +364,12 @@ fn labels_file(args: &NodeArgs) -> PathBuf {
     args.state_dir.join("labels.json")
 }
 
-fn node_service(args: &NodeArgs, labels: NodeLabels, client: Option<kube::Client>) -> anyhow::Result<Node> {
+fn node_service(
+    args: &NodeArgs,
+    labels: NodeLabels,
+    client: Option<kube::Client>,
+    nests: NestConfig,
+) -> anyhow::Result<Node> {
     let shares = Shares::new(SharesConfig {
         helper: HelperProgram::own("share-helper"),
         keep: share::Keep::Attached {
@@ -324,6 +388,7 @@ fn node_service(args: &NodeArgs, labels: NodeLabels, client: Option<kube::Client
         file_systems,
         shares,
         records: args.state_dir.join("targets"),
+        nests,
     })
     .with_context(|| format!("cannot read the records in {}", args.state_dir.display()))
 }

@@ -30,6 +30,29 @@ pub struct Config {
     pub usage_interval: Duration,
     /// Whether LocalStorages are looked after.
     pub local_storage: bool,
+    /// Whether FsCaches are carried out.
+    pub fs_caches: bool,
+    /// How movers are run.
+    pub mover: MoverConfig,
+}
+
+/// How movers, which fill caches, are run.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MoverConfig {
+    /// The image that has them.
+    pub image: String,
+    /// When nodes pull it: Always, IfNotPresent or Never.
+    pub pull_policy: String,
+    /// Names of Secrets by which it is pulled. They are looked for in each workspace.
+    pub pull_secrets: Vec<String>,
+}
+
+impl Default for MoverConfig {
+    fn default() -> Self {
+        let (image, pull_policy) = ("workspacefs.io/operator:dev".into(), "IfNotPresent".into());
+        Self { image, pull_policy, pull_secrets: Vec::new() }
+    }
 }
 
 /// The file as it is written.
@@ -54,6 +77,10 @@ struct File {
     usage_interval_seconds: u64,
     #[serde(default = "default_local_storage")]
     local_storage: bool,
+    #[serde(default)]
+    fs_caches: bool,
+    #[serde(default)]
+    mover: MoverConfig,
 }
 
 #[derive(Debug, Deserialize)]
@@ -163,6 +190,8 @@ impl Config {
             isolation_probe: service("isolationProbe", file.isolation_probe)?,
             usage_interval: seconds("usageIntervalSeconds", file.usage_interval_seconds, 3600)?,
             local_storage: file.local_storage,
+            fs_caches: file.fs_caches,
+            mover: file.mover,
         })
     }
 }
@@ -206,6 +235,13 @@ mod tests {
         assert_eq!(config.usage_interval.as_secs(), 30);
         assert!(config.local_storage);
         assert!(!Config::parse("localStorage: false").unwrap().local_storage);
+        assert!(!config.fs_caches && Config::parse("fsCaches: true").unwrap().fs_caches);
+        assert_eq!(config.mover, MoverConfig::default());
+        let mover = Config::parse("mover: {image: i, pullSecrets: [s]}").unwrap().mover;
+        assert_eq!(
+            (mover.image.as_str(), mover.pull_policy.as_str(), mover.pull_secrets.len()),
+            ("i", "IfNotPresent", 1)
+        );
     }
 
     #[test]
@@ -223,6 +259,7 @@ mod tests {
             ("isolationProbe: {service: -x}", "isolationProbe.service"),
             ("nfsServer: {servce: x}", "servce"),
             ("localStorage: maybe", "localStorage"),
+            ("mover: {imge: x}", "imge"),
             ("defaultFileSystem: {backend: {managed: {capacity: none}}}", "capacity"),
             ("defaultFileSystem: {backend: {}}", "exactly one"),
             ("defaultFileSystem: {backend: {nfs: {server: a, export: /e, foldr: x}}}", "foldr"),

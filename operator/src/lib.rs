@@ -1,5 +1,6 @@
 //! The operator: keeps volumes, claims and conditions of FileSystems and LocalStorages as they should be, with the label of
-//! the nodes where local storage is ready, and gives every workspace its default FileSystem; keeps the embedded NFS server's certificates and asks its agent for folders. One replica works at a time ([`lease`]); every change is level-triggered: a pass looks at what there
+//! the nodes where local storage is ready, and gives every workspace its default FileSystem; sends movers for FsCaches; keeps the
+//! embedded NFS server's certificates and asks its agent for folders. One replica works at a time ([`lease`]); every change is level-triggered: a pass looks at what there
 //! is, not at what happened, and can be cut off and repeated anywhere.
 
 pub mod backoff;
@@ -11,6 +12,7 @@ pub mod config;
 pub mod error;
 pub mod events;
 pub mod filesystem;
+pub mod fs_cache;
 pub mod guarded;
 pub mod isolation_probe;
 pub mod lease;
@@ -130,6 +132,12 @@ async fn work(
             local_storage::controller::run(client, events, config, metrics, shutdown.clone()).await;
         }
     };
+    let fs_caches = async {
+        if config.fs_caches {
+            let (client, events, metrics) = (client.clone(), events.clone(), metrics.clone());
+            fs_cache::controller::run(client, events, config, metrics, shutdown.clone()).await;
+        }
+    };
     let place = Place { client: client.clone(), namespace, events: events.clone(), metrics: metrics.clone() };
     let (known, certificates) = watch::channel(Err("its certificates are being made".into()));
     let file_systems = filesystem::controller::run(place, config, certificates, shutdown.clone());
@@ -149,5 +157,5 @@ async fn work(
             None => tracing::info!("no default FileSystem configured"),
         }
     };
-    tokio::join!(file_systems, local_storages, secrets, workspaces);
+    tokio::join!(file_systems, local_storages, fs_caches, secrets, workspaces);
 }

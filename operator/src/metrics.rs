@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use workspacefs_api::{FsCacheStatus, PathState};
 
 /// Shared by everything that counts; clones count together.
 #[derive(Clone, Debug)]
@@ -28,6 +29,52 @@ pub struct Metrics {
     pub managed_capacity: Gauge,
     /// `managed_available_bytes`.
     pub managed_available: Gauge,
+    caches: CacheGauges,
+}
+
+/// Of each FsCache: as many series as there are objects.
+#[derive(Clone, Debug, Default)]
+struct CacheGauges {
+    ready: Family<CacheLabels, Gauge>,
+    bytes: Family<CacheLabels, Gauge>,
+    as_of: Family<CacheLabels, Gauge>,
+    failures: Family<CacheLabels, Gauge>,
+}
+
+/// Labels of an FsCache.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct CacheLabels {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// What is told of an FsCache.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct CacheFigures {
+    /// Whether it is Ready.
+    pub is_ready: bool,
+    /// Of what is whole in a copy.
+    pub bytes: i64,
+    /// As of when its oldest copy is: seconds since 1970. None: there is none.
+    pub as_of: Option<i64>,
+    /// Runs that failed in a row, of the copy with the most.
+    pub failures: i64,
+}
+
+impl CacheFigures {
+    /// From its status.
+    pub fn of(status: &FsCacheStatus) -> Self {
+        let is_ready = status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+        let whole = status.paths.iter().filter(|path| path.state == PathState::Whole);
+        Self {
+            is_ready,
+            bytes: whole.map(|path| path.bytes).fold(0, i64::saturating_add),
+            as_of: status.as_of.as_ref().map(|time| time.0.as_second()),
+            failures: status.copies.iter().map(|copy| i64::from(copy.failures)).max().unwrap_or(0),
+        }
+    }
 }
 
 /// Labels of a call to the embedded server's agent.
@@ -85,6 +132,7 @@ impl Metrics {
             managed_file_systems: Gauge::default(),
             managed_capacity: Gauge::default(),
             managed_available: Gauge::default(),
+            caches: CacheGauges::default(),
         };
         registry.register(
             "reconciles",
@@ -104,7 +152,49 @@ impl Metrics {
             metrics.leader.clone(),
         );
         metrics.register_server(registry);
+        metrics.register_caches(registry);
         metrics
+    }
+
+    /// Tells of an FsCache.
+    pub fn cache(&self, namespace: &str, name: &str, figures: &CacheFigures) {
+        let labels = CacheLabels { namespace: namespace.into(), name: name.into() };
+        self.caches.ready.get_or_create(&labels).set(i64::from(figures.is_ready));
+        self.caches.bytes.get_or_create(&labels).set(figures.bytes);
+        self.caches.failures.get_or_create(&labels).set(figures.failures);
+        match figures.as_of {
+            Some(second) => drop(self.caches.as_of.get_or_create(&labels).set(second)),
+            None => drop(self.caches.as_of.remove(&labels)),
+        }
+    }
+
+    /// Tells no more of an FsCache that is gone.
+    pub fn forget_cache(&self, namespace: &str, name: &str) {
+        let labels = CacheLabels { namespace: namespace.into(), name: name.into() };
+        for family in [&self.caches.ready, &self.caches.bytes, &self.caches.as_of, &self.caches.failures] {
+            family.remove(&labels);
+        }
+    }
+
+    /// What concerns caches.
+    fn register_caches(&self, registry: &mut Registry) {
+        let gauges = &self.caches;
+        registry.register(
+            "cache_ready",
+            "1 where an FsCache is Ready. Alert when it stays 0: its pods read the source",
+            gauges.ready.clone(),
+        );
+        registry.register("cache_bytes", "What a copy of an FsCache holds and shows", gauges.bytes.clone());
+        registry.register(
+            "cache_as_of_timestamp_seconds",
+            "As of when the oldest copy of an FsCache is. Alert when it is older than what its users can bear",
+            gauges.as_of.clone(),
+        );
+        registry.register(
+            "cache_failures",
+            "Runs of movers that failed in a row. Alert when it keeps growing",
+            gauges.failures.clone(),
+        );
     }
 
     /// What concerns the embedded server.

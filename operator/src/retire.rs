@@ -15,10 +15,11 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use thiserror::Error;
 use tokio::time::timeout;
+use workspacefs_api::fs_cache::FS_CACHE_FINALIZER;
 use workspacefs_api::local_storage::LOCAL_STORAGE_FINALIZER;
 use workspacefs_api::local_volume::LOCAL_VOLUME_FINALIZER;
 use workspacefs_api::{
-    DRIVER, FILES_FINALIZER, FINALIZER, FileSystem, LOCAL_DRIVER, LocalStorage, LocalVolume,
+    DRIVER, FILES_FINALIZER, FINALIZER, FileSystem, FsCache, LOCAL_DRIVER, LocalStorage, LocalVolume,
 };
 
 use crate::filesystem::users;
@@ -81,6 +82,8 @@ async fn steps(client: Client, replica: Replica) -> Result<(), RetireError> {
     let held = async {
         refuse_if_used(&client).await?;
         take_finalizers_off::<FileSystem>(&client, Api::namespaced).await?;
+        // What lies on their targets stays.
+        take_finalizers_off::<FsCache>(&client, Api::namespaced).await?;
         take_finalizers_off::<LocalStorage>(&client, |client, _| Api::all(client)).await?;
         // Their files stay on the nodes' disks, also of those that are being deleted.
         take_finalizers_off::<LocalVolume>(&client, |client, _| Api::all(client)).await
@@ -196,7 +199,9 @@ where
 }
 
 fn is_ours(finalizer: &str) -> bool {
-    [FINALIZER, FILES_FINALIZER, LOCAL_STORAGE_FINALIZER, LOCAL_VOLUME_FINALIZER].contains(&finalizer)
+    let ours =
+        [FINALIZER, FILES_FINALIZER, FS_CACHE_FINALIZER, LOCAL_STORAGE_FINALIZER, LOCAL_VOLUME_FINALIZER];
+    ours.contains(&finalizer)
 }
 
 /// Every object, page by page.

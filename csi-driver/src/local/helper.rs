@@ -7,11 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 
-use workspacefs_api::NodeStorage;
+use workspacefs_api::{NodeStorage, RESERVED_FOLDER};
 use workspacefs_runtime::chain;
 use workspacefs_sys::channel::BlockingChannel;
-use workspacefs_sys::process;
 use workspacefs_sys::tree::{MountApi, StagingPlace, ViewOptions};
+use workspacefs_sys::{lock, process};
 
 use super::protocol::{
     Answer, Figures, Hello, Look, Place, Question, Refusal, RefusalKind, Reply, Shown, Volume, Wish,
@@ -102,8 +102,15 @@ fn answer(
         Question::Look(look) => Ok((Answer::Looked(Box::new(disk.look(&look))), None)),
         Question::View(view, place) => {
             let folder = disk.folder(&view.of)?;
-            let options = ViewOptions { read_only: view.read_only, hidden: None };
-            let view = api.view(folder.as_fd(), options, &StagingPlace::at(place));
+            let place = StagingPlace::at(place);
+            let mut options =
+                ViewOptions { read_only: view.read_only, hidden: view.hide.then_some(RESERVED_FOLDER) };
+            let mut view = api.view(folder.as_fd(), options, &place);
+            if view.as_ref().is_err_and(lock::is_forbidden) {
+                // The copies are the workspace's own: that they can be seen is no reason for a pod not to start.
+                options.hidden = None;
+                view = api.view(folder.as_fd(), options, &place);
+            }
             let fd = view.map_err(|error| Refusal { kind: RefusalKind::Io, message: chain(&error) })?;
             Ok((Answer::View { staged: api == MountApi::Legacy }, Some(fd)))
         }

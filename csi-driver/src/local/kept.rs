@@ -1,19 +1,22 @@
 //! The real disk, as crate `storage` keeps it.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use workspacefs_api::{NodeStorage, Owner};
+use rustix::fs::fstat;
+use workspacefs_api::{NodeStorage, Owner, RESERVED_FOLDER};
 use workspacefs_runtime::chain;
 use workspacefs_storage::local::volume::{
     EnsureVolumeError, OpenVolumeError, RemoveVolumeError, VolumeKey, VolumeWish,
 };
 use workspacefs_storage::local::{Keeper, KeeperConfig, Usage, UsageError, WorkspaceError, WorkspaceWish};
+use workspacefs_sys::beneath::{self, Links};
 use workspacefs_sys::{Errno, unmount};
 
 use super::helper::Disk;
 use super::protocol::{Figures, Look, Place, Refusal, RefusalKind, Share, Shown, Volume, Wish};
+use crate::share::CopyPart;
 
 /// A disk of this node.
 pub struct Kept {
@@ -63,6 +66,11 @@ impl Disk for Kept {
             Shown::Volume(volume) => {
                 let opened = self.keeper().open_volume(&key(volume));
                 opened.map_err(|error| refusal(open_refused(&error), &error))
+            }
+            Shown::Copy(namespace, copy) => {
+                let shares = self.keeper().shares_of(namespace);
+                let shares = shares.map_err(|error| refusal(share_refused(&error), &error))?;
+                copy_in(&shares, copy)
             }
         }
     }
@@ -114,6 +122,23 @@ impl Disk for Kept {
             }),
         }
     }
+}
+
+/// The copy in whichever of the workspace's folders has it: an FsCache's uid is in no other's. Believed only where
+/// `.workspacefs` is root's and nobody else may write to it; no link is followed.
+///
+/// # Errors
+/// [`Refusal`] of the kind Lost if none has it.
+pub fn copy_in(shares: &[OwnedFd], copy: &CopyPart) -> Result<OwnedFd, Refusal> {
+    let place = copy.place();
+    let found = shares.iter().find_map(|share| {
+        let ours = beneath::directory(share.as_fd(), RESERVED_FOLDER, Links::Refused).ok()?;
+        let stat = fstat(&ours).ok()?;
+        let is_believed = stat.st_uid == 0 && stat.st_mode & 0o022 == 0;
+        is_believed.then(|| beneath::directory(ours.as_fd(), place.as_ref()?, Links::Refused).ok())?
+    });
+    let missing = || format!("the copy of {}, generation {}, is not on the disk", copy.path, copy.generation);
+    found.ok_or_else(|| Refusal { kind: RefusalKind::Lost, message: missing() })
 }
 
 fn key(volume: &Volume) -> VolumeKey {

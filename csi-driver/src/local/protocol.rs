@@ -8,6 +8,8 @@ use thiserror::Error;
 use workspacefs_api::{LocalStorageSpec, NodeStorage, UsedDevice};
 use workspacefs_sys::tree::MountApi;
 
+use crate::share::CopyPart;
+
 /// The first message to a new helper. It is not answered.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Hello {
@@ -76,6 +78,8 @@ pub struct View {
     pub of: Shown,
     /// Nothing can be written through this view.
     pub read_only: bool,
+    /// Copies lie in it, or may: `.workspacefs` is covered, if it has one.
+    pub hide: bool,
 }
 
 /// What is shown.
@@ -85,6 +89,8 @@ pub enum Shown {
     Share(Share),
     /// A claim's volume, which is there or lost.
     Volume(Volume),
+    /// A folder of an FsCache's copy in the share of the workspace of that name; never made.
+    Copy(String, CopyPart),
 }
 
 /// A workspace's share of a disk.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::time::Instant;
+use workspacefs_api::fs_cache::MOVER_NAME_PREFIX;
 use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
 use workspacefs_api::volume::{AttributesError, VolumeIdError};
 use workspacefs_api::{LocalStorage, NodeStorage, quantity};
@@ -17,6 +18,7 @@ use super::disks::DiskError;
 use super::protocol::{Share, Shown, View, Volume};
 use super::service::{LocalNode, OnDisk};
 use super::storages;
+use crate::cache::Target as CacheTarget;
 use crate::node::arguments::{self, ArgumentError, Publish};
 use crate::node::publish::guard_key;
 use crate::node::target::{Target, TargetError};
@@ -30,6 +32,7 @@ const EPHEMERAL: &str = "csi.storage.k8s.io/ephemeral";
 /// The attribute that names a claim's volume's node.
 const NODE: &str = "node";
 const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
+const POD_NAME: &str = "csi.storage.k8s.io/pod.name";
 
 /// A publish failed, and nothing of it is left.
 #[derive(Debug, Error)]
@@ -207,7 +210,11 @@ impl LocalNode {
             return Ok(());
         }
         let undo = Undo { node: self, target: Some(&asked.target) };
-        let of = View { of: claimed.shown(&storage), read_only: asked.read_only };
+        let of = View {
+            of: claimed.shown(&storage),
+            read_only: asked.read_only,
+            hide: self.hides_copies(&claimed, &asked.context),
+        };
         // Only where the record and the mount table disagree is there anything to take off.
         asked.target.unmount()?;
         let folder = asked.target.make()?;
@@ -215,6 +222,17 @@ impl LocalNode {
         view.attach(folder.as_fd()).map_err(PublishError::Attach)?;
         undo.keep();
         Ok(())
+    }
+
+    /// Whether copies of FsCaches lie in the volume, or may, and it is not the mover's who makes them.
+    fn hides_copies(&self, claimed: &Claimed, context: &BTreeMap<String, String>) -> bool {
+        let OnDisk::Share { .. } = claimed.place else {
+            return false;
+        };
+        let attributes = &claimed.attributes;
+        let is_movers = context.get(POD_NAME).is_some_and(|name| name.starts_with(MOVER_NAME_PREFIX));
+        let target = CacheTarget::LocalStorage(attributes.storage.clone());
+        !is_movers && self.0.config.caches.lie_in(&attributes.namespace, &target)
     }
 
     /// The LocalStorage, if the volume may be used on this node now.

@@ -54,7 +54,7 @@ pub async fn write(client: &Client, storage: &str, entry: &NodeStorage) -> Resul
 }
 
 /// As whom a node writes.
-pub(super) fn by(node: &str) -> PatchParams {
+pub(crate) fn by(node: &str) -> PatchParams {
     PatchParams::apply(&format!("workspacefs-node-{node}")).force()
 }
 

@@ -12,6 +12,7 @@ use workspacefs_csi_proto::csi::v1;
 use super::disks::Disks;
 use super::protocol::{Place, Volume};
 use super::storages::Storages;
+use crate::cache::Caches;
 use crate::node::targets::Targets;
 use crate::node::{self, NodeLabels};
 use crate::op_guard::OpGuards;
@@ -32,6 +33,8 @@ pub struct LocalConfig {
     pub disks: Disks,
     /// `<state dir>/local-targets`.
     pub records: PathBuf,
+    /// The FsCaches, some of whose copies may lie in the workspaces' shares.
+    pub caches: Caches,
 }
 
 /// The service. Clones are the same service.

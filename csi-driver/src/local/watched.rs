@@ -59,24 +59,8 @@ where
         config: watcher::Config,
         shutdown: CancellationToken,
     ) {
-        let mut events = std::pin::pin!(watcher(api, config));
         let mut listed = ByName::new();
-        let mut pause = PAUSE_MIN;
-        while let Some(event) = shutdown.run_until_cancelled(events.try_next()).await {
-            match event {
-                Ok(Some(event)) => {
-                    pause = PAUSE_MIN;
-                    self.learn(event, &mut listed);
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    let (kind, cause) = (K::kind(&()), chain(&error));
-                    tracing::warn!(%kind, cause, again_in_s = pause.as_secs(), "cannot watch");
-                    shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
-                }
-            }
-        }
+        follow_events(api, config, shutdown, |event| self.learn(event, &mut listed)).await;
     }
 
     /// `listed` collects a list until it is complete: one that is cut short says nothing of what is missing in it.
@@ -94,6 +78,34 @@ where
                 self.0.send_modify(|known| {
                     known.get_or_insert_default().remove(&object.name_any());
                 });
+            }
+        }
+    }
+}
+
+/// Hands on what a watch says until `shutdown`. An API server that is away is waited for.
+pub(crate) async fn follow_events<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    shutdown: CancellationToken,
+    mut learn: impl FnMut(Event<K>),
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut events = std::pin::pin!(watcher(api, config));
+    let mut pause = PAUSE_MIN;
+    while let Some(event) = shutdown.run_until_cancelled(events.try_next()).await {
+        match event {
+            Ok(Some(event)) => {
+                pause = PAUSE_MIN;
+                learn(event);
+            }
+            Ok(None) => break,
+            Err(error) => {
+                let (kind, cause) = (K::kind(&()), chain(&error));
+                tracing::warn!(%kind, cause, again_in_s = pause.as_secs(), "cannot watch");
+                shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+                pause = (pause * 2).min(PAUSE_MAX);
             }
         }
     }

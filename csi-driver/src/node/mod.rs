@@ -1,6 +1,7 @@
 //! The Node service: volumes are private views of folders on shares, mounted at kubelet's targets. One file per RPC;
 //! `status` decides the codes; `target` and `targets` know what is mounted where, `volume` which folder is meant,
-//! `labels` which node group this is, `usage` and `figures` how full things are.
+//! `nest` which copies of FsCaches are shown in it, `labels` which node group this is, `usage` and `figures` how full
+//! things are.
 //!
 //! Nothing here waits for a server: that is `share`'s helper processes' part, and each RPC has a deadline. The server
 //! runs an RPC to its end even when its caller hangs up, so the guard of a target is held exactly as long as something
@@ -11,6 +12,7 @@ pub mod decision;
 pub mod figures;
 mod health;
 mod labels;
+mod nest;
 pub(crate) mod publish;
 pub(crate) mod stats;
 pub(crate) mod status;
@@ -18,7 +20,7 @@ pub(crate) mod target;
 pub mod targets;
 pub(crate) mod unpublish;
 mod usage;
-mod volume;
+pub(crate) mod volume;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,10 +39,12 @@ use crate::op_guard::OpGuards;
 use crate::share::Shares;
 use figures::StatusFigures;
 use health::Failures;
+use nest::Silent;
 use targets::Targets;
 use usage::Usages;
 
 pub use labels::{NodeGroupError, NodeLabels};
+pub use nest::NestConfig;
 
 /// How long a share that nobody uses may take to be unmounted before it is tried again.
 const UNMOUNT_PATIENCE: Duration = Duration::from_secs(10);
@@ -63,6 +67,8 @@ pub struct NodeConfig {
     pub shares: Shares,
     /// `<state dir>/targets`.
     pub records: PathBuf,
+    /// Copies of FsCaches.
+    pub nests: NestConfig,
 }
 
 /// The Node service. Clones are the same service.
@@ -76,6 +82,7 @@ struct Inner {
     figures: StatusFigures,
     guards: OpGuards,
     failures: Failures,
+    silent: Silent,
     /// A volume was unpublished: its share may be idle now.
     released: Notify,
     config: NodeConfig,
@@ -87,16 +94,19 @@ impl Node {
     /// # Errors
     /// The records cannot be read.
     pub fn new(config: NodeConfig) -> std::io::Result<Self> {
-        Ok(Self(Arc::new(Inner {
+        let node = Self(Arc::new(Inner {
             shares: config.shares.clone(),
             targets: Targets::open(config.records.clone())?,
             usages: Usages::new(config.shares.clone()),
             figures: StatusFigures::new(config.file_systems.clone()),
             guards: OpGuards::new(),
             failures: Failures::default(),
+            silent: Silent::default(),
             released: Notify::new(),
             config,
-        })))
+        }));
+        node.remember_uses();
+        Ok(node)
     }
 
     /// What goes on beside the RPCs, until `shutdown`: looking how full volumes are, and unmounting shares that nobody
@@ -116,7 +126,7 @@ impl Node {
 
     /// Unmounts the shares that nobody uses now. What could not be unmounted stays for the next time.
     pub async fn sweep(&self) {
-        let in_use = |key: &_| self.0.targets.any(|place| place.share.key() == *key);
+        let in_use = |key: &_| self.0.targets.any(|place| place.holds_share(key));
         for (share, error) in self.0.shares.sweep(in_use, UNMOUNT_PATIENCE).await {
             tracing::warn!(%share, %error, "a share that nobody uses stays mounted for now");
         }

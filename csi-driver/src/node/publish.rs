@@ -1,5 +1,5 @@
-//! NodePublishVolume: guard, "is it done?", volume, decision, record, folder, view, attach. Whatever fails undoes what was done
-//! before it, since a failed publish may never be repeated; whatever is killed in between is repaired by the next call at the
+//! NodePublishVolume: guard, "is it done?", volume, decision, record, copies, folder, view, attach. Whatever fails undoes
+//! what was done before it, since a failed publish may never be repeated; whatever is killed in between is repaired by the next call at the
 //! target.
 
 use std::os::fd::AsFd;
@@ -15,10 +15,10 @@ use super::figures::Whose;
 use super::labels::NodeGroupError;
 use super::target::{State, Target, TargetError};
 use super::targets::{BeginError, Begun, OnShare, Record};
-use super::volume::{self, Volume, VolumeError};
+use super::volume::{self, Copies, Volume, VolumeError};
 use crate::op_guard::Busy;
 use crate::rpc;
-use crate::share::{FolderRequest, ShareError, ShareSpec, ViewRequest};
+use crate::share::{FolderRequest, Part, ShareError, ShareSpec, ViewRequest};
 
 /// A publish failed, and nothing of it is left.
 #[derive(Debug, Error)]
@@ -84,12 +84,7 @@ impl Node {
             return Ok(());
         }
         let undo = Undo { node: self.clone(), target: Some(asked.target) };
-        let view = ViewRequest {
-            folder: FolderRequest::new(&volume.attributes),
-            mount_from: volume.mount_from.as_str().into(),
-            read_only: asked.read_only,
-        };
-        self.mount(&undo, &share, view, deadline).await?;
+        self.mount(&undo, &share, &volume, asked.read_only, deadline).await?;
         undo.keep();
         self.0.failures.forget(&asked.volume_id);
         Ok(())
@@ -99,7 +94,8 @@ impl Node {
         &self,
         undo: &Undo,
         share: &ShareSpec,
-        view: ViewRequest,
+        volume: &Volume,
+        read_only: bool,
         deadline: Instant,
     ) -> Result<(), PublishError> {
         let Some(target) = &undo.target else {
@@ -108,9 +104,21 @@ impl Node {
         // Only where the record and the mount table disagree is there anything to take off.
         target.unmount()?;
         self.0.usages.forget(target.path());
+        let chosen = self.choose(target, volume, read_only);
         let folder = target.make()?;
-        let view = self.0.shares.view(share, view, deadline).await?;
-        view.attach(folder.as_fd()).map_err(PublishError::Attach)
+        let request = ViewRequest {
+            folder: FolderRequest::new(&volume.attributes),
+            part: match &volume.copies {
+                Copies::Fill(cache) => Part::Fill(cache.clone()),
+                Copies::Shown | Copies::Off => Part::Folder(volume.mount_from.as_str().into()),
+            },
+            read_only,
+            hide: self.hides_copies(volume),
+        };
+        let view = self.view(target, share, request, chosen, deadline).await?;
+        view.attach(folder.as_fd()).map_err(PublishError::Attach)?;
+        self.count_copies(self.0.targets.at(target));
+        Ok(())
     }
 }
 
@@ -152,6 +160,7 @@ fn record(asked: &Publish, volume: &Volume) -> Record {
         place: OnShare {
             share: ShareSpec::new(&volume.attributes, &volume.options),
             whose: Some(Whose::of(&asked.volume_id, volume)),
+            copies: Vec::new(),
         },
     }
 }

@@ -51,6 +51,8 @@ fn volume_code(error: &VolumeError) -> Code {
         E::Attributes(_)
         | E::Mismatch
         | E::UnknownAttribute(_)
+        | E::Cache(_)
+        | E::Fill
         | E::NoFileSystem
         | E::MountFrom(_)
         | E::InlineOptions => Code::InvalidArgument,
@@ -244,6 +246,8 @@ mod tests {
             (E::Attributes(AttributesError::Missing("server")), Code::InvalidArgument),
             (E::Mismatch, Code::InvalidArgument),
             (E::UnknownAttribute(text()), Code::InvalidArgument),
+            (E::Cache(text()), Code::InvalidArgument),
+            (E::Fill, Code::InvalidArgument),
             (E::NoFileSystem, Code::InvalidArgument),
             (E::MountFrom(PathError::Parent(text())), Code::InvalidArgument),
             (E::InlineOptions, Code::InvalidArgument),

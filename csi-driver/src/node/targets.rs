@@ -16,7 +16,8 @@ use workspacefs_sys::mountinfo;
 use super::decision::{AtTarget, Decision, decide};
 use super::figures::Whose;
 use super::target::{State, Target};
-use crate::share::{ShareSpec, record};
+use crate::cache::ground::{Holds, UsedCopy};
+use crate::share::{ShareKey, ShareSpec, record};
 
 /// One published volume. `P` says what it shows.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -44,6 +45,21 @@ pub struct OnShare {
     /// Whose files they are; None in the record of an older plugin.
     #[serde(default)]
     pub whose: Option<Whose>,
+    /// The copies of FsCaches that are shown in it, or are about to be.
+    #[serde(default)]
+    pub copies: Vec<UsedCopy>,
+}
+
+impl OnShare {
+    /// Whether it needs a share mounted: its own, or one with a copy.
+    pub fn holds_share(&self, key: &ShareKey) -> bool {
+        self.share.key() == *key || self.copies.iter().any(|copy| copy.holds == Holds::Share(key.clone()))
+    }
+
+    /// Whether a copy in it is on the disk of the LocalStorage with that uid.
+    pub fn holds_disk(&self, storage_uid: &str) -> bool {
+        self.copies.iter().any(|copy| matches!(&copy.holds, Holds::Disk(uid) if uid == storage_uid))
+    }
 }
 
 impl<P> Record<P> {
@@ -165,6 +181,22 @@ impl<P: Clone + DeserializeOwned + Serialize> Targets<P> {
         known.damaged.remove(&file);
         known.records.insert(new.target.clone(), new);
         Ok(Begun::Publish)
+    }
+
+    /// Changes what a target is recorded to show. The caller holds the target's guard.
+    ///
+    /// # Errors
+    /// The record cannot be written; then it stays as it was.
+    pub fn change(&self, target: &Target, change: impl FnOnce(&mut P)) -> io::Result<()> {
+        let mut known = self.0.lock();
+        let Some(record) = known.records.get_mut(target.path()) else {
+            return Ok(());
+        };
+        let mut changed = record.clone();
+        change(&mut changed.place);
+        record::replace(&file(&self.0.folder, target.path()), &serde_json::to_vec(&changed)?)?;
+        *record = changed;
+        Ok(())
     }
 
     /// Removes a target's record; none is fine. The mount must be gone.

@@ -54,6 +54,9 @@ impl Node {
     /// Takes away whatever a publish made at `target`.
     pub(super) fn take_away(&self, target: &Target) -> Result<(), UnpublishError> {
         let taken = self.0.targets.take_away(target);
+        if self.0.targets.at(target).is_none() {
+            self.0.config.nests.caches.use_only(target.path(), Vec::new());
+        }
         self.0.usages.forget(target.path());
         self.0.figures.forget(target.path());
         self.0.released.notify_one();

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use workspacefs_api::fs_cache::{CACHE_ATTRIBUTE, FILL_ATTRIBUTE};
 use workspacefs_api::mount_options::{self, MountOption, MountOptionError};
 use workspacefs_api::path::{PathError, RelativePath};
 use workspacefs_api::volume::{
-    AttributesError, Folder, VolumeAttributes, VolumeId, VolumeIdError, is_kubernetes_key,
+    AttributesError, Folder, VolumeAttributes, VolumeId, VolumeIdError, is_kubernetes_key, is_uid,
 };
 use workspacefs_api::{DRIVER, FileSystem};
 use workspacefs_storage::names::{CLAIMS, WORKSPACES};
@@ -25,6 +26,9 @@ const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
 /// What a pod's author may write.
 const FILE_SYSTEM: &str = "fileSystem";
 const MOUNT_FROM: &str = "mountFrom";
+const KEYS: [&str; 4] = [FILE_SYSTEM, MOUNT_FROM, CACHE_ATTRIBUTE, FILL_ATTRIBUTE];
+/// The one value of [`CACHE_ATTRIBUTE`].
+const OFF: &str = "off";
 
 /// A volume that can be mounted.
 #[derive(Debug)]
@@ -36,6 +40,26 @@ pub struct Volume {
     pub is_inline: bool,
     /// From the PersistentVolume that the operator made for the FileSystem itself, with its node affinity.
     pub is_own: bool,
+    /// Whether copies are shown in it, or are made through it.
+    pub copies: Copies,
+}
+
+/// What a volume has to do with FsCaches.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Copies {
+    /// They appear at their places.
+    Shown,
+    /// It shows the source alone.
+    Off,
+    /// It shows where the copies of the FsCache with that uid lie.
+    Fill(String),
+}
+
+impl Volume {
+    /// Whether its root is the FileSystem's own folder, or lies in it.
+    pub fn is_file_systems(&self) -> bool {
+        self.is_own || self.is_inline
+    }
 }
 
 /// The request does not name a volume that can be mounted.
@@ -51,8 +75,20 @@ pub enum VolumeError {
     #[error("the volume's id and its attributes do not belong together")]
     Mismatch,
     /// An inline attribute that we do not know: perhaps one that would name a server.
-    #[error("an inline volume takes only the attributes {FILE_SYSTEM} and {MOUNT_FROM}, not {0:?}")]
+    #[error(
+        "an inline volume takes only the attributes {FILE_SYSTEM}, {MOUNT_FROM} and {CACHE_ATTRIBUTE}, not {0:?}"
+    )]
     UnknownAttribute(String),
+    /// Another value than `off`.
+    #[error(
+        "attribute {CACHE_ATTRIBUTE} takes only {OFF:?}, which shows the FileSystem without its caches, not {0:?}"
+    )]
+    Cache(String),
+    /// What is no uid, or beside what says another thing.
+    #[error(
+        "attribute {FILL_ATTRIBUTE} is the uid of an FsCache, and goes with neither {MOUNT_FROM} nor {CACHE_ATTRIBUTE}: it is for workspacefs' movers"
+    )]
+    Fill,
     /// No FileSystem is named.
     #[error(
         "an inline volume needs the attribute {FILE_SYSTEM}: the name of a FileSystem in the pod's namespace"
@@ -147,6 +183,7 @@ fn claim(
         mount_from: RelativePath::default(),
         is_inline: false,
         is_own: matches!(id, VolumeId::FileSystem { .. }),
+        copies: Copies::Shown,
     })
 }
 
@@ -172,13 +209,13 @@ struct Inline {
     namespace: String,
     name: String,
     mount_from: RelativePath,
+    copies: Copies,
 }
 
 impl Inline {
     fn parse(context: &BTreeMap<String, String>, options: &[MountOption]) -> Result<Self, VolumeError> {
-        if let Some(unknown) = context
-            .keys()
-            .find(|key| !is_kubernetes_key(key) && ![FILE_SYSTEM, MOUNT_FROM].contains(&key.as_str()))
+        if let Some(unknown) =
+            context.keys().find(|key| !is_kubernetes_key(key) && !KEYS.contains(&key.as_str()))
         {
             return Err(VolumeError::UnknownAttribute(unknown.clone()));
         }
@@ -191,7 +228,19 @@ impl Inline {
             mount_from: RelativePath::parse(&text(MOUNT_FROM).unwrap_or_default())
                 .map_err(VolumeError::MountFrom)?,
             namespace: text(POD_NAMESPACE).ok_or(VolumeError::NoPodNamespace)?,
+            copies: Self::copies(context)?,
         })
+    }
+
+    fn copies(context: &BTreeMap<String, String>) -> Result<Copies, VolumeError> {
+        let get = |key: &str| context.get(key).map(String::as_str);
+        match (get(CACHE_ATTRIBUTE), get(FILL_ATTRIBUTE)) {
+            (None, None) => Ok(Copies::Shown),
+            (Some(OFF), None) => Ok(Copies::Off),
+            (Some(other), None) => Err(VolumeError::Cache(other.into())),
+            (None, Some(uid)) if is_uid(uid) && get(MOUNT_FROM).is_none() => Ok(Copies::Fill(uid.into())),
+            (_, Some(_)) => Err(VolumeError::Fill),
+        }
     }
 
     async fn find(self, file_systems: Option<&Arc<dyn FileSystems>>) -> Result<Volume, VolumeError> {
@@ -219,14 +268,22 @@ impl Inline {
             AttributesError::NotMade => VolumeError::NotMade(name()),
             error => VolumeError::Unusable(name(), error),
         })?;
-        let mut asked = fs.spec.mount_options.clone().unwrap_or_default();
-        if fs.spec.local_cache {
-            asked.push("fsc".into());
-        }
-        let options =
-            mount_options::parse(&asked).map_err(|error| VolumeError::UnusableOptions(name(), error))?;
-        Ok(Volume { attributes, options, mount_from: self.mount_from, is_inline: true, is_own: false })
+        let options = options_of(fs).map_err(|error| VolumeError::UnusableOptions(name(), error))?;
+        let (mount_from, copies) = (self.mount_from, self.copies);
+        Ok(Volume { attributes, options, mount_from, is_inline: true, is_own: false, copies })
     }
+}
+
+/// The mount options of a FileSystem's share.
+///
+/// # Errors
+/// One is not on the list of those that are allowed.
+pub fn options_of(fs: &FileSystem) -> Result<Vec<MountOption>, MountOptionError> {
+    let mut asked = fs.spec.mount_options.clone().unwrap_or_default();
+    if fs.spec.local_cache {
+        asked.push("fsc".into());
+    }
+    mount_options::parse(&asked)
 }
 
 #[cfg(test)]
@@ -312,7 +369,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_but_a_name_and_a_path_can_be_said_inline() {
-        for key in ["server", "export", "folder", "cache", "mountOptions", "nodeGroup", ""] {
+        for key in ["server", "export", "folder", "caches", "mountOptions", "nodeGroup", ""] {
             let error = find_inline(&inline(&[(key, "x")]), Some(file_system())).await.unwrap_err();
             assert!(matches!(error, VolumeError::UnknownAttribute(k) if k == key));
         }
@@ -323,6 +380,27 @@ mod tests {
         for bad in ["../x", "a/../../b", ".workspacefs/trash", "a\nb"] {
             let error = find_inline(&inline(&[(MOUNT_FROM, bad)]), Some(file_system())).await.unwrap_err();
             assert!(matches!(error, VolumeError::MountFrom(_)), "{bad:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn caches_are_switched_off_by_one_word_and_filled_by_one_uid_alone() {
+        let find = async |more: &[(&str, &str)]| find_inline(&inline(more), Some(file_system())).await;
+        assert_eq!(find(&[]).await.unwrap().copies, Copies::Shown);
+        let off = find(&[("cache", "off"), (MOUNT_FROM, "a")]).await.unwrap();
+        assert_eq!((off.copies, off.mount_from.as_str()), (Copies::Off, "a"));
+        assert_eq!(find(&[("fillCache", UID)]).await.unwrap().copies, Copies::Fill(UID.into()));
+        for other in ["on", "Off", "false", ""] {
+            let error = find(&[("cache", other)]).await.unwrap_err();
+            assert!(matches!(&error, VolumeError::Cache(value) if value == other), "{error}");
+        }
+        for bad in [
+            &[("fillCache", "../x")][..],
+            &[("fillCache", "")],
+            &[("fillCache", UID), ("cache", "off")],
+            &[("fillCache", UID), (MOUNT_FROM, "a")],
+        ] {
+            assert!(matches!(find(bad).await.unwrap_err(), VolumeError::Fill), "{bad:?}");
         }
     }
 

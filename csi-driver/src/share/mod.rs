@@ -20,8 +20,8 @@ mod view;
 pub use entry::Silence;
 pub use error::ShareError;
 pub use protocol::{
-    CreatedVolume, FolderRequest, Leaving, OwnFolder, PosixOwner, StuckInTrash, Taken, TrashSlice,
-    TrashSwept, Usage, ViewRequest, VolumeName, VolumeRecord,
+    CACHE, CopyPart, CreatedVolume, FolderRequest, Leaving, OwnFolder, Part, PosixOwner, StuckInTrash, Taken,
+    TrashSlice, TrashSwept, Usage, ViewRequest, VolumeName, VolumeRecord,
 };
 pub use spec::{ShareKey, ShareSpec};
 pub use table::{Keep, Shares, SharesConfig, StartError};

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use workspacefs_api::Owner;
-use workspacefs_api::volume::{Folder, VolumeAttributes};
+use workspacefs_api::path::RelativePath;
+use workspacefs_api::volume::{Folder, VolumeAttributes, is_uid};
 use workspacefs_sys::tree::MountApi;
 
 use super::{ShareError, ShareSpec};
@@ -30,7 +31,7 @@ impl Hello {
     }
 }
 
-/// A question. Each but `Usage` and `Unmount` mounts the share if that is still to be done.
+/// A question. Each but `Place`, `Usage` and `Unmount` mounts the share if that is still to be done.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Request {
     /// How long the caller is ready to wait from now, in milliseconds. It will not wait longer: this is for the helper to
@@ -42,6 +43,8 @@ pub(crate) struct Request {
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum Question {
     View(ViewRequest, PathBuf),
+    /// A folder of a view that stands on a staging place, to nest another in: the place, and the path in the view.
+    Place(PathBuf, String),
     /// Of what is mounted at a target.
     Usage(PathBuf),
     CreateVolume(VolumeName, VolumeRecord, PosixOwner),
@@ -63,6 +66,8 @@ pub(crate) enum Answer {
     View {
         staged: bool,
     },
+    /// Its descriptor comes with it.
+    Place,
     Usage(Usage),
     Created(CreatedVolume),
     Record(Option<VolumeRecord>),
@@ -111,11 +116,48 @@ impl FolderRequest {
 pub struct ViewRequest {
     /// The volume's root.
     pub folder: FolderRequest,
-    /// The folder beneath that root to show instead; the root itself if empty. Never created.
-    pub mount_from: String,
+    /// What of it is shown.
+    pub part: Part,
     /// Nothing can be written through it.
     pub read_only: bool,
+    /// Copies lie in it, or may: `.workspacefs` is covered, where the root is shown and has one.
+    pub hide: bool,
 }
+
+/// What of a volume is shown.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Part {
+    /// A folder beneath its root; the root itself if empty. Never created.
+    Folder(String),
+    /// Where the copies of the FsCache with that uid lie, made if it is missing: for its mover.
+    Fill(String),
+    /// A folder of a copy. Neither it nor the volume's root is ever created.
+    Copy(CopyPart),
+}
+
+/// A folder of a copy.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct CopyPart {
+    /// The FsCache's uid.
+    pub cache: String,
+    /// Which of its generations.
+    pub generation: i64,
+    /// The path in it, as in the source, without leading slash.
+    pub path: String,
+}
+
+impl CopyPart {
+    /// Where it lies in `.workspacefs`; None if a part of it can be no part of a path of ours.
+    pub fn place(&self) -> Option<String> {
+        let path = RelativePath::parse(&self.path).ok()?;
+        let is_path = path.as_str() == self.path && !path.is_root();
+        let is_ours = is_uid(&self.cache) && self.generation > 0 && is_path;
+        is_ours.then(|| format!("{CACHE}/{}/{}/data/{}", self.cache, self.generation, self.path))
+    }
+}
+
+/// The folder in `.workspacefs` in which copies lie.
+pub const CACHE: &str = "cache";
 
 /// A volume made by CreateVolume. Both parts have passed [`workspacefs_api::volume::VolumeId::parse`] or its equal.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]

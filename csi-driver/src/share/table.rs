@@ -128,12 +128,36 @@ impl Shares {
         request: ViewRequest,
         deadline: Instant,
     ) -> Result<View, ShareError> {
-        let number = self.0.views.fetch_add(1, Ordering::Relaxed);
-        let place = StagingPlace::new(&self.0.staging, &format!("{}.{number}", spec.key()));
+        let place = self.staging_place(spec);
         let question = Question::View(request, place.path().to_path_buf());
         let view = Unfinished::new(self.0.config.api, place);
         match self.ask(spec, question, "mount the folder", deadline).await? {
             (Answer::View { staged }, Some(fd)) => Ok(view.finish(fd, staged)),
+            _ => Err(unexpected(spec)),
+        }
+    }
+
+    /// A place for one view of the share.
+    pub(crate) fn staging_place(&self, spec: &ShareSpec) -> StagingPlace {
+        let number = self.0.views.fetch_add(1, Ordering::Relaxed);
+        StagingPlace::new(&self.0.staging, &format!("{}.{number}", spec.key()))
+    }
+
+    /// A folder of a view of the share that stands on the staging place `view`, to nest another view there. No link is
+    /// followed.
+    ///
+    /// # Errors
+    /// [`ShareError`], at the latest at the deadline.
+    pub(crate) async fn place(
+        &self,
+        spec: &ShareSpec,
+        view: &Path,
+        path: &str,
+        deadline: Instant,
+    ) -> Result<OwnedFd, ShareError> {
+        let question = Question::Place(view.to_path_buf(), path.into());
+        match self.ask(spec, question, "look for the place of a copy", deadline).await? {
+            (Answer::Place, Some(fd)) => Ok(fd),
             _ => Err(unexpected(spec)),
         }
     }

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use workspacefs_sys::SysError;
 use workspacefs_sys::tree::{MountApi, StagingPlace};
 
-/// A finished view of a folder, attached nowhere yet. Dropping it leaves nothing behind.
+/// A finished view of a folder, attached nowhere that anybody sees yet. Dropping it leaves nothing behind.
 pub struct View {
     fd: OwnedFd,
     api: MountApi,
-    _staged: Cleared,
+    staged: Cleared,
 }
 
 impl fmt::Debug for View {
@@ -20,6 +21,35 @@ impl fmt::Debug for View {
 }
 
 impl View {
+    /// Puts it on `place`, where others can be nested in it.
+    ///
+    /// # Errors
+    /// The kernel's reason; then the view is as it was.
+    pub(crate) fn stage(&mut self, place: StagingPlace) -> Result<(), SysError> {
+        if self.staged.0.is_none() {
+            self.api.stage(self.fd.as_fd(), &place)?;
+            self.staged.0 = Some(place);
+        }
+        Ok(())
+    }
+
+    /// Where it stands, if it does.
+    pub(crate) fn stands_on(&self) -> Option<&Path> {
+        self.staged.0.as_ref().map(StagingPlace::path)
+    }
+
+    /// The view with all that was nested in it after [`View::stage`], to be attached.
+    ///
+    /// # Errors
+    /// The kernel's reason.
+    pub(crate) fn unstage(self) -> Result<Self, SysError> {
+        if self.staged.0.is_none() {
+            return Ok(self);
+        }
+        let Self { fd, api, staged } = self;
+        Ok(Self { fd: api.unstage(fd)?, api, staged })
+    }
+
     /// Puts the view on `target`, a directory. Never waits for a server.
     ///
     /// # Errors
@@ -45,7 +75,7 @@ impl Unfinished {
     /// The helper is done; a view that stands on the place keeps it.
     pub fn finish(mut self, fd: OwnedFd, staged: bool) -> View {
         let kept = self.place.0.take_if(|_| staged);
-        View { fd, api: self.api, _staged: Cleared(kept) }
+        View { fd, api: self.api, staged: Cleared(kept) }
     }
 }
 

@@ -7,11 +7,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use csi_driver::local::helper::{self, Disk};
+use csi_driver::local::kept::copy_in;
 use csi_driver::local::protocol::{Figures, Look, Place, Refusal, RefusalKind, Shown, Volume, Wish};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use workspacefs_api::{Health, NodeStorage};
 use workspacefs_sys::tree::open_mounted;
+
+use crate::world::NAMESPACE;
 
 /// While it exists beside the mount point, every question hangs.
 pub const HANGS: &str = "hangs";
@@ -89,6 +92,13 @@ impl Disk for Folder {
                 folder
             }
             Shown::Volume(volume) => self.volume(volume),
+            Shown::Copy(namespace, copy) => {
+                assert_eq!(namespace, NAMESPACE);
+                let shares = fs::read_dir(self.0.join(FILES)).into_iter().flatten();
+                let shares: Vec<OwnedFd> =
+                    shares.map(|share| open_mounted(&share.unwrap().path()).unwrap()).collect();
+                return copy_in(&shares, copy);
+            }
         };
         if folder.is_dir() {
             Ok(open_mounted(&folder).unwrap())

@@ -9,16 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use csi_driver::cache::{Caches, Ground};
 use csi_driver::controller::seams::{FileSystems, LookupError};
 use csi_driver::helper_process::HelperProgram;
-use csi_driver::node::{Node, NodeConfig, NodeLabels};
+use csi_driver::local::disks::Disks;
+use csi_driver::local::storages::Storages;
+use csi_driver::node::{NestConfig, Node, NodeConfig, NodeLabels};
 use csi_driver::share::{Keep, Shares, SharesConfig};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use tonic::{Code, Request, Status};
 use workspacefs_api::path::RelativePath;
 use workspacefs_api::volume::{Folder, VolumeAttributes};
-use workspacefs_api::{Backend, FileSystem, FileSystemSpec, NfsBackend, Owner};
+use workspacefs_api::{Backend, FileSystem, FileSystemSpec, FsCache, NfsBackend, Owner};
 use workspacefs_csi_proto::csi::v1;
 use workspacefs_csi_proto::csi::v1::node_server::Node as _;
 use workspacefs_csi_proto::csi::v1::volume_capability::access_mode::Mode;
@@ -34,6 +37,7 @@ pub type Case = fn(World) -> Pin<Box<dyn Future<Output = ()>>>;
 pub const UID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 /// The namespace of inline volumes' pods.
 pub const NAMESPACE: &str = "team-a";
+pub const GROUP: &str = "workspacefs.io/node-group";
 
 /// Runs a case in a world of its own. The process has one thread until then: a namespace is a thread's.
 pub fn run(api: MountApi, folder: &Path, case: Case) {
@@ -52,6 +56,9 @@ pub struct World {
     pub file_systems: HashMap<String, FileSystem>,
     /// The API server does not answer.
     pub api_server_away: bool,
+    pub fs_caches: Vec<FsCache>,
+    /// The LocalStorages and the disks of them.
+    pub disk: Option<(Storages, Disks)>,
 }
 
 impl World {
@@ -70,6 +77,8 @@ impl World {
             labels: NodeLabels::fixed(None),
             file_systems: HashMap::new(),
             api_server_away: false,
+            fs_caches: Vec::new(),
+            disk: None,
         };
         for folder in ["kubelet", "host", "exports", "outside"] {
             std::fs::create_dir(world.path(folder)).unwrap();
@@ -94,6 +103,8 @@ impl World {
             labels: NodeLabels::fixed(None),
             file_systems: HashMap::new(),
             api_server_away: false,
+            fs_caches: Vec::new(),
+            disk: None,
         }
     }
 
@@ -143,10 +154,12 @@ impl World {
     /// A plugin, as one just started: everything it knows comes from records and mounts.
     pub fn node(&self) -> TestNode {
         let shares = self.shares();
+        let nests = self.nests();
+        let caches = nests.caches.clone();
         let node = Node::new(NodeConfig {
             node_name: "n1".into(),
             rpc_deadline: self.deadline,
-            node_group_label: "workspacefs.io/node-group".into(),
+            node_group_label: GROUP.into(),
             labels: self.labels.clone(),
             file_systems: Some(Arc::new(Api {
                 file_systems: self.file_systems.clone(),
@@ -154,9 +167,20 @@ impl World {
             })),
             shares: shares.clone(),
             records: self.path("state/targets"),
+            nests,
         })
         .unwrap();
-        TestNode { node, shares }
+        TestNode { node, shares, caches }
+    }
+
+    fn nests(&self) -> NestConfig {
+        let nests = NestConfig::none("n1", GROUP);
+        self.file_systems.values().for_each(|fs| nests.ground.dedicated.put(fs));
+        self.fs_caches.iter().for_each(|cache| nests.caches.put(cache));
+        let (storages, disks) = self.disk.clone().unzip();
+        let storages = storages.unwrap_or_else(|| nests.ground.storages.clone());
+        let ground = Ground { labels: self.labels.clone(), storages, ..nests.ground };
+        NestConfig { ground, disks, ..nests }
     }
 
     /// A FileSystem `default` of the pods' namespace.
@@ -357,6 +381,7 @@ impl WithMode for v1::NodePublishVolumeRequest {
 pub struct TestNode {
     pub node: Node,
     pub shares: Shares,
+    pub caches: Caches,
 }
 
 impl TestNode {

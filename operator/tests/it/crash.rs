@@ -61,6 +61,11 @@ impl Scene {
         is("Ready", "True") && is("Reachable", "True") && claim_bound
     }
 
+    /// The source and the target of a cache, on the NFS server.
+    pub fn put_cache_file_systems(&self) {
+        crate::cache::put_file_systems(&self.api, self.port);
+    }
+
     fn put_managed(&self, name: &str, policy: &str) {
         let mut spec = builders::managed("10Gi");
         spec["reclaimPolicy"] = json!(policy);
@@ -387,8 +392,15 @@ fn set_trap(scene: &Scene, crash: Option<Crash>) -> Option<std::pin::Pin<Box<dyn
 /// What there is in the end, without what differs from run to run: versions, times, and the uids of what was made.
 fn portrait(scene: &Scene) -> Value {
     let api = &scene.api;
-    let kinds =
-        ["FileSystem", "LocalStorage", "PersistentVolume", "PersistentVolumeClaim", "StorageClass", "Node"];
+    let kinds = [
+        "FileSystem",
+        "FsCache",
+        "LocalStorage",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "StorageClass",
+        "Node",
+    ];
     let mut all: Vec<Value> = kinds.iter().flat_map(|kind| api.all(kind)).collect();
     let mut names = Vec::new();
     for object in &all {
@@ -429,8 +441,10 @@ fn portrait(scene: &Scene) -> Value {
 fn strip(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            for field in ["resourceVersion", "creationTimestamp", "lastTransitionTime", "observedAt"] {
-                map.remove(field);
+            let times =
+                ["creationTimestamp", "lastTransitionTime", "observedAt", "refreshedAt", "verifiedAt"];
+            for field in times.iter().chain(&["resourceVersion", "lastJob"]) {
+                map.remove(*field);
             }
             map.values_mut().for_each(strip);
         }

@@ -2,6 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cache;
+mod cache_crash;
+mod cache_ends;
+mod cache_fill;
+mod cache_local;
+mod cache_refusals;
 mod certificates;
 mod claims_of_others;
 mod classes;

@@ -49,6 +49,9 @@ fn put_file_systems(api: &FakeApi) {
         fs.metadata.finalizers = serde_json::from_value(held).unwrap();
         api.put(&fs);
     }
+    let mut cache = builders::fs_cache(SPACE, "warm", crate::cache::spec(json!({})));
+    cache.metadata.finalizers = Some(vec!["workspacefs.io/fscache".into()]);
+    api.put(&cache);
     let mut storage = builders::local_storage("fast", crate::local::spec(json!({})));
     storage.metadata.finalizers = Some(vec!["workspacefs.io/local-storage".into()]);
     api.put(&storage);
@@ -68,6 +71,7 @@ fn is_retired(api: &FakeApi) -> bool {
     free && replicas(api) == 0
         && !finalizers(api).iter().any(ours)
         && local.is_none_or(|held| held.is_empty())
+        && !api.all("FsCache").iter().any(|cache| ours(&cache["metadata"]["finalizers"]))
         && !api.all("LocalVolume").iter().any(|volume| ours(&volume["metadata"]["finalizers"]))
 }
 

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use workspacefs_api::FileSystem;
-use workspacefs_operator::config::Config;
+use workspacefs_operator::config::{Config, MoverConfig};
 use workspacefs_operator::lease::LeaseTimes;
 use workspacefs_operator::metrics::Metrics;
 use workspacefs_operator::workspace::template::Template;
@@ -54,6 +54,8 @@ pub fn config() -> Config {
         isolation_probe: None,
         usage_interval: Duration::from_secs(30),
         local_storage: true,
+        fs_caches: true,
+        mover: MoverConfig::default(),
     }
 }
 

@@ -89,6 +89,15 @@ pub(super) fn open(
     }
 }
 
+/// The same, but nothing is created.
+pub(super) fn find(share: &Share, request: &FolderRequest) -> Result<Folder, ShareError> {
+    match request {
+        FolderRequest::Own { path, .. } => share.walk(share.root(), path),
+        FolderRequest::Existing(path) => existing(share, path),
+        FolderRequest::Volume(name) => volumes::open(share, name),
+    }
+}
+
 /// A folder of the embedded server's making. Nobody but that server writes above it, so a link on the way is no way.
 fn existing(share: &Share, path: &str) -> Result<Folder, ShareError> {
     let full = share.root().join(path);

@@ -1,11 +1,13 @@
 //! The helper process of one share: the only process that touches files on it. It blocks wherever the server makes it
 //! wait; the plugin kills it when that takes too long, and it dies with the plugin.
 //!
-//! One thread, no runtime; a name is looked up in another. [`connect`] finds out in words whether a server is there, [`nfs`] mounts, [`resolve`] walks
-//! people's paths, [`folder`] creates the first time, [`reserved`] and [`volumes`] keep `.workspacefs`, [`leaving`] moves
-//! folders into it, [`trash`] empties its trash.
+//! One thread, no runtime; a name is looked up in another, and while [`trash`] removes there are a few. [`connect`]
+//! finds out in words whether a server is there, [`nfs`] mounts, [`resolve`] walks people's paths, [`folder`] creates
+//! the first time, [`reserved`] and [`volumes`] keep `.workspacefs`, [`copies`] finds FsCaches' copies in that of a
+//! FileSystem, [`leaving`] moves folders into it, [`trash`] empties its trash.
 
 mod connect;
+mod copies;
 mod folder;
 mod leaving;
 mod nfs;
@@ -27,9 +29,9 @@ use rustix::io::Errno;
 use workspacefs_api::RESERVED_FOLDER;
 use workspacefs_sys::channel::BlockingChannel;
 use workspacefs_sys::tree::{StagingPlace, ViewOptions, open_mounted};
-use workspacefs_sys::{inspect, process, unmount};
+use workspacefs_sys::{inspect, lock, process, unmount};
 
-use super::protocol::{Answer, Hello, Question, Reply, Request};
+use super::protocol::{Answer, Hello, Part, Question, Reply, Request};
 use super::{ShareError, ShareSpec, Usage, ViewRequest};
 use folder::Settled;
 use resolve::Share;
@@ -98,6 +100,9 @@ impl Helper<'_> {
         match &question {
             Question::Unmount => return self.unmount().map(|()| (Answer::Unmounted, None)),
             Question::Usage(target) => return usage(target).map(|usage| (Answer::Usage(usage), None)),
+            Question::Place(view, path) => {
+                return copies::place(view, path).map(|fd| (Answer::Place, Some(fd)));
+            }
             _ => {}
         }
         let share = self.share(by)?;
@@ -128,27 +133,49 @@ impl Helper<'_> {
             Question::EmptyTrash(slice) => without_fd(Answer::Swept(trash::sweep(share, slice)?)),
             Question::Space => without_fd(Answer::Usage(space(share)?)),
             Question::Usage(target) => without_fd(Answer::Usage(usage(target)?)),
+            Question::Place(view, path) => Ok((Answer::Place, Some(copies::place(view, path)?))),
             Question::Unmount => without_fd(Answer::Unmounted),
         }
     }
 
     fn view(&mut self, share: &Share, request: &ViewRequest, place: &StagingPlace) -> Answered {
-        let root = folder::open(share, &mut self.settled, &request.folder)?;
-        let target = share.resolve(&root, &request.mount_from)?;
+        let (root, target) = match &request.part {
+            Part::Copy(copy) => {
+                let root = folder::find(share, &request.folder)?;
+                let target = copies::open(&root, copy)?;
+                (root, target)
+            }
+            Part::Fill(cache) => {
+                let root = folder::open(share, &mut self.settled, &request.folder)?;
+                let target = copies::make(&root, cache)?;
+                (root, target)
+            }
+            Part::Folder(path) => {
+                let root = folder::open(share, &mut self.settled, &request.folder)?;
+                let target = share.resolve(&root, path)?;
+                (root, target)
+            }
+        };
         // The way there may have been known from before: a server that is gone must not be found out by the pod. The type
         // alone would not do: it never changes, so the NFS client does not ask the server for it.
         statx(&target.fd, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, StatxFlags::MODE)
             .map_err(|errno| words::at("look at", &target.path, errno))?;
-        let is_exports_root = share.is_root(target.fd.as_fd());
+        let is_exports_root = share.is_root(&target);
         if is_exports_root {
             // So that there is something to hide before somebody else makes it.
             reserved::open_or_create(share)?;
         }
-        let options =
-            ViewOptions { read_only: request.read_only, hidden: is_exports_root.then_some(RESERVED_FOLDER) };
+        let hides = is_exports_root || (request.hide && root.is_same(&target));
+        let mut options =
+            ViewOptions { read_only: request.read_only, hidden: hides.then_some(RESERVED_FOLDER) };
         let api = self.hello.api();
-        let fd =
-            api.view(target.fd.as_fd(), options, place).map_err(|error| words::sys(&target.path, &error))?;
+        let mut view = api.view(target.fd.as_fd(), options, place);
+        if !is_exports_root && view.as_ref().is_err_and(lock::is_forbidden) {
+            // The copies are the workspace's own: that they can be seen is no reason for a pod not to start.
+            options.hidden = None;
+            view = api.view(target.fd.as_fd(), options, place);
+        }
+        let fd = view.map_err(|error| words::sys(&target.path, &error))?;
         let staged = api == workspacefs_sys::tree::MountApi::Legacy;
         Ok((Answer::View { staged }, Some(fd)))
     }

@@ -25,7 +25,7 @@ pub(super) struct Ours(Folder);
 
 /// Opens `.workspacefs`; None if there is none that can be believed.
 pub(super) fn open(share: &Share) -> Result<Option<Ours>, ShareError> {
-    match existing(share) {
+    match existing(share.root()) {
         Ok(ours) => Ok(Some(ours)),
         Err(ShareError::NotFound { .. } | ShareError::Untrusted { .. }) => Ok(None),
         Err(error) => Err(error),
@@ -49,13 +49,21 @@ pub(super) fn open_or_create(share: &Share) -> Result<Option<Ours>, ShareError> 
 /// # Errors
 /// [`ShareError::Squashed`] or [`ShareError::Untrusted`] where it cannot be had.
 pub(super) fn require(share: &Share) -> Result<Ours, ShareError> {
-    match existing(share) {
+    require_in(share.root())
+}
+
+/// The same in another folder than the export's root.
+///
+/// # Errors
+/// As [`require`].
+pub(super) fn require_in(root: &Folder) -> Result<Ours, ShareError> {
+    match existing(root) {
         Err(ShareError::NotFound { .. }) => {}
         other => return other,
     }
-    let path = share.root().join(RESERVED_FOLDER);
-    match mkdirat(share.root().fd.as_fd(), RESERVED_FOLDER, PRIVATE) {
-        Ok(()) | Err(Errno::EXIST) => existing(share),
+    let path = root.join(RESERVED_FOLDER);
+    match mkdirat(root.fd.as_fd(), RESERVED_FOLDER, PRIVATE) {
+        Ok(()) | Err(Errno::EXIST) => existing(root),
         Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => Err(squashed("create", path, errno)),
         Err(errno) => Err(words::at("create", &path, errno)),
     }
@@ -66,11 +74,14 @@ pub(super) fn squashed(action: &str, path: String, errno: Errno) -> ShareError {
     ShareError::Squashed { action: action.into(), path, reason: words::text(errno) }
 }
 
-fn existing(share: &Share) -> Result<Ours, ShareError> {
-    let path = share.root().join(RESERVED_FOLDER);
+/// `.workspacefs` in a folder, if it can be believed.
+///
+/// # Errors
+/// [`ShareError::NotFound`], [`ShareError::Untrusted`].
+pub(super) fn existing(root: &Folder) -> Result<Ours, ShareError> {
+    let path = root.join(RESERVED_FOLDER);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let opened =
-        beneath::open(share.root().fd.as_fd(), RESERVED_FOLDER, flags, Mode::empty(), Links::Refused);
+    let opened = beneath::open(root.fd.as_fd(), RESERVED_FOLDER, flags, Mode::empty(), Links::Refused);
     let untrusted = ShareError::Untrusted { path: path.clone() };
     match opened {
         // Squashed root cannot even look into a private directory of its own: what is there is not for us.
@@ -107,6 +118,11 @@ impl Ours {
     /// It as a plain folder.
     pub fn folder(&self) -> &Folder {
         &self.0
+    }
+
+    /// The same, for good.
+    pub fn into_folder(self) -> Folder {
+        self.0
     }
 
     /// Reads the record `name`: None if it is missing, `Some(None)` if it was never finished.

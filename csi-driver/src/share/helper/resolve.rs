@@ -40,6 +40,15 @@ impl Folder {
         }
     }
 
+    /// Whether the other is the same folder, whatever path led there.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (inspect::identity(self.fd.as_fd()), inspect::identity(other.fd.as_fd())) {
+            (Ok(one), Ok(other)) => one == other,
+            // Rather hide too much than too little.
+            _ => true,
+        }
+    }
+
     /// A second descriptor of it.
     pub fn again(&self) -> Result<Self, ShareError> {
         let fd = self.fd.try_clone().map_err(|error| super::local("open the folder twice", error))?;
@@ -58,13 +67,9 @@ impl Share {
         &self.root
     }
 
-    /// Whether `fd` is the export's root, whatever path led there.
-    pub fn is_root(&self, fd: BorrowedFd<'_>) -> bool {
-        match (inspect::identity(fd), inspect::identity(self.root.fd.as_fd())) {
-            (Ok(one), Ok(other)) => one == other,
-            // Rather hide too much than too little.
-            _ => true,
-        }
+    /// Whether it is the export's root.
+    pub fn is_root(&self, folder: &Folder) -> bool {
+        self.root.is_same(folder)
     }
 
     /// Whether the server forgot the export's root.
@@ -79,7 +84,7 @@ impl Share {
         }
         let full = folder.join(path);
         match beneath::directory(folder.fd.as_fd(), path, Links::Refused) {
-            Ok(fd) if names_ours(path) => self.unless_reserved(fd, full),
+            Ok(fd) if names_ours(path) => self.unless_reserved(folder, fd, full),
             Ok(fd) => Ok(Folder { fd, path: full }),
             Err(Errno::LOOP) => Err(ShareError::BehindLink { link: first_link(folder, path), path: full }),
             Err(errno) => Err(words::at("open", &full, errno)),
@@ -102,44 +107,48 @@ impl Share {
             }
         }
         let fd = beneath::directory(folder.fd.as_fd(), path, Links::Beneath).map_err(failed)?;
-        self.unless_reserved(fd, full)
+        self.unless_reserved(folder, fd, full)
     }
 
-    fn unless_reserved(&self, fd: OwnedFd, path: String) -> Result<Folder, ShareError> {
-        match self.is_reserved(fd.as_fd()) {
-            Ok(false) => Ok(Folder { fd, path }),
-            Ok(true) => Err(ShareError::Reserved { path }),
-            Err(errno) => Err(words::at("open", &path, errno)),
-        }
-    }
-
-    /// Whether `fd` is our own folder or lies in it. Nothing can be moved out of there while we look: no volume shows it.
-    fn is_reserved(&self, fd: BorrowedFd<'_>) -> Result<bool, Errno> {
-        let root = self.root.fd.as_fd();
-        let reserved = match beneath::directory(root, RESERVED_FOLDER, Links::Refused) {
-            Ok(folder) => inspect::identity(folder.as_fd())?,
-            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(false),
-            Err(errno) => return Err(errno),
-        };
-        let root = inspect::identity(root)?;
-        let mut here = openat(fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        for _ in 0..DEPTH_MAX {
-            let identity: Identity = inspect::identity(here.as_fd())?;
-            if identity == reserved {
-                return Ok(true);
+    /// Our own folder is at the export's root, and where there are copies at a FileSystem's root too.
+    fn unless_reserved(&self, folder: &Folder, fd: OwnedFd, path: String) -> Result<Folder, ShareError> {
+        for root in [&self.root, folder] {
+            match is_reserved(root.fd.as_fd(), fd.as_fd()) {
+                Ok(false) => {}
+                Ok(true) => return Err(ShareError::Reserved { path }),
+                Err(errno) => return Err(words::at("open", &path, errno)),
             }
-            if identity == root {
-                return Ok(false);
-            }
-            here = openat(here.as_fd(), "..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         }
-        // Deeper than any path: it is being moved about. Rather refuse.
-        Ok(true)
+        Ok(Folder { fd, path })
     }
 }
 
-/// Whether a path without links leads into our folder: only if it names it, in whatever case, since some file systems do not
-/// care.
+/// Whether `fd` is our own folder of `root` or lies in it. Nothing can be moved out of there while we look: no volume
+/// shows it.
+fn is_reserved(root: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let reserved = match beneath::directory(root, RESERVED_FOLDER, Links::Refused) {
+        Ok(folder) => inspect::identity(folder.as_fd())?,
+        Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(false),
+        Err(errno) => return Err(errno),
+    };
+    let root = inspect::identity(root)?;
+    let mut here = openat(fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    for _ in 0..DEPTH_MAX {
+        let identity: Identity = inspect::identity(here.as_fd())?;
+        if identity == reserved {
+            return Ok(true);
+        }
+        if identity == root {
+            return Ok(false);
+        }
+        here = openat(here.as_fd(), "..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    }
+    // Deeper than any path: it is being moved about. Rather refuse.
+    Ok(true)
+}
+
+/// Whether a path without links leads into our folder: only if it names it, in whatever case, since some file systems
+/// do not care.
 fn names_ours(path: &str) -> bool {
     path.split('/').any(|part| part.eq_ignore_ascii_case(RESERVED_FOLDER))
 }

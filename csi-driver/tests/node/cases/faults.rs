@@ -178,6 +178,7 @@ pub async fn helpers_die_with_the_plugin(world: World) {
         folder: "a".into(),
         target: world.target("v").to_str().unwrap().into(),
         unpublish: false,
+        copies: false,
     };
     crate::kill::finished(&settings);
     no_helpers_left();

@@ -23,6 +23,7 @@ fn settings(world: &World, export: &Path, unpublish: bool) -> Settings {
         folder: FOLDER.into(),
         target: world.target("v").to_str().unwrap().into(),
         unpublish,
+        copies: false,
     }
 }
 

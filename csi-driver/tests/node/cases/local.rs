@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use csi_driver::cache::Caches;
 use csi_driver::helper_process::HelperProgram;
 use csi_driver::local::disks::{DiskError, Disks, DisksConfig};
 use csi_driver::local::protocol::{Look, Place};
@@ -19,10 +20,9 @@ use workspacefs_csi_proto::csi::v1;
 use workspacefs_csi_proto::csi::v1::node_server::Node as _;
 
 use crate::disk::{FILES, HANGS, NOT_READY};
-use crate::world::{NAMESPACE, UID, WithMode, World, names, refused, request};
+use crate::world::{GROUP, NAMESPACE, UID, WithMode, World, names, refused, request};
 
-const NAMESPACE_UID: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
-pub const GROUP: &str = "workspacefs.io/node-group";
+pub const NAMESPACE_UID: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
 
 /// Where the folder is that stands in for the disk.
 pub const DISK: &str = "kubelet/plugins/local/disk";
@@ -47,6 +47,8 @@ pub fn plugin(world: &World, change: impl FnOnce(&mut LocalStorageSpec)) -> Loca
     let mut storage = LocalStorage::new("fast", spec);
     storage.metadata.uid = Some(UID.into());
     let storages = Storages::fixed(Some(BTreeMap::from([("fast".to_string(), Arc::new(storage))])));
+    let caches = Caches::new("n1");
+    world.fs_caches.iter().for_each(|cache| caches.put(cache));
     let disks = Disks::new(DisksConfig {
         helper: HelperProgram { program: "/proc/self/exe".into(), arguments: vec!["disk-helper".into()] },
         mounts: world.path("kubelet/plugins/local/disks"),
@@ -63,6 +65,7 @@ pub fn plugin(world: &World, change: impl FnOnce(&mut LocalStorageSpec)) -> Loca
         storages: storages.clone(),
         disks: disks.clone(),
         records: world.path("state/local-targets"),
+        caches,
     })
     .unwrap();
     LocalDisk { disks, node, storages, labels }

@@ -17,9 +17,9 @@ use workspacefs_csi_proto::csi::v1::node_server::Node as _;
 use workspacefs_runtime::CancellationToken;
 use workspacefs_testkit::{FakeApi, Verb, builders};
 
-use super::local::{DISK, GROUP, LocalDisk, assert_nothing_left, plugin};
+use super::local::{DISK, LocalDisk, assert_nothing_left, plugin};
 use crate::disk::{NOT_READY, SIZE_MAX, SIZES, VOLUMES};
-use crate::world::{NAMESPACE, UID, WithMode, World, names, refused, request};
+use crate::world::{GROUP, NAMESPACE, UID, WithMode, World, names, refused, request};
 
 const VOLUME: &str = "aaaaaaaa-7425-40de-944b-e07fc1f90ae7";
 const MIB: u64 = 1 << 20;

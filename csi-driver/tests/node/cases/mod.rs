@@ -1,5 +1,6 @@
 //! The cases, each by the rule it holds us to.
 
+pub mod caches;
 mod faults;
 mod folders;
 mod kills;
@@ -93,6 +94,19 @@ cases! {
         a_link_on_the_way_to_such_a_folder_is_not_followed,
         an_inline_volume_of_a_managed_file_system_waits_until_it_is_made,
         usage_and_limit_are_those_of_the_file_systems_status;
+    caches:
+        a_cached_path_is_shown_from_its_copy_at_its_place_and_nothing_is_written_to_it,
+        a_volume_rooted_at_or_below_a_cached_path_is_the_copy_only_where_nothing_is_written,
+        an_exports_root_shows_copies_and_still_hides_our_folder,
+        a_volume_without_caches_shows_none_whatever_the_order,
+        a_copy_that_cannot_be_had_leaves_its_path_to_the_source,
+        a_silent_target_holds_one_pod_for_a_while_and_no_other,
+        copies_are_hidden_in_their_target_but_from_their_mover,
+        what_a_volume_uses_is_told_and_kept_mounted_until_it_is_gone,
+        a_volume_keeps_the_generation_it_was_published_with,
+        copies_on_this_nodes_disk_are_shown_and_hidden_in_the_workspaces_share,
+        a_publish_with_copies_killed_at_any_step_has_both_after_the_next,
+        an_unpublish_with_copies_killed_at_any_step_is_completed_by_the_next;
     local:
         a_local_volume_is_the_workspaces_folder_on_this_nodes_disk,
         a_local_volume_is_mounted_only_where_it_may_be,

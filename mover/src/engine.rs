@@ -1,0 +1,45 @@
+//! The seam between the mover and the copy engine: what a fill asks of it. Tests put engines here that do wrong.
+
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use workspacefs_sync::{Control, Options, Report, SyncError, Verify, VerifyError, VerifyReport};
+
+/// What copies and verifies.
+pub trait Engine: Sync {
+    /// As [`workspacefs_sync::sync`].
+    ///
+    /// # Errors
+    /// [`SyncError`]: it did not begin.
+    fn sync(
+        &self,
+        source: BorrowedFd<'_>,
+        destination: BorrowedFd<'_>,
+        options: &Options,
+        control: &Control,
+    ) -> Result<Report, SyncError> {
+        workspacefs_sync::sync(source, destination, options, control)
+    }
+
+    /// As [`workspacefs_sync::verify`].
+    ///
+    /// # Errors
+    /// [`VerifyError`]: nothing can be said.
+    fn verify(
+        &self,
+        destination: BorrowedFd<'_>,
+        manifest: &Path,
+        mode: Verify,
+        workers: Option<NonZeroUsize>,
+        control: &Control,
+    ) -> Result<VerifyReport, VerifyError> {
+        workspacefs_sync::verify(destination, manifest, mode, workers, control)
+    }
+}
+
+/// `workspacefs_sync` itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CopyEngine;
+
+impl Engine for CopyEngine {}

@@ -1,0 +1,178 @@
+//! Making a generation, step by step.
+
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+
+use workspacefs_api::PathState;
+use workspacefs_api::mover::{Outcome, PathOutcome, Step};
+use workspacefs_sync::{Counts, Options, Stop};
+
+use crate::abort::{Abort, at_target};
+use crate::capacity;
+use crate::copying::{Linking, Work};
+use crate::engine::Engine;
+use crate::filling::Filling;
+use crate::generation::Generation;
+use crate::job::Fill;
+use crate::meter::{Expected, Meter, sum};
+use crate::record::{Record, Recorded};
+use crate::source::{Found, Source};
+use crate::target::Target;
+use crate::verdict;
+
+/// Makes the generation, unless it lies there whole.
+pub(crate) fn fill(
+    fill: &Fill,
+    target: &Target,
+    workers: Option<NonZeroUsize>,
+    engine: &dyn Engine,
+    meter: &Meter,
+) -> Result<Outcome, Abort> {
+    let open = |number| Generation::open(target, number);
+    if let Some(whole) = open(fill.generation).map_err(at_target("read the generation that lies there"))? {
+        return said_again(fill, &whole.record);
+    }
+    let source = Source::open(&fill.source).map_err(Abort::Source)?;
+    let at = at_target("read the earlier generation");
+    let wanted = fill.earlier.filter(|number| *number != fill.generation);
+    let wanted = match wanted {
+        Some(number) if target.generation(number).map_err(at)?.is_some() => Some(number),
+        _ => None,
+    };
+    let filling = Filling::open(target, fill.generation, wanted).map_err(at_target("make the generation"))?;
+    let earlier = filling.beginning.earlier.map(open).transpose().map_err(at)?.flatten();
+    let mut work = Work { engine, meter, fill, workers, source, filling, earlier, sizes: Vec::new() };
+    let expected = work.measure()?;
+    let outcomes = work.copy_all(expected)?;
+    let outcomes = work.verify_all(outcomes)?;
+    work.commit(target, outcomes)
+}
+
+/// What was said when it was made.
+fn said_again(fill: &Fill, record: &Record) -> Result<Outcome, Abort> {
+    let same =
+        record.paths.iter().map(|recorded| &*recorded.path).eq(fill.paths.iter().map(|path| path.absolute()));
+    match same {
+        true => Ok(outcome(fill.generation, record)),
+        false => Err(Abort::Other(format!("generation {} lies there with other paths", fill.generation))),
+    }
+}
+
+/// Of a generation that has its final name.
+pub(crate) fn outcome(generation: i64, record: &Record) -> Outcome {
+    let paths = record.outcomes();
+    let failure = verdict::nothing_whole(&paths);
+    let generation = failure.is_none().then_some(generation);
+    Outcome { generation, as_of: Some(record.as_of), paths, failure, ..Outcome::default() }
+}
+
+impl Work<'_> {
+    /// How much there will be to copy. Measured where nothing is known from the last time, or a limit has to be held.
+    fn measure(&mut self) -> Result<Expected, Abort> {
+        let earlier = self.fill.paths.iter().map(|path| self.last_size(path.absolute())).collect();
+        if let (None, Some(sizes)) = (self.fill.capacity, earlier) {
+            self.sizes = sizes;
+            return Ok(Expected::About(total(&self.sizes)));
+        }
+        self.meter.begin(Step::Preparing, Expected::Unknown);
+        let numbers = 0..self.fill.paths.len();
+        self.sizes = numbers.map(|number| self.measure_path(number)).collect::<Result<_, _>>()?;
+        Ok(Expected::Found(total(&self.sizes)))
+    }
+
+    fn last_size(&self, path: &str) -> Option<Counts> {
+        let mut paths = self.earlier.as_ref()?.record.paths.iter();
+        let recorded =
+            paths.find(|recorded| recorded.path == path && recorded.outcome.state == PathState::Whole)?;
+        Some(Counts { files: recorded.outcome.files, bytes: recorded.outcome.bytes })
+    }
+
+    /// What cannot be measured cannot be copied either, and is told then.
+    fn measure_path(&self, number: usize) -> Result<Counts, Abort> {
+        let Ok(Found::Folder(folder)) = self.source.folder(self.path(number)?.relative()) else {
+            return Ok(Counts::default());
+        };
+        let options = Options { dry_run: true, workers: self.workers, ..Options::default() };
+        let run = |control: &_| self.engine.sync(folder.as_fd(), self.filling.empty(), &options, control);
+        match self.meter.run(run) {
+            Ok(report) if report.stopped == Some(Stop::Cancelled) => Err(Abort::Interrupted),
+            Ok(report) => Ok(report.files.found),
+            Err(_) => Ok(Counts::default()),
+        }
+    }
+
+    fn copy_all(&self, expected: Expected) -> Result<Vec<PathOutcome>, Abort> {
+        let capacity = self.fill.capacity.unwrap_or(u64::MAX);
+        let sizes: Vec<u64> = self.sizes.iter().map(|counts| counts.bytes).collect();
+        let taken = capacity::taken(&sizes, capacity);
+        let is_taken = |number: &usize| taken.get(*number).copied().unwrap_or(false);
+        self.meter.begin(
+            Step::Copying,
+            match expected {
+                Expected::Found(_) => {
+                    let taken = self.sizes.iter().enumerate().filter(|(number, _)| is_taken(number));
+                    Expected::Found(total(taken.map(|(_, counts)| counts)))
+                }
+                other => other,
+            },
+        );
+        let mut left = capacity;
+        let mut outcomes = Vec::new();
+        for (number, size) in sizes.iter().enumerate() {
+            let mut outcome = match is_taken(&number) {
+                true => self.copy(number, Linking::Earlier)?,
+                false => self.take_away(number).map(|()| verdict::over_capacity(*size, capacity))?,
+            };
+            // It has grown since it was measured.
+            if outcome.bytes > left {
+                self.take_away(number)?;
+                outcome = verdict::over_capacity(outcome.bytes, capacity);
+            }
+            left -= outcome.bytes;
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    fn verify_all(&self, copied: Vec<PathOutcome>) -> Result<Vec<PathOutcome>, Abort> {
+        let whole = copied.iter().filter(|outcome| outcome.state == PathState::Whole);
+        let counts = whole.map(|outcome| Counts { files: outcome.files, bytes: outcome.bytes });
+        self.meter.begin(Step::Verifying, Expected::Found(counts.fold(Counts::default(), sum)));
+        let verified = copied.into_iter().enumerate().map(|(number, outcome)| match outcome.state {
+            PathState::Whole => self.verify(number, outcome),
+            _ => Ok(outcome),
+        });
+        verified.collect()
+    }
+
+    fn commit(&self, target: &Target, outcomes: Vec<PathOutcome>) -> Result<Outcome, Abort> {
+        self.meter.begin(Step::Committing, Expected::Unknown);
+        let mut outcomes = outcomes;
+        loop {
+            if let Some(failure) = verdict::nothing_whole(&outcomes) {
+                return Ok(Outcome { paths: outcomes, failure: Some(failure), ..Outcome::default() });
+            }
+            let record = self.record(&outcomes);
+            let Err(abort) = self.filling.commit(target, &record) else {
+                return Ok(outcome(self.fill.generation, &record));
+            };
+            let last = outcomes.iter().rposition(|outcome| outcome.state == PathState::Whole);
+            match (abort.full(), last) {
+                // Not even room for these few words.
+                (Some(errno), Some(last)) => outcomes[last] = self.evict(last, errno)?,
+                _ => return Err(abort),
+            }
+        }
+    }
+
+    fn record(&self, outcomes: &[PathOutcome]) -> Record {
+        let recorded = self.fill.paths.iter().zip(outcomes);
+        let paths = recorded
+            .map(|(path, outcome)| Recorded { path: path.absolute().to_owned(), outcome: outcome.clone() });
+        Record { as_of: self.filling.beginning.as_of, verify: self.fill.verify, paths: paths.collect() }
+    }
+}
+
+fn total<'a>(counts: impl IntoIterator<Item = &'a Counts>) -> Counts {
+    counts.into_iter().copied().fold(Counts::default(), sum)
+}

@@ -1,0 +1,112 @@
+//! A refresh beside what lies there, taking away what does not serve any more, and looking at it again.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use workspacefs_api::PathState::{Partial, Whole};
+use workspacefs_api::mover::FailureReason;
+
+use crate::tree::{inode, look, names};
+use crate::world::World;
+
+#[test]
+fn a_refresh_links_what_is_unchanged_follows_deletions_and_leaves_the_earlier_one_alone() {
+    let world = World::new();
+    for folder in ["a", "b"] {
+        for name in ["same", "same too", "changed", "gone", "in/gone"] {
+            world.write(&format!("{folder}/{name}"), format!("{folder} {name}"));
+        }
+        symlink("same", world.source().join(folder).join("link")).unwrap();
+    }
+    world.fill(1, &["/a", "/b"], &[]).made(1);
+    let first = look(&world.data(1));
+    fs::remove_file(world.source().join("a/gone")).unwrap();
+    fs::remove_dir_all(world.source().join("a/in")).unwrap();
+    world.write("a/changed", "something else");
+    world.write("a/new", "new");
+    world.fill(2, &["/a", "/b"], &["--earlier", "1"]).made(2).states(&[Whole, Whole]);
+    assert_eq!(look(&world.data(1)), first);
+    assert_eq!(look(&world.data(2)), look(&world.source()));
+    let same = |name: &str| inode(&world.data(1).join(name)) == inode(&world.data(2).join(name));
+    for name in ["a/same", "a/same too", "b/changed", "b/in/gone"] {
+        assert!(same(name), "{name} was copied");
+    }
+    assert!(!same("a/changed"));
+    let said = world.fill(3, &["/a", "/b"], &["--earlier", "2", "--remove", "1"]).made(3);
+    assert_eq!(
+        (said.outcome.present, names(&world.target())),
+        (vec![2, 3], vec!["2".to_owned(), "3".to_owned(), "lock".to_owned()])
+    );
+    // Nothing to link from is no reason to fail.
+    world.fill(4, &["/a", "/b"], &["--earlier", "1"]).made(4);
+    assert_eq!(look(&world.data(4)), look(&world.source()));
+}
+
+#[test]
+fn a_mode_that_changes_while_a_fill_is_cut_does_not_reach_the_earlier_generation() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    world.write("a/file", "content");
+    world.fill(1, &["/a"], &[]).made(1);
+    let first = look(&world.data(1));
+    // As a run leaves it that was killed before its last step.
+    world.fill(2, &["/a"], &["--earlier", "1"]).made(2);
+    fs::rename(world.target().join("2"), world.target().join("filling-2")).unwrap();
+    fs::set_permissions(world.source().join("a/file"), fs::Permissions::from_mode(0o640)).unwrap();
+    for earlier in ["1", "9"] {
+        world.fill(2, &["/a"], &["--earlier", earlier]).made(2);
+        assert_eq!(look(&world.data(1)), first);
+        assert_eq!(look(&world.data(2)), look(&world.source()));
+        fs::rename(world.target().join("2"), world.target().join("filling-2")).unwrap();
+    }
+    // What it was begun with is gone, and yet the file may have other names.
+    fs::rename(world.target().join("1"), world.target().join("5")).unwrap();
+    fs::set_permissions(world.source().join("a/file"), fs::Permissions::from_mode(0o604)).unwrap();
+    world.fill(2, &["/a"], &[]).made(2);
+    assert_eq!(look(&world.data(5)), first);
+    assert_eq!(look(&world.data(2)), look(&world.source()));
+}
+
+#[test]
+fn what_other_runs_left_goes_and_what_has_another_name_stays() {
+    let world = World::new();
+    world.write("a/file", "x");
+    for left in ["filling-1/data/a", "filling-7/data/a", "removing-3/data", "note"] {
+        fs::create_dir_all(world.target().join(left)).unwrap();
+    }
+    world.run(&["--remove", "9"]);
+    assert_eq!(names(&world.target()), ["filling-1", "filling-7", "lock", "note"]);
+    world.fill(7, &["/a"], &[]).made(7);
+    assert_eq!(names(&world.target()), ["7", "lock", "note"]);
+}
+
+#[test]
+fn generations_can_be_removed_alone_and_all_of_it_at_once() {
+    let world = World::new();
+    world.write("a/file", "x");
+    (1..4).for_each(|generation| drop(world.fill(generation, &["/a"], &[]).made(generation)));
+    fs::remove_dir_all(world.source()).unwrap();
+    let said = world.run(&["--remove", "1", "--remove", "2"]);
+    assert_eq!((said.code, said.outcome.present), (Some(0), vec![3]));
+    fs::create_dir_all(world.target().join("filling-9/data/x")).unwrap();
+    let said = world.run(&["--remove-all"]);
+    assert_eq!((said.code, said.outcome), (Some(0), Default::default()));
+    assert_eq!(names(&world.target()), Vec::<String>::new());
+}
+
+#[test]
+fn a_scrub_takes_out_the_path_that_is_not_what_it_was_and_that_is_remembered() {
+    let world = World::new();
+    world.write("a/file", "content");
+    world.write("b/file", "content");
+    world.fill(1, &["/a", "/b"], &[]).made(1);
+    let scrub = || world.run(&["--scrub", "--generation", "1"]);
+    scrub().made(1).states(&[Whole, Whole]);
+    fs::write(world.data(1).join("a/file"), "CONTENT").unwrap();
+    let said = scrub().made(1).states(&[Partial, Whole]).says(0, "first file: has other content");
+    let again = world.fill(1, &["/a", "/b"], &[]).made(1);
+    assert_eq!(again.outcome, said.outcome);
+    fs::remove_dir_all(world.data(1).join("b")).unwrap();
+    scrub().failed(FailureReason::NothingWhole).states(&[Partial, Partial]);
+    world.run(&["--scrub", "--generation", "2"]).failed(FailureReason::Failed);
+}

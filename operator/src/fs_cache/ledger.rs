@@ -1,0 +1,225 @@
+//! What comes of a run, written into the entry of its copy, once. Pure.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use workspacefs_api::mover::{Failure, FailureReason, Outcome};
+use workspacefs_api::{CacheCopy, CachedPath, PathState};
+
+use super::objects::{Errand, Task};
+use crate::events::Happened;
+
+/// Whether a comparison found something in the copy that is not as it was written. That it is not verified any more
+/// says so.
+pub fn is_damaged(copy: &CacheCopy) -> bool {
+    copy.generation.is_some() && copy.verified_at.is_none()
+}
+
+/// A run that has ended.
+pub struct Entry<'a> {
+    /// The Job's uid.
+    pub job: String,
+    /// What it was for.
+    pub errand: &'a Errand,
+    /// What its mover said; else why that is not known.
+    pub outcome: &'a Result<Outcome, String>,
+    /// When it ended.
+    pub at: Timestamp,
+    /// How much room the target has, for a person.
+    pub room: &'a str,
+}
+
+/// Takes it into `copy` and, where it tells of the paths, into `paths`, which are those of the spec, in its order.
+/// What happened is to be told.
+pub fn take_in(entry: &Entry<'_>, copy: &mut CacheCopy, paths: &mut [CachedPath]) -> Vec<Happened> {
+    if copy.last_job == entry.job {
+        return Vec::new();
+    }
+    copy.last_job = entry.job.clone();
+    let mut happened = Vec::new();
+    if let Ok(outcome) = entry.outcome
+        && outcome.paths.len() == paths.len()
+    {
+        happened = path_states(entry, outcome, paths);
+    }
+    match failure(entry) {
+        Some((reason, message)) => {
+            copy.failures = copy.failures.saturating_add(1);
+            copy.failed_at = Some(Time(entry.at));
+            let what = match entry.errand.task {
+                Task::Fill => "the copy was not made",
+                Task::Scrub => "the copy was not compared with its digests",
+                Task::Remove | Task::RemoveAll => "older generations were not taken away",
+            };
+            let note = format!("{}{what}: {message}. It is tried again", of_node(&copy.node));
+            happened.push(Happened { warning: true, reason: told_as(reason), note });
+            (copy.reason, copy.message) = (reason.into(), message);
+        }
+        None => {
+            (copy.reason, copy.message) = (String::new(), String::new());
+            (copy.failures, copy.failed_at) = (0, None);
+        }
+    }
+    if let Ok(outcome) = entry.outcome {
+        happened.extend(content(entry, outcome, copy, paths));
+        copy.superseded = superseded(copy, outcome, &entry.errand.remove);
+    }
+    happened
+}
+
+/// What a run says of the generation.
+fn content(
+    entry: &Entry<'_>,
+    outcome: &Outcome,
+    copy: &mut CacheCopy,
+    paths: &[CachedPath],
+) -> Option<Happened> {
+    let whole: Vec<String> = outcome
+        .paths
+        .iter()
+        .zip(paths)
+        .filter(|(path, _)| path.state == PathState::Whole)
+        .map(|(_, path)| path.path.clone())
+        .collect();
+    match entry.errand.task {
+        Task::Fill if outcome.generation == Some(entry.errand.generation) => {
+            let before = copy.generation.replace(entry.errand.generation);
+            copy.superseded.extend(before.filter(|before| *before != entry.errand.generation));
+            copy.as_of = outcome.as_of.and_then(|second| Timestamp::from_second(second).ok()).map(Time);
+            copy.whole = whole;
+            (copy.filling, copy.refreshed_at, copy.verified_at) =
+                (None, Some(Time(entry.at)), Some(Time(entry.at)));
+            let (reason, what) =
+                if before.is_some() { ("Refreshed", "refreshed") } else { ("Filled", "filled") };
+            let note = format!(
+                "{}{what}: {} of {} paths are whole",
+                of_node(&copy.node),
+                copy.whole.len(),
+                paths.len()
+            );
+            Some(Happened { warning: false, reason, note })
+        }
+        Task::Scrub if outcome.paths.len() == paths.len() && !is_trouble(outcome) => {
+            copy.verified_at = Some(Time(entry.at));
+            let lost: Vec<String> = copy.whole.iter().filter(|path| !whole.contains(path)).cloned().collect();
+            if lost.is_empty() {
+                return None;
+            }
+            copy.whole.retain(|path| !lost.contains(path));
+            let message = format!("what lies on the target is not what was written: {}", lost.join(", "));
+            copy.verified_at = None;
+            (copy.reason, copy.message) = ("Damaged".into(), message.clone());
+            let note = format!(
+                "{}{message}. New pods read it from the source, and it is copied again",
+                of_node(&copy.node)
+            );
+            Some(Happened { warning: true, reason: "Damaged", note })
+        }
+        Task::Fill | Task::Scrub | Task::Remove | Task::RemoveAll => None,
+    }
+}
+
+/// Whether a run ended without having looked at everything. (That nothing is whole is a finding.)
+fn is_trouble(outcome: &Outcome) -> bool {
+    outcome.failure.as_ref().is_some_and(|failure| failure.reason != FailureReason::NothingWhole)
+}
+
+/// The generations that lie there still beside the one in use: as the mover saw it at its end.
+fn superseded(copy: &CacheCopy, outcome: &Outcome, removed: &[i64]) -> Vec<i64> {
+    let mut left = if outcome.present.is_empty() {
+        // It did not get so far as to look, or its word had no room for it.
+        copy.superseded
+            .iter()
+            .copied()
+            .filter(|generation| outcome.failure.is_some() || !removed.contains(generation))
+            .collect()
+    } else {
+        outcome.present.clone()
+    };
+    left.retain(|generation| copy.generation != Some(*generation));
+    left.sort_unstable();
+    left.dedup();
+    left
+}
+
+/// Reason and sentence of a run that did not do what it was sent for.
+fn failure(entry: &Entry<'_>) -> Option<(&'static str, String)> {
+    let outcome = match entry.outcome {
+        Err(why) => return Some(("MoverFailed", why.clone())),
+        Ok(outcome) => outcome,
+    };
+    match &outcome.failure {
+        Some(Failure { reason: FailureReason::NothingWhole, .. }) if entry.errand.task == Task::Scrub => None,
+        Some(Failure { reason, message }) => {
+            let mut message = message.trim_end_matches('.').to_string();
+            if *reason == FailureReason::TargetFull && !entry.room.is_empty() {
+                message = format!("{message}; {}", entry.room);
+            }
+            Some((name(*reason), message))
+        }
+        None if entry.errand.task == Task::Fill && outcome.generation != Some(entry.errand.generation) => {
+            Some(("MoverFailed", "the mover ended well and says nothing of the generation".into()))
+        }
+        None => None,
+    }
+}
+
+/// The reason, for a condition.
+fn name(reason: FailureReason) -> &'static str {
+    match reason {
+        FailureReason::SourceUnreachable => "SourceUnreachable",
+        FailureReason::AccessDenied => "AccessDenied",
+        FailureReason::NoSuchBucket => "NoSuchBucket",
+        FailureReason::TargetUnavailable => "TargetUnavailable",
+        FailureReason::TargetFull => "TargetFull",
+        FailureReason::NothingWhole => "NothingWhole",
+        FailureReason::Interrupted => "Interrupted",
+        FailureReason::Failed => "MoverFailed",
+    }
+}
+
+fn told_as(reason: &'static str) -> &'static str {
+    if reason == "TargetFull" { "TargetTooSmall" } else { "FillFailed" }
+}
+
+/// Writes each path's state; tells of those that ceased to be whole, or never were.
+fn path_states(entry: &Entry<'_>, outcome: &Outcome, paths: &mut [CachedPath]) -> Vec<Happened> {
+    let mut happened = Vec::new();
+    for (new, known) in outcome.paths.iter().zip(paths) {
+        let is_news = known.state != new.state;
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        *known = CachedPath {
+            path: std::mem::take(&mut known.path),
+            state: new.state,
+            files: count(new.files),
+            bytes: count(new.bytes),
+            message: new.message.clone(),
+        };
+        let because = if new.message.is_empty() { String::new() } else { format!(": {}", new.message) };
+        let (reason, what) = match new.state {
+            PathState::Pending | PathState::Whole => continue,
+            PathState::Evicted => ("Evicted", "was left out, there is no room for it"),
+            PathState::Partial => ("PathNotWhole", "could not be copied or verified as a whole"),
+            PathState::Missing => ("PathNotWhole", "is not in the source"),
+            PathState::NotAFolder => ("PathNotWhole", "is no folder"),
+        };
+        if is_news {
+            let room = if new.state == PathState::Evicted && !entry.room.is_empty() {
+                format!("; {}", entry.room)
+            } else {
+                String::new()
+            };
+            let note = format!(
+                "{}{} {what}{because}{room}. Pods read it from the source",
+                of_node(&entry.errand.node),
+                known.path
+            );
+            happened.push(Happened { warning: true, reason, note });
+        }
+    }
+    happened
+}
+
+/// What begins a sentence about one of several copies.
+pub fn of_node(node: &str) -> String {
+    if node == workspacefs_api::fs_cache::EVERYWHERE { String::new() } else { format!("node {node}: ") }
+}

@@ -1,0 +1,287 @@
+//! The next step for a copy that nothing is at work on. Pure: decided from its entry, what is wanted, and the time.
+//! What is decided is written into the entry first, so that a pass that is cut off decides the same again.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use workspacefs_api::{CacheCopy, CacheUse};
+
+use super::ledger::is_damaged;
+use super::objects::{Errand, Task};
+use super::wanted::Wanted;
+
+/// After the first failure; twice as long after each further one.
+const RETRY_FIRST: SignedDuration = SignedDuration::from_secs(30);
+/// A source that is away for a day is asked for at least this often.
+const RETRY_MAX: SignedDuration = SignedDuration::from_secs(1800);
+/// Older generations wait for a refresh that is due within this time, and go with it.
+const REMOVAL_WAITS: SignedDuration = SignedDuration::from_secs(600);
+
+/// What the decision depends on beside the copy.
+#[derive(Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// When things are due.
+    pub wanted: &'a Wanted,
+    /// The value of the refresh annotation; empty where there is none.
+    pub asked: &'a str,
+    /// The number of a generation that would be made now: no copy ever had it.
+    pub fresh: i64,
+    /// Whether a mover can work there.
+    pub is_ready: bool,
+    /// Generations of the copy that may be taken away.
+    pub removable: &'a [i64],
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// Nothing, until then.
+    Wait(Option<Timestamp>),
+    /// A mover is sent.
+    Send(Errand),
+}
+
+/// The number after all that any copy or node knows of: old ones are never used again.
+pub fn fresh_generation(copies: &[CacheCopy], uses: &[CacheUse]) -> i64 {
+    let of_copy = |copy: &CacheCopy| {
+        copy.superseded.iter().copied().chain(copy.generation).chain(copy.filling).max().unwrap_or(0)
+    };
+    let of_use = |entry: &CacheUse| entry.in_use.iter().copied().max().unwrap_or(0).max(entry.seen);
+    let known = copies.iter().map(of_copy).chain(uses.iter().map(of_use)).max();
+    known.unwrap_or(0).saturating_add(1)
+}
+
+/// Decides, and writes into the copy what is to be remembered of it.
+pub fn next(copy: &mut CacheCopy, c: Circumstances<'_>) -> Step {
+    if !c.is_ready {
+        return Step::Wait(None);
+    }
+    let is_asked = !c.asked.is_empty() && copy.refreshed_for != c.asked;
+    if is_asked {
+        // What was begun before may have been read before.
+        copy.filling = Some(c.fresh);
+        copy.refreshed_for = c.asked.into();
+    } else if let Some(at) = retry_at(copy).filter(|at| *at > c.now) {
+        return Step::Wait(Some(at));
+    }
+    let due = refresh_due(copy, c.wanted);
+    if copy.filling.is_none() && due.is_some_and(|due| due <= c.now) {
+        copy.filling = Some(c.fresh);
+    }
+    if let Some(generation) = copy.filling {
+        return Step::Send(errand(copy, Task::Fill, generation, c.removable));
+    }
+    let scrub = scrub_due(copy, c.wanted);
+    let task = if scrub.is_some_and(|at| at <= c.now) {
+        Some(Task::Scrub)
+    } else {
+        let soon = due.is_some_and(|due| due.duration_since(c.now) < REMOVAL_WAITS);
+        (!c.removable.is_empty() && !soon).then_some(Task::Remove)
+    };
+    match (task, copy.generation) {
+        (Some(task), Some(generation)) => Step::Send(errand(copy, task, generation, c.removable)),
+        _ => Step::Wait(due.into_iter().chain(scrub).min()),
+    }
+}
+
+fn errand(copy: &CacheCopy, task: Task, generation: i64, removable: &[i64]) -> Errand {
+    // Unchanged files of a copy that is damaged are not linked: that they are as they were is not known by their size
+    // and time.
+    let links = task == Task::Fill && !is_damaged(copy);
+    let earlier = copy.generation.filter(|_| links);
+    let remove = removable.to_vec();
+    Errand { node: copy.node.clone(), task, generation, earlier, remove }
+}
+
+/// When the next refresh is due. None: when somebody asks.
+pub fn refresh_due(copy: &CacheCopy, wanted: &Wanted) -> Option<Timestamp> {
+    let at_once = copy.generation.is_none() || is_damaged(copy);
+    let ended = copy.refreshed_at.as_ref().filter(|_| !at_once).map(|time| time.0);
+    match ended {
+        None => Some(Timestamp::MIN),
+        Some(ended) => wanted.refresh_due(copy.as_of.as_ref().map_or(ended, |time| time.0), ended),
+    }
+}
+
+fn scrub_due(copy: &CacheCopy, wanted: &Wanted) -> Option<Timestamp> {
+    let verified = copy.verified_at.as_ref()?.0;
+    copy.generation.and(wanted.scrub).and_then(|interval| verified.checked_add(interval).ok())
+}
+
+/// When a copy whose last run failed is tried again.
+pub fn retry_at(copy: &CacheCopy) -> Option<Timestamp> {
+    let failed = copy.failed_at.as_ref().filter(|_| copy.failures > 0)?.0;
+    let doublings = u32::try_from(copy.failures - 1).unwrap_or(0).min(16);
+    let wait = RETRY_FIRST.saturating_mul(1 << doublings).min(RETRY_MAX);
+    failed.checked_add(wait).ok()
+}
+
+/// For how long a pass need not be repeated, if nothing changes. A clock that is set forward is noticed within the
+/// hour.
+pub fn until(times: impl IntoIterator<Item = Timestamp>, now: Timestamp) -> Option<Duration> {
+    let first = times.into_iter().min()?;
+    let wait = first.duration_since(now).max(SignedDuration::from_secs(1)).min(SignedDuration::from_hours(1));
+    Duration::try_from(wait).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::{Value, json};
+    use workspacefs_api::FsCacheSpec;
+    use workspacefs_api::fs_cache::EVERYWHERE;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn wanted(more: Value) -> Wanted {
+        let mut spec = json!({"source": {"fileSystem": "a", "paths": ["/x"]}, "target": {"fileSystem": "b"}});
+        more.as_object().unwrap().iter().for_each(|(field, value)| spec[field] = value.clone());
+        Wanted::of(&serde_json::from_value::<FsCacheSpec>(spec).unwrap()).unwrap()
+    }
+
+    /// Generation 3, read from second 900 on, done at 1000.
+    fn filled() -> CacheCopy {
+        CacheCopy {
+            node: EVERYWHERE.into(),
+            generation: Some(3),
+            as_of: Some(Time(at(900))),
+            refreshed_at: Some(Time(at(1000))),
+            verified_at: Some(Time(at(1000))),
+            ..CacheCopy::default()
+        }
+    }
+
+    fn decide(
+        copy: &mut CacheCopy,
+        more: Value,
+        second: i64,
+        change: impl FnOnce(&mut Circumstances<'_>),
+    ) -> Step {
+        let wanted = wanted(more);
+        let mut c = Circumstances {
+            wanted: &wanted,
+            asked: "",
+            fresh: 7,
+            is_ready: true,
+            removable: &[],
+            now: at(second),
+        };
+        change(&mut c);
+        next(copy, c)
+    }
+
+    fn sent(step: Step) -> (Task, i64, Option<i64>, Vec<i64>) {
+        match step {
+            Step::Send(errand) => (errand.task, errand.generation, errand.earlier, errand.remove),
+            Step::Wait(at) => panic!("waits until {at:?}"),
+        }
+    }
+
+    #[test]
+    fn a_copy_that_is_not_there_is_made_and_decided_once() {
+        let mut copy = CacheCopy { node: "n".into(), ..CacheCopy::default() };
+        assert_eq!(sent(decide(&mut copy, json!({}), 0, |_| {})), (Task::Fill, 7, None, vec![]));
+        assert_eq!(copy.filling, Some(7));
+        // Cut off there; meanwhile others have got further.
+        assert_eq!(sent(decide(&mut copy, json!({}), 0, |c| c.fresh = 9)).1, 7);
+        let mut nowhere = CacheCopy::default();
+        assert_eq!(decide(&mut nowhere, json!({}), 0, |c| c.is_ready = false), Step::Wait(None));
+        assert_eq!(nowhere.filling, None);
+    }
+
+    #[test]
+    fn a_refresh_is_due_by_interval_schedule_or_when_asked_for() {
+        let hourly = json!({"refresh": {"interval": "1h"}});
+        assert_eq!(decide(&mut filled(), hourly.clone(), 4599, |_| {}), Step::Wait(Some(at(4600))));
+        assert_eq!(sent(decide(&mut filled(), hourly, 4600, |_| {})), (Task::Fill, 7, Some(3), vec![]));
+        let daily = json!({"refresh": {"schedule": "0 0 * * *"}});
+        assert_eq!(decide(&mut filled(), daily, 1001, |_| {}), Step::Wait(Some(at(86_400))));
+        assert_eq!(decide(&mut filled(), json!({}), 1_000_000, |_| {}), Step::Wait(None));
+        let mut copy = filled();
+        assert_eq!(sent(decide(&mut copy, json!({}), 1001, |c| c.asked = "x")).1, 7);
+        assert_eq!(copy.refreshed_for, "x");
+        copy.filling = None;
+        assert_eq!(
+            decide(&mut copy, json!({}), 1002, |c| c.asked = "x"),
+            Step::Wait(None),
+            "once for each value"
+        );
+    }
+
+    #[test]
+    fn whoever_asks_gets_what_is_read_from_then_on_and_waits_for_no_retry() {
+        let mut copy = filled();
+        (copy.filling, copy.failures, copy.failed_at) = (Some(4), 5, Some(Time(at(2000))));
+        let sent = sent(decide(&mut copy, json!({}), 2001, |c| c.asked = "x"));
+        assert_eq!(sent.1, 7, "not the one that was begun before");
+    }
+
+    #[test]
+    fn retries_wait_longer_and_longer_and_go_on_with_what_was_begun() {
+        let mut copy = filled();
+        (copy.filling, copy.failed_at) = (Some(4), Some(Time(at(2000))));
+        for (failures, wait) in [(1, 30), (2, 60), (3, 120), (7, 1800), (1000, 1800)] {
+            copy.failures = failures;
+            assert_eq!(
+                decide(&mut copy, json!({}), 2001, |_| {}),
+                Step::Wait(Some(at(2000 + wait))),
+                "{failures}"
+            );
+            assert_eq!(
+                sent(decide(&mut copy, json!({}), 2000 + wait, |_| {})),
+                (Task::Fill, 4, Some(3), vec![])
+            );
+        }
+    }
+
+    #[test]
+    fn what_may_go_goes_with_the_next_run_or_by_one_of_its_own_if_none_is_near() {
+        let hourly = || json!({"refresh": {"interval": "1h"}});
+        let remove = |second| decide(&mut filled(), hourly(), second, |c| c.removable = &[1, 2]);
+        assert_eq!(sent(remove(1001)), (Task::Remove, 3, None, vec![1, 2]));
+        assert_eq!(remove(4100), Step::Wait(Some(at(4600))));
+        assert_eq!(sent(remove(4600)), (Task::Fill, 7, Some(3), vec![1, 2]));
+    }
+
+    #[test]
+    fn a_copy_is_compared_with_its_digests_in_time_and_made_anew_where_it_is_damaged() {
+        let scrub = || json!({"scrub": "1h"});
+        assert_eq!(decide(&mut filled(), scrub(), 1001, |_| {}), Step::Wait(Some(at(4600))));
+        assert_eq!(sent(decide(&mut filled(), scrub(), 4600, |_| {})), (Task::Scrub, 3, None, vec![]));
+        let mut copy = CacheCopy { verified_at: None, ..filled() };
+        assert_eq!(
+            sent(decide(&mut copy, scrub(), 1001, |_| {})),
+            (Task::Fill, 7, None, vec![]),
+            "linking nothing"
+        );
+    }
+
+    #[test]
+    fn a_number_that_anybody_knows_is_never_used_again() {
+        let copy = |generation, filling, superseded: &[i64]| CacheCopy {
+            generation,
+            filling,
+            superseded: superseded.to_vec(),
+            ..CacheCopy::default()
+        };
+        let used = |seen, in_use: &[i64]| CacheUse { node: "n".into(), seen, in_use: in_use.to_vec() };
+        assert_eq!(fresh_generation(&[], &[]), 1);
+        assert_eq!(fresh_generation(&[copy(Some(3), None, &[1]), copy(None, Some(5), &[])], &[]), 6);
+        assert_eq!(fresh_generation(&[copy(None, None, &[8])], &[used(4, &[])]), 9);
+        assert_eq!(fresh_generation(&[], &[used(4, &[6])]), 7);
+    }
+
+    #[test]
+    fn a_pass_is_repeated_when_the_first_thing_is_due() {
+        assert_eq!(until([], at(0)), None);
+        assert_eq!(until([at(100), at(50)], at(0)), Some(Duration::from_secs(50)));
+        assert_eq!(until([at(0)], at(9)), Some(Duration::from_secs(1)));
+        assert_eq!(until([Timestamp::MAX], at(0)), Some(Duration::from_secs(3600)));
+    }
+}

@@ -1,0 +1,218 @@
+//! What an FsCache is between: its source, its target, and the places where a copy of it may be. Pure: decided from
+//! what the watches have seen.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Node;
+use kube::{Resource, ResourceExt};
+use workspacefs_api::fs_cache::EVERYWHERE;
+use workspacefs_api::local_storage::READY;
+use workspacefs_api::{Exposure, FileSystem, FsCache, LocalStorage, Usage};
+
+use super::findings::{READY as READY_CONDITION, SOURCE_REACHABLE, TARGET_AVAILABLE};
+use crate::conditions::Finding;
+
+/// Where copies lie.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// A FileSystem of that node group.
+    FileSystem {
+        /// Its name.
+        name: String,
+        /// Its node group.
+        group: String,
+    },
+    /// A LocalStorage.
+    LocalStorage {
+        /// Its name.
+        name: String,
+        /// Its node group.
+        group: String,
+    },
+}
+
+impl Target {
+    /// The node group whose pods see the cache.
+    pub fn group(&self) -> &str {
+        let (Self::FileSystem { group, .. } | Self::LocalStorage { group, .. }) = self;
+        group
+    }
+}
+
+/// A place where a copy may be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// The node, or [`EVERYWHERE`].
+    pub node: String,
+    /// Whether a mover can work there now.
+    pub is_ready: bool,
+}
+
+/// What an FsCache is between.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Name of the source FileSystem.
+    pub source: String,
+    /// Where copies lie.
+    pub target: Target,
+    /// Every place: of a LocalStorage the nodes that are there, be they ready or not.
+    pub places: Vec<Place>,
+    /// What the source and the target say of themselves, where that is no good.
+    pub doubts: Vec<Finding>,
+    /// How much room there is on the target, for a person. Empty where nobody knows.
+    pub room: String,
+}
+
+/// What there is around an FsCache.
+pub struct Around<'a> {
+    /// The source, if it is there.
+    pub source: Option<&'a FileSystem>,
+    /// The target, if it is a FileSystem and there.
+    pub file_system: Option<&'a FileSystem>,
+    /// The target, if it is a LocalStorage and there.
+    pub storage: Option<&'a LocalStorage>,
+    /// All nodes.
+    pub nodes: &'a [Arc<Node>],
+}
+
+impl Setting {
+    /// Looks around.
+    ///
+    /// # Errors
+    /// What keeps it from being a cache: the condition that says so.
+    pub fn of(cache: &FsCache, around: &Around<'_>) -> Result<Self, Finding> {
+        if cache.spec.source.s3.is_some() {
+            return Err(not_supported(
+                "source.s3: buckets are not copied yet; use a source of kind fileSystem",
+            ));
+        }
+        if cache.spec.exposure == Exposure::Claim {
+            return Err(not_supported("exposure Claim is not there yet; use Transparent"));
+        }
+        let on = Self::on_target(cache, around)?;
+        Ok(Self { source: source(cache, around)?, ..on })
+    }
+
+    /// The same for one that only takes away what lies on its target: its source may be gone.
+    ///
+    /// # Errors
+    /// Its target is gone, or not for it.
+    pub fn on_target(cache: &FsCache, around: &Around<'_>) -> Result<Self, Finding> {
+        let target = target(cache, around)?;
+        let places = match &target {
+            Target::FileSystem { .. } => vec![Place { node: EVERYWHERE.into(), is_ready: true }],
+            Target::LocalStorage { name, .. } => places(name, around.nodes),
+        };
+        let doubts = [(around.source, SOURCE_REACHABLE), (around.file_system, TARGET_AVAILABLE)];
+        let doubts = doubts.into_iter().filter_map(|(fs, kind)| doubt(fs?, kind)).collect();
+        Ok(Self { source: String::new(), target, places, doubts, room: room(around) })
+    }
+
+    /// Whether a node may expose what lies on the target.
+    pub fn shows_on(&self, group_label: &str, node: &Node) -> bool {
+        node.labels().get(group_label).is_some_and(|group| group == self.target.group())
+    }
+}
+
+fn not_supported(message: &str) -> Finding {
+    Finding::new(READY_CONDITION, false, "NotSupported", message)
+}
+
+fn source(cache: &FsCache, around: &Around<'_>) -> Result<String, Finding> {
+    let not = |reason, message| Finding::new(SOURCE_REACHABLE, false, reason, message);
+    let name = cache.spec.source.file_system.clone().unwrap_or_default();
+    let Some(fs) = around.source.filter(|fs| fs.meta().deletion_timestamp.is_none()) else {
+        return Err(not(
+            "SourceMissing",
+            format!("there is no FileSystem {name} in this namespace, or it is being deleted"),
+        ));
+    };
+    if fs.spec.backend.persistent_volume_claim.is_some() {
+        let message = format!(
+            "FileSystem {name} is another driver's volume, in which nothing can be nested: use backend nfs or managed"
+        );
+        return Err(not("SourceNotSupported", message));
+    }
+    Ok(name)
+}
+
+fn target(cache: &FsCache, around: &Around<'_>) -> Result<Target, Finding> {
+    let not = |reason, message| Finding::new(TARGET_AVAILABLE, false, reason, message);
+    let wanted = &cache.spec.target;
+    if let Some(name) = &wanted.local_storage {
+        let Some(storage) = around.storage.filter(|storage| storage.meta().deletion_timestamp.is_none())
+        else {
+            return Err(not(
+                "TargetMissing",
+                format!("there is no LocalStorage {name}, or it is being deleted"),
+            ));
+        };
+        let workspace = cache.namespace().unwrap_or_default();
+        if !storage.spec.workspaces.contains(&workspace) {
+            let message = format!(
+                "LocalStorage {name} does not list workspace {workspace}: an administrator adds it to spec.workspaces"
+            );
+            return Err(not("NotListed", message));
+        }
+        return Ok(Target::LocalStorage { name: name.clone(), group: storage.spec.node_group.clone() });
+    }
+    let name = wanted.file_system.clone().unwrap_or_default();
+    let Some(fs) = around.file_system.filter(|fs| fs.meta().deletion_timestamp.is_none()) else {
+        return Err(not(
+            "TargetMissing",
+            format!("there is no FileSystem {name} in this namespace, or it is being deleted"),
+        ));
+    };
+    if fs.spec.backend.persistent_volume_claim.is_some() {
+        let message =
+            format!("FileSystem {name} is another driver's volume: use one of backend nfs or managed");
+        return Err(not("TargetNotSupported", message));
+    }
+    if around
+        .source
+        .is_some_and(|source| source.spec.backend == fs.spec.backend && fs.spec.backend.nfs.is_some())
+    {
+        let message = format!(
+            "FileSystem {name} is the same folder of the same server as the source: a copy there is not nearer"
+        );
+        return Err(not("TargetIsSource", message));
+    }
+    let Some(group) = fs.spec.node_group.clone() else {
+        let message = format!(
+            "FileSystem {name} has no nodeGroup: a cache is for one group's nodes; use one that is dedicated to it"
+        );
+        return Err(not("TargetNotDedicated", message));
+    };
+    Ok(Target::FileSystem { name, group })
+}
+
+/// The nodes that are there. Those without the label have copies too, perhaps, from when they had it.
+fn places(storage: &str, nodes: &[Arc<Node>]) -> Vec<Place> {
+    let label = LocalStorage::ready_label(storage);
+    let is_ready = |node: &Node| node.labels().get(&label).is_some_and(|value| value == READY);
+    let mut places: Vec<Place> =
+        nodes.iter().map(|node| Place { node: node.name_any(), is_ready: is_ready(node) }).collect();
+    places.sort_unstable_by(|a, b| a.node.cmp(&b.node));
+    places
+}
+
+/// What a FileSystem's own condition Reachable says against it.
+fn doubt(fs: &FileSystem, kind: &'static str) -> Option<Finding> {
+    let reachable = fs.condition("Reachable").filter(|condition| condition.status == "False")?;
+    let message = format!("FileSystem {}: {}", fs.name_any(), reachable.message);
+    Some(Finding::new(kind, false, "NotReachable", message))
+}
+
+fn room(around: &Around<'_>) -> String {
+    if let Some(fs) = around.file_system {
+        let usage = fs.status.as_ref().and_then(|status| status.usage.as_ref());
+        return usage.map_or(String::new(), |Usage { capacity, available, .. }| {
+            format!("FileSystem {} has {} of {} left", fs.name_any(), available.0, capacity.0)
+        });
+    }
+    let quota =
+        around.storage.and_then(|storage| Some((storage, storage.spec.per_workspace_quota.as_ref()?)));
+    quota.map_or(String::new(), |(storage, quota)| {
+        format!("LocalStorage {} gives each workspace {} on each node", storage.name_any(), quota.0)
+    })
+}

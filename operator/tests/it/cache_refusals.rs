@@ -1,0 +1,103 @@
+//! FsCaches that cannot be, and two that want the same.
+
+use serde_json::{Value, json};
+use workspacefs_testkit::builders;
+
+use crate::cache::*;
+use crate::local::{put_ready, told};
+use crate::world::*;
+
+#[tokio::test]
+async fn what_cannot_be_a_cache_says_why_and_no_mover_is_sent() {
+    let (api, nfs) = (api().await, NfsServer::start().await);
+    put_file_systems(&api, nfs.port);
+    put_ready(&api, "nvme");
+    let mut shared = builders::nfs("127.0.0.1", nfs.port);
+    shared["backend"]["nfs"]["folder"] = json!("shared");
+    api.put(&builders::file_system(SPACE, "shared", shared));
+    let claimed = json!({"backend": {"persistentVolumeClaim": {"claimName": "c"}}});
+    api.put(&builders::file_system(SPACE, "efs", claimed));
+    let mut twin = builders::nfs("127.0.0.1", nfs.port);
+    twin["nodeGroup"] = json!("gpu");
+    api.put(&builders::file_system(SPACE, "twin", twin));
+    let s3 = json!({"s3": {"bucket": "abc", "secretRef": {"name": "s"}}});
+    let on = |target: Value| json!({"target": target});
+    let of = |source: &str| json!({"source": {"fileSystem": source, "paths": ["/a"]}});
+    let cases = [
+        (of("none"), "SourceReachable", "SourceMissing", "no FileSystem none"),
+        (of("efs"), "SourceReachable", "SourceNotSupported", "another driver's volume"),
+        (on(json!({"fileSystem": "none"})), "TargetAvailable", "TargetMissing", "no FileSystem none"),
+        (
+            on(json!({"fileSystem": "efs"})),
+            "TargetAvailable",
+            "TargetNotSupported",
+            "another driver's volume",
+        ),
+        (on(json!({"fileSystem": "shared"})), "TargetAvailable", "TargetNotDedicated", "nodeGroup"),
+        (on(json!({"fileSystem": "twin"})), "TargetAvailable", "TargetIsSource", "same folder"),
+        (on(json!({"localStorage": "none"})), "TargetAvailable", "TargetMissing", "no LocalStorage none"),
+        (on(json!({"localStorage": "nvme"})), "TargetAvailable", "NotListed", "spec.workspaces"),
+        (json!({"exposure": "Claim"}), "Ready", "NotSupported", "Transparent"),
+        (json!({"source": s3, "exposure": "Claim"}), "Ready", "NotSupported", "source.s3"),
+        (json!({"refresh": {"schedule": "61 * * * *"}}), "Ready", "Invalid", "schedule"),
+    ];
+    for (n, (more, ..)) in cases.iter().enumerate() {
+        let mut cache = spec(more.clone());
+        if cache["source"]["fileSystem"] == "efs" || cache["target"]["fileSystem"] == "twin" {
+            cache["source"]["paths"] = json!([format!("/{n}")]);
+        }
+        api.put(&builders::fs_cache(SPACE, &format!("c{n}"), cache));
+    }
+    let _operator = Operator::start(&api, "a", config());
+    for (n, (_, kind, reason, words)) in cases.iter().enumerate() {
+        let message = until_cache(&api, &format!("c{n}"), kind, reason).await;
+        assert!(message.contains(words), "{reason}: {message}");
+        assert_eq!(cache_condition(&api, &format!("c{n}"), "Ready").unwrap().status, "False");
+    }
+    api.settled(QUIET).await;
+    assert!(api.all("Job").is_empty());
+    // Deleting one for which nothing was ever begun needs nobody.
+    for n in 0..cases.len() {
+        assert!(api.delete("FsCache", SPACE, &format!("c{n}")));
+    }
+    api.until("all are gone", |api| api.all("FsCache").is_empty()).await;
+    assert_eq!(told(&api, "CopiesKept"), 0);
+}
+
+#[tokio::test]
+async fn what_is_missing_may_come_and_what_goes_stops_the_mover() {
+    let (api, nfs) = (api().await, NfsServer::start().await);
+    put_cache(&api, json!({}));
+    let _operator = Operator::start(&api, "a", config());
+    until_cache(&api, "warm", "Ready", "TargetMissing").await;
+    put_file_systems(&api, nfs.port);
+    api.until("a mover is sent", |api| !api.all("Job").is_empty()).await;
+    until_bound(&api, "data").await;
+    assert!(api.delete("FileSystem", SPACE, "data"));
+    until_cache(&api, "warm", "SourceReachable", "SourceMissing").await;
+    api.until("it is stopped", |api| api.all("Job").is_empty()).await;
+    assert_eq!(copies(&api)[0].filling, Some(1), "what it began is known");
+    api.until("it is gone", |api| file_system(api, SPACE, "data").is_none()).await;
+    put_nfs(&api, "data", nfs.port);
+    until_moved(&api, "it is filled", |api| has(api, 1)).await;
+}
+
+#[tokio::test]
+async fn of_two_caches_on_one_path_the_second_says_so_and_keeps_its_other_paths() {
+    let (api, nfs) = (api().await, NfsServer::start().await);
+    put_file_systems(&api, nfs.port);
+    put_cache(&api, json!({}));
+    let second = json!({"source": {"fileSystem": "data", "paths": ["/b", "/x"]}});
+    api.put(&builders::fs_cache(SPACE, "zweite", spec(second)));
+    let _operator = Operator::start(&api, "a", config());
+    let message = until_cache(&api, "zweite", "Conflict", "PathTaken").await;
+    assert!(message.contains("/b (FsCache warm)") && !message.contains("/x"), "{message}");
+    until_moved(&api, "both are filled", |api| {
+        ["warm", "zweite"]
+            .iter()
+            .all(|name| cache_condition(api, name, "Ready").is_some_and(|c| c.reason == "Ready"))
+    })
+    .await;
+    assert!(cache_condition(&api, "warm", "Conflict").is_none());
+    api.until("it is told", |api| told(api, "Conflict") == 1).await;
+}
