@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::Context;
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
-use workspacefs_api::{FileSystem, LocalStorage, LocalVolume};
+use workspacefs_api::{FileSystem, FsCache, LocalStorage, LocalVolume};
 
 use crate::chart::Chart;
 use crate::shell;
@@ -77,6 +77,11 @@ fn files() -> anyhow::Result<Vec<File>> {
             FileSystem::crd(),
             "crds/filesystems.workspacefs.io.yaml",
             "charts/workspacefs/templates/crds/filesystems.yaml",
+        ),
+        (
+            FsCache::crd(),
+            "crds/fscaches.workspacefs.io.yaml",
+            "charts/workspacefs/templates/crds/fscaches.yaml",
         ),
         (
             LocalStorage::crd(),

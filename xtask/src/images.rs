@@ -18,21 +18,21 @@ use workspacefs_e2e::progress::Progress;
 
 use crate::shell;
 
-/// One image of ours: `workspacefs.io/<name>:dev`, made by `deploy/docker/<name>.Dockerfile` from one binary.
+/// One image of ours: `workspacefs.io/<name>:dev`, made by `deploy/docker/<name>.Dockerfile` from these binaries.
 struct Image {
     name: &'static str,
-    binary: &'static str,
+    binaries: &'static [&'static str],
     /// What the build context has in its folder `debian`, if anything.
     debian: Option<&'static debian::Tree>,
 }
 
 const IMAGES: [Image; 2] = [
-    Image { name: "node", binary: "csi-driver", debian: Some(&debian::NODE) },
-    Image { name: "operator", binary: "operator", debian: None },
+    Image { name: "node", binaries: &["csi-driver"], debian: Some(&debian::NODE) },
+    Image { name: "operator", binaries: &["operator", "mover"], debian: None },
 ];
 
 const NFS_SERVER: Image =
-    Image { name: "nfs-server", binary: "nfs-server", debian: Some(&debian::NFS_SERVER) };
+    Image { name: "nfs-server", binaries: &["nfs-server"], debian: Some(&debian::NFS_SERVER) };
 
 /// How long an image that nobody asked for is kept: another checkout's cluster may be about to load it.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
@@ -87,8 +87,15 @@ fn folder() -> Result<PathBuf> {
 
 /// Every program that is built static. Always all of them in one call: cargo gives shared dependencies the features that
 /// the named packages ask for, and another set of packages would compile most of them again.
-const PROGRAMS: [&str; 6] =
-    ["csi-driver", "nfs-server", "operator", "workspacefs-bench", "workspacefs-cli", "workspacefs-slowfs"];
+const PROGRAMS: [&str; 7] = [
+    "csi-driver",
+    "mover",
+    "nfs-server",
+    "operator",
+    "workspacefs-bench",
+    "workspacefs-cli",
+    "workspacefs-slowfs",
+];
 
 /// Builds our programs so that they need nothing but a kernel, and returns their folder.
 pub fn static_binaries() -> Result<PathBuf> {
@@ -119,8 +126,9 @@ impl Image {
     fn archive(&self, binaries: &Path, folder: &Path) -> Result<PathBuf> {
         let dockerfile = shell::root().join("deploy/docker").join(format!("{}.Dockerfile", self.name));
         let mut key = Key::default();
-        for input in [&dockerfile, &binaries.join(self.binary)] {
-            key.add(&fs::read(input).with_context(|| format!("cannot read {}", input.display()))?);
+        let programs = self.binaries.iter().map(|binary| binaries.join(binary));
+        for input in std::iter::once(dockerfile.clone()).chain(programs) {
+            key.add(&fs::read(&input).with_context(|| format!("cannot read {}", input.display()))?);
         }
         let debian = self.debian.map(|tree| tree.path(folder)).transpose()?;
         if let Some(debian) = &debian {
@@ -134,7 +142,9 @@ impl Image {
             Some(debian) => {
                 let context = unfinished.join("context");
                 fs::create_dir_all(&context)?;
-                fs::copy(binaries.join(self.binary), context.join(self.binary))?;
+                for binary in self.binaries {
+                    fs::copy(binaries.join(binary), context.join(binary))?;
+                }
                 shell::output(Command::new("cp").arg("-a").arg(debian).arg(context.join("debian")))?;
                 self.build(&dockerfile, &context, unfinished)?;
                 Ok(fs::remove_dir_all(context)?)

@@ -20,6 +20,15 @@ nodeGroupLabel: {{ .Values.nodeGroupLabel | quote }}
 probeIntervalSeconds: {{ .Values.probe.intervalSeconds }}
 probeTimeoutSeconds: {{ .Values.probe.timeoutSeconds }}
 localStorage: {{ .Values.localStorage.enabled }}
+mover:
+  image: {{ .Values.image.operator | quote }}
+  pullPolicy: {{ .Values.image.pullPolicy }}
+  {{- with .Values.image.pullSecrets }}
+  pullSecrets:
+    {{- range . }}
+    - {{ .name | quote }}
+    {{- end }}
+  {{- end }}
 {{- if .Values.nfsServer.storage }}
 nfsServer: {service: workspacefs-nfs}
 isolationProbe: {service: workspacefs-isolation-probe}

@@ -14,7 +14,7 @@ struct Needed {
     resource: &'static str,
 }
 
-const NEEDED: [Needed; 5] = [
+const NEEDED: [Needed; 6] = [
     Needed { policy: "workspacefs-node-labels", role: "workspacefs-operator", resource: "nodes" },
     Needed {
         policy: "workspacefs-local-storage-spec",
@@ -26,6 +26,7 @@ const NEEDED: [Needed; 5] = [
         role: "workspacefs-node",
         resource: "localstorages/status",
     },
+    Needed { policy: "workspacefs-fs-cache-status", role: "workspacefs-node", resource: "fscaches/status" },
     Needed { policy: "workspacefs-local-volume-spec", role: "workspacefs-retire", resource: "localvolumes" },
     Needed {
         policy: "workspacefs-local-volume-status",
@@ -147,7 +148,7 @@ mod tests {
         }
         let unbound: Vec<Value> =
             objects.into_iter().filter(|o| o["kind"] != "ValidatingAdmissionPolicyBinding").collect();
-        assert_eq!(broken(&unbound, true).len(), 6);
+        assert_eq!(broken(&unbound, true).len(), 8);
     }
 
     #[test]
@@ -173,6 +174,9 @@ mod tests {
             ("workspacefs-node", "localstorages/status", &["patch"]),
             ("workspacefs-node", "localvolumes", &["get", "list", "watch"]),
             ("workspacefs-node", "localvolumes/status", &["patch"]),
+            ("workspacefs-node", "fscaches", &["get", "list", "watch"]),
+            ("workspacefs-node", "fscaches/status", &["patch"]),
+            ("workspacefs-node", "filesystems", &["get", "list", "watch"]),
             ("workspacefs-node", "nodes", &["get", "list", "watch"]),
             ("workspacefs-controller", "localstorages", &["get", "list", "watch"]),
             ("workspacefs-controller", "localstorages/status", &[]),
