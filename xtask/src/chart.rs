@@ -15,7 +15,7 @@ use workspacefs_e2e::progress::Progress;
 use crate::shell;
 
 /// Values that the schema must refuse, as `--set` takes them: a slip of the pen each.
-const REFUSED: [&str; 19] = [
+const REFUSED: [&str; 20] = [
     "kubeletdir=/var/lib/kubelet",
     "node.htttpPort=1",
     "kubeletDir=var/lib/kubelet",
@@ -35,6 +35,7 @@ const REFUSED: [&str; 19] = [
     "localStorage.directories={mnt/disks}",
     "localStorage.directories={/etc/kubernetes}",
     "localStorage.directories={/mnt/../etc}",
+    "caches.enabled=maybe",
 ];
 
 /// A chart and the program that renders it.

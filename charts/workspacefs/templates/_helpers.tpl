@@ -20,6 +20,7 @@ nodeGroupLabel: {{ .Values.nodeGroupLabel | quote }}
 probeIntervalSeconds: {{ .Values.probe.intervalSeconds }}
 probeTimeoutSeconds: {{ .Values.probe.timeoutSeconds }}
 localStorage: {{ .Values.localStorage.enabled }}
+fsCaches: {{ .Values.caches.enabled }}
 mover:
   image: {{ .Values.image.operator | quote }}
   pullPolicy: {{ .Values.image.pullPolicy }}
