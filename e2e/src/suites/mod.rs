@@ -3,6 +3,7 @@
 //! A suite is a list of [`Case`]s. [`run`] runs them, each in a namespace of its own, and prints each one's name, time and
 //! outcome. Errors are `anyhow`'s: a case has nobody who would match on them, a person reads them.
 
+mod cache;
 mod case;
 mod context;
 mod fault;
@@ -31,7 +32,7 @@ pub fn named(name: &str) -> Option<Suite> {
 }
 
 fn all() -> impl Iterator<Item = Suite> {
-    [shared::suite, managed::suite, local::suite].into_iter().map(|suite| suite())
+    [shared::suite, managed::suite, cache::suite, local::suite].into_iter().map(|suite| suite())
 }
 
 #[cfg(test)]

@@ -42,7 +42,8 @@ pub struct Mount {
 }
 
 impl Mount {
-    fn parse(line: &str) -> Option<Mount> {
+    /// A line that says what it should.
+    pub fn parse(line: &str) -> Option<Mount> {
         let (left, right) = line.split_once(" - ")?;
         let left: Vec<&str> = left.split(' ').collect();
         let right: Vec<&str> = right.split(' ').collect();

@@ -6,7 +6,7 @@ use anyhow::Result;
 use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::Api;
 use kube::api::{ListParams, LogParams};
-use workspacefs_api::{FileSystem, LocalStorage, LocalVolume, LocalVolumeSpec};
+use workspacefs_api::{FileSystem, FsCache, LocalStorage, LocalVolume, LocalVolumeSpec};
 
 use super::context::Context;
 
@@ -53,6 +53,7 @@ impl Finished {
 pub async fn surroundings(context: &Context, since: Duration) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(file_systems(context).await.unwrap_or_default());
+    lines.extend(fs_caches(context).await.unwrap_or_default());
     lines.extend(local_storages(context).await.unwrap_or_default());
     lines.extend(local_volumes(context).await.unwrap_or_default());
     lines.extend(pods(context).await.unwrap_or_default());
@@ -73,6 +74,23 @@ async fn file_systems(context: &Context) -> Result<Vec<String>> {
                 condition.reason, condition.message
             ));
         }
+    }
+    Ok(lines)
+}
+
+async fn fs_caches(context: &Context) -> Result<Vec<String>> {
+    let api: Api<FsCache> = Api::namespaced(context.client(), context.namespace());
+    let mut lines = Vec::new();
+    for object in api.list(&ListParams::default()).await? {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let status = object.status.unwrap_or_default();
+        for condition in status.conditions {
+            let (kind, status) = (condition.type_, condition.status);
+            lines
+                .push(format!("FsCache {name}: {kind}={status} {}: {}", condition.reason, condition.message));
+        }
+        lines.extend(status.copies.into_iter().map(|copy| format!("FsCache {name}: {copy:?}")));
+        lines.extend(status.uses.into_iter().map(|entry| format!("FsCache {name}: {entry:?}")));
     }
     Ok(lines)
 }

@@ -3,7 +3,7 @@
 
 mod api_server;
 mod claims;
-mod driver;
+pub mod driver;
 mod examples;
 mod frozen;
 mod full;
@@ -13,7 +13,7 @@ mod machines;
 mod mounts;
 mod names;
 mod node_group;
-mod operator;
+pub mod operator;
 mod owner;
 mod read_only;
 mod refusals;

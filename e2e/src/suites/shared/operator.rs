@@ -62,7 +62,7 @@ async fn an_operator_killed_midway_doubles_and_loses_nothing(context: Context) -
 }
 
 /// SIGKILL to every operator process, without a chance to say goodbye.
-async fn kill_operators(context: &Context) -> Result<()> {
+pub async fn kill_operators(context: &Context) -> Result<()> {
     for pod in context.product().list(&ListParams::default().labels(OPERATORS)).await? {
         let running =
             pod.status.as_ref().and_then(|status| status.container_statuses.as_ref()?.first()?.state.clone());

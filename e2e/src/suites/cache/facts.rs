@@ -1,0 +1,77 @@
+//! Which one a pod reads, copy or source, by facts: what is mounted in the pod, and what its files hold. And what lies on a
+//! target.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::caches::{FILL_TIME_MAX, Generation};
+use crate::suites::context::Context;
+use crate::suites::node::Mount;
+use crate::suites::wait::{seconds, until};
+
+/// A folder that a client looked into shows others' changes within this.
+const CHANGE_TIME_MAX: std::time::Duration = seconds(90);
+
+impl Context {
+    /// Waits until a pod reads this in a file.
+    pub async fn reads(&self, pod: &str, file: &str, content: &str) -> Result<()> {
+        let look = || async {
+            let read = self.exec(pod, &format!("cat {file}")).await?;
+            ensure!(read == content, "it reads {read:?}");
+            Ok(())
+        };
+        until(&format!("{pod} reads {content:?} in {file}"), CHANGE_TIME_MAX, look).await
+    }
+
+    /// What is mounted in a pod at a place, by the pod's own mount table.
+    pub async fn mounted_in(&self, pod: &str, at: &str) -> Result<Option<Mount>> {
+        let table = self.exec(pod, "cat /proc/self/mountinfo").await?;
+        Ok(table.lines().filter_map(Mount::parse).rfind(|mount| mount.at == at))
+    }
+
+    /// A pod has that generation's copy of a folder at a place, read-only.
+    pub async fn has_copy(&self, pod: &str, at: &str, of: &Generation) -> Result<Mount> {
+        let mount = self.mounted_in(pod, at).await?;
+        let mount = mount.with_context(|| format!("{pod} has nothing mounted at {at}: it has the source"))?;
+        let part = format!("/.workspacefs/cache/{}/{}/data/", of.uid, of.number);
+        ensure!(mount.root.contains(&part), "{pod} has at {at} what is not of {of:?}: {mount:?}");
+        ensure!(mount.is_read_only(), "{pod} could write to the copy at {at}: {mount:?}");
+        Ok(mount)
+    }
+
+    /// A pod has nothing mounted over the source's own folder at a place.
+    pub async fn has_source(&self, pod: &str, at: &str) -> Result<()> {
+        let mount = self.mounted_in(pod, at).await?;
+        ensure!(mount.is_none(), "{pod} has at {at} something else than the source: {mount:?}");
+        Ok(())
+    }
+
+    /// The names in the folder of an FsCache on a node's disk, each with its inode.
+    pub async fn kept_on(&self, node: &str, uid: &str) -> Result<BTreeMap<String, u64>> {
+        let line = format!("find export -path '*/.workspacefs/cache/{uid}/*' -prune -printf '%f %i\\n'");
+        let text = self.on_local_disk(node, &line).await?;
+        let entry = |line: &str| {
+            let (name, inode) = line.split_once(' ').with_context(|| format!("not understood: {line:?}"))?;
+            Ok((name.to_owned(), inode.parse()?))
+        };
+        text.lines().map(entry).collect()
+    }
+
+    /// Waits until these names and no others lie in the folder of an FsCache on a node's disk.
+    pub async fn only_kept_on(&self, node: &str, uid: &str, names: &[&str]) -> Result<()> {
+        let look = || async {
+            let kept = self.kept_on(node, uid).await?;
+            ensure!(kept.keys().eq(names.iter()), "there are {:?}", kept.keys());
+            Ok(())
+        };
+        until(&format!("{names:?} lie on the disk of {node}"), FILL_TIME_MAX, look).await
+    }
+
+    /// Runs a line of shell on a node's disk where the paths of a generation lie; it must succeed.
+    pub async fn on_copy(&self, node: &str, of: &Generation, line: &str) -> Result<String> {
+        let place = format!("*/.workspacefs/cache/{}/{}/data", of.uid, of.number);
+        self.on_local_disk(node, &format!("cd \"$(find export -type d -path '{place}' -prune)\" && {line}"))
+            .await
+    }
+}

@@ -1,0 +1,52 @@
+//! The suite `cache`: copies of folders of a FileSystem next to a node group's pods, from `kubectl apply` of an FsCache to what
+//! pods read when a mover, a node plugin, a disk or the source's server is gone.
+//!
+//! n1 is the node group and n2 is outside of it, so that one look at both tells the copy from the source. All cases share one
+//! LocalStorage on n1's disk, which lists each case's namespace: they can go side by side, but for those that break something.
+
+mod admission;
+mod caches;
+mod deletion;
+mod facts;
+mod filling;
+mod frozen;
+mod group_target;
+mod hygiene;
+mod killed;
+mod lost;
+mod nodes;
+mod obstacles;
+mod paths;
+mod refresh;
+mod refusals;
+mod scrub;
+mod set_up;
+mod shown;
+mod source;
+mod twice;
+
+use super::case::Suite;
+
+/// The suite. What disturbs nothing comes first, the longest of it before the rest; last, nothing may be left.
+pub fn suite() -> Suite {
+    let parts = [
+        scrub::cases(),
+        refresh::cases(),
+        filling::cases(),
+        shown::cases(),
+        twice::cases(),
+        deletion::cases(),
+        group_target::cases(),
+        paths::cases(),
+        obstacles::cases(),
+        admission::cases(),
+        refusals::cases(),
+        killed::cases(),
+        frozen::cases(),
+        nodes::cases(),
+        lost::cases(),
+        hygiene::cases(),
+    ];
+    let cases = parts.into_iter().flatten().collect();
+    Suite { name: "cache", cases, prepare: set_up::prepare, tidy_up: set_up::tidy_up }
+}
