@@ -18,7 +18,7 @@ const RETRIED_MAX: usize = 3;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which suite: shared, managed, local
+    /// Which suite: shared, managed, cache, local
     suite: String,
     /// Only the cases whose names contain one of these
     only: Vec<String>,
@@ -60,6 +60,9 @@ pub fn run(args: Args) -> Result<()> {
         values["logLevel"] = "info,csi_driver=debug,operator=debug".into();
         // Cases wait for what a look at a share finds.
         values["controller"]["lookIntervalSeconds"] = 15.into();
+        if suite.name == "cache" {
+            values["caches"]["enabled"] = true.into();
+        }
         if suite.name == "local" {
             values["localStorage"]["directories"] = suites::LOCAL_DIRECTORIES.to_vec().into();
         }

@@ -25,9 +25,10 @@ const LANES: [Lane; 2] = [Lane { cluster: "dev", keep: true }, Lane { cluster: "
 
 /// Every issue that adds a suite adds it here: the longest come first, so that both clusters end at about the same time. CI's
 /// machines may be busy with other work, so what fails in a suite runs once more, and is told as flaky if it then passes.
-const SUITES: [&[&str]; 7] = [
+const SUITES: [&[&str]; 8] = [
     &["e2e", "shared", "--retry"],
     &["e2e", "managed", "--retry"],
+    &["e2e", "cache", "--retry"],
     &["e2e", "local", "--retry"],
     &["conformance", "--subset"],
     &["disks"],
