@@ -23,8 +23,8 @@ const FOUND_TIME_MAX: std::time::Duration = seconds(240);
 
 async fn a_flipped_bit_is_found_by_the_scrub_and_shown_to_no_new_pod(context: Context) -> Result<()> {
     context.join_storage().await?;
-    context.source(&[("datasets/greeting", "pristine")]).await?;
-    let mut spec = on_nodes(&["/datasets"]);
+    context.source(&[("datasets/greeting", "pristine"), ("other/greeting", "pristine")]).await?;
+    let mut spec = on_nodes(&["/datasets", "/other"]);
     spec["scrub"] = "1m".into();
     context.create_cache(CACHE, spec).await?;
     let first = context.warm(CACHE, "n1").await?;
@@ -41,6 +41,9 @@ async fn a_flipped_bit_is_found_by_the_scrub_and_shown_to_no_new_pod(context: Co
         mount.as_ref().is_none_or(|mount| !mount.root.contains(&damaged)),
         "it has the damaged one: {mount:?}"
     );
+    // The other path is as good as it was.
+    let other = context.mounted_in("next", "/data/other").await?;
+    ensure!(other.is_some(), "a path without damage is read from the source");
     let second = context.warm_after(CACHE, "n1", first.number).await?;
     context.start([reader("last")]).await?;
     context.has_copy("last", "/data/datasets", &second).await?;
