@@ -76,7 +76,16 @@ fn cargo_deny() -> Result<PathBuf> {
         let mut cargo = shell::cargo();
         cargo
             // Not optimised: that takes longer to compile than it would ever save.
-            .args(["install", "--debug", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"])
+            .args([
+                "install",
+                "--debug",
+                "--quiet",
+                "--locked",
+                "cargo-deny",
+                "--version",
+                CARGO_DENY,
+                "--root",
+            ])
             .arg(&folder);
         // Its own target folder: ours would keep its dependencies for ever.
         shell::run(cargo.env_remove("CARGO_TARGET_DIR"))?;

@@ -173,7 +173,9 @@ impl Run {
 
 /// Whether a suite says with this line that something failed; the next line says why.
 fn tells_of_failure(line: &str) -> bool {
-    ["FAILED", "failed:", "left over:", "left out", "flaky", "Error:"].iter().any(|word| line.starts_with(word))
+    ["FAILED", "failed:", "left over:", "left out", "flaky", "Error:"]
+        .iter()
+        .any(|word| line.starts_with(word))
 }
 
 fn timed(prefix: &str, name: &str, work: impl FnOnce(&mut Vec<String>) -> Result<()>) -> Run {
