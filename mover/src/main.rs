@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use workspacefs_api::mover::Outcome;
+use workspacefs_api::mover::{FailureReason, Outcome};
 use workspacefs_mover::{Args, CopyEngine, Job, Meter, failed, run, serve};
 use workspacefs_runtime::{logging, shutdown};
 
@@ -21,7 +21,10 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     // In place: it is a mount of kubelet's.
     std::fs::write(&args.outcome, message).with_context(|| format!("cannot write {:?}", args.outcome))?;
-    Ok(if outcome.failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // Only a pod that was told to end is to be followed by another of its Job at once. Of all else the operator decides by the
+    // outcome, and it learns that when the Job has ended.
+    let is_over = outcome.failure.is_none_or(|failure| failure.reason != FailureReason::Interrupted);
+    Ok(if is_over { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn begin(args: &Args) -> anyhow::Result<Outcome> {

@@ -210,7 +210,7 @@ pub const RACES: &[Race] = &[
         ours: &tool::WFS,
         peers: &[both(&tool::XCP_64)],
         demands: &[
-            demand(Figure::Faster(&[&tool::XCP_64]), 1.0 - LAST_LOOK_TIME, 1.3),
+            demand(Figure::Faster(&[&tool::XCP_64]), 1.0 - SLACK, 1.3),
             demand(Figure::OperationsPerFile, 2.2 + LAST_LOOK, 2.05 + LAST_LOOK),
         ],
     },
@@ -319,9 +319,9 @@ pub const RACES: &[Race] = &[
 /// A file that was read is looked at once more, past every cache, to see that it did not change meanwhile. The goals of G4
 /// were set before that was asked for.
 const LAST_LOOK: f64 = 1.0;
-/// What it may cost beside a peer with two operations per file where all the processors are busy serving them: a third operation is
-/// a third more of that work. PERFORMANCE.md's 1.0 was set before the look was asked for.
-const LAST_LOOK_TIME: f64 = 0.15;
+/// The slack that the performance plan gives to gates on ratios, where ours is the worse of two runs and the peer's the better: taken
+/// only where the must is to be as fast as the peer, with both processors full: two runs of xcp alone differed there by a quarter.
+const SLACK: f64 = 0.15;
 
 impl Race {
     /// Its goal and the source's mode: some goals are about both.

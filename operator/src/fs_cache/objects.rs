@@ -344,7 +344,7 @@ mod tests {
             assert_eq!(pod["volumes"].as_array().map(Vec::len), Some(1));
         }
         let all = Errand { remove: vec![], ..errand("n", Task::RemoveAll) };
-        let target = Target::LocalStorage { name: "nvme".into(), group: "gpu".into() };
+        let target = Target::LocalStorage { name: "nvme".into(), group: "gpu".into(), selector: [].into() };
         let pod = made(target, &all)["spec"]["template"]["spec"].take();
         let folder = format!("--target=/target-share/.workspacefs/cache/{}", cache().uid);
         assert_eq!(pod["containers"][0]["args"], json!([folder, "--workers=7", "--remove-all"]));

@@ -1,6 +1,7 @@
 //! What an FsCache is between: its source, its target, and the places where a copy of it may be. Pure: decided from
 //! what the watches have seen.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
@@ -28,6 +29,8 @@ pub enum Target {
         name: String,
         /// Its node group.
         group: String,
+        /// What it asks of the group's nodes beside.
+        selector: BTreeMap<String, String>,
     },
 }
 
@@ -36,6 +39,15 @@ impl Target {
     pub fn group(&self) -> &str {
         let (Self::FileSystem { group, .. } | Self::LocalStorage { group, .. }) = self;
         group
+    }
+
+    /// What the labels of a node have to be, beside that of its group, for copies on the target to be shown there.
+    fn selector(&self) -> impl Iterator<Item = (&String, &String)> {
+        let selector = match self {
+            Self::FileSystem { .. } => None,
+            Self::LocalStorage { selector, .. } => Some(selector),
+        };
+        selector.into_iter().flatten()
     }
 }
 
@@ -108,9 +120,10 @@ impl Setting {
         Ok(Self { source: String::new(), target, places, doubts, room: room(around) })
     }
 
-    /// Whether a node may expose what lies on the target.
+    /// Whether a node may expose what lies on the target: as the node plugin there decides it too.
     pub fn shows_on(&self, group_label: &str, node: &Node) -> bool {
-        node.labels().get(group_label).is_some_and(|group| group == self.target.group())
+        let has = |key: &str, value: &str| node.labels().get(key).is_some_and(|label| label == value);
+        has(group_label, self.target.group()) && self.target.selector().all(|(key, value)| has(key, value))
     }
 }
 
@@ -154,7 +167,9 @@ fn target(cache: &FsCache, around: &Around<'_>) -> Result<Target, Finding> {
             );
             return Err(not("NotListed", message));
         }
-        return Ok(Target::LocalStorage { name: name.clone(), group: storage.spec.node_group.clone() });
+        let selector = storage.spec.node_selector.clone().unwrap_or_default();
+        let group = storage.spec.node_group.clone();
+        return Ok(Target::LocalStorage { name: name.clone(), group, selector });
     }
     let name = wanted.file_system.clone().unwrap_or_default();
     let Some(fs) = around.file_system.filter(|fs| fs.meta().deletion_timestamp.is_none()) else {
@@ -215,4 +230,35 @@ fn room(around: &Around<'_>) -> String {
     quota.map_or(String::new(), |(storage, quota)| {
         format!("LocalStorage {} gives each workspace {} on each node", storage.name_any(), quota.0)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use workspacefs_testkit::builders;
+
+    use super::*;
+
+    /// Else it is waited for, though its plugin has nothing to say of the cache.
+    #[test]
+    fn a_node_that_the_local_storage_does_not_select_shows_no_copy() {
+        let storage = json!({"nodeGroup": "gpu", "nodeSelector": {"disk": "new"}, "workspaces": ["a"],
+                             "source": {"directory": {"path": "/mnt"}}});
+        let storage = builders::local_storage("nvme", storage);
+        let source = builders::file_system("a", "data", builders::nfs("server", 2049));
+        let spec =
+            json!({"source": {"fileSystem": "data", "paths": ["/x"]}, "target": {"localStorage": "nvme"}});
+        let cache = builders::fs_cache("a", "warm", spec);
+        let around = Around { source: Some(&source), file_system: None, storage: Some(&storage), nodes: &[] };
+        let setting = Setting::of(&cache, &around).unwrap();
+        for (labels, shows) in [
+            (json!({"group": "gpu", "disk": "new"}), true),
+            (json!({"group": "gpu", "disk": "old"}), false),
+            (json!({"group": "gpu"}), false),
+            (json!({"disk": "new"}), false),
+        ] {
+            let node: Node = builders::object(json!({"metadata": {"name": "n1", "labels": labels}}));
+            assert_eq!(setting.shows_on("group", &node), shows, "{labels}");
+        }
+    }
 }
