@@ -37,6 +37,8 @@ pub struct Mount {
     pub options: String,
     /// `nfs4`, `tmpfs` ...
     pub kind: String,
+    /// What is mounted. Of NFS it has the path of the folder that is the root, which `root` then has not.
+    pub source: String,
     /// The file system's options.
     pub super_options: String,
 }
@@ -53,6 +55,7 @@ impl Mount {
             at: (*left.get(4)?).to_owned(),
             options: (*left.get(5)?).to_owned(),
             kind: (*right.first()?).to_owned(),
+            source: (*right.get(1)?).to_owned(),
             super_options: (*right.get(2)?).to_owned(),
         })
     }

@@ -1,5 +1,7 @@
 //! What comes of a run, written into the entry of its copy, once. Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use workspacefs_api::mover::{Failure, FailureReason, Outcome};
@@ -181,9 +183,10 @@ fn told_as(reason: &'static str) -> &'static str {
     if reason == "TargetFull" { "TargetTooSmall" } else { "FillFailed" }
 }
 
-/// Writes each path's state; tells of those that ceased to be whole, or never were.
+/// Writes each path's state; tells of those that ceased to be whole, or never were: of all of them in one Event of each reason, as
+/// of several that agree in all but their notes only one is shown.
 fn path_states(entry: &Entry<'_>, outcome: &Outcome, paths: &mut [CachedPath]) -> Vec<Happened> {
-    let mut happened = Vec::new();
+    let mut told: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     for (new, known) in outcome.paths.iter().zip(paths) {
         let is_news = known.state != new.state;
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -208,15 +211,15 @@ fn path_states(entry: &Entry<'_>, outcome: &Outcome, paths: &mut [CachedPath]) -
             } else {
                 String::new()
             };
-            let note = format!(
-                "{}{} {what}{because}{room}. Pods read it from the source",
-                of_node(&entry.errand.node),
-                known.path
-            );
-            happened.push(Happened { warning: true, reason, note });
+            told.entry(reason).or_default().push(format!("{} {what}{because}{room}", known.path));
         }
     }
-    happened
+    let node = of_node(&entry.errand.node);
+    let event = |(reason, paths): (_, Vec<String>)| {
+        let note = format!("{node}{}. Pods read what is not kept from the source", paths.join("; "));
+        Happened { warning: true, reason, note }
+    };
+    told.into_iter().map(event).collect()
 }
 
 /// What begins a sentence about one of several copies.

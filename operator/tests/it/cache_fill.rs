@@ -130,6 +130,29 @@ async fn a_path_that_is_not_whole_is_not_shown_and_the_others_are() {
     assert_eq!(told(&api, "PathNotWhole"), 1);
 }
 
+/// Of Events that agree in all but the note only the first note is shown.
+#[tokio::test]
+async fn several_paths_that_are_not_whole_are_told_of_together() {
+    let paths = json!({"fileSystem": "data", "paths": ["/a", "/b/c", "/d"]});
+    let (api, _nfs, _operator) = start(json!({"source": paths})).await;
+    let partly = |api: &FakeApi, job: &Value| {
+        let mut outcome = well(api, job);
+        outcome.paths.push(outcome.paths[0].clone());
+        outcome.paths[1].state = PathState::Missing;
+        outcome.paths[2].state = PathState::NotAFolder;
+        outcome
+    };
+    api.until("both are told of", |api| {
+        play(api, partly);
+        let events = api.all("Event");
+        let note = events.iter().find(|event| event["reason"] == "PathNotWhole").map(|event| &event["note"]);
+        let note = note.and_then(Value::as_str).unwrap_or_default();
+        note.contains("/b/c is not in the source") && note.contains("/d is no folder")
+    })
+    .await;
+    assert_eq!(told(&api, "PathNotWhole"), 1);
+}
+
 #[tokio::test]
 async fn a_damaged_copy_is_shown_no_more_and_made_anew_without_linking_anything() {
     let (api, _nfs, operator) = start(json!({"scrub": "1h"})).await;

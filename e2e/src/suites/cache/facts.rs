@@ -35,7 +35,8 @@ impl Context {
         let mount = self.mounted_in(pod, at).await?;
         let mount = mount.with_context(|| format!("{pod} has nothing mounted at {at}: it has the source"))?;
         let part = format!("/.workspacefs/cache/{}/{}/data/", of.uid, of.number);
-        ensure!(mount.root.contains(&part), "{pod} has at {at} what is not of {of:?}: {mount:?}");
+        let lies_there = mount.root.contains(&part) || mount.source.contains(&part);
+        ensure!(lies_there, "{pod} has at {at} what is not of {of:?}: {mount:?}");
         ensure!(mount.is_read_only(), "{pod} could write to the copy at {at}: {mount:?}");
         Ok(mount)
     }
