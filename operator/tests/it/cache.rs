@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 use workspacefs_api::mover::{Outcome, PathOutcome};
-use workspacefs_api::{CacheCopy, FsCache, PathState};
+use workspacefs_api::{CacheCopy, CacheUse, FsCache, PathState};
 use workspacefs_testkit::{FakeApi, builders};
 
 use crate::local::put_node;
@@ -75,14 +75,23 @@ pub fn errands(api: &FakeApi) -> Vec<Value> {
 }
 
 /// As the nodes write what they know and use.
+///
+/// Nothing is written that is there already: whoever waits for something looks after each write, and would never let the operator
+/// work if looking wrote.
 pub fn use_on(api: &FakeApi, node: &str, seen: i64, in_use: &[i64]) {
+    let entry = json!({"node": node, "seen": seen, "inUse": in_use});
+    let known = cache(api, "warm").and_then(|cache| cache.status).map(|status| status.uses);
+    let is_it = |known: &CacheUse| known.node == node && known.seen == seen && known.in_use == in_use;
+    if known.is_some_and(|uses| uses.iter().any(is_it)) {
+        return;
+    }
     api.edit("FsCache", SPACE, "warm", |cache| {
         if cache["status"]["uses"].is_null() {
             cache["status"]["uses"] = json!([]);
         }
         let uses = cache["status"]["uses"].as_array_mut().unwrap();
         uses.retain(|entry| entry["node"] != node);
-        uses.push(json!({"node": node, "seen": seen, "inUse": in_use}));
+        uses.push(entry);
     });
 }
 

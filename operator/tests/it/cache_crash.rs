@@ -44,7 +44,6 @@ async fn while_a_cache_is_filled() {
 }
 
 #[tokio::test]
-#[ignore = "fails, not understood yet (docs/status.md); nothing switches this controller on"]
 async fn while_a_cache_is_refreshed_and_the_older_generation_goes() {
     tell(Story {
         event: |scene| {
@@ -83,7 +82,6 @@ async fn while_a_cache_is_taken_away() {
 }
 
 #[tokio::test]
-#[ignore = "fails, not understood yet (docs/status.md); nothing switches this controller on"]
 async fn while_a_node_with_a_copy_leaves_and_another_joins() {
     tell(Story {
         before: |scene| {

@@ -361,7 +361,7 @@ async fn play(story: Story, port: u16, crash: Option<Crash>) -> Option<Value> {
             Operator::start(api, "a", config)
         }
     };
-    api.until("the end", |_| (story.done)(&scene)).await;
+    api.until(&format!("the end, killed at {crash:?}"), |_| (story.done)(&scene)).await;
     api.settled(QUIET).await;
     operator.stop().await;
     if story.events_once {
