@@ -15,6 +15,7 @@ pub mod filesystem;
 pub mod fs_cache;
 pub mod guarded;
 pub mod isolation_probe;
+pub mod kept;
 pub mod lease;
 pub mod local_storage;
 pub mod metrics;

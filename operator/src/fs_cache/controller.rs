@@ -2,7 +2,6 @@
 //! node that has a copy, or could; a Job of its own, or a pod of one; a mover said something new.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
@@ -12,7 +11,6 @@ use kube::runtime::controller::{ReconcileRequest, trigger_self, trigger_with};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedReceiver;
 use workspacefs_api::FsCache;
 use workspacefs_api::fs_cache::{FS_CACHE_UID_LABEL, WARM_LABEL_PREFIX};
@@ -25,6 +23,7 @@ use super::status::StatusWriter;
 use super::{FsCaches, Guarded};
 use crate::config::Config;
 use crate::events::Events;
+use crate::kept::kept;
 use crate::metrics::Metrics;
 use crate::{filesystem, local_storage, reconciler};
 
@@ -115,27 +114,6 @@ fn watches(
     ]);
     let caches = Caches { fs_caches: store.clone(), file_systems, storages, nodes, jobs, pods };
     (store, stream::select_all(triggers).boxed(), caches)
-}
-
-/// A watch whose objects are kept, without what `shed` takes off them, and each of whose changes comes by.
-fn kept<K>(
-    api: Api<K>,
-    which: watcher::Config,
-    shed: impl Fn(&mut K) + Send + 'static,
-) -> (Store<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + 'static)
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    let (store, writer) = reflector::store();
-    let changes = watcher(api, which)
-        .default_backoff()
-        .modify(move |object: &mut K| {
-            object.managed_fields_mut().clear();
-            shed(object);
-        })
-        .reflect(writer)
-        .touched_objects();
-    (store, changes)
 }
 
 fn boxed(

@@ -3,7 +3,6 @@
 //! claim has on its disks; a pod asks for its claim where it gives none.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
@@ -13,8 +12,7 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::controller::{ReconcileRequest, trigger_self, trigger_with};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, ResourceExt};
 use workspacefs_api::LocalStorage;
 use workspacefs_api::local_storage::LOCAL_STORAGE_UID_LABEL;
 use workspacefs_runtime::CancellationToken;
@@ -26,6 +24,7 @@ use super::volumes::{self, Volume};
 use super::{Guarded, LocalStorages, asked};
 use crate::config::Config;
 use crate::events::Events;
+use crate::kept::kept;
 use crate::metrics::Metrics;
 use crate::reconciler;
 
@@ -111,27 +110,6 @@ fn watches(client: &Client, config: &Config) -> (Store<Guarded>, Queue, Caches) 
     ]);
     let caches = Caches { nodes, workspaces, volumes, claims, classes, local_volumes, waiting };
     (store, queue.boxed(), caches)
-}
-
-/// A watch whose objects are kept, without what `shed` takes off them, and each of whose changes comes by.
-fn kept<K>(
-    api: Api<K>,
-    which: watcher::Config,
-    shed: impl Fn(&mut K) + Send + 'static,
-) -> (Store<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + 'static)
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    let (store, writer) = reflector::store();
-    let changes = watcher(api, which)
-        .default_backoff()
-        .modify(move |object: &mut K| {
-            object.managed_fields_mut().clear();
-            shed(object);
-        })
-        .reflect(writer)
-        .touched_objects();
-    (store, changes)
 }
 
 fn boxed(
