@@ -18,13 +18,18 @@ mod runner;
 mod shared;
 mod wait;
 
+pub use cache::{FILL_TIME_MAX as CACHE_FILL_TIME_MAX, Generation, copy_in, mounted};
 pub use case::{Case, Suite};
 pub use context::Context;
+pub use fault::Fault;
 pub use fio::FIO_IMAGE;
 pub use local::{DIRECTORIES as LOCAL_DIRECTORIES, disks as local_disks, identity as local_identity};
-pub use local::{NAME as LOCAL_NAME, on_disks as local_on_disks};
+pub use local::{GROUP as LOCAL_GROUP, NAME as LOCAL_NAME, on_disks as local_on_disks};
 pub use pod::PodSpec;
-pub use runner::{Choice, Options, Summary, clear, run, with_context};
+pub use report::surroundings;
+pub use runner::{Choice, Options, Summary, clean_up, clear, in_namespace, run, with_context};
+pub use shared::shortest_trip;
+pub use wait::{seconds, until};
 
 /// The suite of that name.
 pub fn named(name: &str) -> Option<Suite> {

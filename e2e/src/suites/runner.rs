@@ -108,6 +108,15 @@ pub fn with_context<T: Send>(
     })
 }
 
+/// For a demonstration: `work` gets what a case has, but makes and removes the namespace itself, and prepares the machines.
+pub fn in_namespace<T: Send>(
+    cluster: &Cluster,
+    namespace: &str,
+    work: impl AsyncFnOnce(Context) -> Result<T> + Send,
+) -> Result<T> {
+    within(cluster, async |client| work(Context::new(cluster, client, namespace.to_owned())).await)
+}
+
 /// Removes the namespaces that a run of the suite of that name removes first. For whoever is about to install the product in
 /// another way: pods on a server that goes cannot end.
 pub fn clear(cluster: &Cluster, suite: &str) -> Result<()> {
@@ -290,7 +299,8 @@ async fn make_namespace(context: &Context, suite: &'static str) -> Result<()> {
     Ok(())
 }
 
-async fn clean_up(context: &Context) -> Result<()> {
+/// Removes a namespace and the folder of its own on the storage host.
+pub async fn clean_up(context: &Context) -> Result<()> {
     remove(&context.client(), context.namespace()).await?;
     let folder = format!("rm -rf /export/*/e2e/{}", context.namespace());
     context.on("nfs", &folder).await?;

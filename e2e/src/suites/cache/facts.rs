@@ -13,6 +13,22 @@ use crate::suites::wait::{seconds, until};
 /// A folder that a client looked into shows others' changes within this.
 const CHANGE_TIME_MAX: std::time::Duration = seconds(90);
 
+/// What a mount table has at a place: the last one hides the others.
+pub fn mounted(table: &str, at: &str) -> Option<Mount> {
+    table.lines().filter_map(Mount::parse).rfind(|mount| mount.at == at)
+}
+
+/// By a pod's mount table it has that generation's copy of a folder at a place, read-only.
+pub fn copy_in(table: &str, at: &str, of: &Generation) -> Result<Mount> {
+    let mount =
+        mounted(table, at).with_context(|| format!("nothing is mounted at {at}: it has the source"))?;
+    let part = format!("/.workspacefs/cache/{}/{}/data/", of.uid, of.number);
+    let lies_there = mount.root.contains(&part) || mount.source.contains(&part);
+    ensure!(lies_there, "it has at {at} what is not of {of:?}: {mount:?}");
+    ensure!(mount.is_read_only(), "it could write to the copy at {at}: {mount:?}");
+    Ok(mount)
+}
+
 impl Context {
     /// Waits until a pod reads this in a file.
     pub async fn reads(&self, pod: &str, file: &str, content: &str) -> Result<()> {
@@ -26,19 +42,16 @@ impl Context {
 
     /// What is mounted in a pod at a place, by the pod's own mount table.
     pub async fn mounted_in(&self, pod: &str, at: &str) -> Result<Option<Mount>> {
-        let table = self.exec(pod, "cat /proc/self/mountinfo").await?;
-        Ok(table.lines().filter_map(Mount::parse).rfind(|mount| mount.at == at))
+        Ok(mounted(&self.mount_table(pod).await?, at))
     }
 
     /// A pod has that generation's copy of a folder at a place, read-only.
     pub async fn has_copy(&self, pod: &str, at: &str, of: &Generation) -> Result<Mount> {
-        let mount = self.mounted_in(pod, at).await?;
-        let mount = mount.with_context(|| format!("{pod} has nothing mounted at {at}: it has the source"))?;
-        let part = format!("/.workspacefs/cache/{}/{}/data/", of.uid, of.number);
-        let lies_there = mount.root.contains(&part) || mount.source.contains(&part);
-        ensure!(lies_there, "{pod} has at {at} what is not of {of:?}: {mount:?}");
-        ensure!(mount.is_read_only(), "{pod} could write to the copy at {at}: {mount:?}");
-        Ok(mount)
+        copy_in(&self.mount_table(pod).await?, at, of).with_context(|| format!("pod {pod}"))
+    }
+
+    async fn mount_table(&self, pod: &str) -> Result<String> {
+        self.exec(pod, "cat /proc/self/mountinfo").await
     }
 
     /// A pod has nothing mounted over the source's own folder at a place.

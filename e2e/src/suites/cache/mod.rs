@@ -25,6 +25,9 @@ mod shown;
 mod source;
 mod twice;
 
+pub use caches::{FILL_TIME_MAX, Generation};
+pub use facts::{copy_in, mounted};
+
 use super::case::Suite;
 
 /// The suite. What disturbs nothing comes first, the longest of it before the rest; last, nothing may be left.

@@ -22,7 +22,7 @@ mod volumes_faults;
 mod workspaces;
 
 pub use failures::DIRECTORIES;
-pub use storage::{NAME, identity, on_disks};
+pub use storage::{GROUP, NAME, identity, on_disks};
 
 use super::case::Suite;
 

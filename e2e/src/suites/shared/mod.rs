@@ -22,6 +22,8 @@ mod servers;
 mod set_up;
 mod writer;
 
+pub use machines::shortest_trip;
+
 use super::case::Suite;
 
 /// The suite. What disturbs nothing comes first; each fault has the cluster to itself; last, nothing may be left.
