@@ -1,6 +1,8 @@
 //! `cargo xtask demo`: the whole path on the test cluster, shown as it happens. Each step says what is done, then a
 //! check mark with what was seen. Every check is counted. It can be run again, and leaves the cluster running.
+//! `cargo xtask demo cache` shows a cache in the same manner.
 
+mod cache;
 mod steps;
 
 use std::time::Instant;
@@ -12,12 +14,21 @@ use crate::images;
 
 #[derive(clap::Args)]
 pub struct Args {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// Which cluster
-    #[arg(long, env = "WSFS_CLUSTER", default_value = "dev")]
+    #[arg(long, global = true, env = "WSFS_CLUSTER", default_value = "dev")]
     name: String,
     /// Take the product as it is on the cluster
-    #[arg(long)]
+    #[arg(long, global = true)]
     as_installed: bool,
+}
+
+/// What else can be shown than the whole path.
+#[derive(clap::Subcommand)]
+enum Instead {
+    /// A dataset over a slow link, and its copy on a node's disk: what a Job's reading takes without and with it
+    Cache,
 }
 
 /// One step: what is done, what should be seen, and the function that does it and returns what it saw.
@@ -29,6 +40,9 @@ struct Step {
 
 /// Starts what is missing, then runs every step. Without the product there is nothing to see: a failure to install ends it.
 pub fn run(args: Args) -> Result<()> {
+    if let Some(Instead::Cache) = args.instead {
+        return cache::run(&args.name, args.as_installed);
+    }
     println!("Building the images and starting the cluster, as far as they are not there yet.");
     let images = if args.as_installed { None } else { Some(images::build_with_server()?) };
     let cluster = Cluster::up(&ClusterConfig::from_environment(&args.name)?)?;
@@ -62,11 +76,18 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Says what is done, does it, and says what was seen. Returns whether it was what `expects` says.
 fn show(does: &str, expects: &str, run: impl FnOnce() -> Result<String>) -> bool {
+    let started = begin(does);
+    end(expects, started, &run())
+}
+
+fn begin(does: &str) -> Instant {
     println!("\n$ {does}");
-    let started = Instant::now();
-    let result = run();
+    Instant::now()
+}
+
+fn end(expects: &str, started: Instant, result: &Result<String>) -> bool {
     let took = started.elapsed().as_secs_f32();
-    match &result {
+    match result {
         Ok(seen) => {
             println!("  ✓ {expects} ({took:.1} s)");
             seen.lines().for_each(|line| println!("    {line}"));
