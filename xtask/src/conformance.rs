@@ -74,6 +74,9 @@ pub struct Args {
     /// Only specs whose names match this, of all of the suite's
     #[arg(long)]
     focus: Option<String>,
+    /// Only build what it runs
+    #[arg(long)]
+    no_run: bool,
     /// Which cluster; started if it does not run
     #[arg(long, env = "WSFS_CLUSTER", default_value = "dev")]
     name: String,
@@ -87,10 +90,18 @@ struct Spec {
     reason: String,
 }
 
+/// Builds Kubernetes' suite, where it is not there yet: minutes.
+pub fn build(config: &ClusterConfig) -> Result<Programs> {
+    Ok(Programs::build_conformance(config, &Progress::default())?)
+}
+
 /// Runs it. The last line is `conformance: N passed, N failed`.
 pub fn run(args: Args) -> Result<()> {
     let config = ClusterConfig::from_environment(&args.name)?;
-    let programs = Programs::build_conformance(&config, &Progress::default())?;
+    let programs = build(&config)?;
+    if args.no_run {
+        return Ok(());
+    }
     let cluster = standalone::cluster(&args.name)?;
     let images = images::build_with_server()?;
     let plain = product::values_with_server();

@@ -10,8 +10,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use workspacefs_e2e::ClusterConfig;
 
-use crate::{e2e, images, shell};
+use crate::{conformance, e2e, images, shell};
 
 /// A cluster on which suites run one after the other.
 struct Lane {
@@ -85,7 +86,10 @@ pub fn run(args: Args) -> Result<()> {
     }
     if !args.crates {
         // Before the suites begin, not beside them: compilers would starve the machines.
-        runs.push(timed("", "images", |_| images::build_with_server().map(drop)));
+        runs.push(timed("", "images and Kubernetes' suite", |_| {
+            conformance::build(&ClusterConfig::from_environment(LANES[0].cluster)?)?;
+            images::build_with_server().map(drop)
+        }));
         let lanes = std::thread::scope(|scope| {
             let lanes = LANES.each_ref().map(|lane| scope.spawn(|| lane.run(&queue, until)));
             lanes.map(|lane| lane.join().unwrap_or_else(|_| vec![Run::lost("a lane's thread")]))
