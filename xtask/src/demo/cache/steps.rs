@@ -46,7 +46,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// The node group, and its disks.
 pub async fn disks(context: &Context) -> Result<((), String)> {
     let prepare = suites::named(SUITE).context("there is no suite of caches")?.prepare;
-    context.blocking(move |cluster| prepare(cluster)).await?;
+    context.blocking(prepare).await?;
     let entry = context.ready_on(LOCAL_NAME, "n1").await?;
     context.labelled_are(LOCAL_NAME, &["n1"], seconds(30)).await?;
     let nodes = kubectl(context, &["get", "nodes", "--label-columns", NODE_GROUP_LABEL]).await?;
@@ -252,7 +252,7 @@ pub async fn clean_up(context: &Context) -> Result<((), String)> {
     // Retained, as a FileSystem's files are by default.
     let files = context.on("nfs", &format!("rm -rf /export/shared/workspaces/{WORKSPACE}-*")).await;
     let tidy_up = suites::named(SUITE).context("there is no suite of caches")?.tidy_up;
-    let machines = context.blocking(move |cluster| tidy_up(cluster)).await;
+    let machines = context.blocking(tidy_up).await;
     pods?;
     asked?;
     cache?;
