@@ -319,7 +319,7 @@ pub const RACES: &[Race] = &[
 /// A file that was read is looked at once more, past every cache, to see that it did not change meanwhile. The goals of G4
 /// were set before that was asked for.
 const LAST_LOOK: f64 = 1.0;
-/// The slack that the performance plan gives to gates on ratios, where ours is the worse of two runs and the peer's the better: taken
+/// The performance plan gives gates on ratios slack, where ours is the worse of two runs and the peer's the better, and says not how much: taken
 /// only where the must is to be as fast as the peer, with both processors full: two runs of xcp alone differed there by a quarter.
 const SLACK: f64 = 0.15;
 
