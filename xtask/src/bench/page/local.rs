@@ -30,10 +30,14 @@ pub fn render(report: &Report) -> String {
 fn intro(report: &Report) -> String {
     let machine = &report.machine.here;
     let other_work = machine.other_work().map(|said| format!("\n\n{said}")).unwrap_or_default();
+    let file = match report.machine.disks_in_memory {
+        true => "a file of 4 GiB in this computer's memory (tmpfs)",
+        false => "a sparse file of 4 GiB of this computer, whose memory holds what is read again",
+    };
     format!(
         "{LOCAL_HEADING}\n\n\
-         Measured on {}, on a machine of {} processors ({}). The disk is the SSD of worker n1: a sparse file of 4 GiB of this computer, whose\n\
-         memory holds what is read again. So what is compared is the way to the disk, not the disk.{other_work}",
+         Measured on {}, on a machine of {} processors ({}). The disk is the SSD of worker n1: {file}.\n\
+         So what is compared is the way to the disk, not the disk.{other_work}",
         machine.day, machine.processors, machine.processor,
     )
 }
