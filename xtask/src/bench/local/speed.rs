@@ -31,8 +31,10 @@ const TURNS: usize = 3;
 
 /// How long the calls of a pattern are made in turns, in seconds.
 pub const CALL_SECONDS: u64 = 60;
-/// Bytes of a batch of them, each way.
-const BATCH_BYTES: u64 = 8 << 20;
+/// Calls of a batch of them, each way: few enough for some hundred batches.
+fn batch(block: u64) -> u64 {
+    ((8 << 20) / block).min(256)
+}
 /// And for the program to begin and to end.
 const CALLS_TIME_MAX: Duration = Duration::from_secs(CALL_SECONDS + 120);
 /// What the pod's one process is called by, when it is looked for on the node.
@@ -152,7 +154,7 @@ async fn call_by_call(
     argv.extend([
         format!("--block={}", pattern.block),
         format!("--seconds={CALL_SECONDS}"),
-        format!("--batch={}", BATCH_BYTES / pattern.block),
+        format!("--batch={}", batch(pattern.block)),
     ]);
     argv.extend(pattern.rw.contains("write").then(|| "--write".to_owned()));
     argv.extend(pattern.rw.contains("rand").then(|| "--random".to_owned()));

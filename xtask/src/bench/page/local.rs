@@ -87,7 +87,7 @@ fn speed(r: &speed::Report) -> String {
         parts.push(format!(
             "The same file by our own program (`file-bench turns`), through the pod's mount of the claim and through the disk's own, in turns\n\
              call by call for {} s: what slows the computer down for longer than a call slows both down. A ratio is the median of batches of\n\
-             8 MiB each way.",
+             8 large or 256 small calls each way.",
             speed::CALL_SECONDS
         ));
         parts.extend([table(&r.by_call), verdicts(&r.by_call)]);
