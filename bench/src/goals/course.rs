@@ -247,7 +247,7 @@ impl Shape {
 
     /// What its files have together, about: their sizes are spread evenly.
     fn mebibytes(&self) -> u64 {
-        (self.bytes_min + self.bytes_max) / 2 * self.files >> 20
+        ((self.bytes_min + self.bytes_max) / 2 * self.files) >> 20
     }
 
     /// A disk with room for it; its file is sparse, so that too large a disk costs nothing.
