@@ -37,6 +37,7 @@ impl FsCaches {
     ) -> Result<Next, PassError> {
         self.movers.follow(&cache.uid, &[], &Self::reference(object));
         self.take_labels_off(cache).await?;
+        let claim = self.remove_claim(cache).await?;
         if self.remove_uses(cache, meta, &old.uses).await? {
             return Ok(Next::Waiting(LOOK_AGAIN));
         }
@@ -52,22 +53,35 @@ impl FsCaches {
             for run in &runs {
                 self.end_job(&run.job).await?;
             }
-            return self.release(cache, &old).await;
+            return match claim {
+                Some(_) => Ok(Next::Waiting(LOOK_AGAIN)),
+                None => self.release(cache, &old).await,
+            };
         };
         let exposing = self.exposing(&setting, &nodes);
-        let farewell = Farewell::of(&Input {
+        let mut farewell = Farewell::of(&Input {
             copies: &old.copies,
             nodes: Nodes { exposing: &exposing, uses: &old.uses },
             places: &setting.places,
             runs: &runs,
             now,
         });
+        let is_unclaimed = claim.is_none();
+        farewell.waits.extend(claim);
         if !farewell.waits.is_empty() {
             let waits: BTreeSet<&String> = farewell.waits.iter().collect();
             let waits: Vec<String> = waits.into_iter().cloned().collect();
             let finding = findings::terminating(users::named(&waits));
             let new = FsCacheStatus { copies: farewell.copies, ..without(&old, meta, vec![finding], now) };
             self.status.write(cache, meta, &old, &new).await?;
+        }
+        if !farewell.left.is_empty() {
+            let note = format!(
+                "nodes that are not its target's any more keep what lies there, in .workspacefs/cache/{}: {}",
+                cache.uid,
+                users::named(&farewell.left)
+            );
+            farewell.happened.push(Happened { warning: true, reason: "CopiesKept", note });
         }
         for happened in &farewell.happened {
             self.status.tell(cache, happened).await;
@@ -79,7 +93,10 @@ impl FsCaches {
             };
             match done {
                 // With the namespace goes its claim on the target.
-                Err(error) if namespace_is_ending(&error) => return self.release(cache, &old).await,
+                Err(error) if namespace_is_ending(&error) && is_unclaimed => {
+                    return self.release(cache, &old).await;
+                }
+                Err(error) if namespace_is_ending(&error) => return Ok(Next::Waiting(LOOK_AGAIN)),
                 done => done?,
             }
         }
