@@ -75,14 +75,7 @@ impl FsCaches {
             let new = FsCacheStatus { copies: farewell.copies, ..without(&old, meta, vec![finding], now) };
             self.status.write(cache, meta, &old, &new).await?;
         }
-        if !farewell.left.is_empty() {
-            let note = format!(
-                "nodes that are not its target's any more keep what lies there, in .workspacefs/cache/{}: {}",
-                cache.uid,
-                users::named(&farewell.left)
-            );
-            farewell.happened.push(Happened { warning: true, reason: "CopiesKept", note });
-        }
+        farewell.happened.extend(kept_there(cache, &farewell.left));
         for happened in &farewell.happened {
             self.status.tell(cache, happened).await;
         }
@@ -132,6 +125,17 @@ impl FsCaches {
         let labelled: Vec<Arc<Node>> = labelled.items.into_iter().map(Arc::new).collect();
         self.keep_labels(cache, &labelled, &BTreeSet::new()).await
     }
+}
+
+/// What stays on nodes that are not its target's any more.
+fn kept_there(cache: &Identity, left: &[String]) -> Option<Happened> {
+    let note = || {
+        let (uid, nodes) = (&cache.uid, users::named(left));
+        format!(
+            "nodes that are not its target's any more keep what lies there, in .workspacefs/cache/{uid}: {nodes}"
+        )
+    };
+    (!left.is_empty()).then(|| Happened { warning: true, reason: "CopiesKept", note: note() })
 }
 
 /// The status of one for which nothing runs, with these findings and no others.

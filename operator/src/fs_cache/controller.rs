@@ -2,6 +2,8 @@
 //! did, or went; its claim; its source or target did; a
 //! node that has a copy, or could; a Job of its own, or a pod of one; a mover said something new.
 
+use std::fmt::Debug;
+
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, NodeStatus, PersistentVolume, PersistentVolumeClaim, Pod};
@@ -10,6 +12,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedReceiver;
 use workspacefs_api::fs_cache::{FS_CACHE_UID_LABEL, WARM_LABEL_PREFIX};
 use workspacefs_api::local_storage::READY_LABEL_PREFIX;
@@ -55,7 +58,6 @@ fn watches(
     woken: UnboundedReceiver<ObjectRef<Guarded>>,
 ) -> (Store<Guarded>, Queue<Guarded>, Caches) {
     let all = watcher::Config::default;
-    let ours = || all().labels(FS_CACHE_UID_LABEL);
 
     let (store, writer) = reflector::store();
     let fs_caches = watcher(Api::<Guarded>::all(client.clone()), all())
@@ -95,21 +97,10 @@ fn watches(
     let (known, label) = (store.clone(), config.node_group_label.clone());
     let by_node = trigger_with(of_node, move |node| concerned_by_node(&known, &label, &node));
 
-    let (jobs, of_job) = kept(Api::<Job>::all(client.clone()), ours(), |_| {});
-    let known = store.clone();
-    let by_job = trigger_with(of_job, move |job| owner(&known, job.labels(), FS_CACHE_UID_LABEL));
-
-    let (volumes, of_volume) = kept(Api::<PersistentVolume>::all(client.clone()), ours(), |_| {});
-    let known = store.clone();
-    let by_volume = trigger_with(of_volume, move |volume| owner(&known, volume.labels(), FS_CACHE_UID_LABEL));
-
-    let (claims, of_claim) = kept(Api::<PersistentVolumeClaim>::all(client.clone()), ours(), |_| {});
-    let known = store.clone();
-    let by_claim = trigger_with(of_claim, move |claim| owner(&known, claim.labels(), FS_CACHE_UID_LABEL));
-
-    let (pods, of_pod) = kept(Api::<Pod>::all(client.clone()), ours(), |pod| pod.spec = None);
-    let known = store.clone();
-    let by_pod = trigger_with(of_pod, move |pod| owner(&known, pod.labels(), FS_CACHE_UID_LABEL));
+    let (jobs, by_job) = its_own(client, &store, |_: &mut Job| {});
+    let (volumes, by_volume) = its_own(client, &store, |_: &mut PersistentVolume| {});
+    let (claims, by_claim) = its_own(client, &store, |_: &mut PersistentVolumeClaim| {});
+    let (pods, by_pod) = its_own(client, &store, |pod: &mut Pod| pod.spec = None);
 
     let woken = stream::unfold(woken, |mut woken| async move {
         let who = woken.recv().await?;
@@ -119,15 +110,31 @@ fn watches(
         boxed(by_itself),
         boxed(by_file_system),
         boxed(by_node),
-        boxed(by_job),
-        boxed(by_volume),
-        boxed(by_claim),
-        boxed(by_pod),
+        by_job,
+        by_volume,
+        by_claim,
+        by_pod,
         boxed(woken),
     ]);
     let caches =
         Caches { fs_caches: store.clone(), file_systems, storages, nodes, jobs, pods, volumes, claims };
     (store, stream::select_all(triggers).boxed(), caches)
+}
+
+/// What bears the uid of an FsCache of `known`, without what `shed` takes off it.
+fn its_own<K>(
+    client: &Client,
+    known: &Store<Guarded>,
+    shed: impl Fn(&mut K) + Send + 'static,
+) -> (Store<K>, Queue<Guarded>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let ours = watcher::Config::default().labels(FS_CACHE_UID_LABEL);
+    let (store, changes) = kept(Api::<K>::all(client.clone()), ours, shed);
+    let known = known.clone();
+    let by_change = trigger_with(changes, move |object| owner(&known, object.labels(), FS_CACHE_UID_LABEL));
+    (store, boxed(by_change))
 }
 
 /// Those that a change of one of them concerns: itself, unless it is gone, and those whose paths it keeps from them, or does

@@ -250,6 +250,7 @@ mod tests {
     fn retries_wait_longer_and_longer_and_go_on_with_what_was_begun() {
         let mut copy = filled();
         (copy.filling, copy.failed_at) = (Some(4), Some(Time(at(2000))));
+        copy.reading = "s".into();
         for (failures, wait) in [(1, 30), (2, 60), (3, 120), (7, 1800), (1000, 1800)] {
             copy.failures = failures;
             assert_eq!(

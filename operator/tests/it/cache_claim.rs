@@ -128,7 +128,7 @@ async fn claim_and_volume_go_with_the_cache_and_the_cache_not_before_them() {
     let (api, _nfs, _operator) = start("Claim").await;
     until_moved(&api, "it is filled", |api| has(api, 1) && is_bound(api)).await;
     // As Kubernetes keeps a claim that a pod uses.
-    let keep = "kubernetes.io/pvc-protection";
+    let keep = "example.com/a-pod-uses-it";
     api.edit("PersistentVolumeClaim", SPACE, "warm", |claim| claim["metadata"]["finalizers"] = json!([keep]));
     use_on(&api, "n1", i64::MAX, &[]);
     assert!(api.delete("FsCache", SPACE, "warm"));

@@ -100,8 +100,8 @@ async fn a_copy_of_a_source_that_was_made_again_is_shown_to_nobody_and_made_anew
     let copy = copies(&api).remove(0);
     assert_eq!((copy.generation, copy.whole.len()), (Some(1), 0), "nodes show nothing of it");
     api.until("a mover is sent", |api| !api.all("Job").is_empty()).await;
-    let errand = errands(&api).remove(0);
-    assert_eq!((&errand["source"], &errand["earlier"]), (&json!(source(&api)), &Value::Null));
+    let job = api.all("Job").remove(0);
+    assert_eq!((source_of(&job), &errand(&job)["earlier"]), (json!(source(&api)), &Value::Null));
     until_moved(&api, "it is filled anew", |api| has(api, 2)).await;
     until_cache(&api, "warm", "Ready", "Ready").await;
     let copy = copies(&api).remove(0);
