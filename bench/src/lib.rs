@@ -10,6 +10,7 @@ pub mod report;
 pub mod run;
 pub mod summary;
 pub mod tree;
+pub mod turns;
 
 pub use connect::connect;
 pub use report::{DriverReport, FilesReport, UsageReport, VolumeReport};

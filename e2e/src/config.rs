@@ -21,12 +21,14 @@ pub enum ConfigError {
 pub struct ClusterConfig {
     name: String,
     cache: PathBuf,
+    clusters: PathBuf,
     source: PathBuf,
 }
 
 impl ClusterConfig {
     /// A cluster of that name under the cache folder of the environment: `$WSFS_CACHE`, else
-    /// `$XDG_CACHE_HOME/workspacefs`, else `~/.cache/workspacefs`.
+    /// `$XDG_CACHE_HOME/workspacefs`, else `~/.cache/workspacefs`. `$WSFS_CLUSTERS` has its own files, disks included, lie
+    /// elsewhere: in memory, where a measurement wants disks that nobody else uses.
     pub fn from_environment(name: &str) -> Result<ClusterConfig, ConfigError> {
         let variable =
             |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -34,7 +36,11 @@ impl ClusterConfig {
             .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("workspacefs")))
             .or_else(|| variable("HOME").map(|folder| folder.join(".cache/workspacefs")))
             .ok_or(ConfigError::NoCache)?;
-        ClusterConfig::new(name, &cache)
+        let config = ClusterConfig::new(name, &cache)?;
+        match variable("WSFS_CLUSTERS") {
+            None => Ok(config),
+            Some(clusters) => Ok(ClusterConfig { clusters: plain(&clusters)?, ..config }),
+        }
     }
 
     /// A cluster of that name under the given cache folder.
@@ -43,12 +49,10 @@ impl ClusterConfig {
         if name.is_empty() || name.len() > 20 || !name.bytes().all(legal) {
             return Err(ConfigError::Name(name.to_owned()));
         }
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
-        if !cache.is_absolute() || !cache.as_os_str().as_encoded_bytes().iter().copied().all(plain) {
-            return Err(ConfigError::Path(cache.to_owned()));
-        }
+        let cache = plain(cache)?;
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
-        Ok(ClusterConfig { name: name.to_owned(), cache: cache.to_owned(), source })
+        let clusters = cache.join("clusters");
+        Ok(ClusterConfig { name: name.to_owned(), cache, clusters, source })
     }
 
     /// The cluster's name.
@@ -68,11 +72,20 @@ impl ClusterConfig {
 
     /// The cluster's own files.
     pub fn layout(&self) -> Layout {
-        Layout { root: self.cache.join("clusters").join(&self.name) }
+        Layout { root: self.clusters.join(&self.name) }
     }
 }
 
-/// Where a cluster's files lie: `$WSFS_CACHE/clusters/<name>/`.
+/// A folder that can stand in a command line and in a configuration file as it is.
+fn plain(folder: &Path) -> Result<PathBuf, ConfigError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
+    if !folder.is_absolute() || !folder.as_os_str().as_encoded_bytes().iter().copied().all(plain) {
+        return Err(ConfigError::Path(folder.to_owned()));
+    }
+    Ok(folder.to_owned())
+}
+
+/// Where a cluster's files lie: `$WSFS_CACHE/clusters/<name>/`, or `$WSFS_CLUSTERS/<name>/`.
 #[derive(Debug, Clone)]
 pub struct Layout {
     root: PathBuf,

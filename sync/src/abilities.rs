@@ -1,6 +1,6 @@
 //! What this process can do on the two sides, found out by doing it.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::Time;
 use crate::place::Handle;
 use crate::stat::Stat;
-use crate::temporary::{Temporary, TemporaryNames};
+use crate::temporary::{Nameless, Temporary, TemporaryNames, can_link};
 
 /// See the module.
 #[derive(Debug)]
@@ -25,6 +25,9 @@ pub(crate) struct Abilities {
     /// Small files of the source are read past the page cache (O_DIRECT): what is read once need not be kept, and keeping it
     /// costs more than reading it.
     pub direct: Flag,
+    /// Files without a name in the destination; see [`Nameless`](crate::temporary::Nameless).
+    nameless: Flag,
+    nameless_found: OnceLock<bool>,
     pub uid: u32,
     pub gid: u32,
     step: OnceLock<u64>,
@@ -35,6 +38,11 @@ pub(crate) struct Abilities {
 pub(crate) struct Flag(AtomicBool);
 
 impl Flag {
+    #[cfg(test)]
+    pub fn set() -> Self {
+        Self(AtomicBool::new(true))
+    }
+
     pub fn get(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -56,10 +64,23 @@ impl Abilities {
             clone: flag(true),
             copy_range: flag(true),
             direct: flag(direct),
+            nameless: flag(true),
+            nameless_found: OnceLock::new(),
             uid: uid.as_raw(),
             gid: gid.as_raw(),
             step: OnceLock::new(),
         }
+    }
+
+    /// A file without a name, where there is such a thing and it can be given one.
+    pub fn nameless(
+        &self,
+        directory: &Arc<Handle>,
+        names: &TemporaryNames,
+        mode: u32,
+    ) -> Option<(Nameless, OwnedFd)> {
+        let found = *self.nameless_found.get_or_init(|| can_link(directory, &self.nameless, names));
+        (found && self.nameless.get()).then(|| Nameless::file(directory, &self.nameless, mode)).flatten()
     }
 
     /// In which steps of nanoseconds the destination keeps times, as far as it is known.

@@ -60,7 +60,7 @@ impl Engine<'_> {
         destination: &Arc<Handle>,
         attempt: u32,
     ) -> Result<Outcome, Trouble> {
-        let writing = self.write(destination, &before)?;
+        let writing = self.write(subject, destination, &before)?;
         // Read-ahead twice as long: half the requests. Only advice: a file system that takes none reads as well.
         let _ = fadvise(&source, 0, None, Advice::Sequential);
         let cloned = self.clone_whole(source.as_fd(), writing.file.as_fd());

@@ -20,7 +20,7 @@ use crate::place::{Crossing, Handle, open_beneath};
 use crate::pump::{Flow, read_whole, write_all_at};
 use crate::report::Problem;
 use crate::stat::Stat;
-use crate::temporary::Temporary;
+use crate::temporary::{Nameless, Temporary};
 use crate::trouble::{Side, Trouble};
 use crate::worker::{BUFFER_BYTES, Worker};
 
@@ -31,12 +31,18 @@ pub(crate) const ATTEMPTS: u32 = 3;
 /// A file that was changed so lately could be changed again unseen: it is left to age so long first.
 const TICK: Duration = Duration::from_millis(20);
 
-/// A file that is written: its temporary name, and what it was when it was made.
+/// A file that is written: how it gets its name, and what it was when it was made.
 #[derive(Debug)]
 pub(crate) struct Writing {
-    pub temporary: Temporary,
+    unplaced: Unplaced,
     pub file: OwnedFd,
     made: Stat,
+}
+
+#[derive(Debug)]
+enum Unplaced {
+    Named(Temporary),
+    Nameless(Nameless),
 }
 
 /// One attempt at a file. What comes of it is nothing if the source changed, else the digest if one was asked for.
@@ -123,7 +129,7 @@ impl Engine<'_> {
         }
         let content = buffer.get(..size).unwrap_or_default();
         let digest = self.options.checksum.then(|| *blake3::hash(content).as_bytes());
-        let writing = self.write(destination, before)?;
+        let writing = self.write(subject, destination, before)?;
         write_all_at(writing.file.as_fd(), content, 0).map_err(Side::Destination.at("write"))?;
         self.place(subject, before, writing)?;
         Ok(Some(digest))
@@ -133,7 +139,7 @@ impl Engine<'_> {
         let Once { subject, before, source, destination, .. } = *once;
         // Only advice: a file system that takes none reads as well.
         let _ = fadvise(source, 0, None, Advice::Sequential);
-        let writing = self.write(destination, before)?;
+        let writing = self.write(subject, destination, before)?;
         let cloned = self.clone_whole(source, writing.file.as_fd());
         let mut hasher = self.options.checksum.then(blake3::Hasher::new);
         if !cloned || hasher.is_some() {
@@ -162,27 +168,46 @@ impl Engine<'_> {
         Ok(Some(hasher.map(|hasher| *hasher.finalize().as_bytes())))
     }
 
-    /// An empty file under a temporary name.
-    pub fn write(&self, destination: &Arc<Handle>, source: &Stat) -> Result<Writing, Trouble> {
+    /// An empty file that has not its name yet.
+    pub fn write(
+        &self,
+        subject: &Subject<'_>,
+        destination: &Arc<Handle>,
+        source: &Stat,
+    ) -> Result<Writing, Trouble> {
         let at = |step| Side::Destination.at(step);
-        let (temporary, file) = Temporary::file(destination, &self.temporaries, self.first_mode(source))
-            .map_err(at("make the destination file"))?;
+        let mode = self.first_mode(source);
+        // What is there has to be replaced, and extended attributes are given by name.
+        let may_be_nameless = subject.existing.is_none() && !self.keeps_attributes();
+        let nameless = may_be_nameless.then(|| self.abilities.nameless(destination, &self.temporaries, mode));
+        let (unplaced, file) = match nameless.flatten() {
+            Some((nameless, file)) => (Unplaced::Nameless(nameless), file),
+            None => {
+                let (temporary, file) = Temporary::file(destination, &self.temporaries, mode)
+                    .map_err(at("make the destination file"))?;
+                (Unplaced::Named(temporary), file)
+            }
+        };
         // Now, while the answer that made it is still in the client's cache: later it would be a question to the server.
         let made = Stat::of_open(file.as_fd()).map_err(at("look at the destination file"))?;
-        Ok(Writing { temporary, file, made })
+        Ok(Writing { unplaced, file, made })
     }
 
     /// Gives a file that is written its attributes and its name.
     pub fn place(&self, subject: &Subject<'_>, source: &Stat, writing: Writing) -> Result<(), Trouble> {
         let at = |step| Side::Destination.at(step);
-        let Writing { temporary, file, made } = writing;
+        let Writing { unplaced, file, made } = writing;
         self.settle(file.as_fd(), &made, source)?;
-        if self.keeps_attributes() {
+        if let (true, Unplaced::Named(temporary)) = (self.keeps_attributes(), &unplaced) {
             let from = Named { directory: subject.source.as_fd(), name: subject.name };
             self.copy_attributes(from, Named { directory: temporary.directory(), name: temporary.name() })?;
         }
         set_mtime(file.as_fd(), source.mtime).map_err(at("set the time"))?;
-        temporary.place(subject.name).map_err(|errno| match errno {
+        let placed = match unplaced {
+            Unplaced::Named(temporary) => temporary.place(subject.name),
+            Unplaced::Nameless(nameless) => nameless.place(file.as_fd(), &self.temporaries, subject.name),
+        };
+        placed.map_err(|errno| match errno {
             Errno::ISDIR => Trouble::Problem(Problem::InTheWay),
             errno => at("give the file its name")(errno),
         })?;

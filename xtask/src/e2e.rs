@@ -13,8 +13,11 @@ use crate::images;
 /// The variable that says until when cases begin: for a machine that ends a run after so many minutes.
 pub const UNTIL: &str = "WSFS_UNTIL";
 
-/// More failures than these are no want of time.
-const RETRIED_MAX: usize = 3;
+/// More failures than these are not the computer's.
+const RETRIED_MAX: usize = 12;
+
+/// How long after the end of the time cases still run once more: nothing is told of those that do not.
+const RETRY_TIME: Duration = Duration::from_secs(300);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -31,7 +34,7 @@ pub struct Args {
     /// Failed cases keep their namespaces, until the next run
     #[arg(long)]
     keep: bool,
-    /// Up to three failed cases run once more, one at a time: for a machine with too much else to do
+    /// Up to twelve failed cases run once more, one at a time: for a machine with too much else to do
     #[arg(long)]
     retry: bool,
     /// No case begins after this time, in seconds of the epoch; those left out are named
@@ -88,7 +91,8 @@ pub fn run(args: Args) -> Result<()> {
         println!("once more, one at a time: {}", summary.failed.join(", "));
         let suite = suites::named(&args.suite).context("the suite is gone")?;
         let only = Choice::Named(summary.failed.clone());
-        let options = Options { only, parallel: 1, keep: args.keep, until: None };
+        let until = until.map(|until| until + RETRY_TIME);
+        let options = Options { only, parallel: 1, keep: args.keep, until };
         (summary, flaky) = settle(summary, suites::run(&cluster, suite, &options)?);
     }
     for name in &flaky {

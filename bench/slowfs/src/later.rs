@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Enough that some wait for the disk below while others go on.
-const THREADS: usize = 16;
+/// Enough that some wait for the disk below while others go on; with more of them fewer operations share a waking.
+const THREADS: usize = 8;
+
+/// What is due within this time of what is due first is done at the same waking: to be woken costs more than most operations do.
+const GRAIN: Duration = Duration::from_micros(100);
 
 type Task = Box<dyn FnOnce() + Send>;
 
@@ -84,7 +87,7 @@ impl Line {
                     None => waiting,
                 },
                 Some(left) => {
-                    let woken = self.came.wait_timeout(waiting, left);
+                    let woken = self.came.wait_timeout(waiting, left + GRAIN);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use workspacefs_bench::turns::{self, Calls};
 use workspacefs_bench::{FilesReport, Summary};
 
 const MIB: usize = 1 << 20;
@@ -32,6 +33,27 @@ enum Args {
         #[arg(long)]
         blocks: usize,
     },
+    /// The same calls on one file by several paths, in turns, past the page cache; prints bytes per second of each batch, a list for each path
+    Turns {
+        /// Paths to compare
+        #[arg(long = "path", required = true)]
+        paths: Vec<PathBuf>,
+        /// Bytes of a call
+        #[arg(long)]
+        block: usize,
+        /// Writes instead of reads
+        #[arg(long)]
+        write: bool,
+        /// All over the file instead of from start to end
+        #[arg(long)]
+        random: bool,
+        /// How long
+        #[arg(long)]
+        seconds: u64,
+        /// Rounds of a batch
+        #[arg(long)]
+        batch: usize,
+    },
     /// Writes 4 KiB and syncs, again and again; prints a Summary
     SyncedWrites {
         #[arg(long)]
@@ -46,6 +68,10 @@ fn main() -> Result<()> {
     let printed = match Args::parse() {
         Args::Compare { folders, mib, rounds, blocks } => {
             serde_json::to_string(&compare(&folders, mib, rounds, blocks)?)?
+        }
+        Args::Turns { paths, block, write, random, seconds, batch } => {
+            let calls = Calls { block, write, random };
+            serde_json::to_string(&turns::measure(&paths, calls, Duration::from_secs(seconds), batch)?)?
         }
         Args::SyncedWrites { folder, seconds } => {
             serde_json::to_string(&synced_writes(&folder, Duration::from_secs(seconds))?)?

@@ -10,6 +10,8 @@ use super::tool::Tool;
 pub enum Figure {
     /// How many times as fast as the fastest of these we are: their best run against our worst.
     Faster(&'static [&'static Tool]),
+    /// How fast we are, in the speed of the slower of these: their better run against our worse.
+    OfSlower(&'static [&'static Tool]),
     /// Operations that the slow file system was asked for, per file; ours, the worst run.
     OperationsPerFile,
     /// Processor time: our worst run against this one's best.
@@ -55,20 +57,20 @@ impl Figure {
     /// Which way is better.
     pub fn sense(&self) -> Sense {
         match self {
-            Self::Faster(_) => Sense::AtLeast,
+            Self::Faster(_) | Self::OfSlower(_) => Sense::AtLeast,
             Self::OperationsPerFile | Self::Processor(_) | Self::Memory(_) | Self::MemoryMb => Sense::AtMost,
         }
     }
 
     /// Whether another run of the same may come out otherwise by chance: what is counted does not.
     pub fn is_noisy(&self) -> bool {
-        matches!(self, Self::Faster(_) | Self::Processor(_))
+        matches!(self, Self::Faster(_) | Self::OfSlower(_) | Self::Processor(_))
     }
 
     /// Whom we are compared with.
     pub fn peers(&self) -> &[&'static Tool] {
         match self {
-            Self::Faster(peers) => peers,
+            Self::Faster(peers) | Self::OfSlower(peers) => peers,
             Self::Processor(peer) | Self::Memory(peer) => std::slice::from_ref(peer),
             Self::OperationsPerFile | Self::MemoryMb => &[],
         }
@@ -81,6 +83,10 @@ impl Figure {
             Self::Faster(peers) => {
                 let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
                 format!("times as fast as the best of {}", names.join(", "))
+            }
+            Self::OfSlower(peers) => {
+                let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
+                format!("speed / the slower of {}", names.join(", "))
             }
             Self::OperationsPerFile => "operations per file".to_owned(),
             Self::Processor(peer) => format!("processor time / {}", peer.name),
@@ -96,10 +102,11 @@ impl Figure {
             best(lines.iter().find(|line| line.name == peer.name)?, figure)
         };
         match self {
-            Self::Faster(peers) => {
-                // One of several that was not run could have been the best.
+            Self::Faster(peers) | Self::OfSlower(peers) => {
+                // One of several that was not run could have been the one that counts.
                 let times: Option<Vec<f64>> = peers.iter().map(|tool| peer(tool, seconds)).collect();
-                Some(times?.into_iter().reduce(f64::min)? / ours(seconds)?)
+                let which = if matches!(self, Self::Faster(_)) { f64::min } else { f64::max };
+                Some(times?.into_iter().reduce(which)? / ours(seconds)?)
             }
             Self::OperationsPerFile => {
                 let line = lines.iter().find(|line| line.ours)?;

@@ -90,8 +90,10 @@ impl FileSystems {
 
     /// Makes the destination what it is to be before a run.
     fn reset_destination(&mut self, task: Task, shape: Shape) -> Result<()> {
-        let fills = task != Task::Copy;
-        let is_ready = |has: &Destination| task == Task::Refresh && has.is_filled && has.shape == shape;
+        let fills = !matches!(task, Task::Copy | Task::Fill | Task::FillAgain);
+        let is_ready = |has: &Destination| {
+            matches!(task, Task::Refresh | Task::Read) && has.is_filled && has.shape == shape
+        };
         if self.destination.as_ref().is_some_and(is_ready) {
             return Ok(());
         }
@@ -102,7 +104,32 @@ impl FileSystems {
             shape.tree().make(&disk.path().join(TREE))?;
         }
         self.destination = Some(Destination { shape, disk, is_filled: fills });
+        if task == Task::FillAgain {
+            self.fill_generation()?;
+        }
         Ok(())
+    }
+
+    /// The first generation, and for the peers the tree, from the source's own disk.
+    fn fill_generation(&self) -> Result<()> {
+        let (source, destination) =
+            (self.source_disk()?.path().join(TREE), self.destination_disk()?.path().join(TREE));
+        self.shape()?.tree().make(&destination)?;
+        let scratch = self.scratch()?;
+        let places = Places { source: &source, destination: &destination, scratch: &scratch, mebibytes: 0 };
+        let folders: Vec<&Path> = self.programs.iter().map(PathBuf::as_path).collect();
+        run::run(&self.program("measured")?, &super::tool::MOVER.command(places, &folders))?;
+        Ok(fs::remove_dir_all(&scratch)?)
+    }
+
+    fn scratch(&self) -> Result<PathBuf> {
+        let scratch = self.folder.join("scratch");
+        fs::create_dir_all(&scratch)?;
+        Ok(scratch)
+    }
+
+    fn shape(&self) -> Result<Shape> {
+        Ok(self.source.as_ref().context("no source was prepared")?.0)
     }
 
     /// Puts the slow file system before one of the disks; what a tool gets as source and destination.
@@ -128,14 +155,14 @@ impl FileSystems {
     /// One command from a cold start.
     fn measure(&mut self, race: &Race, tool: &Tool) -> Result<Sample> {
         Disk::chill(&[self.source_disk()?, self.destination_disk()?])?;
-        let scratch = self.folder.join("scratch");
-        fs::create_dir_all(&scratch)?;
+        let scratch = self.scratch()?;
         let (mut slow, source, destination) = self.slow(race.slow)?;
         let (source, destination) = (source.join(TREE), destination.join(TREE));
         if tool.wants_destination {
             fs::create_dir(&destination)?;
         }
-        let places = Places { source: &source, destination: &destination, scratch: &scratch };
+        let mebibytes = self.shape()?.mebibytes();
+        let places = Places { source: &source, destination: &destination, scratch: &scratch, mebibytes };
         let folders: Vec<&Path> = self.programs.iter().map(PathBuf::as_path).collect();
         let command = tool.command(places, &folders);
 
@@ -162,7 +189,14 @@ impl FileSystems {
     fn judge(&self, task: Task) -> Result<()> {
         let copy = self.destination_disk()?.path().join(TREE);
         match task {
-            Task::Refresh | Task::Copy => judge::equal(&self.source_disk()?.path().join(TREE), &copy),
+            Task::Refresh | Task::Copy | Task::Read => {
+                judge::equal(&self.source_disk()?.path().join(TREE), &copy)
+            }
+            Task::Fill | Task::FillAgain => {
+                let number = if task == Task::Fill { "1" } else { "2" };
+                let generation = self.destination_disk()?.path().join("cache").join(number);
+                judge::equal(&self.source_disk()?.path().join(TREE), &generation.join("data").join(TREE))
+            }
             Task::Delete => {
                 let is_there = copy.symlink_metadata().is_ok();
                 ensure!(!is_there, "the tree is still there");
@@ -188,7 +222,7 @@ impl Course for FileSystems {
     }
 
     fn run(&mut self, race: &Race, tool: &Tool, ours: bool) -> Result<Sample> {
-        let shape = self.source.as_ref().context("no source was prepared")?.0;
+        let shape = self.shape()?;
         self.reset_destination(race.task, shape)?;
         let sample = self.measure(race, tool).with_context(|| format!("{}: {}", race.title, tool.shown()))?;
         if ours {
@@ -209,6 +243,11 @@ impl Shape {
     fn tree(&self) -> Tree {
         let bytes = self.bytes_min..=self.bytes_max;
         Tree { directories: self.directories, files: self.files, bytes, seed: 1 }
+    }
+
+    /// What its files have together, about: their sizes are spread evenly.
+    fn mebibytes(&self) -> u64 {
+        ((self.bytes_min + self.bytes_max) / 2 * self.files) >> 20
     }
 
     /// A disk with room for it; its file is sparse, so that too large a disk costs nothing.

@@ -29,11 +29,12 @@ pub trait Course {
     fn notices_changes(&mut self, race: &Race) -> Result<()>;
 }
 
-/// How often a figure that came out too low, perhaps by chance, is measured again: computers that are shared have bad moments. The
+/// How often a figure that came out too low, perhaps by chance, is measured again: computers that are shared have bad moments, and where a
+/// must is to be as fast as somebody, our worse run may fall into one and his better run not. The
 /// page shows what was measured.
 fn retries(extent: Extent) -> usize {
     match extent {
-        Extent::Gate => 2,
+        Extent::Gate => 4,
         Extent::Full => 0,
     }
 }
@@ -218,11 +219,11 @@ mod tests {
     }
 
     #[test]
-    fn a_third_miss_stays_one_and_the_page_tries_nothing_twice() {
+    fn a_fifth_miss_stays_one_and_the_page_tries_nothing_twice() {
         let mut course = told(&[3.0]);
         let report = race(&mut course, &RACE, SHAPE, Extent::Gate).unwrap();
         assert_eq!(report.bars[1].level(), Level::Missed);
-        assert_eq!(course.order.len(), 13);
+        assert_eq!(course.order.len(), 21);
         let mut course = told(&[3.0]);
         let report = race(&mut course, &RACE, SHAPE, Extent::Full).unwrap();
         assert_eq!((report.bars[1].first, course.order.len()), (None, 8));

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-/// A program and its arguments: `SRC` and `DST` stand for the two trees, `TMP` for a folder that it may use.
+/// A program and its arguments: `SRC` and `DST` stand for the two trees, `SRCROOT` and `DSTROOT` for the folders that they lie in,
+/// `TMP` for a folder that it may use, `count=MIB` for the tree's size.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Tool {
     /// What it is called in comparisons.
@@ -53,6 +54,55 @@ pub const XCP_64: Tool = tool("xcp-64", &["xcp", "-r", "-w", "64", "SRC", "DST"]
 pub const XCP: Tool = tool("xcp", &["xcp", "-r", "SRC", "DST"]);
 /// cpz.
 pub const CPZ: Tool = tool("cpz", &["cpz", "SRC", "DST"]);
+/// The mover, filling a cache's first generation.
+pub const MOVER: Tool = tool(
+    "mover",
+    &[
+        "mover",
+        "--source",
+        "SRCROOT",
+        "--path",
+        "/tree",
+        "--target",
+        "DSTROOT/cache",
+        "--generation",
+        "1",
+        "--listen",
+        "127.0.0.1:0",
+        "--outcome",
+        "TMP/outcome",
+    ],
+);
+/// The mover, making the next one.
+pub const MOVER_REFRESH: Tool = tool(
+    "mover",
+    &[
+        "mover",
+        "--source",
+        "SRCROOT",
+        "--path",
+        "/tree",
+        "--target",
+        "DSTROOT/cache",
+        "--generation",
+        "2",
+        "--earlier",
+        "1",
+        "--listen",
+        "127.0.0.1:0",
+        "--outcome",
+        "TMP/outcome",
+    ],
+);
+/// One reader of the copy.
+pub const READ_COPY: Tool = tool("copy", &["read-tree", "DST"]);
+/// One reader of the source.
+pub const READ_SOURCE: Tool = tool("source", &["read-tree", "SRC"]);
+/// As many readers of the source as it serves well.
+pub const READ_SOURCE_64: Tool = tool("raw source", &["read-tree", "--readers", "64", "SRC"]);
+/// As many bytes to the target, from nowhere.
+pub const WRITE: Tool =
+    tool("raw target", &["dd", "if=/dev/zero", "of=DST", "bs=1M", "count=MIB", "conv=fsync"]);
 /// rm.
 pub const RM: Tool = tool("rm", &["rm", "-rf", "DST"]);
 
@@ -65,6 +115,8 @@ pub struct Places<'a> {
     pub destination: &'a Path,
     /// A folder for whatever else it writes.
     pub scratch: &'a Path,
+    /// What the files have together.
+    pub mebibytes: u64,
 }
 
 impl Tool {
@@ -87,15 +139,20 @@ impl Tool {
 
 impl Places<'_> {
     fn meant_by(&self, word: &str) -> OsString {
-        let (name, slash) = word.strip_suffix('/').map_or((word, ""), |name| (name, "/"));
+        let (name, rest) = word.split_at(word.find('/').unwrap_or(word.len()));
         let path = match name {
             "SRC" => self.source,
-            "DST" => self.destination,
+            "DST" | "of=DST" => self.destination,
+            "SRCROOT" => self.source.parent().unwrap_or(self.source),
+            "DSTROOT" => self.destination.parent().unwrap_or(self.destination),
             "TMP" => self.scratch,
+            "count=MIB" => return format!("count={}", self.mebibytes).into(),
             _ => return word.into(),
         };
-        let mut meant = path.as_os_str().to_owned();
-        meant.push(slash);
+        let option = name.split_inclusive('=').next().filter(|option| option.ends_with('='));
+        let mut meant = OsString::from(option.unwrap_or_default());
+        meant.push(path);
+        meant.push(rest);
         meant
     }
 }
@@ -108,6 +165,7 @@ mod tests {
         source: Path::new("/s/tree"),
         destination: Path::new("/d/tree"),
         scratch: Path::new("/tmp/x"),
+        mebibytes: 7,
     };
 
     #[test]
@@ -120,6 +178,16 @@ mod tests {
         assert_eq!(arguments(&CP), ["-a", "/s/tree", "/d/tree"]);
         assert_eq!(arguments(&FPSYNC)[4..], ["-t", "/tmp/x", "/s/tree/", "/d/tree/"]);
         assert_eq!(arguments(&RM), ["-rf", "/d/tree"]);
+        assert_eq!(arguments(&WRITE), ["if=/dev/zero", "of=/d/tree", "bs=1M", "count=7", "conv=fsync"]);
+        let mover = arguments(&MOVER);
+        for words in [
+            ["--source", "/s"],
+            ["--path", "/tree"],
+            ["--target", "/d/cache"],
+            ["--outcome", "/tmp/x/outcome"],
+        ] {
+            assert!(mover.windows(2).any(|pair| pair == words), "{words:?}");
+        }
     }
 
     #[test]

@@ -9,16 +9,32 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Case, Said};
 
-/// Begins a run that takes 20 seconds, and waits until it is at the large file.
+/// What the destination has in the large file's place: such a file is replaced by one that has a temporary name until then.
+const OLD: &str = "old";
+
+/// Begins a run that takes 20 seconds, and waits until it is at the large file, which replaces an old one.
 fn begin(case: &Case, arguments: &[&str]) -> Child {
+    std::fs::create_dir_all(case.destination()).unwrap();
+    std::fs::write(case.destination().join("large"), OLD).unwrap();
+    start(case, arguments, |_| case.leftovers() > 0)
+}
+
+fn start(case: &Case, arguments: &[&str], is_there: impl Fn(&Child) -> bool) -> Child {
     let mut command = case.command(&[&["--bwlimit", "1M"], arguments].concat());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let began = Instant::now();
-    while !case.destination().exists() || case.leftovers() == 0 {
+    while !is_there(&child) {
         assert!(began.elapsed() < Duration::from_secs(30), "it does not get to the large file");
         std::thread::sleep(Duration::from_millis(20));
     }
     child
+}
+
+/// Whether it has a file in the destination open that has no name.
+fn writes_without_a_name(child: &Child, case: &Case) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+    open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
+        .any(|path| path.starts_with(case.destination()) && path.to_string_lossy().ends_with(" (deleted)"))
 }
 
 fn end(child: Child, signal: Signal) -> (Said, Duration) {
@@ -35,7 +51,7 @@ fn both_signals_end_a_run_in_order_and_the_next_one_completes_it() {
         said.ended(130).complains("stopped: cancelled").says("left out");
         assert!(took < Duration::from_secs(5), "{took:?}");
         assert_eq!(case.leftovers(), 0);
-        assert!(case.copied("large").is_none());
+        assert_eq!(case.copied("large").as_deref(), Some(OLD));
         case.sync(&[]).ended(0);
         assert_eq!(case.copied("large").map(|content| content.len()), Some(20 << 20));
     }
@@ -59,6 +75,17 @@ fn a_run_that_was_killed_is_completed_by_the_next_one_which_cleans_up() {
     assert_ne!(case.leftovers(), 0);
     case.sync(&[]).ended(0).says("1 temporary file of an earlier run removed");
     assert_eq!(case.leftovers(), 0);
+}
+
+#[test]
+fn of_a_new_file_a_killed_run_leaves_nothing() {
+    let case = Case::large();
+    let child = start(&case, &[], |child| writes_without_a_name(child, &case));
+    let (said, _) = end(child, Signal::KILL);
+    assert_eq!((said.code, case.leftovers()), (None, 0));
+    assert!(case.copied("large").is_none());
+    case.sync(&[]).ended(0);
+    assert_eq!(case.copied("large").map(|content| content.len()), Some(20 << 20));
 }
 
 #[test]

@@ -4,4 +4,5 @@ pub mod command;
 pub mod lock;
 pub mod namespace;
 pub mod network;
+pub mod pressure;
 pub mod process;

@@ -13,7 +13,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
-use super::wait::seconds;
+use super::wait::{patient, seconds};
 use crate::host::command::Ended;
 use crate::{Cluster, Machine};
 
@@ -152,9 +152,9 @@ impl Context {
     /// Runs a line of shell in a pod, where a failure is an answer too.
     pub async fn try_exec(&self, pod: &str, line: &str) -> Result<Ran> {
         let run = self.exec_unlimited(pod, line);
-        let limited = tokio::time::timeout(COMMAND_TIME_MAX, run).await;
-        limited
-            .with_context(|| format!("`{line}` in {pod} took more than {} s", COMMAND_TIME_MAX.as_secs()))?
+        let limit = patient(COMMAND_TIME_MAX);
+        let limited = tokio::time::timeout(limit, run).await;
+        limited.with_context(|| format!("`{line}` in {pod} took more than {} s", limit.as_secs()))?
     }
 
     async fn exec_unlimited(&self, pod: &str, line: &str) -> Result<Ran> {

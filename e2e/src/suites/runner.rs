@@ -17,14 +17,22 @@ use tokio::task::JoinSet;
 use super::case::{Case, Suite};
 use super::context::Context;
 use super::report::{self, Finished};
-use super::wait::{seconds, until};
+use super::wait::{patient, seconds, until};
 use crate::Cluster;
+use crate::host::pressure;
 
 /// On every namespace that a case has; the value is the suite.
 const LABEL: &str = "workspacefs.io/e2e";
 
 /// Time for a namespace to go.
 const REMOVAL_TIME_MAX: Duration = seconds(150);
+
+/// No case begins beside others while processes wait for a processor so much of the time, in percent: pods that start beside
+/// too many others do not start in time.
+const PRESSURE_MAX: f32 = 80.0;
+
+/// Time for what has begun to show in it.
+const PRESSURE_PAUSE: Duration = seconds(3);
 
 /// Time for a client's request: the API server's own longest wait is shorter.
 const REQUEST_TIME_MAX: Duration = seconds(70);
@@ -197,13 +205,22 @@ impl Runner<'_> {
     async fn run_all(&self, cases: Vec<Case>, options: &Options) -> Result<Summary> {
         let mut summary = Summary::default();
         let mut under_way = JoinSet::new();
-        let permits = Arc::new(Semaphore::new(options.parallel.max(1)));
+        let mut begun = Instant::now();
+        let parallel = options.parallel.max(1);
+        let permits = Arc::new(Semaphore::new(parallel));
         for case in cases {
             if case.alone {
                 drain(&mut under_way, &mut summary).await;
             }
             let alone = case.alone;
             let permit = Arc::clone(&permits).acquire_owned().await?;
+            let is_beside_others = || permits.available_permits() + 1 < parallel;
+            while is_beside_others()
+                && (begun.elapsed() < PRESSURE_PAUSE || pressure::on_processors() > PRESSURE_MAX)
+            {
+                tokio::time::sleep(seconds(1)).await;
+            }
+            begun = Instant::now();
             if options.until.is_some_and(|until| SystemTime::now() >= until) {
                 summary.left_out.push(case.name);
                 continue;
@@ -277,14 +294,15 @@ impl Job {
         // A task of its own, whose panic is the case's failure and not the runner's end.
         let mut task = JoinSet::new();
         task.spawn(self.case.start(context.clone()));
-        match tokio::time::timeout(self.case.limit, task.join_next()).await {
+        let limit = patient(self.case.limit);
+        match tokio::time::timeout(limit, task.join_next()).await {
             Ok(Some(Ok(outcome))) => outcome,
             Ok(Some(Err(panic))) => Err(anyhow!("it panicked: {panic}")),
             Ok(None) => Err(anyhow!("it never started")),
             Err(_) => {
                 // Ends the case, so that what it broke on purpose is whole again before anything else runs.
                 task.shutdown().await;
-                Err(anyhow!("it took more than {} s", self.case.limit.as_secs()))
+                Err(anyhow!("it took more than {} s", limit.as_secs()))
             }
         }
     }

@@ -26,9 +26,9 @@ async fn until_held_by(api: &workspacefs_testkit::FakeApi, name: &str) {
 #[tokio::test]
 async fn of_two_only_the_leader_watches_and_writes() {
     let (api, nfs) = (api().await, NfsServer::start().await);
-    let _a = Operator::with_lease(&api, "a", config(), QUICK_LEASE);
+    let _a = Operator::with_lease(&api, "a", config(), LONG_LEASE);
     until_held_by(&api, "a").await;
-    let _b = Operator::with_lease(&api, "b", config(), QUICK_LEASE);
+    let _b = Operator::with_lease(&api, "b", config(), LONG_LEASE);
     put_nfs(&api, "data", nfs.port);
     until_bound(&api, "data").await;
     api.settled(QUIET).await;

@@ -1,6 +1,7 @@
 //! A block device as storage: looked at, formatted if it is blank, mounted, grown.
 
 pub mod content;
+pub mod hold;
 pub mod prepare;
 pub mod program;
 
@@ -12,6 +13,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use content::{BLANK_BYTES, Content, LABEL, Refusal, parse_blkid};
+use hold::{Hold, Lock};
 use prepare::{DEVICE_BYTES_MIN, Formattable};
 use program::ProgramError;
 use rustix::fs::{Mode, OFlags};
@@ -48,6 +50,10 @@ pub enum DeviceError {
         "something on this node uses it: it is mounted, swap space, or part of a RAID, LVM or multipath device; nothing was written to it"
     )]
     Busy,
+    #[error(
+        "another process has locked it, to look at it or to format it; nothing was written to it, and it is looked at again"
+    )]
+    Locked,
     #[error("it changed while it was looked at; nothing was written to it")]
     Changed,
     #[error(transparent)]
@@ -112,6 +118,8 @@ impl Device {
                 return Err(DeviceError::Occupied(target.into()));
             }
         } else {
+            // To mount it is to take it: somebody who looks at it just now would be in the way.
+            let _lock = Lock::take(&self.path)?;
             self.mount_new(target, fs).map_err(|error| DeviceError::Mount(fs, error))?;
         }
         open_folder(target).map_err(|errno| failed(errno.into()))
@@ -144,7 +152,7 @@ impl Device {
 }
 
 impl Formattable for Device {
-    type Hold = OwnedFd;
+    type Hold = Hold;
 
     /// Looks in two ways.
     fn look(&self) -> Result<Content, DeviceError> {
@@ -165,19 +173,14 @@ impl Formattable for Device {
         file.seek(SeekFrom::End(0)).map_err(|error| DeviceError::Io("measured", error))
     }
 
-    /// O_EXCL on a block device: the kernel refuses it to all but one, be that a mount in any namespace, swap, or a device made
-    /// of it.
-    fn hold(&self) -> Result<OwnedFd, DeviceError> {
-        let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC;
-        match rustix::fs::open(&self.path, flags, Mode::empty()) {
-            Ok(fd) => Ok(fd),
-            Err(Errno::BUSY) => Err(DeviceError::Busy),
-            Err(errno) => Err(DeviceError::Io("opened", errno.into())),
-        }
+    fn hold(&self) -> Result<Hold, DeviceError> {
+        Hold::take(&self.path)
     }
 
-    fn format(&self, fs: FsType, again: bool) -> Result<(), DeviceError> {
+    fn format(&self, hold: Hold, fs: FsType, again: bool) -> Result<(), DeviceError> {
         tracing::info!(device = ?self.path, fs = fs.as_str(), again, "blank: formatting");
+        // mkfs takes the device for itself, and fails if somebody was quicker.
+        let _lock = hold.into_lock();
         let (program, arguments) = mkfs(fs, again);
         let mut arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
         arguments.push(self.path.as_os_str());

@@ -24,8 +24,8 @@ pub trait Formattable {
     fn bytes(&self) -> Result<u64, DeviceError>;
     /// Takes it for us alone; [`DeviceError::Busy`] if anybody uses it.
     fn hold(&self) -> Result<Self::Hold, DeviceError>;
-    /// Formats it, even if a cut formatting of ours is on it if it is `again`. Must refuse a device that somebody uses.
-    fn format(&self, fs: FsType, again: bool) -> Result<(), DeviceError>;
+    /// Formats what is held, even if a cut formatting of ours is on it if it is `again`. Must refuse a device that somebody uses.
+    fn format(&self, hold: Self::Hold, fs: FsType, again: bool) -> Result<(), DeviceError>;
 }
 
 /// Formats it if it is blank, and refuses it if it is neither that nor ours.
@@ -45,9 +45,7 @@ pub fn prepare<D: Formattable>(device: &D, fs: FsType) -> Result<(), DeviceError
     if to_format(&device.look()?, fs)? != Some(again) {
         return Err(DeviceError::Changed);
     }
-    // mkfs takes the device for itself, and fails if somebody was quicker.
-    drop(hold);
-    device.format(fs, again)
+    device.format(hold, fs, again)
 }
 
 /// Whether it is to be formatted, and whether again; None if it is ours.
@@ -89,7 +87,7 @@ mod tests {
             if self.busy { Err(DeviceError::Busy) } else { Ok(()) }
         }
 
-        fn format(&self, _: FsType, again: bool) -> Result<(), DeviceError> {
+        fn format(&self, (): (), _: FsType, again: bool) -> Result<(), DeviceError> {
             self.formatted.borrow_mut().push(again);
             Ok(())
         }

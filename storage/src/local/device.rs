@@ -1,6 +1,5 @@
 //! The real steps of taking a device, for [`super::take`].
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use workspacefs_api::FsType;
@@ -10,6 +9,7 @@ use super::claim::{self, ClaimError};
 use super::node::Node;
 use super::take::Steps;
 use crate::device::content::Content;
+use crate::device::hold::Hold;
 use crate::device::prepare::Formattable;
 use crate::device::{self, Device, DeviceError};
 use crate::discovery::sysfs::Block;
@@ -33,7 +33,7 @@ pub struct Approved<'a> {
 }
 
 impl Formattable for Approved<'_> {
-    type Hold = OwnedFd;
+    type Hold = Hold;
 
     fn look(&self) -> Result<Content, DeviceError> {
         self.device.look()
@@ -48,7 +48,7 @@ impl Formattable for Approved<'_> {
     }
 
     /// With a second look at the node: the name may be another disk's by now, and somebody may use it.
-    fn hold(&self) -> Result<OwnedFd, DeviceError> {
+    fn hold(&self) -> Result<Hold, DeviceError> {
         let hold = self.device.hold()?;
         let (blocks, uses) = self.node.disks().map_err(|error| DeviceError::Io("found", error))?;
         if !blocks.contains(self.block) {
@@ -57,8 +57,8 @@ impl Formattable for Approved<'_> {
         if uses.of(self.block, &blocks).is_some() { Err(DeviceError::Busy) } else { Ok(hold) }
     }
 
-    fn format(&self, fs: FsType, again: bool) -> Result<(), DeviceError> {
-        self.device.format(fs, again)
+    fn format(&self, hold: Hold, fs: FsType, again: bool) -> Result<(), DeviceError> {
+        self.device.format(hold, fs, again)
     }
 }
 

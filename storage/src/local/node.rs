@@ -95,7 +95,11 @@ impl Memory {
                 return known.content.clone();
             }
         }
-        let content = look(node, block, alone).map_err(|error| chain(&error));
+        let content = match look(node, block, alone) {
+            // Another LocalStorage's look at it, or its formatting: soon over, and no property of the disk.
+            Err(error @ DeviceError::Locked) => return Err(chain(&error)),
+            looked => looked.map_err(|error| chain(&error)),
+        };
         let remembered = Remembered { block: block.clone(), at: now, content: content.clone() };
         self.of.insert(block.number, remembered);
         content

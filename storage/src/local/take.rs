@@ -190,7 +190,7 @@ mod tests {
             self.step("hold", || {}, || if self.mounted.get() { Err(DeviceError::Busy) } else { Ok(()) })
         }
 
-        fn format(&self, fs: FsType, again: bool) -> Result<(), DeviceError> {
+        fn format(&self, (): (), fs: FsType, again: bool) -> Result<(), DeviceError> {
             assert!(!self.mounted.get(), "formatted while it is mounted");
             let on = self.on.get();
             assert!(on == On::Nothing || (again && on == On::CutXfs), "{on:?} is formatted");

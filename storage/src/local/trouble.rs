@@ -74,6 +74,7 @@ impl From<&DeviceError> for Trouble {
             DeviceError::Small(_) => "TooSmall",
             DeviceError::Refused(_) | DeviceError::Busy => "Occupied",
             DeviceError::WasUsed(_) => "WasUsed",
+            DeviceError::Locked => "Locked",
             DeviceError::Changed => "Changed",
             DeviceError::Program(ProgramError::Start { .. }) => "NoProgram",
             DeviceError::Program(ProgramError::Failed { .. }) => "FormatFailed",

@@ -52,14 +52,19 @@ pub fn measure(cluster: &Cluster, files: usize) -> Result<Report> {
     product::install(cluster, &images::build()?, &product::values())?;
     cluster.import_image(&images::fio()?)?;
     let suite = suites::named("local").context("there is no suite of local disks")?;
-    let through_claim =
-        with_context(cluster, &suite, "bench_local", async |context| measure_claim(context).await);
+    let file_bench = cluster.share(&images::static_binaries()?.join("file-bench"))?;
+    let through_claim = with_context(cluster, &suite, "bench_local", async |context| {
+        measure_claim(context, &file_bench).await
+    });
     let (speed, overshoot, memory) = through_claim?;
     let volumes = volumes::measure(cluster, files)?;
     Ok(Report { machine, speed, overshoot, memory, volumes })
 }
 
-async fn measure_claim(context: Context) -> Result<(speed::Report, overshoot::Report, Memory)> {
+async fn measure_claim(
+    context: Context,
+    file_bench: &str,
+) -> Result<(speed::Report, overshoot::Report, Memory)> {
     context.become_workspace().await?;
     let mut spec = local_on_disks(&[local_identity(NODE, Drive::Ssd)], &[context.namespace()]);
     spec["perWorkspaceQuota"] = json!(QUOTA);
@@ -86,7 +91,7 @@ async fn measure_claim(context: Context) -> Result<(speed::Report, overshoot::Re
     let node = context.machine(NODE)?;
     let memory = context.blocking(move |_| memory::idle(&node, memory::INSTALLED, HELPER)).await?;
     println!("memory: {memory:?}");
-    let speed = speed::measure(&context, &disk).await?;
+    let speed = speed::measure(&context, &disk, file_bench).await?;
     println!("speed: {speed:?}");
     let overshoot = overshoot::measure(&context).await?;
     println!("overshoot: {overshoot:?}");

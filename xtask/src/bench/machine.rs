@@ -16,6 +16,8 @@ pub struct Description {
     pub worker_kernel: String,
     /// Memory of the worker, in MiB.
     pub worker_memory_mib: u32,
+    /// Its disks are files in this computer's memory.
+    pub disks_in_memory: bool,
 }
 
 /// This computer, now.
@@ -53,6 +55,11 @@ pub fn describe(cluster: &Cluster) -> Result<Description> {
         here: here()?,
         worker_kernel: node.run(&["uname", "-r"])?,
         worker_memory_mib: node.plan().memory_mib,
+        disks_in_memory: shell::output(
+            Command::new("stat").args(["--file-system", "--format=%T"]).arg(cluster.layout().root()),
+        )?
+        .trim()
+            == "tmpfs",
     })
 }
 

@@ -41,6 +41,8 @@ pub enum Word {
     G9,
     /// Memory.
     G11,
+    /// Caches.
+    G16,
 }
 
 /// What the words ask for.

@@ -1,14 +1,17 @@
 //! fio in one pod, on one file that the pod has twice: through its claim, and through the disk's own mount, which it has by its
 //! path on the node, past the driver. The same blocks, so that nothing but the way to them differs. The ways take turns;
-//! the second is measured twice in each round, and how it compares with itself says how much noise there is.
+//! the second is measured twice in each round, and how it compares with itself says how much noise there is. Then the same by our
+//! own program, call by call in turns: fio's turns of half a second leave more noise than what is to be shown.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use workspacefs_e2e::suites::Context;
 
 use super::super::quartiles::Quartiles;
+use super::super::server::ask;
 use super::ratio::Ratio;
 use super::{CLAIM, NODE, OWN, POD};
 
@@ -25,6 +28,17 @@ pub const MILLISECONDS: u64 = 500;
 const ROUNDS_AT_ONCE: usize = 20;
 /// The turns of a round: through the claim, and past it, and past it again.
 const TURNS: usize = 3;
+
+/// How long the calls of a pattern are made in turns, in seconds.
+pub const CALL_SECONDS: u64 = 60;
+/// Calls of a batch of them, each way: few enough for some hundred batches.
+fn batch(block: u64) -> u64 {
+    ((8 << 20) / block).min(256)
+}
+/// And for the program to begin and to end.
+const CALLS_TIME_MAX: Duration = Duration::from_secs(CALL_SECONDS + 120);
+/// What the pod's one process is called by, when it is looked for on the node.
+const IDLES: &str = "busybox sleep 1000000";
 
 /// A way of reading or writing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,8 +64,10 @@ pub const PATTERNS: [Pattern; 4] = [
 pub struct Report {
     /// Past the page cache; otherwise the kernel has no such thing on this disk.
     pub direct: bool,
-    /// One each.
+    /// One each, by fio.
     pub compared: Vec<Compared>,
+    /// One each, call by call.
+    pub by_call: Vec<Compared>,
 }
 
 /// One way.
@@ -83,8 +99,8 @@ impl Compared {
     }
 }
 
-/// Measures in the pod, which has the claim, and the disk at `disk` on the node.
-pub async fn measure(context: &Context, disk: &str) -> Result<Report> {
+/// Measures in the pod, which has the claim, and the disk at `disk` on the node; `file_bench` is our program there.
+pub async fn measure(context: &Context, disk: &str, file_bench: &str) -> Result<Report> {
     let claim = format!("{CLAIM}/{FILE}");
     let lay_out = |direct| format!("{} {}", common(direct), job(&claim, &PATTERNS[1]));
     let direct = context.try_exec(POD, &lay_out(true)).await?.success;
@@ -112,8 +128,42 @@ pub async fn measure(context: &Context, disk: &str) -> Result<Report> {
         println!("{}: {one:?}", pattern.name);
         compared.push(one);
     }
+    let mut by_call = Vec::new();
+    if direct {
+        // The pod's own mount of the claim, by the namespace of its process.
+        let pid = context.on(NODE, &format!("pgrep -f '^/usr/bin/{IDLES}'")).await?;
+        let paths = [format!("/proc/{}/root{claim}", pid.trim()), format!("{disk}/{}", found.trim())];
+        for pattern in PATTERNS {
+            let one = call_by_call(context, file_bench, &paths, pattern).await?;
+            println!("{}, call by call: {one:?}", pattern.name);
+            by_call.push(one);
+        }
+    }
     context.exec(POD, &format!("/usr/bin/busybox rm {claim}")).await?;
-    Ok(Report { direct, compared })
+    Ok(Report { direct, compared, by_call })
+}
+
+async fn call_by_call(
+    context: &Context,
+    program: &str,
+    [claim, own]: &[String; 2],
+    pattern: Pattern,
+) -> Result<Compared> {
+    let mut argv = vec![program.to_owned(), "turns".to_owned()];
+    argv.extend([claim, own, own].map(|path| format!("--path={path}")));
+    argv.extend([
+        format!("--block={}", pattern.block),
+        format!("--seconds={CALL_SECONDS}"),
+        format!("--batch={}", batch(pattern.block)),
+    ]);
+    argv.extend(pattern.rw.contains("write").then(|| "--write".to_owned()));
+    argv.extend(pattern.rw.contains("rand").then(|| "--random".to_owned()));
+    let node = context.machine(NODE)?;
+    let said = context
+        .blocking(move |_| ask(&node, &argv.iter().map(String::as_str).collect::<Vec<_>>(), CALLS_TIME_MAX))
+        .await?;
+    let figures: [Vec<f64>; TURNS] = serde_json::from_str(&said)?;
+    Compared::of(pattern, &figures).context("nothing was measured")
 }
 
 /// The turns of these rounds one after the other. Each round begins with another: what follows another way may be slower.

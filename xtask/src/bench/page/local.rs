@@ -30,10 +30,14 @@ pub fn render(report: &Report) -> String {
 fn intro(report: &Report) -> String {
     let machine = &report.machine.here;
     let other_work = machine.other_work().map(|said| format!("\n\n{said}")).unwrap_or_default();
+    let file = match report.machine.disks_in_memory {
+        true => "a file of 4 GiB in this computer's memory (tmpfs)",
+        false => "a sparse file of 4 GiB of this computer, whose memory holds what is read again",
+    };
     format!(
         "{LOCAL_HEADING}\n\n\
-         Measured on {}, on a machine of {} processors ({}). The disk is the SSD of worker n1: a sparse file of 4 GiB of this computer, whose\n\
-         memory holds what is read again. So what is compared is the way to the disk, not the disk.{other_work}",
+         Measured on {}, on a machine of {} processors ({}). The disk is the SSD of worker n1: {file}.\n\
+         So what is compared is the way to the disk, not the disk.{other_work}",
         machine.day, machine.processors, machine.processor,
     )
 }
@@ -49,9 +53,23 @@ fn speed(r: &speed::Report) -> String {
         _ => format!("{:.1} MiB/s", bytes / f64::from(1 << 20)),
     };
     let compare = |ratio: &Ratio| format!("{:.3} | {:.3} to {:.3}", ratio.median, ratio.low, ratio.high);
-    let mut lines = vec![
+    let table = |compared: &[Compared]| {
+        let head = "| | claim | disk | ratio | surely within | disk and disk | surely within |\n\
+                    | --- | --- | --- | --- | --- | --- | --- |";
+        let rows = compared.iter().map(|compared| {
+            format!(
+                "| {} | {} | {} | {} | {} |",
+                compared.pattern.name,
+                figure(compared, compared.claim),
+                figure(compared, compared.own),
+                compare(&compared.ratio),
+                compare(&compared.control)
+            )
+        });
+        std::iter::once(head.to_owned()).chain(rows).collect::<Vec<_>>().join("\n")
+    };
+    let mut parts = vec![
         "## Through a claim against the disk's own mount".to_owned(),
-        String::new(),
         format!(
             "fio in one pod, {way}, one call after the other, on one file of {} MiB that the pod has twice: in its workspace's claim, and\n\
              in the disk's own mount, by its path on the node, past the driver. It is laid out beforehand and written in place, so that the\n\
@@ -62,23 +80,19 @@ fn speed(r: &speed::Report) -> String {
             speed::ROUNDS,
             speed::MILLISECONDS
         ),
-        String::new(),
-        "| | claim | disk | ratio | surely within | disk and disk | surely within |".to_owned(),
-        "| --- | --- | --- | --- | --- | --- | --- |".to_owned(),
+        table(&r.compared),
+        verdicts(&r.compared),
     ];
-    lines.extend(r.compared.iter().map(|compared| {
-        format!(
-            "| {} | {} | {} | {} | {} |",
-            compared.pattern.name,
-            figure(compared, compared.claim),
-            figure(compared, compared.own),
-            compare(&compared.ratio),
-            compare(&compared.control)
-        )
-    }));
-    lines.push(String::new());
-    lines.push(verdicts(&r.compared));
-    lines.join("\n")
+    if !r.by_call.is_empty() {
+        parts.push(format!(
+            "The same file by our own program (`file-bench turns`), through the pod's mount of the claim and through the disk's own, in turns\n\
+             call by call for {} s: what slows the computer down for longer than a call slows both down. A ratio is the median of batches of\n\
+             8 large or 256 small calls each way.",
+            speed::CALL_SECONDS
+        ));
+        parts.extend([table(&r.by_call), verdicts(&r.by_call)]);
+    }
+    parts.join("\n\n")
 }
 
 /// What the ratios say of what was designed for, in a paragraph.

@@ -19,14 +19,13 @@ fn intro(report: &Report) -> String {
         "{TREES_HEADING}\n\n\
          Measured on {day}, on this computer itself: {processors} processors ({processor}), {memory} GiB, kernel {kernel}.\n\
          Against {peers}.\n\n\
-         What is called 1 ms away is a file system that waits 1 ms in each operation that a server would have to answer, and counts them\n\
+         What is called 1 ms away is a file system that waits 1 to 1.1 ms in each operation that a server would have to answer, and counts them\n\
          (`bench/slowfs`); plain: each file's attributes cost an operation, as on SMB; plus: they come with the listing, as on NFS. Trees lie on ext4 without a journal, destinations on ext4 over a loop device with direct I/O. All run one after the\n\
          other, in two rounds of opposite order, each from cold caches; a ratio compares the peer's better run with our worse one. What a tool\n\
          leaves to be written is synced after its time is taken. Each of our copies was compared with its source by rsync with checksums, and\n\
-         a refresh had to find a file of each kind of change. Our copies are written beside their names and renamed; after its last byte a file\n\
+         a refresh had to find a file of each kind of change. Our copies get their names when they are whole; after its last byte a file\n\
          is looked at once more, past every cache: one operation that no peer spends, in G4's bars too. Against xcp, where attributes come with the\n\
-         listing, two operations are held against three, and the processors are full with serving them: the must is 1 with a slack of 0.15, as our\n\
-         worse run is compared with its better one.{other_work}",
+         listing, two operations are held against three.{other_work}",
         day = here.day,
         processors = here.processors,
         processor = here.processor,
