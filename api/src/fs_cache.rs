@@ -229,6 +229,9 @@ pub struct FsCacheStatus {
     /// As of when the oldest copy in use is: when the source began to be read for it. What changed since may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Time>,
+    /// The claim by which pods have it, where exposure is Claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_name: Option<String>,
     /// The last value of the refresh annotation that was obeyed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub refreshed_for: String,
@@ -328,6 +331,9 @@ pub struct CacheCopy {
     /// As of when that is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Time>,
+    /// The uid of the FileSystem that it was read from: the copy of one is never shown for another that has its name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
     /// The paths that are whole in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub whole: Vec<String>,
@@ -343,6 +349,9 @@ pub struct CacheCopy {
     /// The generation that is being made, or is to be tried again: what was done of it is not done twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filling: Option<i64>,
+    /// The uid of the FileSystem that it is read from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reading: String,
     /// The value of the refresh annotation that this, or the last refresh, obeys.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub refreshed_for: String,

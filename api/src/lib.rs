@@ -2,6 +2,7 @@
 //! travels in volume ids and volume attributes. No client, no I/O: operator, driver and tools all agree through this crate.
 
 pub mod backend;
+pub mod cache_attributes;
 pub mod duration;
 pub mod filesystem;
 pub mod fs_cache;

@@ -1,11 +1,14 @@
-//! The command `wfs`: what workspacefs does with files, without Kubernetes. This file only parses and turns what came of
+//! The command `wfs`: what workspacefs does with files, without Kubernetes; manifests that mount them; and what is asked of
+//! FsCaches. This file only parses and turns what came of
 //! it into an exit code; there is one file per command.
 
+mod cache;
 mod completion;
 mod exit;
 mod interrupt;
 mod json;
 mod man;
+mod manifest;
 mod places;
 mod progress;
 mod rate;
@@ -30,6 +33,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Sync(sync::Args),
+    Cache(cache::Args),
+    Manifest(manifest::Args),
     Completion(completion::Args),
     Man(man::Args),
 }
@@ -37,6 +42,8 @@ enum Command {
 fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Sync(args) => sync::run(&args),
+        Command::Cache(args) => cache::run(&args),
+        Command::Manifest(args) => manifest::run(&args),
         Command::Completion(args) => completion::run(&args).map(|()| Exit::Done),
         Command::Man(args) => man::run(&args).map(|()| Exit::Done),
     };

@@ -24,6 +24,7 @@ pub mod reconciler;
 pub mod retire;
 pub mod selector;
 pub mod server;
+pub mod triggers;
 pub mod workspace;
 
 use std::time::Duration;

@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cache;
 mod copying;
 mod failing;
+mod manifest;
 mod output;
 mod pages;
 mod signals;

@@ -83,7 +83,10 @@ fn manual_pages_are_written_into_a_directory_one_for_each_command() {
     let mut names: Vec<_> =
         fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["wfs-completion.1", "wfs-man.1", "wfs-sync.1", "wfs.1"]);
+    assert_eq!(
+        names,
+        ["wfs-cache.1", "wfs-completion.1", "wfs-man.1", "wfs-manifest.1", "wfs-sync.1", "wfs.1"]
+    );
     for name in names {
         let page = fs::read_to_string(dir.join(&name)).unwrap();
         assert!(

@@ -12,6 +12,8 @@ pub struct Volume<'a> {
     pub namespace: &'a str,
     /// Its FileSystem's name.
     pub file_system: &'a str,
+    /// Its FileSystem's uid: one that was made again under the same name has other files.
+    pub uid: &'a str,
     /// Its root, from the FileSystem's root.
     pub root: &'a RelativePath,
     /// Nothing is to be written through it.
@@ -49,6 +51,7 @@ where
     let mut caches: Vec<(&String, &Known, &Copy)> = known
         .filter(|(_, cache)| is_source(cache, volume))
         .filter_map(|(uid, cache)| Some((uid, cache, cache.copy.as_ref()?)))
+        .filter(|(_, _, copy)| copy.source == volume.uid)
         .filter(|(uid, cache, copy)| copy.generation >= floor(uid) && is_young(cache, copy, now))
         .collect();
     caches.sort_by(|(_, one, _), (_, other, _)| (one.created, &one.name).cmp(&(other.created, &other.name)));
@@ -85,7 +88,7 @@ fn is_source(cache: &Known, volume: Volume<'_>) -> bool {
 }
 
 /// Of a copy that does not say how old it is nobody knows.
-fn is_young(cache: &Known, copy: &Copy, now: Timestamp) -> bool {
+pub(super) fn is_young(cache: &Known, copy: &Copy, now: Timestamp) -> bool {
     let Some(age_max) = cache.age_max else {
         return true;
     };
@@ -136,6 +139,8 @@ mod tests {
         let copy = Copy {
             generation: 5,
             as_of: Some(Timestamp::from_second(1000).unwrap()),
+            source: "uid-of-default".into(),
+            is_complete: true,
             whole: whole.iter().map(|text| path(text)).collect(),
         };
         let known = Known {
@@ -143,6 +148,7 @@ mod tests {
             name: name.into(),
             created: Timestamp::from_second(second).unwrap(),
             source: Some("default".into()),
+            is_claim: false,
             target: Target::FileSystem("near".into()),
             is_deleted: false,
             age_max: None,
@@ -155,7 +161,13 @@ mod tests {
     /// `<uid's name> <place> <path>` of each nest.
     fn shown(root: &str, read_only: bool, caches: &[(String, Known)]) -> Vec<String> {
         let root = path(root);
-        let volume = Volume { namespace: "team-a", file_system: "default", root: &root, read_only };
+        let volume = Volume {
+            namespace: "team-a",
+            file_system: "default",
+            uid: "uid-of-default",
+            root: &root,
+            read_only,
+        };
         let now = Timestamp::from_second(2000).unwrap();
         let all = caches.iter().map(|(uid, known)| (uid, known));
         let nests = decide(volume, now, all, |_| Some(()), |_| 5);
@@ -213,6 +225,8 @@ mod tests {
         assert_eq!(changed(&|known| known.namespace = "team-b".into()), 0);
         assert_eq!(changed(&|known| known.source = Some("other".into())), 0);
         assert_eq!(changed(&|known| known.source = None), 0);
+        assert_eq!(changed(&|known| known.copy.as_mut().unwrap().source = "uid-of-the-one-before".into()), 0);
+        assert_eq!(changed(&|known| known.copy.as_mut().unwrap().source.clear()), 0);
         assert_eq!(changed(&|known| known.is_deleted = true), 0);
         assert_eq!(changed(&|known| known.copy = None), 0);
         assert_eq!(changed(&|known| known.copy.as_mut().unwrap().whole.clear()), 0);
@@ -235,7 +249,13 @@ mod tests {
     fn what_this_node_cannot_reach_is_in_nobodys_way() {
         let caches = [known("far", 1, &["a"]), known("near", 2, &["a"])];
         let root = path("");
-        let volume = Volume { namespace: "team-a", file_system: "default", root: &root, read_only: false };
+        let volume = Volume {
+            namespace: "team-a",
+            file_system: "default",
+            uid: "uid-of-default",
+            root: &root,
+            read_only: false,
+        };
         let all = caches.iter().map(|(uid, known)| (uid, known));
         let reach = |known: &Known| (known.name == "near").then_some(());
         let nests = decide(volume, Timestamp::UNIX_EPOCH, all, reach, |_| 0);

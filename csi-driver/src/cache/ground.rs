@@ -232,6 +232,7 @@ mod tests {
             name: "warm".into(),
             created: Timestamp::UNIX_EPOCH,
             source: Some("default".into()),
+            is_claim: false,
             target,
             is_deleted: false,
             age_max: None,

@@ -18,6 +18,8 @@ pub struct Known {
     pub created: Timestamp,
     /// The FileSystem of its namespace in which it is shown; None if it is shown in none.
     pub source: Option<String>,
+    /// It is a claim of its own.
+    pub is_claim: bool,
     /// Where its copies lie.
     pub target: Target,
     /// It is going: nobody new gets a copy.
@@ -46,8 +48,12 @@ pub struct Copy {
     pub generation: i64,
     /// As of when it is.
     pub as_of: Option<Timestamp>,
+    /// The uid of the FileSystem that it was read from.
+    pub source: String,
     /// The paths that may be shown, from the FileSystem's root.
     pub whole: Vec<RelativePath>,
+    /// All of what the FsCache keeps is in it.
+    pub is_complete: bool,
 }
 
 impl Known {
@@ -66,6 +72,7 @@ impl Known {
             name: cache.name_any(),
             created: cache.metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
             source: spec.source.file_system.clone().filter(|_| is_shown),
+            is_claim: spec.exposure == Exposure::Claim,
             target,
             is_deleted: cache.metadata.deletion_timestamp.is_some(),
             // What cannot be read lets no copy be young enough.
@@ -81,10 +88,13 @@ impl Known {
 
 fn copy(cache: &FsCache, node: &str) -> Option<Copy> {
     let copy = cache.copy_for(node)?;
+    let paths = &cache.spec.source.paths;
     let whole = copy.whole.iter().filter_map(|path| RelativePath::parse(path).ok());
     Some(Copy {
         generation: copy.generation?,
         as_of: copy.as_of.as_ref().map(|time| time.0),
+        source: copy.source.clone(),
+        is_complete: !copy.whole.is_empty() && paths.iter().all(|path| copy.whole.contains(path)),
         whole: whole.filter(|path| !path.is_root()).collect(),
     })
 }
@@ -133,10 +143,20 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_is_complete_if_every_path_of_the_spec_is_whole_in_it() {
+        for (paths, complete) in [(&["/a/b"][..], true), (&["/a/b", "/c"], false)] {
+            let mut cache = cache();
+            cache.spec.source.paths = paths.iter().map(|path| (*path).into()).collect();
+            assert_eq!(Known::of(&cache, "n1").unwrap().copy.unwrap().is_complete, complete, "{paths:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_folder_of_a_file_system_is_shown_in_none() {
         let mut claim = cache();
         claim.spec.exposure = Exposure::Claim;
-        assert_eq!(Known::of(&claim, "n1").unwrap().source, None);
+        let known = Known::of(&claim, "n1").unwrap();
+        assert_eq!((known.source, known.is_claim), (None, true));
         let mut neither = cache();
         neither.spec.target = CacheTarget::default();
         assert_eq!(Known::of(&neither, "n1"), None);

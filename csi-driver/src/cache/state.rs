@@ -12,9 +12,11 @@ use kube::runtime::watcher;
 use kube::runtime::watcher::Event;
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
+use workspacefs_api::cache_attributes::CacheVolumeAttributes;
 use workspacefs_api::{CacheUse, FsCache};
 use workspacefs_runtime::CancellationToken;
 
+use super::claim::{self, Unready};
 use super::decision::{self, Nest, Volume};
 use super::known::{Known, Target};
 use crate::local::watched::follow_events;
@@ -153,6 +155,27 @@ impl Caches {
         })
     }
 
+    /// Chooses the copy for the claim of the FsCache with that uid and counts it as used at `target`. `reach` as for
+    /// [`decision::decide`].
+    ///
+    /// # Errors
+    /// None can be shown now; then nothing is used.
+    pub fn choose_for_claim<L>(
+        &self,
+        target: &Path,
+        (uid, whose): (&str, &CacheVolumeAttributes),
+        now: Timestamp,
+        reach: impl Fn(&Known) -> Option<L>,
+    ) -> Result<Nest<L>, Unready> {
+        self.change(|state| {
+            let floor = state.seen.get(uid).copied().unwrap_or(0);
+            let chosen = claim::decide(uid, whose, state.known.get(uid), reach, floor, now);
+            let used = chosen.iter().map(|nest| Generation { cache: uid.into(), number: nest.generation });
+            state.set_uses(target, used.collect());
+            chosen
+        })
+    }
+
     /// From now on the target uses these alone.
     pub fn use_only(&self, target: &Path, generations: Vec<Generation>) {
         self.change(|state| state.set_uses(target, generations));
@@ -250,6 +273,7 @@ mod tests {
 
     use super::*;
 
+    const SOURCE: &str = "uid-of-default";
     const UID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 
     fn cache(generation: i64) -> FsCache {
@@ -264,6 +288,7 @@ mod tests {
         let copy = CacheCopy {
             node: "n1".into(),
             generation: Some(generation),
+            source: SOURCE.into(),
             whole: vec!["/a".into()],
             ..Default::default()
         };
@@ -282,7 +307,8 @@ mod tests {
 
     fn chosen(caches: &Caches, target: &str) -> Vec<i64> {
         let root = RelativePath::default();
-        let volume = Volume { namespace: "team-a", file_system: "default", root: &root, read_only: false };
+        let (file_system, uid) = ("default", SOURCE);
+        let volume = Volume { namespace: "team-a", file_system, uid, root: &root, read_only: false };
         let nests = caches.choose(target.as_ref(), volume, Timestamp::UNIX_EPOCH, |_| Some(()));
         nests.iter().map(|nest| nest.generation).collect()
     }
@@ -322,6 +348,25 @@ mod tests {
         listed(&next, &[told]);
         assert!(chosen(&next, "/v").is_empty());
         assert_eq!(entry(&next), None, "and has nothing to add");
+    }
+
+    #[test]
+    fn a_claims_copy_is_told_as_used_and_after_a_refusal_nothing_is() {
+        let whose = CacheVolumeAttributes { namespace: "team-a".into(), name: "warm".into() };
+        let choose = |caches: &Caches| {
+            caches.choose_for_claim("/v".as_ref(), (UID, &whose), Timestamp::UNIX_EPOCH, |_| Some(()))
+        };
+        let caches = Caches::new("n1");
+        let mut claim = cache(1);
+        claim.spec.exposure = workspacefs_api::Exposure::Claim;
+        caches.put(&claim);
+        assert_eq!(choose(&caches).unwrap().generation, 1);
+        assert_eq!(entry(&caches), Some(Some((1, vec![1]))));
+        assert!(chosen(&caches, "/w").is_empty(), "it is shown in no FileSystem");
+        claim.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        caches.put(&claim);
+        assert_eq!(choose(&caches), Err(Unready::Going("team-a/warm".into())));
+        assert_eq!(entry(&caches), Some(Some((GOING, Vec::new()))));
     }
 
     #[test]

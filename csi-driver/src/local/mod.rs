@@ -18,7 +18,7 @@ mod publish;
 pub mod report;
 pub mod service;
 mod stats;
-mod status;
+pub(crate) mod status;
 pub mod storages;
 pub mod volumes;
 pub mod watched;

@@ -31,7 +31,7 @@ fn publish_code(error: &PublishError) -> Code {
     }
 }
 
-fn disk_code(error: &DiskError) -> Code {
+pub(crate) fn disk_code(error: &DiskError) -> Code {
     match error {
         // May be back; a helper that died is started anew.
         DiskError::TimedOut { .. } | DiskError::Hangs | DiskError::Helper(_) => Code::Unavailable,

@@ -88,7 +88,8 @@ impl Node {
             }
         };
         for record in &records {
-            if let Some(silence) = self.0.shares.silence(&record.place.share.key()) {
+            let silence = record.place.share.as_ref().and_then(|share| self.0.shares.silence(&share.key()));
+            if let Some(silence) = silence {
                 add("ServerNotAnswering", format!("since {}: {}", when(silence.since), silence.cause));
             }
             let is_stale = self.0.usages.is_stale(&record.target);

@@ -8,6 +8,7 @@
 //! works there, and never beyond the deadline.
 
 pub(crate) mod arguments;
+mod claim;
 pub mod decision;
 pub mod figures;
 mod health;

@@ -79,9 +79,9 @@ impl Silent {
     }
 }
 
-/// A path is not shown from its copy.
+/// A copy cannot be shown.
 #[derive(Debug, Error)]
-enum NestError {
+pub enum NestError {
     /// It did not answer a moment ago.
     #[error("what it lies on did not answer a moment ago")]
     Shunned,
@@ -142,7 +142,8 @@ impl Node {
         if volume.copies != Copies::Shown || !volume.is_file_systems() {
             return Chosen::new();
         }
-        let asked = decision::Volume { namespace, file_system, root: &volume.mount_from, read_only };
+        let (uid, root) = (volume.attributes.file_system_uid.as_str(), &volume.mount_from);
+        let asked = decision::Volume { namespace, file_system, uid, root, read_only };
         let chosen =
             nests.caches.choose(target.path(), asked, Timestamp::now(), |cache| nests.ground.of(cache));
         let used: Vec<UsedCopy> = chosen.iter().map(used).collect();
@@ -155,7 +156,7 @@ impl Node {
         let recorded = self.0.targets.change(target, |place| {
             place.copies = used;
             if let Some(share) = share {
-                place.share = share.clone();
+                place.share = Some(share.clone());
             }
         });
         let generations = match &recorded {
@@ -269,7 +270,7 @@ impl Node {
         copy.attach(place.as_fd()).map_err(NestError::Mount)
     }
 
-    async fn copy_view(&self, nest: &Nest<Lies>, deadline: Instant) -> Result<View, NestError> {
+    pub(super) async fn copy_view(&self, nest: &Nest<Lies>, deadline: Instant) -> Result<View, NestError> {
         let holds = Holds::from(&nest.lies);
         if self.0.silent.is_shunned(&holds) {
             return Err(NestError::Shunned);
@@ -335,7 +336,7 @@ impl Node {
     }
 }
 
-fn used(nest: &Nest<Lies>) -> UsedCopy {
+pub(super) fn used(nest: &Nest<Lies>) -> UsedCopy {
     UsedCopy { cache: nest.cache.clone(), generation: nest.generation, holds: Holds::from(&nest.lies) }
 }
 

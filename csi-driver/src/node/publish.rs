@@ -6,6 +6,8 @@ use std::os::fd::AsFd;
 
 use thiserror::Error;
 use tokio::time::Instant;
+use workspacefs_api::cache_attributes::CacheVolumeId;
+use workspacefs_api::volume::AttributesError;
 use workspacefs_csi_proto::csi::v1::NodePublishVolumeRequest;
 use workspacefs_sys::SysError;
 
@@ -13,9 +15,11 @@ use super::Node;
 use super::arguments::{ArgumentError, Publish};
 use super::figures::Whose;
 use super::labels::NodeGroupError;
+use super::nest::NestError;
 use super::target::{State, Target, TargetError};
 use super::targets::{BeginError, Begun, OnShare, Record};
 use super::volume::{self, Copies, Volume, VolumeError};
+use crate::cache::claim::Unready;
 use crate::op_guard::Busy;
 use crate::rpc;
 use crate::share::{FolderRequest, Part, ShareError, ShareSpec, ViewRequest};
@@ -44,6 +48,18 @@ pub enum PublishError {
     /// The share, or the folder on it.
     #[error(transparent)]
     Share(#[from] ShareError),
+    /// The claim of an FsCache whose PersistentVolume we did not make.
+    #[error("the PersistentVolume's attributes are not acceptable")]
+    Attributes(#[source] AttributesError),
+    /// It is of another namespace than the pod.
+    #[error("the volume is workspace {0:?}'s, and the pod is not of that namespace")]
+    OtherNamespace(String),
+    /// It has nothing to show here now.
+    #[error(transparent)]
+    NoCopy(#[from] Unready),
+    /// Its copy cannot be had.
+    #[error("the FsCache's copy cannot be mounted")]
+    Copy(#[source] NestError),
     /// The last step.
     #[error("cannot attach the volume at its target")]
     Attach(#[source] SysError),
@@ -68,6 +84,9 @@ impl Node {
         if self.0.targets.is_done(&asked.target, here, &asked.volume_id, &asked.fingerprint) {
             return Ok(());
         }
+        if let Ok(id) = CacheVolumeId::parse(&asked.volume_id) {
+            return self.publish_copy(asked, &id, here, deadline).await;
+        }
         let file_systems = self.0.config.file_systems.as_ref();
         let options = &asked.capability.mount_options;
         let volume = volume::find(&asked.volume_id, &asked.context, options, file_systems).await?;
@@ -78,8 +97,13 @@ impl Node {
             &attributes.file_system,
             volume.is_own,
         )?;
-        let record = record(&asked, &volume);
-        let share = record.place.share.clone();
+        let share = ShareSpec::new(&volume.attributes, &volume.options);
+        let place = OnShare {
+            share: Some(share.clone()),
+            whose: Some(Whose::of(&asked.volume_id, &volume)),
+            copies: Vec::new(),
+        };
+        let record = record(&asked, place);
         if self.0.targets.begin(here, record)? == Begun::Done {
             return Ok(());
         }
@@ -124,13 +148,13 @@ impl Node {
 
 /// Unless it is kept: takes the target's mounts, folder and record away again, on every way out of a publish, a panic
 /// included.
-struct Undo {
-    node: Node,
-    target: Option<Target>,
+pub(super) struct Undo {
+    pub node: Node,
+    pub target: Option<Target>,
 }
 
 impl Undo {
-    fn keep(mut self) {
+    pub fn keep(mut self) {
         self.target = None;
     }
 }
@@ -151,16 +175,12 @@ pub(crate) fn guard_key(target: &Target) -> String {
     target.path().to_string_lossy().into_owned()
 }
 
-fn record(asked: &Publish, volume: &Volume) -> Record {
+pub(super) fn record(asked: &Publish, place: OnShare) -> Record {
     Record {
         target: asked.target.path().to_path_buf(),
         volume_id: asked.volume_id.clone(),
         fingerprint: asked.fingerprint.clone(),
         mode: asked.capability.mode.into(),
-        place: OnShare {
-            share: ShareSpec::new(&volume.attributes, &volume.options),
-            whose: Some(Whose::of(&asked.volume_id, volume)),
-            copies: Vec::new(),
-        },
+        place,
     }
 }

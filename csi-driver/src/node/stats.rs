@@ -49,6 +49,11 @@ pub enum StatsError {
         #[source]
         source: ShareError,
     },
+    /// Its disk's helper is asked for workspaces' shares and volumes, not for copies.
+    #[error(
+        "it is a copy on this node's disk, whose usage is not told here: the FsCache's status has its size"
+    )]
+    OnDisk,
     /// No look has ended yet.
     #[error("the volume's usage is not known yet")]
     NotYet,
@@ -76,6 +81,9 @@ impl Node {
         let record = record.ok_or(StatsError::NotPublished)?;
         if target.state()? == State::Free {
             return Err(StatsError::NotPublished);
+        }
+        if record.place.share.is_none() {
+            return Err(StatsError::OnDisk);
         }
         let usages = &self.0.usages;
         let sample = match usages.get(&record.target) {

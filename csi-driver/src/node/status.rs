@@ -6,12 +6,14 @@
 use tonic::{Code, Status};
 
 use super::health::HealthError;
+use super::nest::NestError;
 use super::publish::PublishError;
 use super::stats::StatsError;
 use super::target::TargetError;
 use super::targets::BeginError;
 use super::unpublish::UnpublishError;
 use super::volume::VolumeError;
+use crate::local::status::disk_code;
 use crate::share::ShareError;
 use crate::status::status;
 
@@ -28,8 +30,26 @@ fn publish_code(error: &PublishError) -> Code {
         E::Begin(error) => begin_code(error),
         E::Target(error) => target_code(error),
         E::Share(error) => share_code(error),
+        E::Attributes(_) => Code::InvalidArgument,
+        // Somebody used the claim of another workspace.
+        E::OtherNamespace(_) => Code::PermissionDenied,
+        // There is no copy for this node now; the pod waits until there is.
+        E::NoCopy(_) => Code::FailedPrecondition,
+        E::Copy(error) => copy_code(error),
         // The kernel refused what it should not: ours to find out.
         E::Attach(_) => Code::Internal,
+    }
+}
+
+fn copy_code(error: &NestError) -> Code {
+    match error {
+        // It did not answer a moment ago, and may the next time.
+        NestError::Shunned => Code::Unavailable,
+        // What is believed to lie there does not, or its disk is not ready: it waits for the operator to find out.
+        NestError::NotReady | NestError::Share(ShareError::NotFound { .. }) => Code::FailedPrecondition,
+        NestError::Share(error) => share_code(error),
+        NestError::Disk(error) => disk_code(error),
+        NestError::Mount(_) => Code::Internal,
     }
 }
 
@@ -122,6 +142,8 @@ fn stats_code(error: &StatsError) -> Code {
         E::Target(error) => target_code(error),
         // There are no figures of the present; the next round may find some.
         E::Failed { .. } | E::NotYet => Code::Unavailable,
+        // Nobody finds them by asking again.
+        E::OnDisk => Code::FailedPrecondition,
         // NOT_FOUND would say that there is no such volume here.
         E::DamagedRecord => Code::Unavailable,
     }
@@ -161,7 +183,13 @@ impl From<HealthError> for Status {
 /// Whether a failed publish says something about the volume rather than about the call.
 pub(super) fn is_volumes_fault(error: &PublishError) -> bool {
     match error {
-        PublishError::Volume(_) | PublishError::NodeGroup(_) | PublishError::Share(_) => true,
+        PublishError::Volume(_)
+        | PublishError::NodeGroup(_)
+        | PublishError::Share(_)
+        | PublishError::Attributes(_)
+        | PublishError::OtherNamespace(_)
+        | PublishError::NoCopy(_)
+        | PublishError::Copy(_) => true,
         PublishError::Argument(_)
         | PublishError::Busy(_)
         | PublishError::Begin(_)

@@ -40,8 +40,9 @@ pub struct Record<P = OnShare> {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OnShare {
-    /// The share it lies on.
-    pub share: ShareSpec,
+    /// The share it lies on; None where that is a disk of this node's.
+    #[serde(default)]
+    pub share: Option<ShareSpec>,
     /// Whose files they are; None in the record of an older plugin.
     #[serde(default)]
     pub whose: Option<Whose>,
@@ -53,7 +54,8 @@ pub struct OnShare {
 impl OnShare {
     /// Whether it needs a share mounted: its own, or one with a copy.
     pub fn holds_share(&self, key: &ShareKey) -> bool {
-        self.share.key() == *key || self.copies.iter().any(|copy| copy.holds == Holds::Share(key.clone()))
+        self.share.as_ref().is_some_and(|share| share.key() == *key)
+            || self.copies.iter().any(|copy| copy.holds == Holds::Share(key.clone()))
     }
 
     /// Whether a copy in it is on the disk of the LocalStorage with that uid.

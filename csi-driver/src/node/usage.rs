@@ -64,7 +64,7 @@ impl Usages {
     /// The first figures of a volume that was just published: looks at it in the background and waits for that, at most
     /// until `deadline`.
     pub async fn first(&self, record: &Record, deadline: Instant) -> Option<Sample> {
-        let (usages, spec, target) = (self.clone(), record.place.share.clone(), record.target.clone());
+        let (usages, spec, target) = (self.clone(), record.place.share.clone()?, record.target.clone());
         let look = tokio::spawn(async move { usages.look_at(&spec, target).await });
         // Whoever gives up waiting does not cut the look short: the next question finds what it found.
         let _ = tokio::time::timeout_at(deadline, look).await;
@@ -88,8 +88,8 @@ impl Usages {
         self.0.lock().retain(|target, _| published.contains(target));
         let mut by_share: HashMap<ShareKey, (ShareSpec, Vec<PathBuf>)> = HashMap::new();
         for record in records {
-            let entry =
-                by_share.entry(record.place.share.key()).or_insert_with(|| (record.place.share, Vec::new()));
+            let Some(share) = record.place.share else { continue };
+            let entry = by_share.entry(share.key()).or_insert_with(|| (share, Vec::new()));
             entry.1.push(record.target);
         }
         rounds.retain(|_, round| !round.is_finished());

@@ -150,9 +150,9 @@ impl CopyPart {
     /// Where it lies in `.workspacefs`; None if a part of it can be no part of a path of ours.
     pub fn place(&self) -> Option<String> {
         let path = RelativePath::parse(&self.path).ok()?;
-        let is_path = path.as_str() == self.path && !path.is_root();
-        let is_ours = is_uid(&self.cache) && self.generation > 0 && is_path;
-        is_ours.then(|| format!("{CACHE}/{}/{}/data/{}", self.cache, self.generation, self.path))
+        let is_ours = is_uid(&self.cache) && self.generation > 0 && path.as_str() == self.path;
+        let data = format!("{CACHE}/{}/{}/data", self.cache, self.generation);
+        is_ours.then(|| if path.is_root() { data } else { format!("{data}/{path}", path = self.path) })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, OsStr};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -108,4 +108,35 @@ fn as_of_is_when_the_source_began_to_be_read_also_where_a_run_was_cut() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
     let as_of = world.fill(3, &["/a"], &[]).made(3).outcome.as_of.unwrap();
     assert!((now..now + 120).contains(&as_of), "{as_of} is not now, {now}");
+}
+
+/// Where pods see all of a copy (exposure Claim) they come to its paths through these.
+#[test]
+fn the_folders_above_a_path_have_owner_and_mode_of_the_source_and_no_more_than_a_list_gives() {
+    let world = World::new();
+    world.write("home/open/kept/file", "x");
+    world.write("home/listed/kept/file", "x");
+    let set = |name: &str, uid: u32, gid: u32, mode: u32| {
+        chown(world.source().join(name), Some(uid), Some(gid)).unwrap();
+        fs::set_permissions(world.source().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set("", 0, 7, 0o755);
+    set("home", 1234, 5678, 0o2710);
+    set("home/open", 0, 0, 0o700);
+    setxattr(world.source().join("home/listed"), ACL_ACCESS, &acl(), XattrFlags::empty()).unwrap();
+    world.fill(1, &["/home/open/kept", "/home/listed/kept"], &[]).made(1).states(&[Whole, Whole]);
+    let look = |name: &str| {
+        let found = fs::metadata(world.data(1).join(name)).unwrap();
+        (found.uid(), found.gid(), found.mode() & 0o7777)
+    };
+    assert_eq!(look(""), (0, 7, 0o755));
+    assert_eq!(look("home"), (1234, 5678, 0o2710));
+    assert_eq!(look("home/open"), (0, 0, 0o700));
+    let listed = fs::metadata(world.source().join("home/listed")).unwrap().mode();
+    assert_ne!(listed & 0o070, 0, "the mask lets its group seem to have something");
+    assert_eq!(look("home/listed").2, listed & 0o707);
+    // A refresh after the source's folder was closed.
+    set("home", 1234, 5678, 0o700);
+    world.fill(2, &["/home/open/kept", "/home/listed/kept"], &["--earlier=1"]).made(2);
+    assert_eq!(fs::metadata(world.data(2).join("home")).unwrap().mode() & 0o7777, 0o700);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::PartialObjectMeta;
@@ -29,8 +29,7 @@ use crate::server::Server;
 use crate::server::known::Knowledge;
 use crate::server::secrets;
 use crate::server::watcher::{Cluster, Watcher};
-
-type Queue = stream::BoxStream<'static, Result<ReconcileRequest<Guarded>, watcher::Error>>;
+use crate::triggers::{Queue, boxed, references};
 
 /// Where this operator is, and who it is.
 pub struct Place<'a> {
@@ -116,7 +115,10 @@ impl Cluster for Known {
     }
 }
 
-fn watches(client: &Client, woken: UnboundedReceiver<ObjectRef<Guarded>>) -> (Store<Guarded>, Queue, Caches) {
+fn watches(
+    client: &Client,
+    woken: UnboundedReceiver<ObjectRef<Guarded>>,
+) -> (Store<Guarded>, Queue<Guarded>, Caches) {
     let ours = watcher::Config::default().labels(FILE_SYSTEM_UID_LABEL);
 
     let (store, writer) = reflector::store();
@@ -180,12 +182,6 @@ fn watches(client: &Client, woken: UnboundedReceiver<ObjectRef<Guarded>>) -> (St
     (store, queue.boxed(), Caches { volumes, claims, classes })
 }
 
-fn boxed(
-    stream: impl Stream<Item = Result<ReconcileRequest<Guarded>, watcher::Error>> + Send + 'static,
-) -> Queue {
-    stream.boxed()
-}
-
 /// The FileSystem that a volume of ours serves: its claim has the FileSystem's name.
 fn owner_of_volume(volume: &PersistentVolume, known: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
     let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
@@ -212,5 +208,5 @@ fn concerned(known: &Store<Guarded>, namespace: &str, name: &str) -> Vec<ObjectR
         object.namespace().as_deref() == Some(namespace)
             && (object.name_any() == name || backend.is_some_and(|claim| claim.claim_name == name))
     };
-    known.state_filter(uses).iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
+    references(known.state_filter(uses))
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use workspacefs_api::fs_cache::FS_CACHE_UID_LABEL;
@@ -32,6 +32,10 @@ pub struct Caches {
     pub jobs: Store<Job>,
     /// Pods with our label.
     pub pods: Store<Pod>,
+    /// PersistentVolumes with our label.
+    pub volumes: Store<PersistentVolume>,
+    /// Claims with our label.
+    pub claims: Store<PersistentVolumeClaim>,
 }
 
 impl Caches {
@@ -44,6 +48,8 @@ impl Caches {
         }
         self.nodes.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
         self.jobs.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
+        self.volumes.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
+        self.claims.wait_until_ready().await.map_err(|_| PassError::WatchEnded)?;
         self.pods.wait_until_ready().await.map_err(|_| PassError::WatchEnded)
     }
 
@@ -100,6 +106,15 @@ impl Caches {
         let of_namespace =
             self.fs_caches.state_filter(|object| object.namespace().as_deref() == Some(namespace));
         of_namespace.iter().filter_map(|object| object.0.as_ref().ok().cloned()).collect()
+    }
+
+    /// What there is under the names of its volume and its claim, as far as it bears our label.
+    pub fn claim_of(
+        &self,
+        cache: &Identity,
+    ) -> (Option<Arc<PersistentVolume>>, Option<Arc<PersistentVolumeClaim>>) {
+        let claim = ObjectRef::new(&cache.name).within(&cache.namespace);
+        (self.volumes.get(&ObjectRef::new(&cache.volume_name())), self.claims.get(&claim))
     }
 
     /// The Jobs and pods that bear the label of an FsCache.

@@ -37,6 +37,7 @@ impl FsCaches {
     ) -> Result<Next, PassError> {
         self.movers.follow(&cache.uid, &[], &Self::reference(object));
         self.take_labels_off(cache).await?;
+        let claim = self.remove_claim(cache).await?;
         if self.remove_uses(cache, meta, &old.uses).await? {
             return Ok(Next::Waiting(LOOK_AGAIN));
         }
@@ -52,16 +53,21 @@ impl FsCaches {
             for run in &runs {
                 self.end_job(&run.job).await?;
             }
-            return self.release(cache, &old).await;
+            return match claim {
+                Some(_) => Ok(Next::Waiting(LOOK_AGAIN)),
+                None => self.release(cache, &old).await,
+            };
         };
         let exposing = self.exposing(&setting, &nodes);
-        let farewell = Farewell::of(&Input {
+        let mut farewell = Farewell::of(&Input {
             copies: &old.copies,
             nodes: Nodes { exposing: &exposing, uses: &old.uses },
             places: &setting.places,
             runs: &runs,
             now,
         });
+        let is_unclaimed = claim.is_none();
+        farewell.waits.extend(claim);
         if !farewell.waits.is_empty() {
             let waits: BTreeSet<&String> = farewell.waits.iter().collect();
             let waits: Vec<String> = waits.into_iter().cloned().collect();
@@ -69,6 +75,7 @@ impl FsCaches {
             let new = FsCacheStatus { copies: farewell.copies, ..without(&old, meta, vec![finding], now) };
             self.status.write(cache, meta, &old, &new).await?;
         }
+        farewell.happened.extend(kept_there(cache, &farewell.left));
         for happened in &farewell.happened {
             self.status.tell(cache, happened).await;
         }
@@ -79,7 +86,10 @@ impl FsCaches {
             };
             match done {
                 // With the namespace goes its claim on the target.
-                Err(error) if namespace_is_ending(&error) => return self.release(cache, &old).await,
+                Err(error) if namespace_is_ending(&error) && is_unclaimed => {
+                    return self.release(cache, &old).await;
+                }
+                Err(error) if namespace_is_ending(&error) => return Ok(Next::Waiting(LOOK_AGAIN)),
                 done => done?,
             }
         }
@@ -115,6 +125,17 @@ impl FsCaches {
         let labelled: Vec<Arc<Node>> = labelled.items.into_iter().map(Arc::new).collect();
         self.keep_labels(cache, &labelled, &BTreeSet::new()).await
     }
+}
+
+/// What stays on nodes that are not its target's any more.
+fn kept_there(cache: &Identity, left: &[String]) -> Option<Happened> {
+    let note = || {
+        let (uid, nodes) = (&cache.uid, users::named(left));
+        format!(
+            "nodes that are not its target's any more keep what lies there, in .workspacefs/cache/{uid}: {nodes}"
+        )
+    };
+    (!left.is_empty()).then(|| Happened { warning: true, reason: "CopiesKept", note: note() })
 }
 
 /// The status of one for which nothing runs, with these findings and no others.

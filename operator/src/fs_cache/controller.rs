@@ -1,23 +1,25 @@
-//! What makes a pass over an FsCache happen: it changed (nodes write into its status); its source or target did; a
+//! What makes a pass over an FsCache happen: it changed (nodes write into its status), or another one that has its paths
+//! did, or went; its claim; its source or target did; a
 //! node that has a copy, or could; a Job of its own, or a pod of one; a mover said something new.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt::Debug;
 
-use futures::{Stream, StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Node, NodeStatus, Pod};
-use kube::runtime::controller::{ReconcileRequest, trigger_self, trigger_with};
+use k8s_openapi::api::core::v1::{Node, NodeStatus, PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::runtime::controller::{ReconcileRequest, trigger_with};
 use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedReceiver;
-use workspacefs_api::FsCache;
 use workspacefs_api::fs_cache::{FS_CACHE_UID_LABEL, WARM_LABEL_PREFIX};
 use workspacefs_api::local_storage::READY_LABEL_PREFIX;
 use workspacefs_runtime::CancellationToken;
 
 use super::caches::Caches;
+use super::findings;
 use super::progress::Movers;
 use super::status::StatusWriter;
 use super::{FsCaches, Guarded};
@@ -25,9 +27,8 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::kept::kept;
 use crate::metrics::Metrics;
+use crate::triggers::{Queue, boxed, owner, those};
 use crate::{filesystem, local_storage, reconciler};
-
-type Queue = stream::BoxStream<'static, Result<ReconcileRequest<Guarded>, watcher::Error>>;
 
 /// Runs until `shutdown`.
 pub async fn run(
@@ -55,16 +56,20 @@ fn watches(
     client: &Client,
     config: &Config,
     woken: UnboundedReceiver<ObjectRef<Guarded>>,
-) -> (Store<Guarded>, Queue, Caches) {
+) -> (Store<Guarded>, Queue<Guarded>, Caches) {
     let all = watcher::Config::default;
-    let ours = || all().labels(FS_CACHE_UID_LABEL);
 
     let (store, writer) = reflector::store();
     let fs_caches = watcher(Api::<Guarded>::all(client.clone()), all())
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .applied_objects();
+        .reflect(writer);
+    let known = store.clone();
+    let by_itself = fs_caches
+        .map_ok(move |event| {
+            stream::iter(concerned_by(&known, &event)).map(|who| Ok(ReconcileRequest::from(who)))
+        })
+        .try_flatten();
 
     let (file_systems, of_file_system) = kept(Api::<filesystem::Guarded>::all(client.clone()), all(), |_| {});
     let known = store.clone();
@@ -77,7 +82,7 @@ fn watches(
         })
     });
 
-    let mut triggers: Vec<Queue> = Vec::new();
+    let mut triggers: Vec<Queue<Guarded>> = Vec::new();
     let storages = config.local_storage.then(|| {
         let (storages, of_storage) = kept(Api::<local_storage::Guarded>::all(client.clone()), all(), |_| {});
         let known = store.clone();
@@ -92,34 +97,59 @@ fn watches(
     let (known, label) = (store.clone(), config.node_group_label.clone());
     let by_node = trigger_with(of_node, move |node| concerned_by_node(&known, &label, &node));
 
-    let (jobs, of_job) = kept(Api::<Job>::all(client.clone()), ours(), |_| {});
-    let known = store.clone();
-    let by_job = trigger_with(of_job, move |job| owner(&known, job.labels()));
-
-    let (pods, of_pod) = kept(Api::<Pod>::all(client.clone()), ours(), |pod| pod.spec = None);
-    let known = store.clone();
-    let by_pod = trigger_with(of_pod, move |pod| owner(&known, pod.labels()));
+    let (jobs, by_job) = its_own(client, &store, |_: &mut Job| {});
+    let (volumes, by_volume) = its_own(client, &store, |_: &mut PersistentVolume| {});
+    let (claims, by_claim) = its_own(client, &store, |_: &mut PersistentVolumeClaim| {});
+    let (pods, by_pod) = its_own(client, &store, |pod: &mut Pod| pod.spec = None);
 
     let woken = stream::unfold(woken, |mut woken| async move {
         let who = woken.recv().await?;
         Some((Ok(ReconcileRequest::from(who)), woken))
     });
     triggers.extend([
-        boxed(trigger_self(fs_caches, ())),
+        boxed(by_itself),
         boxed(by_file_system),
         boxed(by_node),
-        boxed(by_job),
-        boxed(by_pod),
+        by_job,
+        by_volume,
+        by_claim,
+        by_pod,
         boxed(woken),
     ]);
-    let caches = Caches { fs_caches: store.clone(), file_systems, storages, nodes, jobs, pods };
+    let caches =
+        Caches { fs_caches: store.clone(), file_systems, storages, nodes, jobs, pods, volumes, claims };
     (store, stream::select_all(triggers).boxed(), caches)
 }
 
-fn boxed(
-    stream: impl Stream<Item = Result<ReconcileRequest<Guarded>, watcher::Error>> + Send + 'static,
-) -> Queue {
-    stream.boxed()
+/// What bears the uid of an FsCache of `known`, without what `shed` takes off it.
+fn its_own<K>(
+    client: &Client,
+    known: &Store<Guarded>,
+    shed: impl Fn(&mut K) + Send + 'static,
+) -> (Store<K>, Queue<Guarded>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let ours = watcher::Config::default().labels(FS_CACHE_UID_LABEL);
+    let (store, changes) = kept(Api::<K>::all(client.clone()), ours, shed);
+    let known = known.clone();
+    let by_change = trigger_with(changes, move |object| owner(&known, object.labels(), FS_CACHE_UID_LABEL));
+    (store, boxed(by_change))
+}
+
+/// Those that a change of one of them concerns: itself, unless it is gone, and those whose paths it keeps from them, or does
+/// not any more.
+fn concerned_by(known: &Store<Guarded>, event: &Event<Guarded>) -> Vec<ObjectRef<Guarded>> {
+    let (itself, changed) = match event {
+        Event::Init | Event::InitDone => return Vec::new(),
+        Event::InitApply(object) | Event::Apply(object) => (Some(ObjectRef::from_obj(object)), object),
+        Event::Delete(object) => (None, object),
+    };
+    let mut concerned: Vec<_> = itself.into_iter().collect();
+    if let Ok(changed) = &changed.0 {
+        concerned.extend(those(known, |other| findings::are_rivals(other, changed)));
+    }
+    concerned
 }
 
 /// Keeps of a node its name and labels.
@@ -144,18 +174,4 @@ fn concerned_by_node(known: &Store<Guarded>, group_label: &str, node: &Node) -> 
         });
         knows || is_of_a_group || is_marked
     })
-}
-
-fn those(known: &Store<Guarded>, which: impl Fn(&FsCache) -> bool) -> Vec<ObjectRef<Guarded>> {
-    references(known.state_filter(|object| object.0.as_ref().is_ok_and(&which)))
-}
-
-/// The FsCache whose uid a label says.
-fn owner(known: &Store<Guarded>, labels: &BTreeMap<String, String>) -> Vec<ObjectRef<Guarded>> {
-    let uid = labels.get(FS_CACHE_UID_LABEL);
-    references(known.state_filter(|object| uid.is_some() && object.uid().as_ref() == uid))
-}
-
-fn references(objects: Vec<Arc<Guarded>>) -> Vec<ObjectRef<Guarded>> {
-    objects.iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
 }

@@ -41,6 +41,9 @@ pub struct Farewell {
     pub happened: Vec<Happened>,
     /// What it waits for, for a person.
     pub waits: Vec<String>,
+    /// Nodes that are not the target's any more: no mover can work there, and what lies there stays, as all does of a node
+    /// that leaves its LocalStorage.
+    pub left: Vec<String>,
 }
 
 impl Farewell {
@@ -101,6 +104,11 @@ impl Farewell {
         if run.is_some() {
             return true;
         }
+        // No mover and no other pod comes to the disk of a node that left.
+        if !place.is_ready && !input.nodes.exposing.contains(&place.node) {
+            self.left.push(copy.node.clone());
+            return false;
+        }
         if !place.is_ready {
             let node = &copy.node;
             self.waits.push(format!(
@@ -117,7 +125,8 @@ impl Farewell {
             return true;
         }
         let node = copy.node.clone();
-        let errand = Errand { node, task: Task::RemoveAll, generation: 0, earlier: None, remove: Vec::new() };
+        let (source, remove) = (String::new(), Vec::new());
+        let errand = Errand { node, task: Task::RemoveAll, generation: 0, earlier: None, source, remove };
         self.acts.push(Act::Send(errand));
         self.waits.push("what lies on the target is being removed".into());
         true
@@ -156,6 +165,16 @@ mod tests {
     }
 
     fn decide(copies: &[CacheCopy], uses: &[(&str, i64, &[i64])], places: &[(&str, bool)]) -> Farewell {
+        let exposing: Vec<&str> = places.iter().map(|(node, _)| *node).collect();
+        decide_where(copies, uses, places, &exposing)
+    }
+
+    fn decide_where(
+        copies: &[CacheCopy],
+        uses: &[(&str, i64, &[i64])],
+        places: &[(&str, bool)],
+        exposing: &[&str],
+    ) -> Farewell {
         let uses: Vec<CacheUse> = uses
             .iter()
             .map(|(node, seen, in_use)| CacheUse {
@@ -168,7 +187,7 @@ mod tests {
             .iter()
             .map(|(node, is_ready)| Place { node: (*node).into(), is_ready: *is_ready })
             .collect();
-        let exposing = places.iter().map(|place| place.node.clone()).collect::<BTreeSet<_>>();
+        let exposing = exposing.iter().map(|node| (*node).to_string()).collect::<BTreeSet<_>>();
         let nodes = Nodes { exposing: &exposing, uses: &uses };
         let now = Timestamp::UNIX_EPOCH;
         Farewell::of(&Input { copies, nodes, places: &places, runs: &[], now })
@@ -211,5 +230,18 @@ mod tests {
         let waits = decide(&[begun], &[], &[("a", false)]);
         assert_eq!((sends(&waits), waits.copies.len()), (0, 1));
         assert!(waits.waits[0].contains("node a"), "{:?}", waits.waits);
+    }
+
+    #[test]
+    fn a_node_that_left_the_group_is_waited_for_only_while_pods_there_use_the_copy() {
+        let places = &[("a", false)];
+        let used = decide_where(&[filled("a")], &[("a", 3, &[3])], places, &[]);
+        assert_eq!((used.copies.len(), used.left.len(), used.waits.len()), (1, 0, 1));
+        let left = decide_where(&[filled("a")], &[("a", 3, &[])], places, &[]);
+        assert_eq!((left.copies.len(), left.left.as_slice()), (0, &["a".to_string()][..]));
+        assert!(left.waits.is_empty() && left.acts.is_empty(), "{left:?}");
+        // One that is of the group, and not ready for now, is waited for.
+        let waits = decide_where(&[filled("a")], &[("a", i64::MAX, &[])], places, &["a"]);
+        assert_eq!((waits.copies.len(), waits.left.len()), (1, 0));
     }
 }

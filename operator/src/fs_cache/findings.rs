@@ -1,13 +1,16 @@
 //! What the conditions of an FsCache say, decided from what was seen. Pure.
 
 use jiff::Timestamp;
-use workspacefs_api::{CacheCopy, CachedPath, FsCache, PathState};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use workspacefs_api::{CacheCopy, CachedPath, Exposure, FsCache, PathState};
 
 use super::ledger::of_node;
+use super::objects::Identity;
 use super::runs::{Run, State};
 use super::setting::{Setting, Target};
-use super::survey::Survey;
+use super::survey::{SOURCE_REPLACED, Survey};
 use super::wanted::Wanted;
+use crate::child::Child;
 use crate::conditions::Finding;
 use crate::filesystem::users;
 
@@ -39,6 +42,68 @@ pub fn kept_from(obstacle: Finding) -> Vec<Finding> {
     if obstacle.kind == READY { vec![ready] } else { vec![ready, obstacle] }
 }
 
+/// Of one whose exposure is Claim: Ready, if pods cannot use its claim for what there is under its name or that of its volume.
+pub fn claim(
+    cache: &Identity,
+    volume: &Child<PersistentVolume>,
+    claim: &Child<PersistentVolumeClaim>,
+) -> Option<Finding> {
+    let not = |reason, message| Some(Finding::new(READY, false, reason, message));
+    let (name, volume_name) = (&cache.name, cache.volume_name());
+    let taken = |kind: &str, name: &str| {
+        let remedy = "It is left alone; delete it, or give the FsCache another name";
+        not("NameTaken", format!("{kind} {name} exists and was not made for this FsCache. {remedy}"))
+    };
+    match (claim, volume) {
+        (Child::Foreign, _) => taken("PersistentVolumeClaim", name),
+        (_, Child::Foreign) => taken("PersistentVolume", &volume_name),
+        (_, Child::Refused(why)) => {
+            not("Refused", format!("PersistentVolume {volume_name} was refused: {why}"))
+        }
+        (Child::Refused(why), _) => {
+            not("Refused", format!("PersistentVolumeClaim {name} was refused: {why}"))
+        }
+        (Child::Leaving, _) => not(
+            "ClaimTerminating",
+            format!("claim {name} is being deleted; it is made again when no pod uses it any more"),
+        ),
+        (_, Child::Leaving) => not(
+            "VolumeTerminating",
+            format!(
+                "volume {volume_name} was deleted and goes when claim {name} does: delete that too, and both are made again"
+            ),
+        ),
+        (Child::Ours(_) | Child::Absent, Child::Ours(_) | Child::Absent) => None,
+    }
+}
+
+/// Of one whose copy can be had by its claim alone: what is said of pods that find it at its place, or read the source, is
+/// said of the claim's.
+pub fn ready_as_claim(cache: &Identity, setting: &Setting, survey: &Survey, ready: Finding) -> Finding {
+    let (name, group) = (&cache.name, setting.target.group());
+    let wants = survey.copies.len();
+    let has = survey.copies.iter().filter(|copy| is_whole(copy, &survey.paths)).count();
+    if has == 0 {
+        let message = ready.message.replace("ods read the source", "ods with its claim wait");
+        let reason = if ready.status == "True" { "NothingWhole" } else { ready.reason };
+        return Finding { status: "False", reason, message, ..ready };
+    }
+    if has < wants {
+        let message = format!(
+            "pods of node group {group} mount it with claimName: {name}, on {has} of {wants} nodes so far"
+        );
+        return Finding::new(READY, true, "SomeNodesNotFilled", message);
+    }
+    Finding::new(READY, true, "Ready", format!("pods of node group {group} mount it with claimName: {name}"))
+}
+
+/// Whether all of what the FsCache keeps is in a copy: nothing less is shown by a claim.
+pub fn is_whole(copy: &CacheCopy, paths: &[CachedPath]) -> bool {
+    copy.generation.is_some()
+        && !copy.whole.is_empty()
+        && paths.iter().all(|path| copy.whole.contains(&path.path))
+}
+
 /// Of one that is being deleted.
 pub fn terminating(message: impl Into<String>) -> Finding {
     Finding::new(READY, false, "Terminating", message)
@@ -68,6 +133,9 @@ fn ready(setting: &Setting, survey: &Survey, runs: &[Run]) -> Finding {
     let group = setting.target.group();
     if shown == 0 {
         return not_yet(setting, survey, runs);
+    }
+    if !any_whole && let Some(copy) = survey.copies.iter().find(|copy| copy.reason == SOURCE_REPLACED) {
+        return not(SOURCE_REPLACED, format!("{}. It is copied again", copy.message));
     }
     if !any_whole {
         let message = format!("no path is whole: {}. Pods read the source", not_whole(&survey.paths));
@@ -212,9 +280,10 @@ pub fn conflict<'a>(
     };
     let own = group(cache)?;
     let is_before = |other: &&FsCache| {
-        other.metadata.uid != cache.metadata.uid
+        are_rivals(other, cache)
+            && is_in_place(other)
+            && is_in_place(cache)
             && other.metadata.deletion_timestamp.is_none()
-            && other.spec.source.file_system == cache.spec.source.file_system
             && age(other) < age(cache)
             && group(other).as_ref() == Some(&own)
     };
@@ -232,6 +301,21 @@ pub fn conflict<'a>(
         users::named(&taken)
     );
     (!taken.is_empty()).then(|| Finding::new(CONFLICT, true, "PathTaken", message))
+}
+
+/// Whether two FsCaches keep a path of the same source, or paths of which one lies in the other.
+pub fn are_rivals(one: &FsCache, other: &FsCache) -> bool {
+    let (a, b) = (&one.spec.source, &other.spec.source);
+    one.metadata.uid != other.metadata.uid
+        && one.metadata.namespace == other.metadata.namespace
+        && a.file_system.is_some()
+        && a.file_system == b.file_system
+        && a.paths.iter().any(|path| b.paths.iter().any(|theirs| overlap(path, theirs)))
+}
+
+/// Whether it is shown at its place in the source, where two cannot be.
+fn is_in_place(cache: &FsCache) -> bool {
+    cache.spec.exposure == Exposure::Transparent
 }
 
 fn overlap(a: &str, b: &str) -> bool {
@@ -278,6 +362,13 @@ mod tests {
             assert_eq!(found.is_some(), told, "{:?}", other.spec);
             assert!(found.is_none_or(|found| found.message.contains("FsCache first")));
         }
+        // A claim of its own is in nobody's way.
+        let mut claim = first.clone();
+        claim.spec.exposure = Exposure::Claim;
+        assert!(conflict(&cache("b", 2, "s", &["/x"], "t"), [&claim], group).is_none());
+        claim.metadata.creation_timestamp =
+            Some(Time(Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(1)));
+        assert!(conflict(&claim, [&cache("b", 2, "s", &["/x"], "t")], group).is_none());
         let mut leaving = first.clone();
         leaving.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
         assert!(conflict(&cache("b", 2, "s", &["/x"], "t"), [&leaving], group).is_none());

@@ -8,10 +8,11 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use workspacefs_api::local_storage::READY;
-use workspacefs_api::{CacheCopy, FsCache};
+use workspacefs_api::{CacheCopy, Exposure, FsCache};
 
-use super::FsCaches;
 use super::objects::Identity;
+use super::survey::Survey;
+use super::{FsCaches, findings};
 use crate::FIELD_MANAGER;
 use crate::error::PassError;
 use crate::local_storage::nodes::changes;
@@ -47,8 +48,17 @@ impl FsCaches {
     }
 }
 
-/// The nodes whose own copy has something to show. A copy for a whole group is near to none of its nodes.
-pub fn warm(copies: &[CacheCopy], ready: impl Fn(&str) -> bool) -> BTreeSet<String> {
-    let shows = |copy: &&CacheCopy| copy.generation.is_some() && !copy.whole.is_empty() && ready(&copy.node);
+/// The nodes whose own copy has something to show: by a claim, all or nothing. A copy for a whole group is near to none of
+/// its nodes.
+pub fn warm(exposure: Exposure, survey: &Survey, ready: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let copies = &survey.copies;
+    let shows = |copy: &&CacheCopy| {
+        let has_some = copy.generation.is_some() && !copy.whole.is_empty();
+        let shows = match exposure {
+            Exposure::Transparent => has_some,
+            Exposure::Claim => findings::is_whole(copy, &survey.paths),
+        };
+        shows && ready(&copy.node)
+    };
     copies.iter().filter(shows).map(|copy| copy.node.clone()).collect()
 }

@@ -87,6 +87,8 @@ fn content(
             let before = copy.generation.replace(entry.errand.generation);
             copy.superseded.extend(before.filter(|before| *before != entry.errand.generation));
             copy.as_of = outcome.as_of.and_then(|second| Timestamp::from_second(second).ok()).map(Time);
+            copy.source = entry.errand.source.clone();
+            copy.reading.clear();
             copy.whole = whole;
             (copy.filling, copy.refreshed_at, copy.verified_at) =
                 (None, Some(Time(entry.at)), Some(Time(entry.at)));

@@ -3,6 +3,8 @@
 //! [`objects`] says how; here they meet.
 
 mod caches;
+mod claim;
+pub mod claims;
 mod cleanup;
 pub mod controller;
 pub mod farewell;
@@ -32,7 +34,7 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, Preconditions, Propagation
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource, ResourceExt};
 use workspacefs_api::fs_cache::{FS_CACHE_FINALIZER, FS_CACHE_UID_LABEL, REFRESH_ANNOTATION};
-use workspacefs_api::{FsCache, FsCacheStatus};
+use workspacefs_api::{Exposure, FsCache, FsCacheStatus};
 
 use self::caches::Caches;
 use self::objects::{Errand, Identity, Shop};
@@ -103,17 +105,28 @@ impl Reconciler for FsCaches {
             exposing: &self.exposing(&setting, &nodes),
             now,
         });
-        let findings = self.findings(fs_cache, &setting, &survey, &runs, &wanted, now);
+        let exposure = fs_cache.spec.exposure;
+        let in_the_way = self.keep_claim(&cache, exposure, &setting.target).await?;
+        let mut findings = self.findings(fs_cache, &setting, &survey, &runs, &wanted, now);
+        if exposure == Exposure::Claim
+            && let Some(ready) = findings.first_mut()
+        {
+            *ready = match &in_the_way {
+                Some(obstacle) => obstacle.clone(),
+                None => findings::ready_as_claim(&cache, &setting, &survey, ready.clone()),
+            };
+        }
         let conditions = conditions::update(&old.conditions, &findings, meta.generation, now);
         let tally = self.movers.follow(&cache.uid, &addresses(&runs), &Self::reference(object));
-        let new = summary::status(meta.generation, &survey, tally.as_ref(), conditions);
+        let mut new = summary::status(meta.generation, &survey, tally.as_ref(), conditions);
+        new.claim_name = (exposure == Exposure::Claim && in_the_way.is_none()).then(|| cache.name.clone());
         self.status.write(&cache, meta, &old, &new).await?;
         self.metrics.cache(&cache.namespace, &cache.name, &CacheFigures::of(&new));
         for happened in &survey.happened {
             self.status.tell(&cache, happened).await;
         }
         let acted = self.act(fs_cache, &cache, &setting, &survey.acts, &strays).await;
-        let labelled = self.label(&cache, &setting, &survey, &nodes).await;
+        let labelled = self.label(&cache, exposure, &setting, &survey, &nodes).await;
         acted.and(labelled)?;
         let stale =
             survey.copies.iter().filter_map(|copy| findings::stale_at(copy, &wanted)).filter(|at| *at > now);
@@ -284,6 +297,7 @@ impl FsCaches {
     async fn label(
         &self,
         cache: &Identity,
+        exposure: Exposure,
         setting: &Setting,
         survey: &Survey,
         nodes: &[Arc<Node>],
@@ -292,7 +306,7 @@ impl FsCaches {
             return Ok(());
         }
         let ready = |name: &str| setting.places.iter().any(|place| place.node == name && place.is_ready);
-        self.keep_labels(cache, nodes, &labels::warm(&survey.copies, ready)).await
+        self.keep_labels(cache, nodes, &labels::warm(exposure, survey, ready)).await
     }
 }
 

@@ -75,6 +75,9 @@ pub struct Errand {
     /// The generation whose unchanged files are linked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<i64>,
+    /// The uid of the FileSystem that is read for it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
     /// Generations to take away first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<i64>,
@@ -278,8 +281,14 @@ mod tests {
     fn made(target: Target, errand: &Errand) -> Value {
         let config = MoverConfig { pull_secrets: vec!["s".into()], ..MoverConfig::default() };
         let shop = Shop { config: &config, node_group_label: "group" };
-        let setting =
-            Setting { source: "data".into(), target, places: vec![], doubts: vec![], room: String::new() };
+        let setting = Setting {
+            source: "data".into(),
+            source_uid: "uid-of-data".into(),
+            target,
+            places: vec![],
+            doubts: vec![],
+            room: String::new(),
+        };
         let job = job(&shop, &cache(), &spec(), &setting, errand);
         // Every field is one that the API knows.
         let typed: Job = serde_json::from_value(job.clone()).unwrap();
@@ -289,7 +298,8 @@ mod tests {
     }
 
     fn errand(node: &str, task: Task) -> Errand {
-        Errand { node: node.into(), task, generation: 7, earlier: Some(6), remove: vec![4, 5] }
+        let source = "uid-of-data".into();
+        Errand { node: node.into(), task, generation: 7, earlier: Some(6), source, remove: vec![4, 5] }
     }
 
     fn on_file_system(task: Task) -> Value {

@@ -24,6 +24,8 @@ pub struct Circumstances<'a> {
     pub wanted: &'a Wanted,
     /// The value of the refresh annotation; empty where there is none.
     pub asked: &'a str,
+    /// The uid of the source as it is now.
+    pub source: &'a str,
     /// The number of a generation that would be made now: no copy ever had it.
     pub fresh: i64,
     /// Whether a mover can work there.
@@ -61,17 +63,18 @@ pub fn next(copy: &mut CacheCopy, c: Circumstances<'_>) -> Step {
     let is_asked = !c.asked.is_empty() && copy.refreshed_for != c.asked;
     if is_asked {
         // What was begun before may have been read before.
-        copy.filling = Some(c.fresh);
+        begin(copy, &c);
         copy.refreshed_for = c.asked.into();
     } else if let Some(at) = retry_at(copy).filter(|at| *at > c.now) {
         return Step::Wait(Some(at));
     }
-    let due = refresh_due(copy, c.wanted);
-    if copy.filling.is_none() && due.is_some_and(|due| due <= c.now) {
-        copy.filling = Some(c.fresh);
+    let due = refresh_due(copy, c.wanted, c.source);
+    let is_begun = copy.filling.is_some() && copy.reading == c.source;
+    if !is_begun && (copy.filling.is_some() || due.is_some_and(|due| due <= c.now)) {
+        begin(copy, &c);
     }
     if let Some(generation) = copy.filling {
-        return Step::Send(errand(copy, Task::Fill, generation, c.removable));
+        return Step::Send(errand(copy, Task::Fill, generation, &c));
     }
     let scrub = scrub_due(copy, c.wanted);
     let task = if scrub.is_some_and(|at| at <= c.now) {
@@ -81,23 +84,28 @@ pub fn next(copy: &mut CacheCopy, c: Circumstances<'_>) -> Step {
         (!c.removable.is_empty() && !soon).then_some(Task::Remove)
     };
     match (task, copy.generation) {
-        (Some(task), Some(generation)) => Step::Send(errand(copy, task, generation, c.removable)),
+        (Some(task), Some(generation)) => Step::Send(errand(copy, task, generation, &c)),
         _ => Step::Wait(due.into_iter().chain(scrub).min()),
     }
 }
 
-fn errand(copy: &CacheCopy, task: Task, generation: i64, removable: &[i64]) -> Errand {
-    // Unchanged files of a copy that is damaged are not linked: that they are as they were is not known by their size
-    // and time.
-    let links = task == Task::Fill && !is_damaged(copy);
+/// A generation under a new number: nothing that was begun under another, perhaps of another source, comes into it.
+fn begin(copy: &mut CacheCopy, c: &Circumstances<'_>) {
+    (copy.filling, copy.reading) = (Some(c.fresh), c.source.into());
+}
+
+fn errand(copy: &CacheCopy, task: Task, generation: i64, c: &Circumstances<'_>) -> Errand {
+    // Unchanged files of a copy that is damaged, or of another source, are not linked: that they are as they were is not
+    // known by their size and time.
+    let links = task == Task::Fill && !is_damaged(copy) && copy.source == c.source;
     let earlier = copy.generation.filter(|_| links);
-    let remove = removable.to_vec();
-    Errand { node: copy.node.clone(), task, generation, earlier, remove }
+    let source = if task == Task::Fill { c.source.into() } else { String::new() };
+    Errand { node: copy.node.clone(), task, generation, earlier, source, remove: c.removable.to_vec() }
 }
 
 /// When the next refresh is due. None: when somebody asks.
-pub fn refresh_due(copy: &CacheCopy, wanted: &Wanted) -> Option<Timestamp> {
-    let at_once = copy.generation.is_none() || is_damaged(copy);
+pub fn refresh_due(copy: &CacheCopy, wanted: &Wanted, source: &str) -> Option<Timestamp> {
+    let at_once = copy.generation.is_none() || is_damaged(copy) || copy.source != source;
     let ended = copy.refreshed_at.as_ref().filter(|_| !at_once).map(|time| time.0);
     match ended {
         None => Some(Timestamp::MIN),
@@ -150,6 +158,7 @@ mod tests {
         CacheCopy {
             node: EVERYWHERE.into(),
             generation: Some(3),
+            source: "s".into(),
             as_of: Some(Time(at(900))),
             refreshed_at: Some(Time(at(1000))),
             verified_at: Some(Time(at(1000))),
@@ -167,6 +176,7 @@ mod tests {
         let mut c = Circumstances {
             wanted: &wanted,
             asked: "",
+            source: "s",
             fresh: 7,
             is_ready: true,
             removable: &[],
@@ -193,6 +203,20 @@ mod tests {
         let mut nowhere = CacheCopy::default();
         assert_eq!(decide(&mut nowhere, json!({}), 0, |c| c.is_ready = false), Step::Wait(None));
         assert_eq!(nowhere.filling, None);
+    }
+
+    #[test]
+    fn of_a_source_that_was_made_again_a_new_copy_is_made_at_once_into_which_nothing_of_the_old_one_comes() {
+        let mut copy = filled();
+        let step = decide(&mut copy, json!({}), 1001, |c| c.source = "another");
+        let Step::Send(errand) = step else { panic!("{step:?}") };
+        assert_eq!((errand.task, errand.generation, errand.earlier), (Task::Fill, 7, None));
+        assert_eq!(errand.source, "another");
+        // Not into what was begun of the old one either.
+        let mut begun = CacheCopy { filling: Some(5), reading: "s".into(), ..filled() };
+        assert_eq!(sent(decide(&mut begun, json!({}), 1001, |_| {})).1, 5);
+        assert_eq!(sent(decide(&mut begun, json!({}), 1001, |c| c.source = "another")).1, 7);
+        assert_eq!((begun.filling, begun.reading.as_str()), (Some(7), "another"));
     }
 
     #[test]
@@ -226,6 +250,7 @@ mod tests {
     fn retries_wait_longer_and_longer_and_go_on_with_what_was_begun() {
         let mut copy = filled();
         (copy.filling, copy.failed_at) = (Some(4), Some(Time(at(2000))));
+        copy.reading = "s".into();
         for (failures, wait) in [(1, 30), (2, 60), (3, 120), (7, 1800), (1000, 1800)] {
             copy.failures = failures;
             assert_eq!(

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::{Resource, ResourceExt};
 use workspacefs_api::fs_cache::EVERYWHERE;
 use workspacefs_api::local_storage::READY;
-use workspacefs_api::{Exposure, FileSystem, FsCache, LocalStorage, Usage};
+use workspacefs_api::{FileSystem, FsCache, LocalStorage, Usage};
 
 use super::findings::{READY as READY_CONDITION, SOURCE_REACHABLE, TARGET_AVAILABLE};
 use crate::conditions::Finding;
@@ -65,6 +65,8 @@ pub struct Place {
 pub struct Setting {
     /// Name of the source FileSystem.
     pub source: String,
+    /// Its uid: one that is made again under the same name has other files.
+    pub source_uid: String,
     /// Where copies lie.
     pub target: Target,
     /// Every place: of a LocalStorage the nodes that are there, be they ready or not.
@@ -98,11 +100,10 @@ impl Setting {
                 "source.s3: buckets are not copied yet; use a source of kind fileSystem",
             ));
         }
-        if cache.spec.exposure == Exposure::Claim {
-            return Err(not_supported("exposure Claim is not there yet; use Transparent"));
-        }
         let on = Self::on_target(cache, around)?;
-        Ok(Self { source: source(cache, around)?, ..on })
+        let source = source(cache, around)?;
+        let source_uid = around.source.and_then(|fs| fs.uid()).unwrap_or_default();
+        Ok(Self { source, source_uid, ..on })
     }
 
     /// The same for one that only takes away what lies on its target: its source may be gone.
@@ -117,7 +118,14 @@ impl Setting {
         };
         let doubts = [(around.source, SOURCE_REACHABLE), (around.file_system, TARGET_AVAILABLE)];
         let doubts = doubts.into_iter().filter_map(|(fs, kind)| doubt(fs?, kind)).collect();
-        Ok(Self { source: String::new(), target, places, doubts, room: room(around) })
+        Ok(Self {
+            source: String::new(),
+            source_uid: String::new(),
+            target,
+            places,
+            doubts,
+            room: room(around),
+        })
     }
 
     /// Whether a node may expose what lies on the target: as the node plugin there decides it too.

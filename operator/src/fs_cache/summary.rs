@@ -34,6 +34,7 @@ pub fn status(
             .filter(|copy| copy.generation.is_some())
             .filter_map(|copy| copy.as_of.clone())
             .min(),
+        claim_name: None,
         refreshed_for: survey.refreshed_for.clone(),
         paths: survey.paths.clone(),
         copies: survey.copies.clone(),

@@ -55,6 +55,10 @@ pub struct Survey {
     pub times: Vec<Timestamp>,
 }
 
+/// Reason of a copy of a FileSystem that was deleted, and of which another has the name now.
+pub const SOURCE_REPLACED: &str = "SourceReplaced";
+const REPLACED: &str = "the copy is of a FileSystem that is gone, whose name another one has now";
+
 /// Something to be done.
 #[derive(Clone, Debug)]
 pub enum Act {
@@ -74,6 +78,7 @@ impl Survey {
         for run in input.runs {
             survey.take_in(input, run);
         }
+        survey.hide_copies_of_others(input);
         for at in 0..survey.copies.len() {
             survey.step(input, at);
         }
@@ -118,6 +123,23 @@ impl Survey {
         }
     }
 
+    /// What was read from a FileSystem that is no more is shown to nobody as the one that has its name now.
+    fn hide_copies_of_others(&mut self, input: &Input<'_>) {
+        let is_others = |copy: &&mut CacheCopy| {
+            copy.generation.is_some() && copy.source != input.setting.source_uid && !copy.whole.is_empty()
+        };
+        let mut hidden = Vec::new();
+        for copy in self.copies.iter_mut().filter(is_others) {
+            copy.whole.clear();
+            (copy.reason, copy.message) = (SOURCE_REPLACED.into(), REPLACED.into());
+            hidden.push(copy.node.clone());
+        }
+        if !hidden.is_empty() {
+            let note = format!("{REPLACED}: new pods do not see it, and it is copied again");
+            self.happened.push(Happened { warning: true, reason: SOURCE_REPLACED, note });
+        }
+    }
+
     fn step(&mut self, input: &Input<'_>, at: usize) {
         let uses = &input.old.uses;
         let fresh = plan::fresh_generation(&self.copies, uses);
@@ -129,6 +151,7 @@ impl Survey {
         let circumstances = Circumstances {
             wanted: input.wanted,
             asked: input.asked,
+            source: &input.setting.source_uid,
             fresh,
             is_ready: input.setting.places.iter().any(|place| place.node == copy.node && place.is_ready),
             removable: &removable,

@@ -2,14 +2,11 @@
 //! namespace that it lists came, went, or became a workspace; a volume, claim or class of its own changed, or a volume that a
 //! claim has on its disks; a pod asks for its claim where it gives none.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use futures::{Stream, StreamExt, stream};
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::PartialObjectMeta;
-use kube::runtime::controller::{ReconcileRequest, trigger_self, trigger_with};
+use kube::runtime::controller::{trigger_self, trigger_with};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
@@ -27,8 +24,7 @@ use crate::events::Events;
 use crate::kept::kept;
 use crate::metrics::Metrics;
 use crate::reconciler;
-
-type Queue = stream::BoxStream<'static, Result<ReconcileRequest<Guarded>, watcher::Error>>;
+use crate::triggers::{Queue, boxed, owner, references, those};
 
 /// Runs until `shutdown`.
 pub async fn run(
@@ -51,7 +47,7 @@ pub async fn run(
     reconciler::run(storages, store, queue, metrics, shutdown).await;
 }
 
-fn watches(client: &Client, config: &Config) -> (Store<Guarded>, Queue, Caches) {
+fn watches(client: &Client, config: &Config) -> (Store<Guarded>, Queue<Guarded>, Caches) {
     let ours = || watcher::Config::default().labels(LOCAL_STORAGE_UID_LABEL);
     let all = watcher::Config::default;
 
@@ -77,11 +73,13 @@ fn watches(client: &Client, config: &Config) -> (Store<Guarded>, Queue, Caches) 
 
     let (volumes, of_volume) = kept(Api::<PersistentVolume>::all(client.clone()), ours(), |_| {});
     let known = store.clone();
-    let by_volume = trigger_with(of_volume, move |volume| owner(&known, volume.labels()));
+    let by_volume =
+        trigger_with(of_volume, move |volume| owner(&known, volume.labels(), LOCAL_STORAGE_UID_LABEL));
 
     let (claims, of_claim) = kept(Api::<PersistentVolumeClaim>::all(client.clone()), ours(), |_| {});
     let known = store.clone();
-    let by_claim = trigger_with(of_claim, move |claim| owner(&known, claim.labels()));
+    let by_claim =
+        trigger_with(of_claim, move |claim| owner(&known, claim.labels(), LOCAL_STORAGE_UID_LABEL));
 
     let (classes, of_class) = kept(Api::<StorageClass>::all(client.clone()), ours(), |_| {});
     let known = store.clone();
@@ -110,12 +108,6 @@ fn watches(client: &Client, config: &Config) -> (Store<Guarded>, Queue, Caches) 
     ]);
     let caches = Caches { nodes, workspaces, volumes, claims, classes, local_volumes, waiting };
     (store, queue.boxed(), caches)
-}
-
-fn boxed(
-    stream: impl Stream<Item = Result<ReconcileRequest<Guarded>, watcher::Error>> + Send + 'static,
-) -> Queue {
-    stream.boxed()
 }
 
 /// Keeps of a node what is looked at: in a large cluster the images that lie on the nodes are most of their objects.
@@ -150,18 +142,4 @@ fn concerned_by_pod(known: &Store<Guarded>, pod: &Pod) -> Vec<ObjectRef<Guarded>
     those(known, |storage| {
         asked::asks_for(pod, &storage.name_any()) && !storage.spec.workspaces.contains(&namespace)
     })
-}
-
-fn those(known: &Store<Guarded>, which: impl Fn(&LocalStorage) -> bool) -> Vec<ObjectRef<Guarded>> {
-    references(known.state_filter(|object| object.0.as_ref().is_ok_and(&which)))
-}
-
-/// The LocalStorage whose uid a label says.
-fn owner(known: &Store<Guarded>, labels: &BTreeMap<String, String>) -> Vec<ObjectRef<Guarded>> {
-    let uid = labels.get(LOCAL_STORAGE_UID_LABEL);
-    references(known.state_filter(|object| uid.is_some() && object.uid().as_ref() == uid))
-}
-
-fn references(objects: Vec<Arc<Guarded>>) -> Vec<ObjectRef<Guarded>> {
-    objects.iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
 }

@@ -63,8 +63,19 @@ pub async fn until_cache(api: &FakeApi, name: &str, kind: &str, reason: &str) ->
     cache_condition(api, name, kind).unwrap().message
 }
 
-/// What a Job is for.
+/// What a Job is for, but for the uid of the source.
 pub fn errand(job: &Value) -> Value {
+    let mut errand = whole_errand(job);
+    errand.as_object_mut().unwrap().remove("source");
+    errand
+}
+
+/// The uid of the source that a Job reads.
+pub fn source_of(job: &Value) -> Value {
+    whole_errand(job)["source"].take()
+}
+
+fn whole_errand(job: &Value) -> Value {
     serde_json::from_str(job["metadata"]["annotations"]["cache.workspacefs.io/errand"].as_str().unwrap())
         .unwrap()
 }

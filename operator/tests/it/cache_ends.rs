@@ -87,6 +87,25 @@ async fn of_a_local_storage_each_nodes_copy_goes_and_the_labels_first() {
 }
 
 #[tokio::test]
+async fn a_copy_on_a_node_that_left_the_group_keeps_nobody_waiting_and_is_said_to_stay() {
+    let (api, nfs) = (api().await, NfsServer::start().await);
+    put_nfs(&api, "data", nfs.port);
+    put_storage(&api, &["n1", "n2"]);
+    put_cache(&api, on_nodes(json!({})));
+    let _operator = Operator::start(&api, "a", config());
+    until_moved(&api, "both are warm", |api| warm(api) == ["n1", "n2"] && api.all("Job").is_empty()).await;
+    api.edit("Node", "", "n2", |node| {
+        node["metadata"]["labels"]["workspacefs.io/node-group"] = json!("cpu");
+    });
+    api.until("it is cold", |api| warm(api) == ["n1"]).await;
+    assert!(api.delete("FsCache", SPACE, "warm"));
+    until_cache(&api, "warm", "Ready", "Terminating").await;
+    use_on(&api, "n1", GOING, &[]);
+    until_moved(&api, "it is gone", is_gone).await;
+    api.until("what stays is told", |api| told(api, "CopiesKept") == 1).await;
+}
+
+#[tokio::test]
 async fn the_end_of_its_namespace_is_not_held_up() {
     let (api, nfs) = (api().await, NfsServer::start().await);
     put_file_systems(&api, nfs.port);

@@ -1,7 +1,7 @@
 //! FsCaches that cannot be, and two that want the same.
 
 use serde_json::{Value, json};
-use workspacefs_testkit::builders;
+use workspacefs_testkit::{FakeApi, builders};
 
 use crate::cache::*;
 use crate::local::{put_ready, told};
@@ -37,7 +37,6 @@ async fn what_cannot_be_a_cache_says_why_and_no_mover_is_sent() {
         (on(json!({"fileSystem": "twin"})), "TargetAvailable", "TargetIsSource", "same folder"),
         (on(json!({"localStorage": "none"})), "TargetAvailable", "TargetMissing", "no LocalStorage none"),
         (on(json!({"localStorage": "nvme"})), "TargetAvailable", "NotListed", "spec.workspaces"),
-        (json!({"exposure": "Claim"}), "Ready", "NotSupported", "Transparent"),
         (json!({"source": s3, "exposure": "Claim"}), "Ready", "NotSupported", "source.s3"),
         (json!({"refresh": {"schedule": "61 * * * *"}}), "Ready", "Invalid", "schedule"),
     ];
@@ -79,7 +78,36 @@ async fn what_is_missing_may_come_and_what_goes_stops_the_mover() {
     assert_eq!(copies(&api)[0].filling, Some(1), "what it began is known");
     api.until("it is gone", |api| file_system(api, SPACE, "data").is_none()).await;
     put_nfs(&api, "data", nfs.port);
+    // It is another FileSystem: nothing that was begun of the one before comes into its copy.
+    until_moved(&api, "it is filled", |api| has(api, 2)).await;
+}
+
+#[tokio::test]
+async fn a_copy_of_a_source_that_was_made_again_is_shown_to_nobody_and_made_anew() {
+    let (api, nfs) = (api().await, NfsServer::start().await);
+    put_file_systems(&api, nfs.port);
+    put_cache(&api, json!({}));
+    let _operator = Operator::start(&api, "a", config());
     until_moved(&api, "it is filled", |api| has(api, 1)).await;
+    let source = |api: &FakeApi| file_system(api, SPACE, "data").and_then(|fs| fs.metadata.uid).unwrap();
+    let first = source(&api);
+    assert_eq!(copies(&api)[0].source, first);
+    until_bound(&api, "data").await;
+    assert!(api.delete("FileSystem", SPACE, "data"));
+    api.until("it is gone", |api| file_system(api, SPACE, "data").is_none()).await;
+    put_nfs(&api, "data", nfs.port);
+    until_cache(&api, "warm", "Ready", "SourceReplaced").await;
+    let copy = copies(&api).remove(0);
+    assert_eq!((copy.generation, copy.whole.len()), (Some(1), 0), "nodes show nothing of it");
+    api.until("a mover is sent", |api| !api.all("Job").is_empty()).await;
+    let job = api.all("Job").remove(0);
+    assert_eq!((source_of(&job), &errand(&job)["earlier"]), (json!(source(&api)), &Value::Null));
+    until_moved(&api, "it is filled anew", |api| has(api, 2)).await;
+    until_cache(&api, "warm", "Ready", "Ready").await;
+    let copy = copies(&api).remove(0);
+    assert_eq!((copy.source, copy.whole.len()), (source(&api), 2));
+    assert_ne!(source(&api), first);
+    assert_eq!(told(&api, "SourceReplaced"), 1);
 }
 
 #[tokio::test]
@@ -100,4 +128,13 @@ async fn of_two_caches_on_one_path_the_second_says_so_and_keeps_its_other_paths(
     .await;
     assert!(cache_condition(&api, "warm", "Conflict").is_none());
     api.until("it is told", |api| told(api, "Conflict") == 1).await;
+    // When the first goes the second hears of it, and does not wait for its next look.
+    use_on(&api, "n1", i64::MAX, &[]);
+    assert!(api.delete("FsCache", SPACE, "warm"));
+    let asked = std::time::Instant::now();
+    until_moved(&api, "there is no conflict any more", |api| {
+        cache_condition(api, "zweite", "Conflict").is_none_or(|condition| condition.status != "True")
+    })
+    .await;
+    assert!(asked.elapsed() < std::time::Duration::from_secs(20), "{:?}", asked.elapsed());
 }
