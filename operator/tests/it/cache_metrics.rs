@@ -4,6 +4,7 @@ use serde_json::json;
 use workspacefs_api::mover::{Failure, FailureReason};
 
 use crate::cache::*;
+use crate::cache_ends::GOING;
 use crate::world::*;
 
 /// What is said of the FsCache `warm`: metric and value.
@@ -38,6 +39,7 @@ async fn a_cache_is_told_of_by_four_gauges_and_no_more_when_it_is_gone() {
     assert_eq!(figures, expected);
 
     assert!(api.delete("FsCache", SPACE, "warm"));
+    use_on(&api, "n1", GOING, &[]);
     until_moved(&api, "it is gone", |api| cache(api, "warm").is_none()).await;
     api.settled(QUIET).await;
     assert_eq!(told(&operator), []);
@@ -64,8 +66,10 @@ async fn movers_that_fail_in_a_row_are_counted_and_a_success_ends_the_count() {
     api.settled(QUIET).await;
     assert!(told(&operator).contains(&is("cache_failures", "1")), "{:?}", told(&operator));
     ask(&api, "now");
-    until_moved(&api, "it is filled", |api| copies(api).first().is_some_and(|copy| copy.generation.is_some()))
-        .await;
+    until_moved(&api, "it is filled", |api| {
+        copies(api).first().is_some_and(|copy| copy.generation.is_some())
+    })
+    .await;
     api.settled(QUIET).await;
     assert!(told(&operator).contains(&is("cache_failures", "0")), "{:?}", told(&operator));
 }
