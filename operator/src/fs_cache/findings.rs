@@ -85,6 +85,7 @@ pub fn ready_as_claim(cache: &Identity, setting: &Setting, survey: &Survey, read
     let has = survey.copies.iter().filter(|copy| is_whole(copy, &survey.paths)).count();
     if has == 0 {
         let message = ready.message.replace("ods read the source", "ods with its claim wait");
+        let message = message.replace(OTHERS_FROM_SOURCE, "Pods with its claim wait for the others");
         let reason = if ready.status == "True" { "NothingWhole" } else { ready.reason };
         return Finding { status: "False", reason, message, ..ready };
     }
@@ -125,6 +126,9 @@ pub fn all(
     ]
 }
 
+/// What becomes of paths that are not whole.
+const OTHERS_FROM_SOURCE: &str = "Pods read the others from the source";
+
 fn ready(setting: &Setting, survey: &Survey, runs: &[Run]) -> Finding {
     let not = |reason, message| Finding::new(READY, false, reason, message);
     let shown = survey.copies.iter().filter(|copy| copy.generation.is_some()).count();
@@ -143,7 +147,7 @@ fn ready(setting: &Setting, survey: &Survey, runs: &[Run]) -> Finding {
     }
     if whole.len() < survey.paths.len() {
         let message = format!(
-            "{} of {} paths are kept for node group {group}. Pods read the others from the source: {}",
+            "{} of {} paths are kept for node group {group}. {OTHERS_FROM_SOURCE}: {}",
             whole.len(),
             survey.paths.len(),
             not_whole(&survey.paths)
