@@ -112,10 +112,8 @@ fn content(
             let message = format!("what lies on the target is not what was written: {}", lost.join(", "));
             copy.verified_at = None;
             (copy.reason, copy.message) = ("Damaged".into(), message.clone());
-            let note = format!(
-                "{}{message}. New pods do not get it, and it is copied again",
-                of_node(&copy.node)
-            );
+            let note =
+                format!("{}{message}. New pods do not get it, and it is copied again", of_node(&copy.node));
             Some(Happened { warning: true, reason: "Damaged", note })
         }
         Task::Fill | Task::Scrub | Task::Remove | Task::RemoveAll => None,
