@@ -170,15 +170,6 @@ impl Bar {
         }
     }
 
-    /// Whether a bad moment of the computer may be what it misses by: less than a quarter.
-    pub fn is_close(&self) -> bool {
-        let ratio = match self.sense {
-            Sense::AtLeast => self.value / self.must,
-            Sense::AtMost => self.must / self.value,
-        };
-        ratio > 0.75
-    }
-
     /// Its value as it is written down: rounded the unfavourable way, so that what is seen never reaches more than what
     /// was measured.
     pub fn shown(&self) -> String {
@@ -266,11 +257,6 @@ mod tests {
         assert_eq!(levels(Sense::AtLeast), [Missed, Must, Must, Goal, Goal]);
         assert_eq!(levels(Sense::AtMost), [Goal, Goal, Must, Must, Missed]);
         assert_eq!(level(Sense::AtLeast, f64::NAN), Missed);
-        let is_close = |sense, value| {
-            Bar { what: String::new(), value, sense, must: 2.0, goal: 4.0, first: None }.is_close()
-        };
-        assert_eq!([1.4, 1.6].map(|value| is_close(Sense::AtLeast, value)), [false, true]);
-        assert_eq!([2.6, 2.8].map(|value| is_close(Sense::AtMost, value)), [true, false]);
     }
 
     #[test]
