@@ -54,7 +54,7 @@ impl Content {
         self.forget(&part);
         let mut at = part.start;
         while at < part.end {
-            let bytes = self.read_some(at, buffer)?;
+            let bytes = self.read_some(at..part.end, buffer)?;
             let wanted = usize::try_from(part.end - at).unwrap_or(usize::MAX).min(bytes.len());
             if wanted == 0 {
                 break;
@@ -68,10 +68,14 @@ impl Content {
         Ok(())
     }
 
-    fn read_some<'a>(&self, at: u64, buffer: &'a mut Buffer) -> Result<&'a [u8], Errno> {
-        let bytes = buffer.aligned();
+    /// Some bytes from the beginning of a part, and perhaps some beyond its end.
+    fn read_some<'a>(&self, part: Range<u64>, buffer: &'a mut Buffer) -> Result<&'a [u8], Errno> {
+        // No more than is wanted: what a direct read asks for beyond a file's end the kernel writes zeroes to.
+        let wanted = usize::try_from(part.end - part.start).unwrap_or(BUFFER_LEN);
+        let wanted = wanted.min(BUFFER_LEN).next_multiple_of(ALIGNMENT);
+        let bytes = buffer.aligned().get_mut(..wanted).unwrap_or_default();
         let length = loop {
-            match pread(&self.file, &mut *bytes, at) {
+            match pread(&self.file, &mut *bytes, part.start) {
                 Err(Errno::INTR) => {}
                 // It took O_DIRECT when it was opened, but not for this; or a read ended between two blocks.
                 Err(Errno::INVAL) if self.direct.swap(false, Ordering::Relaxed) => {
