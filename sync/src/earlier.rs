@@ -4,11 +4,10 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, OFlags, linkat};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::SyncError;
-use crate::attributes::Named;
 use crate::compare::Verdict;
 use crate::copy::{is_untouched, open_source};
 use crate::digest::Digest;
@@ -16,12 +15,12 @@ use crate::engine::Engine;
 use crate::files::{Outcome, Subject, named};
 use crate::manifest::Ordinal;
 use crate::options::Options;
-use crate::place::{Budget, Crossing, Handle, Place};
+use crate::place::{Budget, Crossing, Handle, Place, open_beneath};
 use crate::pump::reading;
 use crate::report::Problem;
 use crate::setup::lies_in;
 use crate::stat::Stat;
-use crate::temporary::Temporary;
+use crate::temporary::{Temporary, link};
 use crate::trouble::{Side, Trouble};
 use crate::worker::Worker;
 
@@ -59,20 +58,23 @@ impl Engine<'_> {
         subject: &Subject<'_>,
     ) -> Result<Option<Outcome>, Trouble> {
         let Some(earlier) = subject.earlier else { return Ok(None) };
-        // Whatever it is that keeps us from it, a copy is as good.
-        let Ok(there) = Stat::of(earlier.as_fd(), subject.name) else { return Ok(None) };
+        // What is compared is what is linked, whatever somebody may put in its place. Whatever it is that keeps us from it, a
+        // copy is as good.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let opened = open_beneath(earlier.as_fd(), subject.name, flags, Mode::empty(), Crossing::Refused);
+        let Ok(file) = opened else { return Ok(None) };
+        let Ok(there) = Stat::of_open(file.as_fd()) else { return Ok(None) };
         if self.verdict(subject, Some(&there)) != Verdict::Same {
             return Ok(None);
         }
         let Some(words) = self.words(worker, subject)? else { return Ok(None) };
         let is_linked = subject.existing.is_some_and(|existing| existing.id == there.id);
-        let linked = match subject.destination.filter(|_| !is_linked && !self.options.dry_run) {
-            Some(destination) => self.place_from_earlier(subject, earlier, &there, destination)?,
-            None => {
-                !self.attributes_differ(named(subject.source, subject.name), named(earlier, subject.name))?
-            }
-        };
-        if !linked {
+        if self.attributes_differ(named(subject.source, subject.name), named(earlier, subject.name))? {
+            return Ok(None);
+        }
+        if let Some(destination) = subject.destination.filter(|_| !is_linked && !self.options.dry_run)
+            && !self.place_from_earlier(subject, file.as_fd(), destination)?
+        {
             return Ok(None);
         }
         self.record(subject, words);
@@ -136,26 +138,27 @@ impl Engine<'_> {
     fn place_from_earlier(
         &self,
         subject: &Subject<'_>,
-        earlier: &Arc<Handle>,
-        there: &Stat,
+        file: BorrowedFd<'_>,
         destination: &Arc<Handle>,
     ) -> Result<bool, Trouble> {
         let at = |step| Side::Destination.at(step);
-        let made = Temporary::make(destination, &self.temporaries, |directory, name| {
-            linkat(earlier.as_fd(), subject.name, directory, name, AtFlags::empty())
-        });
+        let replacing =
+            || Temporary::make(destination, &self.temporaries, |directory, name| link(file, directory, name));
+        let made = match subject.existing {
+            None => match link(file, destination.as_fd(), subject.name) {
+                // Somebody else has made that since we looked.
+                Err(Errno::EXIST) => replacing().map(Some),
+                linked => linked.map(|()| None),
+            },
+            Some(_) => replacing().map(Some),
+        };
         let made = match made {
             Ok(made) => made,
             Err(errno) if is_copy_as_good(errno) => return Ok(false),
             Err(errno) => return Err(at("make the hard link")(errno)),
         };
-        // Compared is what has been linked: somebody may have put something else there since it was looked at.
-        let now = Stat::of(made.directory(), made.name()).map_err(at("look at the hard link"))?;
-        let to = Named { directory: made.directory(), name: made.name() };
-        if now.id != there.id || self.attributes_differ(named(subject.source, subject.name), to)? {
-            return Ok(false);
-        }
-        made.place(subject.name).map_err(|errno| match errno {
+        let placed = made.map_or(Ok(()), |made| made.place(subject.name));
+        placed.map_err(|errno| match errno {
             Errno::ISDIR => Trouble::Problem(Problem::InTheWay),
             errno => at("give the file its name")(errno),
         })?;

@@ -132,7 +132,7 @@ impl Nameless {
 
 /// Gives an open file a name. Who has not the right to link it by its descriptor alone (CAP_DAC_READ_SEARCH before Linux 6.10) does
 /// it by the path that /proc has of it: see linkat(2).
-fn link(file: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+pub(crate) fn link(file: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     match linkat(file, c"", directory, name, AtFlags::EMPTY_PATH) {
         Err(Errno::NOENT) => {
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
