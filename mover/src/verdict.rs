@@ -42,6 +42,11 @@ pub(crate) fn whole(counts: Counts) -> PathOutcome {
     outcome(PathState::Whole, counts, String::new())
 }
 
+/// Whole, with something to know about it.
+pub(crate) fn remarked(counts: Counts, remark: String) -> PathOutcome {
+    outcome(PathState::Whole, counts, remark)
+}
+
 pub(crate) fn partial(counts: Counts, message: String) -> PathOutcome {
     outcome(PathState::Partial, counts, message)
 }

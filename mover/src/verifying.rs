@@ -19,7 +19,7 @@ use crate::removal;
 use crate::verdict;
 
 /// So often what does not match is copied again.
-const REPAIRS_MAX: usize = 2;
+pub(crate) const REPAIRS_MAX: usize = 2;
 
 impl Work<'_> {
     /// What comes of a path that was copied whole, after it was read again.

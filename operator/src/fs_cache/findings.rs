@@ -94,7 +94,12 @@ pub fn ready_as_claim(cache: &Identity, setting: &Setting, survey: &Survey, read
         );
         return Finding::new(READY, true, "SomeNodesNotFilled", message);
     }
-    Finding::new(READY, true, "Ready", format!("pods of node group {group} mount it with claimName: {name}"))
+    let mut message = format!("pods of node group {group} mount it with claimName: {name}");
+    // What a bucket has beside its files.
+    for remark in survey.paths.iter().map(|path| &path.message).filter(|remark| !remark.is_empty()) {
+        message = format!("{message}. {remark}");
+    }
+    Finding::new(READY, true, "Ready", message)
 }
 
 /// Whether all of what the FsCache keeps is in a copy: nothing less is shown by a claim.

@@ -166,11 +166,11 @@ impl Survey {
 
 /// The paths of the spec, with what is known of each.
 fn paths(spec: &FsCacheSpec, known: &[CachedPath]) -> Vec<CachedPath> {
-    let of = |path: &String| {
-        let found = known.iter().find(|known| known.path == *path).cloned();
-        found.unwrap_or_else(|| CachedPath { path: path.clone(), ..CachedPath::default() })
+    let of = |path: String| {
+        let found = known.iter().find(|known| known.path == path).cloned();
+        found.unwrap_or_else(|| CachedPath { path, ..CachedPath::default() })
     };
-    spec.source.paths.iter().map(of).collect()
+    spec.source.kept_paths().into_iter().map(of).collect()
 }
 
 /// The copies that there are, and an entry for each place that is to have one: before anything is done there, so that
