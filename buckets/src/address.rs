@@ -93,7 +93,8 @@ impl Address {
         }
         if !query.is_empty() {
             // In the order of their names: so they are signed.
-            let mut pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+            let mut pairs: Vec<String> =
+                query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
             pairs.sort_unstable();
             url.set_query(Some(&pairs.join("&")));
         }
@@ -155,7 +156,9 @@ fn bucket_in<'a>(host: &'a str, bucket: &str) -> Option<&'a str> {
         return account.rsplit_once('.').map(|(found, _)| found);
     }
     let is_aws = host.ends_with(AWS) || host.ends_with("amazonaws.com.cn");
-    let (found, _) = host.split_at_checked(bucket.len()).filter(|(front, rest)| is_aws && *front == bucket && rest.starts_with('.'))?;
+    let (found, _) = host
+        .split_at_checked(bucket.len())
+        .filter(|(front, rest)| is_aws && *front == bucket && rest.starts_with('.'))?;
     Some(found)
 }
 
@@ -164,7 +167,8 @@ fn literal(url: &Url) -> Option<IpAddr> {
 }
 
 fn is_bucket(name: &str) -> bool {
-    let is_good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let is_good =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     (3..=63).contains(&name.len())
         && name.bytes().all(is_good)
         && !name.starts_with(['-', '.'])
@@ -240,7 +244,16 @@ mod tests {
             let error = try_endpoint(&with_bucket).unwrap_err();
             assert!(matches!(error, BucketError::EndpointHasBucket(_)), "{with_bucket}: {error}");
         }
-        for bad in ["", "minio:9000", "minio.example", "ftp://h", "https://", "https://u:p@h", "https://h/?x", "https://h#x"] {
+        for bad in [
+            "",
+            "minio:9000",
+            "minio.example",
+            "ftp://h",
+            "https://",
+            "https://u:p@h",
+            "https://h/?x",
+            "https://h#x",
+        ] {
             let error = try_endpoint(bad).unwrap_err();
             assert!(matches!(error, BucketError::Endpoint(_)), "{bad}: {error}");
             assert!(!error.to_string().contains("u:p"), "{error}");

@@ -43,7 +43,8 @@ pub(crate) fn refusal(
     credentials: &Credentials,
 ) -> Refusal {
     let said = said(body);
-    let actual = header(headers, "x-amz-bucket-region").filter(|region| !region.is_empty()).unwrap_or(&said.region);
+    let actual =
+        header(headers, "x-amz-bucket-region").filter(|region| !region.is_empty()).unwrap_or(&said.region);
     if !actual.is_empty() && actual != region {
         return match is_region(actual) {
             true => Refusal::Region(actual.to_owned()),
@@ -54,7 +55,9 @@ pub(crate) fn refusal(
     let error = match (&*said.code, status.as_u16()) {
         ("SlowDown" | "ServiceUnavailable" | "InternalError" | "RequestTimeout" | "Throttling", _)
         | (_, 429 | 500 | 502 | 503 | 504) => return Refusal::Passing(BucketError::Unavailable(words)),
-        ("InvalidAccessKeyId" | "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) => BucketError::AccessKeyId,
+        ("InvalidAccessKeyId" | "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) => {
+            BucketError::AccessKeyId
+        }
         // R2 of a key whose length is wrong.
         ("InvalidArgument", _) if said.message.contains("access key") => BucketError::AccessKeyId,
         ("SignatureDoesNotMatch", _) => BucketError::SecretAccessKey,
@@ -111,7 +114,8 @@ fn words(status: StatusCode, said: &Said, credentials: &Credentials) -> String {
         (false, true) => said.code.clone(),
         (false, false) => format!("{}: {}", said.code, said.message),
     };
-    let line: String = credentials.redact(&words).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String =
+        credentials.redact(&words).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     line.chars().take(300).collect()
 }
 
@@ -149,7 +153,11 @@ mod tests {
             (403, "SignatureDoesNotMatch", "secret access key:"),
             (404, "NoSuchBucket", "bucket: there is no bucket \"buck\""),
             (403, "RequestTimeTooSkewed", "this machine's clock"),
-            (403, "AccessDenied", "access denied: the keys are known, but may not list the bucket (s3:ListBucket) (AccessDenied: … said so)"),
+            (
+                403,
+                "AccessDenied",
+                "access denied: the keys are known, but may not list the bucket (s3:ListBucket) (AccessDenied: … said so)",
+            ),
             (307, "TemporaryRedirect", "endpoint: it answers with a redirect (to no host)"),
             (404, "", "endpoint: the answer is not that of an S3 service: HTTP status 404"),
             (400, "EntityTooLarge", "the service refuses: EntityTooLarge: … said so"),
@@ -163,7 +171,9 @@ mod tests {
 
     #[test]
     fn what_may_be_over_in_a_moment_is_tried_again() {
-        for (status, body) in [(500, ""), (502, "<html>"), (503, &*code("SlowDown")), (429, ""), (400, &code("RequestTimeout"))] {
+        for (status, body) in
+            [(500, ""), (502, "<html>"), (503, &*code("SlowDown")), (429, ""), (400, &code("RequestTimeout"))]
+        {
             assert!(matches!(of(status, &[], body, Asked::Object), Refusal::Passing(_)), "{status} {body}");
         }
     }
@@ -171,11 +181,18 @@ mod tests {
     #[test]
     fn a_bucket_of_another_region_is_followed_there_but_not_to_what_is_no_region() {
         let header = [("x-amz-bucket-region", "eu-west-3")];
-        assert!(matches!(of(301, &header, "", Asked::Listing), Refusal::Region(region) if region == "eu-west-3"));
+        assert!(
+            matches!(of(301, &header, "", Asked::Listing), Refusal::Region(region) if region == "eu-west-3")
+        );
         let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3</Region></Error>";
-        assert!(matches!(of(400, &[], body, Asked::Listing), Refusal::Region(region) if region == "eu-west-3"));
+        assert!(
+            matches!(of(400, &[], body, Asked::Listing), Refusal::Region(region) if region == "eu-west-3")
+        );
         let same = [("x-amz-bucket-region", "us-east-1")];
-        assert!(matches!(of(403, &same, &code("AccessDenied"), Asked::Listing), Refusal::Final(BucketError::AccessDenied { .. })));
+        assert!(matches!(
+            of(403, &same, &code("AccessDenied"), Asked::Listing),
+            Refusal::Final(BucketError::AccessDenied { .. })
+        ));
         let evil = [("x-amz-bucket-region", "evil.example/")];
         assert!(matches!(of(301, &evil, "", Asked::Listing), Refusal::Final(BucketError::RegionName(_))));
     }

@@ -81,9 +81,9 @@ impl Bucket {
         let expected = format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), object.size);
         match (answer.status, header(&answer.headers, "content-range")) {
             (StatusCode::PARTIAL_CONTENT, Some(said)) if said == expected => Ok(answer.body),
-            (status, said) => {
-                Err(BucketError::Malformed(format!("asked for {expected}, it sends {said:?}, status {status}")))
-            }
+            (status, said) => Err(BucketError::Malformed(format!(
+                "asked for {expected}, it sends {said:?}, status {status}"
+            ))),
         }
     }
 
@@ -94,7 +94,8 @@ impl Bucket {
         let ask = Ask { asked, method, key, query: &[], headers, body_max: 0, body: None };
         let answer = self.0.send(&ask).await?;
         let size = header(&answer.headers, "content-length").and_then(|size| size.parse().ok());
-        let size = size.ok_or_else(|| BucketError::Malformed("it does not say how long an object is".to_owned()))?;
+        let size =
+            size.ok_or_else(|| BucketError::Malformed("it does not say how long an object is".to_owned()))?;
         let head = self.told(key, size, &answer.headers)?;
         etag.map_or(Ok(()), |etag| is_same(&head.object.etag, etag))?;
         Ok(head)
@@ -120,7 +121,8 @@ impl Bucket {
     }
 
     fn told(&self, key: &str, size: u64, headers: &HeaderMap) -> Result<Head, BucketError> {
-        let etag = header(headers, "etag").ok_or_else(|| BucketError::Malformed("an object has no ETag".to_owned()))?;
+        let etag = header(headers, "etag")
+            .ok_or_else(|| BucketError::Malformed("an object has no ETag".to_owned()))?;
         let etag = ETag::new(etag);
         let check = Check::of(headers, &etag);
         // Only as exact as a second, and no part of what an object is.

@@ -94,7 +94,8 @@ impl fmt::Display for Algorithm {
 impl Check {
     /// From the headers of an answer about the whole object.
     pub fn of(headers: &HeaderMap, etag: &ETag) -> Result<Self, Unchecked> {
-        let is_composite = header(headers, "x-amz-checksum-type").is_some_and(|kind| kind.eq_ignore_ascii_case("COMPOSITE"));
+        let is_composite =
+            header(headers, "x-amz-checksum-type").is_some_and(|kind| kind.eq_ignore_ascii_case("COMPOSITE"));
         for (name, algorithm) in HEADERS {
             // One of parts is written `<base64>-<number>`.
             let value = header(headers, name).filter(|value| !is_composite && !value.contains('-'));
@@ -103,7 +104,8 @@ impl Check {
                 return Ok(Self::new(algorithm, expected));
             }
         }
-        let kms = header(headers, "x-amz-server-side-encryption").is_some_and(|kind| kind.starts_with("aws:"));
+        let kms =
+            header(headers, "x-amz-server-side-encryption").is_some_and(|kind| kind.starts_with("aws:"));
         let customer = headers.contains_key("x-amz-server-side-encryption-customer-algorithm");
         match etag.md5() {
             _ if kms || customer => Err(Unchecked::Encrypted),
@@ -188,8 +190,10 @@ mod tests {
             ("x-amz-checksum-sha1", "f7c3bc1d808e04732adf679965ccc34ca7ae3441"),
             ("x-amz-checksum-sha256", "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"),
         ] {
-            let bytes: Vec<u8> =
-                (0..value.len()).step_by(2).map(|at| u8::from_str_radix(&value[at..at + 2], 16).unwrap()).collect();
+            let bytes: Vec<u8> = (0..value.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&value[at..at + 2], 16).unwrap())
+                .collect();
             let value = STANDARD.encode(bytes);
             let run = |parts: &[&[u8]]| {
                 let mut check = check(&[(name, &value)], "x-2").unwrap();

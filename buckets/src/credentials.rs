@@ -39,7 +39,9 @@ impl Credentials {
     pub(crate) fn redact(&self, text: &str) -> String {
         let token = self.0.session_token().unwrap_or_default();
         let words = self.1.iter().map(String::as_str).chain([token]);
-        words.filter(|word| word.len() >= BYTES_MIN).fold(text.to_owned(), |text, word| text.replace(word, "…"))
+        words
+            .filter(|word| word.len() >= BYTES_MIN)
+            .fold(text.to_owned(), |text, word| text.replace(word, "…"))
     }
 }
 

@@ -13,13 +13,19 @@ pub enum BucketError {
     #[error("endpoint: {0}")]
     Endpoint(String),
     /// As in `https://<account>.r2.cloudflarestorage.com/<bucket>`.
-    #[error("endpoint: {0:?} stands in it, which looks like the bucket: give the endpoint without the bucket, and the bucket's name as bucket")]
+    #[error(
+        "endpoint: {0:?} stands in it, which looks like the bucket: give the endpoint without the bucket, and the bucket's name as bucket"
+    )]
     EndpointHasBucket(String),
     /// The guard refuses where the endpoint's name leads.
-    #[error("endpoint: its address {0} is inside the cluster or of this machine: an administrator has to allow it")]
+    #[error(
+        "endpoint: its address {0} is inside the cluster or of this machine: an administrator has to allow it"
+    )]
     EndpointForbidden(IpAddr),
     /// The service wants to be asked elsewhere.
-    #[error("endpoint: it answers with a redirect ({0}), which is not followed: give the address of the S3 service itself")]
+    #[error(
+        "endpoint: it answers with a redirect ({0}), which is not followed: give the address of the S3 service itself"
+    )]
     Redirect(String),
     /// No service could have it.
     #[error("bucket: {0:?} is not the name of a bucket: 3 to 63 of a-z, 0-9, '-' and '.'")]

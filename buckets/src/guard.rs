@@ -37,7 +37,8 @@ impl Guard {
         match self {
             Self::Any => true,
             Self::Public(networks) => {
-                is_public(address) && !networks.iter().any(|(network, length)| lies_in(address, *network, *length))
+                is_public(address)
+                    && !networks.iter().any(|(network, length)| lies_in(address, *network, *length))
             }
         }
     }
@@ -108,7 +109,8 @@ impl Resolve for Resolver {
         let guard = Arc::clone(&self.0);
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<_> = found.iter().copied().filter(|address| guard.allows(address.ip())).collect();
+            let allowed: Vec<_> =
+                found.iter().copied().filter(|address| guard.allows(address.ip())).collect();
             match (allowed.is_empty(), found.first()) {
                 (true, Some(first)) => Err(Forbidden(first.ip()).into()),
                 _ => Ok(Box::new(allowed.into_iter()) as Addrs),

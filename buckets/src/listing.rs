@@ -57,7 +57,8 @@ impl Pages {
             body: None,
         };
         let answer = self.sender.send(&ask).await?;
-        let text = std::str::from_utf8(&answer.body).map_err(|error| BucketError::Malformed(error.to_string()))?;
+        let text =
+            std::str::from_utf8(&answer.body).map_err(|error| BucketError::Malformed(error.to_string()))?;
         let page = parse(text).map_err(BucketError::Malformed)?;
         if page.objects.iter().any(|object| !object.key.starts_with(&self.prefix)) {
             return Err(BucketError::Malformed("it lists objects that were not asked for".to_owned()));
@@ -84,7 +85,9 @@ fn parse(text: &str) -> Result<Page, String> {
     let mut told: Vec<Told> = Vec::new();
     let (mut is_listing, mut is_encoded, mut is_truncated, mut token) = (false, false, false, None);
     xml::each_text(text, |names, text| {
-        let Some((root, names)) = names.split_first().filter(|(root, _)| *root == "ListBucketResult") else { return };
+        let Some((root, names)) = names.split_first().filter(|(root, _)| *root == "ListBucketResult") else {
+            return;
+        };
         is_listing = !root.is_empty();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         match names[..] {
@@ -137,7 +140,8 @@ impl Told {
     }
 
     fn object(self, is_encoded: bool) -> Result<Object, String> {
-        let Self { key: Some(key), size: Some(size), etag: Some(etag), modified: Some(modified) } = self else {
+        let Self { key: Some(key), size: Some(size), etag: Some(etag), modified: Some(modified) } = self
+        else {
             return Err("an object of its listing has no key, size, ETag or time".to_owned());
         };
         let key = if is_encoded { decoded(&key)? } else { key };
@@ -164,19 +168,25 @@ mod tests {
     }
 
     fn listing(inner: &str) -> String {
-        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{inner}</ListBucketResult>")
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{inner}</ListBucketResult>"
+        )
     }
 
     #[test]
     fn keys_are_what_they_were_before_they_were_encoded() {
         let inner = ["a+b%2Bc", "a//b/", "%01%0A", "%C3%A4&amp;", "..%2Fx"].map(contents).concat();
-        let keys = |text: &str| -> Vec<String> { parse(text).unwrap().objects.into_iter().map(|o| o.key).collect() };
+        let keys =
+            |text: &str| -> Vec<String> { parse(text).unwrap().objects.into_iter().map(|o| o.key).collect() };
         let encoded = listing(&format!("<EncodingType>url</EncodingType>{inner}"));
         assert_eq!(keys(&encoded), ["a b+c", "a//b/", "\u{1}\n", "ä&", "../x"]);
         // A service that does not encode says nothing of it.
         assert_eq!(keys(&listing(&inner))[0], "a+b%2Bc");
         let object = parse(&encoded).unwrap().objects.remove(0);
-        assert_eq!((object.size, object.etag, object.modified.as_second()), (7, ETag::new("e"), 1_706_933_106));
+        assert_eq!(
+            (object.size, object.etag, object.modified.as_second()),
+            (7, ETag::new("e"), 1_706_933_106)
+        );
     }
 
     #[test]
@@ -184,7 +194,10 @@ mod tests {
         let of = |inner: &str| parse(&listing(inner));
         let more = "<IsTruncated>true</IsTruncated><NextContinuationToken>a+/=%</NextContinuationToken>";
         assert_eq!(of(more), Ok(Page { objects: vec![], next: Some("a+/=%".to_owned()) }));
-        assert_eq!(of("<IsTruncated>false</IsTruncated><NextContinuationToken>x</NextContinuationToken>"), Ok(Page::default()));
+        assert_eq!(
+            of("<IsTruncated>false</IsTruncated><NextContinuationToken>x</NextContinuationToken>"),
+            Ok(Page::default())
+        );
         assert!(of("<IsTruncated>true</IsTruncated>").is_err());
     }
 

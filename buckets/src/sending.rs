@@ -156,7 +156,7 @@ impl Sender {
             let body = body(response, REFUSAL_BYTES_MAX).await.unwrap_or_default();
             let about = (self.address.bucket(), region);
             let body = String::from_utf8_lossy(&body);
-            return Err(refusal((status, &headers, &body), ask.asked, about, &self.credentials));
+            return Err(refusal((status, &headers, &*body), ask.asked, about, &self.credentials));
         }
         // To HEAD there is none, though its length is told.
         let body = if ask.method == "HEAD" { Bytes::new() } else { body(response, ask.body_max).await? };
@@ -205,8 +205,8 @@ async fn body(response: Response, max: u64) -> Result<Bytes, Refusal> {
 
 /// There is no answer.
 fn not_sent(error: reqwest::Error, url: &Url) -> Refusal {
-    let causes = || std::iter::successors(Some(&error as &dyn Error), |error| cause(*error));
-    if let Some(Forbidden(address)) = causes().find_map(|error| error.downcast_ref()) {
+    let causes = || std::iter::successors(Some(&error as &(dyn Error + 'static)), |error| cause(*error));
+    if let Some(Forbidden(address)) = causes().find_map(|error| error.downcast_ref::<Forbidden>()) {
         return Refusal::Final(BucketError::EndpointForbidden(*address));
     }
     let is_tls = causes().any(|error| error.is::<rustls::Error>());

@@ -34,7 +34,12 @@ pub(crate) fn signed(
     settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
     settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
     let identity = credentials.keys().clone().into();
-    let params = v4::SigningParams::builder().identity(&identity).region(region).name("s3").time(now).settings(settings);
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name("s3")
+        .time(now)
+        .settings(settings);
     let params = params.build().map_err(|error| wrong(&error))?.into();
     let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
     let signable = SignableRequest::new(method, url.as_str(), headers, SignableBody::Bytes(&[]));
@@ -52,7 +57,8 @@ mod tests {
     /// The examples of AWS's documentation of signature version 4 for S3 (GET Object, GET Bucket): 2013-05-24T00:00:00Z.
     #[test]
     fn aws_own_examples_have_the_signatures_that_aws_publishes() {
-        let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None);
+        let credentials =
+            Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None);
         let now = UNIX_EPOCH + Duration::from_secs(1_369_353_600);
         for (url, headers, signature) in [
             (

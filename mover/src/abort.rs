@@ -31,7 +31,9 @@ pub(crate) enum Abort {
     Sync(#[source] SyncError),
     #[error("cannot verify")]
     Verify(#[source] VerifyError),
-    #[error("the Secret has no {0}: secretRef names a Secret of this namespace with accessKeyId and secretAccessKey")]
+    #[error(
+        "the Secret has no {0}: secretRef names a Secret of this namespace with accessKeyId and secretAccessKey"
+    )]
     Credentials(&'static str),
     #[error("cannot read the bucket")]
     Bucket(#[source] BucketError),

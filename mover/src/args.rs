@@ -161,8 +161,18 @@ mod tests {
         let Task::Fill(fill) = task(&fill) else { panic!() };
         assert_eq!(fill.paths.iter().map(CachePath::absolute).collect::<Vec<_>>(), ["/b", "/a"]);
         assert_eq!((fill.generation, fill.verify), (5, Verify::Checksum));
-        let bucket =
-            ["--bucket", "b", "--credentials", "c", "--prefix", "p/", "--generation", "5", "--bandwidth", "9"];
+        let bucket = [
+            "--bucket",
+            "b",
+            "--credentials",
+            "c",
+            "--prefix",
+            "p/",
+            "--generation",
+            "5",
+            "--bandwidth",
+            "9",
+        ];
         let Task::FillBucket(fill) = task(&bucket) else { panic!() };
         let Origin { bucket, prefix, bandwidth, .. } = fill.origin;
         assert_eq!((&*bucket, &*prefix, bandwidth, fill.generation), ("b", "p/", NonZeroU64::new(9), 5));

@@ -179,7 +179,10 @@ mod tests {
         drop(recorder);
         let recorder = Recorder::open(&manifest, true, None).unwrap();
         assert!(recorder.knows(Path::new("a"), &version(0xff)));
-        assert!(!recorder.knows(Path::new("a"), &version(0xfe)) && !recorder.knows(Path::new("b"), &version(0xff)));
+        assert!(
+            !recorder.knows(Path::new("a"), &version(0xfe))
+                && !recorder.knows(Path::new("b"), &version(0xff))
+        );
         recorder.add(Path::new("b"), &version(1), digest(b"other"));
         recorder.commit(root.as_fd()).unwrap();
         recorder.complete().unwrap();

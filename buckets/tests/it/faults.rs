@@ -40,7 +40,10 @@ async fn an_object_that_is_another_one_than_the_listing_said_is_changed_whatever
             service.store().put("k", vec![b'n'; after]);
             let error = read(&bucket, &object).await.unwrap_err();
             let cut = !knows_if_match && after < before && matches!(error, BucketError::Cut(_));
-            assert!(matches!(error, BucketError::Changed) || cut, "{before} {after} {knows_if_match}: {error}");
+            assert!(
+                matches!(error, BucketError::Changed) || cut,
+                "{before} {after} {knows_if_match}: {error}"
+            );
             service.store().remove("k");
             assert!(matches!(read(&bucket, &object).await, Err(BucketError::NotFound)));
         }
@@ -49,7 +52,9 @@ async fn an_object_that_is_another_one_than_the_listing_said_is_changed_whatever
 
 #[tokio::test]
 async fn what_is_over_in_a_moment_is_not_noticed_and_what_is_not_says_so_after_some_tries() {
-    for fault in [Fault::Error(503, "SlowDown"), Fault::Error(500, "InternalError"), Fault::Cut, Fault::Silence] {
+    for fault in
+        [Fault::Error(503, "SlowDown"), Fault::Error(500, "InternalError"), Fault::Cut, Fault::Silence]
+    {
         let service = service().await;
         service.store().put("k", content(2500));
         let bucket = bucket(&service);
@@ -72,7 +77,12 @@ async fn what_is_over_in_a_moment_is_not_noticed_and_what_is_not_says_so_after_s
                 | (Fault::Silence, BucketError::Unreachable { .. })
         );
         assert!(expected, "{fault:?}: {error}");
-        let first = service.store().take_seen().iter().filter(|seen| seen.range.as_deref() == Some("bytes=0-999")).count();
+        let first = service
+            .store()
+            .take_seen()
+            .iter()
+            .filter(|seen| seen.range.as_deref() == Some("bytes=0-999"))
+            .count();
         assert_eq!(first, 4, "{fault:?}");
     }
 }
@@ -83,7 +93,9 @@ async fn a_flipped_bit_is_found() {
     service.store().put("k", content(2500));
     let bucket = bucket(&service);
     let object = all(&bucket, "").await.unwrap().remove(0);
-    service.store().on_request(|seen, _| (seen.range.as_deref() == Some("bytes=1000-1999")).then_some(Fault::Flip));
+    service
+        .store()
+        .on_request(|seen, _| (seen.range.as_deref() == Some("bytes=1000-1999")).then_some(Fault::Flip));
     assert!(matches!(read(&bucket, &object).await, Err(BucketError::Checksum(_))));
 }
 

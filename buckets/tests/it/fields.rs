@@ -14,7 +14,10 @@ async fn each_wrong_field_is_named() {
         settings
     };
     for (settings, field) in [
-        (with(&|s| s.credentials = Credentials::new("AKIDOFNOBODY", SECRET_ACCESS_KEY, None)), Field::AccessKeyId),
+        (
+            with(&|s| s.credentials = Credentials::new("AKIDOFNOBODY", SECRET_ACCESS_KEY, None)),
+            Field::AccessKeyId,
+        ),
         (with(&|s| s.credentials = Credentials::new("", SECRET_ACCESS_KEY, None)), Field::AccessKeyId),
         (with(&|s| s.credentials = Credentials::new(ACCESS_KEY_ID, "another", None)), Field::SecretAccessKey),
         (with(&|s| s.credentials = Credentials::new(ACCESS_KEY_ID, "\n", None)), Field::SecretAccessKey),
@@ -53,7 +56,9 @@ async fn a_region_is_found_by_itself_and_a_given_one_has_to_be_right() {
 async fn an_address_inside_is_refused_as_it_is_and_behind_a_name() {
     let service = service().await;
     let port = service.endpoint().rsplit_once(':').unwrap().1.to_owned();
-    for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0x7f.1", "2130706433", "169.254.169.254"] {
+    for host in
+        ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0x7f.1", "2130706433", "169.254.169.254"]
+    {
         let mut settings = settings(&service);
         settings.endpoint = Some(format!("http://{host}:{port}"));
         settings.guard = Guard::Public(vec![]);

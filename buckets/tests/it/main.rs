@@ -8,9 +8,7 @@ mod reading;
 
 use std::time::Duration;
 
-use workspacefs_buckets::{
-    Assurance, Bucket, BucketError, Credentials, Object, Patience, Settings, Slots,
-};
+use workspacefs_buckets::{Assurance, Bucket, BucketError, Credentials, Object, Patience, Settings, Slots};
 use workspacefs_testkit::s3::{ACCESS_KEY_ID, FakeS3, SECRET_ACCESS_KEY};
 
 /// Small, so that objects of a few kilobytes have several.

@@ -17,7 +17,10 @@ async fn an_object_of_any_length_is_read_whole_and_a_large_one_in_parts_of_one_v
         let seen = service.store().take_seen();
         let parts = length.div_ceil(PART as usize).max(1);
         assert_eq!(seen.len(), if parts == 1 { 1 } else { parts + 1 }, "{length}: {seen:?}");
-        assert!(seen.iter().all(|request| request.if_match.as_deref() == Some(object.etag.as_str())), "{seen:?}");
+        assert!(
+            seen.iter().all(|request| request.if_match.as_deref() == Some(object.etag.as_str())),
+            "{seen:?}"
+        );
     }
 }
 
@@ -41,7 +44,11 @@ async fn content_is_compared_with_what_the_service_offers_and_where_that_is_noth
     ] {
         service.store().put_as("k", b"123456789".to_vec(), etag, headers);
         let object = all(&bucket, "").await.unwrap().remove(0);
-        assert_eq!(read(&bucket, &object).await.unwrap(), (b"123456789".to_vec(), expected), "{headers:?} {etag}");
+        assert_eq!(
+            read(&bucket, &object).await.unwrap(),
+            (b"123456789".to_vec(), expected),
+            "{headers:?} {etag}"
+        );
     }
     let of_parts = content(2500);
     service.store().put_as("k", of_parts.clone(), parts, &[]);

@@ -61,8 +61,9 @@ impl Claims {
 
     fn hash(&self, path: &Path) -> u128 {
         let bytes = path.as_os_str().as_bytes();
-        let [first, second] = [0, 1].map(|at: usize| self.hashers.get(at).map_or(0, |state| state.hash_one(bytes)));
-        u128::from(first) << 64 | u128::from(second)
+        let [first, second] =
+            [0, 1].map(|at: usize| self.hashers.get(at).map_or(0, |state| state.hash_one(bytes)));
+        (u128::from(first) << 64) | u128::from(second)
     }
 }
 
@@ -86,6 +87,10 @@ mod tests {
         assert_eq!([take("d/e/f"), take("d/g")], [Some(Unfit::Twice), None]);
         assert_eq!(take("d//g"), Some(Unfit::NotAPath(NotAPath::EmptyPart)));
         assert!(claims.has_file("a".as_ref()) && !claims.has_file("d".as_ref()));
-        assert!(claims.has_folder("d/e".as_ref()) && !claims.has_folder("a".as_ref()) && !claims.has_folder("".as_ref()));
+        assert!(
+            claims.has_folder("d/e".as_ref())
+                && !claims.has_folder("a".as_ref())
+                && !claims.has_folder("".as_ref())
+        );
     }
 }

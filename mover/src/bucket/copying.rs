@@ -63,7 +63,7 @@ pub(crate) async fn measure(shop: &Arc<Shop>, terms: Terms<'_>) -> Result<Counts
                 }
             }
         }
-        Ok(())
+        Ok::<_, Abort>(())
     };
     tokio::select! {
         listed = listing => listed?,

@@ -1,6 +1,6 @@
 //! One object: found there already, linked, or fetched.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use workspacefs_buckets::{Assurance, Bucket, BucketError, Object, Slots, Unchecked};
@@ -70,8 +70,8 @@ pub(crate) async fn keep(shop: Arc<Shop>, object: Object, path: PathBuf) -> Resu
     Ok(kept)
 }
 
-async fn keep_it(shop: &Arc<Shop>, object: Object, path: &PathBuf) -> Result<Kept, Abort> {
-    let (found, it, at) = (Arc::clone(shop), object.clone(), path.clone());
+async fn keep_it(shop: &Arc<Shop>, object: Object, path: &Path) -> Result<Kept, Abort> {
+    let (found, it, at) = (Arc::clone(shop), object.clone(), path.to_owned());
     if let Some(kept) = blocking(move || found.find(&it, at)).await? {
         return Ok(kept);
     }
@@ -95,7 +95,11 @@ async fn keep_it(shop: &Arc<Shop>, object: Object, path: &PathBuf) -> Result<Kep
         };
         let is_passing = matches!(error, BucketError::Changed | BucketError::Checksum(_));
         if !is_passing || tries == TRIES_MAX {
-            return if error.is_of_one_object() { Ok(Kept::Failed(error)) } else { Err(Abort::Bucket(error)) };
+            return if error.is_of_one_object() {
+                Ok(Kept::Failed(error))
+            } else {
+                Err(Abort::Bucket(error))
+            };
         }
         match shop.bucket.look(&object.key).await {
             Ok(now) => object = now,
@@ -121,7 +125,7 @@ impl Shop {
         Ok(None)
     }
 
-    fn link(&self, path: &PathBuf, version: &Version) -> Result<bool, Abort> {
+    fn link(&self, path: &Path, version: &Version) -> Result<bool, Abort> {
         let Some(said) = self.recorder.find_earlier(path, version) else { return Ok(false) };
         let is_linked = self.tree.link(path, version.size).map_err(at_target("make a hard link"))?;
         if is_linked {
@@ -130,7 +134,7 @@ impl Shop {
         Ok(is_linked)
     }
 
-    async fn fetch(self: &Arc<Self>, object: &Object, path: &PathBuf) -> Result<Assurance, Trouble> {
+    async fn fetch(self: &Arc<Self>, object: &Object, path: &Path) -> Result<Assurance, Trouble> {
         let mut download = self.bucket.download(object, &self.slots).await?;
         let mut file: Option<Hashed> = None;
         while let Some(part) = download.next().await? {
@@ -144,7 +148,7 @@ impl Shop {
             file = Some(blocking(write).await?);
         }
         let assurance = download.finish()?;
-        let (version, shop, path) = (version(object, assurance), Arc::clone(self), path.clone());
+        let (version, shop, path) = (version(object, assurance), Arc::clone(self), path.to_owned());
         let place = move || {
             let at = at_target("give a file its name");
             let Hashed { writing, hasher } = file.ok_or(Errno::IO).map_err(at)?;

@@ -1,7 +1,7 @@
 //! Making a generation of a bucket, step by step.
 
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -159,10 +159,7 @@ impl Work<'_> {
         Ok(Arc::new(Shop { bucket: self.bucket.clone(), slots, tree, recorder, counting, checksum }))
     }
 
-    fn linked_from(
-        &self,
-        earlier: &Generation,
-    ) -> Result<(Option<std::os::fd::OwnedFd>, Option<PathBuf>), Abort> {
+    fn linked_from(&self, earlier: &Generation) -> Result<(Option<OwnedFd>, Option<PathBuf>), Abort> {
         let is_bucket = earlier.record.paths.iter().map(|recorded| &*recorded.path).eq([ROOT]);
         let place = target::found(earlier.place("")).map_err(at_target("open a generation"))?;
         let place = place.filter(|_| is_bucket);
@@ -208,7 +205,9 @@ impl Work<'_> {
             };
             match verdict::difference(&report) {
                 None => break,
-                Some(difference) if repairs == REPAIRS_MAX => return Ok(verdict::partial(counts, difference)),
+                Some(difference) if repairs == REPAIRS_MAX => {
+                    return Ok(verdict::partial(counts, difference));
+                }
                 Some(difference) => tracing::warn!(%difference, "fetched again: what was read back differs"),
             }
             self.remove(&report)?;
@@ -223,7 +222,8 @@ impl Work<'_> {
 
     fn verify_once(&self) -> Result<VerifyReport, Abort> {
         let (manifest, mode) = (self.filling.manifest(NUMBER), mode(self.fill.verify));
-        let verify = |control: &_| self.engine.verify(self.filling.data(), &manifest, mode, self.workers, control);
+        let verify =
+            |control: &_| self.engine.verify(self.filling.data(), &manifest, mode, self.workers, control);
         let report = self.meter.run(verify).map_err(Abort::Verify)?;
         report.stopped.as_ref().map_or(Ok(()), |stop| Err(Abort::from(stop)))?;
         Ok(report)

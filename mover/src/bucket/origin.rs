@@ -44,12 +44,15 @@ impl Origin {
 
     /// What of a key is no part of the file's path.
     pub(crate) fn folder(&self) -> &str {
-        self.prefix.rsplit_once('/').map_or("", |(folder, _)| self.prefix.get(..=folder.len()).unwrap_or_default())
+        self.prefix
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| self.prefix.get(..=folder.len()).unwrap_or_default())
     }
 
     fn key(&self, name: &'static str) -> Result<String, Abort> {
         let mut text = String::new();
-        let read = File::open(self.credentials.join(name)).and_then(|file| file.take(KEY_BYTES_MAX).read_to_string(&mut text));
+        let read = File::open(self.credentials.join(name))
+            .and_then(|file| file.take(KEY_BYTES_MAX).read_to_string(&mut text));
         match read {
             Ok(_) if !text.trim().is_empty() => Ok(text),
             _ => Err(Abort::Credentials(name)),
@@ -65,12 +68,21 @@ mod tests {
 
     fn origin(prefix: &str) -> Origin {
         let prefix = prefix.to_owned();
-        Origin { bucket: "buck".into(), prefix, endpoint: None, region: None, credentials: "/none".into(), bandwidth: None }
+        Origin {
+            bucket: "buck".into(),
+            prefix,
+            endpoint: None,
+            region: None,
+            credentials: "/none".into(),
+            bandwidth: None,
+        }
     }
 
     #[test]
     fn a_files_path_is_what_follows_the_last_slash_of_the_prefix() {
-        for (prefix, folder) in [("", ""), ("a", ""), ("a/", "a/"), ("a/b", "a/"), ("ä/b/", "ä/b/"), ("/", "/"), ("a//", "a//")] {
+        for (prefix, folder) in
+            [("", ""), ("a", ""), ("a/", "a/"), ("a/b", "a/"), ("ä/b/", "ä/b/"), ("/", "/"), ("a//", "a//")]
+        {
             assert_eq!(origin(prefix).folder(), folder, "{prefix}");
         }
     }
@@ -81,7 +93,10 @@ mod tests {
         let with = Origin { credentials: dir.path().to_owned(), ..origin("") };
         let fails = |with: &Origin| with.open().unwrap_err().failure();
         let failure = fails(&with);
-        assert!(failure.reason == FailureReason::AccessDenied && failure.message.contains("accessKeyId"), "{failure:?}");
+        assert!(
+            failure.reason == FailureReason::AccessDenied && failure.message.contains("accessKeyId"),
+            "{failure:?}"
+        );
         std::fs::write(dir.path().join(ACCESS_KEY_ID), "AKID\n").unwrap();
         std::fs::write(dir.path().join(SECRET_ACCESS_KEY), " \n").unwrap();
         assert!(fails(&with).message.contains("has no secretAccessKey"), "{:?}", fails(&with));

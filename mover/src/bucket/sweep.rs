@@ -57,7 +57,9 @@ fn entries(folder: impl AsFd) -> Result<Vec<(std::ffi::CString, FileType)>, Errn
         }
         let kind = match entry.file_type() {
             // Not every file system tells it with the name.
-            FileType::Unknown => FileType::from_raw_mode(statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode),
+            FileType::Unknown => {
+                FileType::from_raw_mode(statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)
+            }
             kind => kind,
         };
         entries.push((name.to_owned(), kind));
@@ -91,7 +93,10 @@ mod tests {
             names.sort();
             names
         };
-        assert_eq!((names(""), names("a"), names("a/b")), (vec!["a".into()], vec!["b".into()], vec!["c".to_string()]));
+        assert_eq!(
+            (names(""), names("a"), names("a/b")),
+            (vec!["a".into()], vec!["b".into()], vec!["c".to_string()])
+        );
         assert!(outside.path().join("kept").exists());
     }
 }

@@ -9,7 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fchmod, futimens, linkat, mkdirat, openat, renameat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fchmod, futimens, linkat, mkdirat,
+    openat, renameat, statat, unlinkat,
+};
 use rustix::io::Errno;
 use workspacefs_sys::beneath;
 
@@ -66,7 +69,9 @@ impl Tree {
     pub fn link(&self, path: &Path, size: u64) -> Result<bool, Errno> {
         let Some(earlier) = &self.earlier else { return Ok(false) };
         let Ok(true) = has(earlier.as_fd(), path, size) else { return Ok(false) };
-        let (Ok(parent), Some(name)) = (parent(earlier.as_fd(), path), path.file_name()) else { return Ok(false) };
+        let (Ok(parent), Some(name)) = (parent(earlier.as_fd(), path), path.file_name()) else {
+            return Ok(false);
+        };
         let temporary = self.temporary();
         match linkat(&parent, name, &self.scratch, &*temporary, AtFlags::empty()) {
             Ok(()) => {}
@@ -74,8 +79,12 @@ impl Tree {
             // Whatever else it is that keeps us from it, a copy is as good.
             Err(_) => return Ok(false),
         }
-        self.place(&temporary, path).inspect_err(|_| drop(unlinkat(&self.scratch, &*temporary, AtFlags::empty())))?;
-        Ok(true)
+        let placed = self.place(&temporary, path);
+        if placed.is_err() {
+            // What cannot be removed now goes at the next run's begin.
+            let _ = unlinkat(&self.scratch, &*temporary, AtFlags::empty());
+        }
+        placed.map(|()| true)
     }
 
     /// Begins a file.
@@ -95,7 +104,9 @@ impl Tree {
     fn place(&self, temporary: &str, path: &Path) -> Result<(), Errno> {
         let name = path.file_name().ok_or(Errno::INVAL)?;
         let parent = match parent(self.data(), path) {
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => self.make(path.parent().unwrap_or(Path::new("")))?,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                self.make(path.parent().unwrap_or(Path::new("")))?
+            }
             opened => opened?,
         };
         match renameat(&self.scratch, temporary, &parent, name) {
@@ -289,6 +300,9 @@ mod tests {
         let inode = |path: &str| std::fs::metadata(world.dir.path().join(path)).unwrap().ino();
         assert_eq!((inode("data/a/x"), world.scratch()), (inode("earlier/a/x"), 0));
         world.write("a/x", "new");
-        assert_eq!((world.read("data/a/x"), world.read("earlier/a/x")), ("new".to_owned(), "12345".to_owned()));
+        assert_eq!(
+            (world.read("data/a/x"), world.read("earlier/a/x")),
+            ("new".to_owned(), "12345".to_owned())
+        );
     }
 }

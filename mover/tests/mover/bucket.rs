@@ -91,7 +91,8 @@ fn objects_are_files_below_the_prefix_verified_and_for_everybody_to_read() {
     assert_eq!((cloud.read(1, "a/b c+ä%2F"), cloud.read(1, "large") == large), (b"x".to_vec(), true));
     assert_eq!(names(&cloud.world.data(1)), ["a", "empty", "large"]);
     assert_eq!(names(&cloud.world.target().join("1")), ["data", "filling.json", "manifest", "paths.json"]);
-    let mode = |path: &str| fs::metadata(cloud.world.data(1).join(path)).unwrap().permissions().mode() & 0o7777;
+    let mode =
+        |path: &str| fs::metadata(cloud.world.data(1).join(path)).unwrap().permissions().mode() & 0o7777;
     assert_eq!([mode(""), mode("a"), mode("large")], [0o755, 0o755, 0o644]);
     let modified = fs::metadata(cloud.world.data(1).join("a/b c+ä%2F")).unwrap().mtime();
     assert_eq!(modified, 1_700_000_001);
@@ -168,7 +169,9 @@ fn what_a_run_that_was_cut_had_fetched_is_not_fetched_again_and_what_it_left_goe
         cloud.fill(1, &[]).made(1).states(&[Whole]);
         let again = cloud.fetched();
         match signal {
-            Signal::SIGTERM => assert!(again.iter().all(|key| !placed.contains(key)), "{again:?} of {placed:?}"),
+            Signal::SIGTERM => {
+                assert!(again.iter().all(|key| !placed.contains(key)), "{again:?} of {placed:?}")
+            }
             _ => assert!(again.len() <= 40),
         }
         assert_eq!(names(&cloud.world.data(1)).len(), 40);
@@ -195,7 +198,10 @@ fn an_object_that_changes_while_it_is_read_is_read_anew_and_one_that_goes_is_non
         None
     });
     let said = cloud.fill(1, &[]).made(1).states(&[Whole]);
-    assert_eq!((said.outcome.paths[0].files, names(&cloud.world.data(1))), (2, vec!["large".into(), "stays".to_owned()]));
+    assert_eq!(
+        (said.outcome.paths[0].files, names(&cloud.world.data(1))),
+        (2, vec!["large".into(), "stays".to_owned()])
+    );
     assert!(cloud.read(1, "large") == noise(3, LARGE + 5));
     // One that changes all the time is named, and nothing half of it stays.
     let seed = AtomicUsize::new(10);
@@ -218,7 +224,8 @@ fn keys_that_can_be_no_files_are_told_by_number_and_name_and_the_rest_goes_on() 
     }
     let said = cloud.fill(1, &[]).made(1).states(&[Whole]);
     assert_eq!(names(&cloud.world.data(1)), ["a", "ok"]);
-    let said = said.says(0, "6 objects of the bucket cannot be files, first \"/z\": a part of it between slashes");
+    let said =
+        said.says(0, "6 objects of the bucket cannot be files, first \"/z\": a part of it between slashes");
     assert_eq!(said.outcome.paths[0].files, 2);
     assert!(!cloud.world.path("etc").exists());
 }
@@ -254,7 +261,11 @@ fn wrong_keys_and_a_bucket_that_is_gone_are_told_apart_and_no_key_is_told() {
     cloud.keys(ACCESS_KEY_ID, "a-wrong-secret");
     check(cloud.fill(1, &[]), FailureReason::AccessDenied, "secret access key: ");
     cloud.keys(ACCESS_KEY_ID, SECRET_ACCESS_KEY);
-    check(cloud.fill(1, &["--bucket", "another"]), FailureReason::NoSuchBucket, "bucket: there is no bucket \"another\"");
+    check(
+        cloud.fill(1, &["--bucket", "another"]),
+        FailureReason::NoSuchBucket,
+        "bucket: there is no bucket \"another\"",
+    );
     check(cloud.fill(1, &["--region", "eu-west-1"]), FailureReason::SourceUnreachable, "region: ");
     fs::remove_file(cloud.world.path("credentials/secretAccessKey")).unwrap();
     check(cloud.fill(1, &[]), FailureReason::AccessDenied, "the Secret has no secretAccessKey");

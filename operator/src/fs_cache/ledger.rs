@@ -193,7 +193,8 @@ fn told_as(reason: &'static str) -> &'static str {
 fn path_states(entry: &Entry<'_>, outcome: &Outcome, paths: &mut [CachedPath]) -> Vec<Happened> {
     let mut told: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     for (new, known) in outcome.paths.iter().zip(paths) {
-        let is_news = known.state != new.state || (new.state == PathState::Whole && known.message != new.message);
+        let is_news =
+            known.state != new.state || (new.state == PathState::Whole && known.message != new.message);
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         *known = CachedPath {
             path: std::mem::take(&mut known.path),

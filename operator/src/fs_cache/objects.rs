@@ -376,13 +376,18 @@ mod tests {
         let spec: FsCacheSpec = serde_json::from_value(spec).unwrap();
         let pod = |task| {
             let target = Target::FileSystem { name: "fast".into(), group: "gpu".into() };
-            made_of(&spec, Source::Bucket, target, &errand(EVERYWHERE, task))["spec"]["template"]["spec"].take()
+            made_of(&spec, Source::Bucket, target, &errand(EVERYWHERE, task))["spec"]["template"]["spec"]
+                .take()
         };
         let fill = pod(Task::Fill);
         let arguments = fill["containers"][0]["args"].as_array().unwrap();
-        let expected = ["--bucket=abc", "--credentials=/credentials", "--prefix=a/", "--endpoint=https://s3.example"];
+        let expected =
+            ["--bucket=abc", "--credentials=/credentials", "--prefix=a/", "--endpoint=https://s3.example"];
         assert!(expected.iter().all(|argument| arguments.contains(&json!(argument))), "{arguments:?}");
-        assert!(!arguments.iter().any(|argument| argument.as_str().unwrap().starts_with("--source")), "{arguments:?}");
+        assert!(
+            !arguments.iter().any(|argument| argument.as_str().unwrap().starts_with("--source")),
+            "{arguments:?}"
+        );
         let secret = &fill["volumes"][1]["secret"];
         assert_eq!((&secret["secretName"], &secret["optional"]), (&json!("s"), &json!(true)));
         let mount = json!({"name": "source", "mountPath": "/credentials", "readOnly": true});

@@ -130,14 +130,7 @@ impl Setting {
         };
         let doubts = [(around.source, SOURCE_REACHABLE), (around.file_system, TARGET_AVAILABLE)];
         let doubts = doubts.into_iter().filter_map(|(fs, kind)| doubt(fs?, kind)).collect();
-        Ok(Self {
-            source: None,
-            source_uid: String::new(),
-            target,
-            places,
-            doubts,
-            room: room(around),
-        })
+        Ok(Self { source: None, source_uid: String::new(), target, places, doubts, room: room(around) })
     }
 
     /// Whether a node may expose what lies on the target: as the node plugin there decides it too.

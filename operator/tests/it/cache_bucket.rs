@@ -9,7 +9,8 @@ use crate::cache::*;
 use crate::local::told;
 use crate::world::*;
 
-const REMARK: &str = "2 objects of the bucket cannot be files, first \"a//b\": a part of it between slashes is empty";
+const REMARK: &str =
+    "2 objects of the bucket cannot be files, first \"a//b\": a part of it between slashes is empty";
 
 /// FsCache `warm` of bucket `abc` on FileSystem `near`.
 async fn start() -> (FakeApi, NfsServer, Operator) {
@@ -51,7 +52,10 @@ async fn a_bucket_is_copied_as_one_path_by_a_mover_that_alone_has_its_secret() {
     let status = cache(&api, "warm").unwrap().status.unwrap();
     let paths: Vec<_> = status.paths.iter().map(|path| (&*path.path, path.state, &*path.message)).collect();
     assert_eq!(paths, [("/", PathState::Whole, REMARK)]);
-    assert_eq!((&*status.copies[0].source, status.copies[0].whole.as_slice()), ("s3:abc", &["/".to_owned()][..]));
+    assert_eq!(
+        (&*status.copies[0].source, status.copies[0].whole.as_slice()),
+        ("s3:abc", &["/".to_owned()][..])
+    );
     api.until("it is told once", |api| told(api, "ObjectsNotPlain") == 1).await;
     ask(&api, "now");
     until_filled(&api, 2).await;

@@ -29,8 +29,12 @@ pub(super) fn answer(inner: &Inner, seen: &Seen, fault: Option<Fault>) -> Respon
         let xml = listing(inner, seen).into_bytes();
         return body(200, HeaderMap::new(), xml, cut);
     }
-    let Some(stored) = inner.objects.get(&seen.key) else { return error(404, "NoSuchKey", "The key does not exist") };
-    if inner.knows_if_match && seen.if_match.as_ref().is_some_and(|etag| *etag != format!("\"{}\"", stored.etag)) {
+    let Some(stored) = inner.objects.get(&seen.key) else {
+        return error(404, "NoSuchKey", "The key does not exist");
+    };
+    if inner.knows_if_match
+        && seen.if_match.as_ref().is_some_and(|etag| *etag != format!("\"{}\"", stored.etag))
+    {
         return error(412, "PreconditionFailed", "another one");
     }
     object(stored, seen, (cut, flip))
@@ -46,7 +50,8 @@ fn object(stored: &Stored, seen: &Seen, (cut, flip): (bool, bool)) -> Response<B
     say("etag", &format!("\"{}\"", stored.etag));
     say("last-modified", &jiff::fmt::rfc2822::to_string(&zoned(stored.modified)).unwrap_or_default());
     // Checksums are of whole objects.
-    let told = stored.headers.iter().filter(|(name, _)| seen.range.is_none() || !name.starts_with("x-amz-checksum"));
+    let told =
+        stored.headers.iter().filter(|(name, _)| seen.range.is_none() || !name.starts_with("x-amz-checksum"));
     told.for_each(|(name, value)| say(name, value));
     if seen.method == "HEAD" {
         say("content-length", &stored.content.len().to_string());
@@ -84,13 +89,19 @@ fn listing(inner: &Inner, seen: &Seen) -> String {
     let keys_max = parameter("max-keys").parse().unwrap_or(PAGE_KEYS_MAX).min(PAGE_KEYS_MAX);
     let mut found =
         inner.objects.iter().filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after).peekable();
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    let mut xml = String::from(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">",
+    );
     if is_encoded {
         xml.push_str("<EncodingType>url</EncodingType>");
     }
     let mut last = String::new();
     for (key, stored) in found.by_ref().take(keys_max) {
-        let shown = if is_encoded { encoded(key, true).replace("%20", "+") } else { key.replace('&', "&amp;").replace('<', "&lt;") };
+        let shown = if is_encoded {
+            encoded(key, true).replace("%20", "+")
+        } else {
+            key.replace('&', "&amp;").replace('<', "&lt;")
+        };
         xml.push_str(&format!(
             "<Contents><Key>{shown}</Key><LastModified>{}</LastModified><ETag>&quot;{}&quot;</ETag><Size>{}</Size>\
              <StorageClass>STANDARD</StorageClass></Contents>",
@@ -104,7 +115,9 @@ fn listing(inner: &Inner, seen: &Seen) -> String {
     match found.peek() {
         Some(_) => {
             let token = last.replace('&', "&amp;").replace('<', "&lt;");
-            xml.push_str(&format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>"));
+            xml.push_str(&format!(
+                "<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>"
+            ));
         }
         None => xml.push_str("<IsTruncated>false</IsTruncated>"),
     }
@@ -116,10 +129,14 @@ fn listing(inner: &Inner, seen: &Seen) -> String {
 pub(super) fn unsigned(error: &Unsigned, region: &str) -> Response<Body> {
     match error {
         Unsigned::Missing => self::error(403, "AccessDenied", "Access Denied"),
-        Unsigned::KeyId => self::error(403, "InvalidAccessKeyId", "The key id does not exist in our records."),
+        Unsigned::KeyId => {
+            self::error(403, "InvalidAccessKeyId", "The key id does not exist in our records.")
+        }
         Unsigned::Time => self::error(403, "RequestTimeTooSkewed", "The difference is too large."),
         Unsigned::Region => {
-            let message = format!("The region is wrong; expecting '{region}'</Message><Region>{region}</Region><Message>");
+            let message = format!(
+                "The region is wrong; expecting '{region}'</Message><Region>{region}</Region><Message>"
+            );
             self::error(400, "AuthorizationHeaderMalformed", &message)
         }
         Unsigned::Signature(text) => {
@@ -133,7 +150,8 @@ pub(super) fn unsigned(error: &Unsigned, region: &str) -> Response<Body> {
 }
 
 pub(super) fn error(status: u16, code: &str, message: &str) -> Response<Body> {
-    let xml = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    let xml =
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
     body(status, HeaderMap::new(), xml.into_bytes(), false)
 }
 

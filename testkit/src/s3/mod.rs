@@ -32,7 +32,11 @@ pub struct FakeS3 {
 
 /// What it holds. Clones are of the same.
 #[derive(Clone)]
-pub struct Store(Arc<Mutex<Inner>>);
+pub struct Store {
+    inner: Arc<Mutex<Inner>>,
+    /// Held while it is asked, so that no request beside is answered without it.
+    hook: Arc<Mutex<Option<Hook>>>,
+}
 
 struct Inner {
     bucket: String,
@@ -41,7 +45,6 @@ struct Inner {
     objects: BTreeMap<String, Stored>,
     clock: i64,
     seen: Vec<Seen>,
-    hook: Option<Hook>,
     knows_if_match: bool,
 }
 
@@ -98,16 +101,16 @@ impl FakeS3 {
     pub async fn start(bucket: &str) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let store = Store(Arc::new(Mutex::new(Inner {
+        let inner = Inner {
             bucket: bucket.to_owned(),
             region: "us-east-1".to_owned(),
             exists: true,
             objects: BTreeMap::new(),
             clock: 1_700_000_000,
             seen: Vec::new(),
-            hook: None,
             knows_if_match: true,
-        })));
+        };
+        let store = Store { inner: Arc::new(Mutex::new(inner)), hook: Arc::default() };
         let router = Router::new().fallback(answer).with_state(store.clone());
         let server = tokio::spawn(async move {
             // It serves until it is aborted.
@@ -176,14 +179,14 @@ impl Store {
         self.lock().knows_if_match = knows;
     }
 
-    /// Asked about each request whose signature is good, before it is answered.
+    /// Asked about each request whose signature is good, before it is answered. It may change the store, but not its hook.
     pub fn on_request(&self, hook: impl FnMut(&Seen, &Self) -> Option<Fault> + Send + 'static) {
-        self.lock().hook = Some(Box::new(hook));
+        *self.hook() = Some(Box::new(hook));
     }
 
     /// Nothing goes wrong any more.
     pub fn clear_hook(&self) {
-        self.lock().hook = None;
+        *self.hook() = None;
     }
 
     /// The requests with a good signature since the last call.
@@ -192,7 +195,11 @@ impl Store {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hook(&self) -> MutexGuard<'_, Option<Hook>> {
+        self.hook.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -216,17 +223,9 @@ async fn answer(State(store): State<Store>, request: Request) -> Response<Body> 
         range: header("range"),
         if_match: header("if-match"),
     };
-    // Without the lock: the hook changes the store.
-    let hook = {
-        let mut inner = store.lock();
-        inner.seen.push(seen.clone());
-        inner.hook.take()
-    };
-    let mut fault = None;
-    if let Some(mut hook) = hook {
-        fault = hook(&seen, &store);
-        store.lock().hook.get_or_insert(hook);
-    }
+    store.lock().seen.push(seen.clone());
+    // Without the store's own lock: the hook changes it.
+    let fault = store.hook().as_mut().and_then(|hook| hook(&seen, &store));
     if let Some(Fault::Silence) = fault {
         return std::future::pending().await;
     }

@@ -26,9 +26,14 @@ pub(super) enum Unsigned {
 pub(super) fn check(request: &Request, region: &str) -> Result<(), Unsigned> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let authorization = header("authorization").and_then(|value| value.strip_prefix("AWS4-HMAC-SHA256 "));
-    let fields: Vec<(&str, &str)> =
-        authorization.ok_or(Unsigned::Missing)?.split(',').filter_map(|field| field.trim().split_once('=')).collect();
-    let field = |name: &str| fields.iter().find(|(key, _)| *key == name).map(|(_, value)| *value).ok_or(Unsigned::Missing);
+    let fields: Vec<(&str, &str)> = authorization
+        .ok_or(Unsigned::Missing)?
+        .split(',')
+        .filter_map(|field| field.trim().split_once('='))
+        .collect();
+    let field = |name: &str| {
+        fields.iter().find(|(key, _)| *key == name).map(|(_, value)| *value).ok_or(Unsigned::Missing)
+    };
     let (credential, names, signature) = (field("Credential")?, field("SignedHeaders")?, field("Signature")?);
     let [id, day, signed_region, service, end] = credential.split('/').collect::<Vec<_>>()[..] else {
         return Err(Unsigned::Missing);
@@ -52,8 +57,10 @@ pub(super) fn check(request: &Request, region: &str) -> Result<(), Unsigned> {
     }
     let headers: String =
         signed.iter().map(|name| format!("{name}:{}\n", header(name).unwrap_or_default().trim())).collect();
-    let mut query: Vec<String> =
-        self::query(request.uri()).iter().map(|(name, value)| format!("{}={}", encoded(name, false), encoded(value, false))).collect();
+    let mut query: Vec<String> = self::query(request.uri())
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name, false), encoded(value, false)))
+        .collect();
     query.sort();
     let path = encoded(&decoded(request.uri().path()), true);
     let canonical = format!("{}\n{path}\n{}\n{headers}\n{names}\n{body}", request.method(), query.join("&"));
@@ -67,7 +74,10 @@ pub(super) fn check(request: &Request, region: &str) -> Result<(), Unsigned> {
 /// Names and values of a query, as they are meant.
 pub(super) fn query(uri: &Uri) -> Vec<(String, String)> {
     let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(a, b)| (decoded(a), decoded(b))).collect()
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(a, b)| (decoded(a), decoded(b)))
+        .collect()
 }
 
 /// Without its percent signs.
@@ -92,13 +102,18 @@ pub(super) fn decoded(text: &str) -> String {
 
 /// As AWS describes its `UriEncode`.
 pub(super) fn encoded(text: &str, keeps_slashes: bool) -> String {
-    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keeps_slashes && byte == b'/');
-    text.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    let keep =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keeps_slashes && byte == b'/');
+    text.bytes()
+        .map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn is_far(time: &str) -> bool {
     let parsed = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", time);
-    let Some(then) = parsed.ok().and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).ok()) else { return true };
+    let Some(then) = parsed.ok().and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).ok()) else {
+        return true;
+    };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
     (then.timestamp().as_second() - now).abs() > SKEW_SECONDS_MAX
 }
