@@ -204,16 +204,25 @@ impl Store {
 }
 
 async fn answer(State(store): State<Store>, request: Request) -> Response<Body> {
+    let answer = decide(&store, &request);
+    match answer {
+        Some(response) => response,
+        None => std::future::pending().await,
+    }
+}
+
+/// None: nothing, for ever.
+fn decide(store: &Store, request: &Request) -> Option<Response<Body>> {
     let (bucket, region, exists) = {
         let inner = store.lock();
         (inner.bucket.clone(), inner.region.clone(), inner.exists)
     };
-    if let Err(error) = signature::check(&request, &region) {
-        return answers::unsigned(&error, &region);
+    if let Err(error) = signature::check(request, &region) {
+        return Some(answers::unsigned(&error, &region));
     }
     let path = request.uri().path();
     let Some(key) = path.strip_prefix(&format!("/{bucket}")).filter(|_| exists) else {
-        return answers::error(404, "NoSuchBucket", "The specified bucket does not exist");
+        return Some(answers::error(404, "NoSuchBucket", "The specified bucket does not exist"));
     };
     let header = |name: &str| request.headers().get(name)?.to_str().ok().map(str::to_owned);
     let seen = Seen {
@@ -225,9 +234,7 @@ async fn answer(State(store): State<Store>, request: Request) -> Response<Body> 
     };
     store.lock().seen.push(seen.clone());
     // Without the store's own lock: the hook changes it.
-    let fault = store.hook().as_mut().and_then(|hook| hook(&seen, &store));
-    if let Some(Fault::Silence) = fault {
-        return std::future::pending().await;
-    }
-    answers::answer(&store.lock(), &seen, fault)
+    let fault = store.hook().as_mut().and_then(|hook| hook(&seen, store));
+    let is_silent = matches!(fault, Some(Fault::Silence));
+    (!is_silent).then(|| answers::answer(&store.lock(), &seen, fault))
 }
