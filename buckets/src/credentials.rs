@@ -39,10 +39,21 @@ impl Credentials {
     pub(crate) fn redact(&self, text: &str) -> String {
         let token = self.0.session_token().unwrap_or_default();
         let words = self.1.iter().map(String::as_str).chain([token]);
-        words
-            .filter(|word| word.len() >= BYTES_MIN)
-            .fold(text.to_owned(), |text, word| text.replace(word, "…"))
+        words.filter(|word| word.len() >= BYTES_MIN).fold(text.to_owned(), |text, word| without(&text, word))
     }
+}
+
+/// In whatever case it stands there: the hosts of URLs, for one, are written in small letters.
+fn without(text: &str, word: &str) -> String {
+    let (lower, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
+    let mut left = String::new();
+    let mut from = 0;
+    for (at, found) in lower.match_indices(&word) {
+        left.push_str(text.get(from..at).unwrap_or_default());
+        left.push('…');
+        from = at + found.len();
+    }
+    left + text.get(from..).unwrap_or_default()
 }
 
 impl fmt::Debug for Credentials {
@@ -59,8 +70,9 @@ mod tests {
     fn they_are_in_no_text() {
         let credentials = Credentials::new(" AKIDEXAMPLE\n", "wJalrXUtnFEMI", Some("token-of-a-session"));
         assert_eq!(format!("{credentials:?} {credentials:#?}"), "Credentials(…) Credentials(…)");
-        let said = credentials.redact("key AKIDEXAMPLE, secret wJalrXUtnFEMI, token-of-a-session");
-        assert_eq!(said, "key …, secret …, …");
+        let said =
+            credentials.redact("ä key AKIDEXAMPLE, akidexample; secret wJalrXUtnFEMI, token-of-a-session.");
+        assert_eq!(said, "ä key …, …; secret …, ….");
     }
 
     #[test]

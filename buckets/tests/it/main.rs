@@ -1,5 +1,7 @@
 //! Against a service in this process that checks signatures with code of its own.
 
+#![allow(clippy::unwrap_used)]
+
 mod credentials;
 mod faults;
 mod fields;
@@ -12,13 +14,13 @@ use workspacefs_buckets::{Assurance, Bucket, BucketError, Credentials, Object, P
 use workspacefs_testkit::s3::{ACCESS_KEY_ID, FakeS3, SECRET_ACCESS_KEY};
 
 /// Small, so that objects of a few kilobytes have several.
-pub const PART: u64 = 1000;
+const PART: u64 = 1000;
 
-pub async fn service() -> FakeS3 {
+async fn service() -> FakeS3 {
     FakeS3::start("buck").await.unwrap()
 }
 
-pub fn settings(service: &FakeS3) -> Settings {
+fn settings(service: &FakeS3) -> Settings {
     let mut settings = Settings::new("buck", Credentials::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY, None));
     settings.endpoint = Some(service.endpoint());
     settings.patience = Patience {
@@ -31,11 +33,11 @@ pub fn settings(service: &FakeS3) -> Settings {
     settings
 }
 
-pub fn bucket(service: &FakeS3) -> Bucket {
+fn bucket(service: &FakeS3) -> Bucket {
     Bucket::new(settings(service)).unwrap()
 }
 
-pub async fn all(bucket: &Bucket, prefix: &str) -> Result<Vec<Object>, BucketError> {
+async fn all(bucket: &Bucket, prefix: &str) -> Result<Vec<Object>, BucketError> {
     let mut pages = bucket.list(prefix);
     let mut all = Vec::new();
     while let Some(page) = pages.next().await? {
@@ -44,7 +46,7 @@ pub async fn all(bucket: &Bucket, prefix: &str) -> Result<Vec<Object>, BucketErr
     Ok(all)
 }
 
-pub async fn read(bucket: &Bucket, object: &Object) -> Result<(Vec<u8>, Assurance), BucketError> {
+async fn read(bucket: &Bucket, object: &Object) -> Result<(Vec<u8>, Assurance), BucketError> {
     let mut download = bucket.download(object, &Slots::new(3, PART, None)).await?;
     let mut content = Vec::new();
     while let Some(part) = download.next().await? {
@@ -54,6 +56,6 @@ pub async fn read(bucket: &Bucket, object: &Object) -> Result<(Vec<u8>, Assuranc
     Ok((content, download.finish()?))
 }
 
-pub fn content(length: usize) -> Vec<u8> {
+fn content(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }

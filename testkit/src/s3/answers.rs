@@ -1,14 +1,18 @@
 //! What the service answers.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use futures::stream;
+use futures::{StreamExt, stream};
 
 use super::signature::{Unsigned, encoded};
 use super::{ACCESS_KEY_ID, Fault, Inner, Seen, Stored};
 
 const PAGE_KEYS_MAX: usize = 1000;
+/// Between half of an answer and the end of the connection.
+const CUT_AFTER: Duration = Duration::from_millis(50);
 
 pub(super) fn answer(inner: &Inner, seen: &Seen, fault: Option<Fault>) -> Response<Body> {
     let (mut cut, mut flip) = (false, false);
@@ -162,7 +166,13 @@ fn body(status: u16, headers: HeaderMap, content: Vec<u8>, cut: bool) -> Respons
         true => {
             let half = content[..length / 2].to_vec();
             let parts = [Ok(half), Err(std::io::Error::other("cut"))];
-            Body::from_stream(stream::iter(parts))
+            // What was said until then goes out before the end does.
+            Body::from_stream(stream::iter(parts).then(|part| async {
+                if part.is_err() {
+                    tokio::time::sleep(CUT_AFTER).await;
+                }
+                part
+            }))
         }
     };
     let mut response = Response::new(body);
