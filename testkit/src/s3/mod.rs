@@ -213,17 +213,16 @@ async fn answer(State(store): State<Store>, request: Request) -> Response<Body> 
 
 /// None: nothing, for ever.
 fn decide(store: &Store, request: &Request) -> Option<Response<Body>> {
-    let (bucket, region, exists) = {
+    let (bucket, region) = {
         let inner = store.lock();
-        (inner.bucket.clone(), inner.region.clone(), inner.exists)
+        (inner.bucket.clone(), inner.region.clone())
     };
     if let Err(error) = signature::check(request, &region) {
         return Some(answers::unsigned(&error, &region));
     }
     let path = request.uri().path();
-    let Some(key) = path.strip_prefix(&format!("/{bucket}")).filter(|_| exists) else {
-        return Some(answers::error(404, "NoSuchBucket", "The specified bucket does not exist"));
-    };
+    let missing = || answers::error(404, "NoSuchBucket", "The specified bucket does not exist");
+    let Some(key) = path.strip_prefix(&format!("/{bucket}")) else { return Some(missing()) };
     let header = |name: &str| request.headers().get(name)?.to_str().ok().map(str::to_owned);
     let seen = Seen {
         method: request.method().to_string(),
@@ -235,6 +234,9 @@ fn decide(store: &Store, request: &Request) -> Option<Response<Body>> {
     store.lock().seen.push(seen.clone());
     // Without the store's own lock: the hook changes it.
     let fault = store.hook().as_mut().and_then(|hook| hook(&seen, store));
+    if !store.lock().exists {
+        return Some(missing());
+    }
     let is_silent = matches!(fault, Some(Fault::Silence));
     (!is_silent).then(|| answers::answer(&store.lock(), &seen, fault))
 }
