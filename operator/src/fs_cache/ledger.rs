@@ -115,10 +115,8 @@ fn content(
             let message = format!("what lies on the target is not what was written: {}", lost.join(", "));
             copy.verified_at = None;
             (copy.reason, copy.message) = ("Damaged".into(), message.clone());
-            let note = format!(
-                "{}{message}. New pods read it from the source, and it is copied again",
-                of_node(&copy.node)
-            );
+            let note =
+                format!("{}{message}. New pods do not get it, and it is copied again", of_node(&copy.node));
             Some(Happened { warning: true, reason: "Damaged", note })
         }
         Task::Fill | Task::Scrub | Task::Remove | Task::RemoveAll => None,
@@ -227,7 +225,7 @@ fn path_states(entry: &Entry<'_>, outcome: &Outcome, paths: &mut [CachedPath]) -
         match reason {
             OBJECTS_NOT_PLAIN => Happened { warning: false, reason, note: format!("{node}{paths}") },
             _ => {
-                let note = format!("{node}{paths}. Pods read what is not kept from the source");
+                let note = format!("{node}{paths}. The copy is without that");
                 Happened { warning: true, reason, note }
             }
         }
