@@ -61,7 +61,7 @@ fn work(job: &Job, target: &Target, engine: &dyn Engine, meter: &Meter) -> Resul
         }
         Task::FillBucket(fill) => {
             try_to_remove(Fillings::Only(fill.generation))?;
-            bucket::fill(fill, target, workers, engine, meter)
+            bucket::fill(fill, target, workers, meter)
         }
     }
 }

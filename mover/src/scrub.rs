@@ -11,6 +11,7 @@ use workspacefs_sync::{Counts, VerifyError};
 
 use crate::abort::{Abort, at_target};
 use crate::bucket::ROOT;
+use crate::copying::mode;
 use crate::engine::Engine;
 use crate::fill::outcome;
 use crate::generation::Generation;
@@ -19,7 +20,6 @@ use crate::path::CachePath;
 use crate::record::Recorded;
 use crate::target::Target;
 use crate::verdict;
-use crate::verifying::mode;
 
 /// Compares each whole path with its manifest. One that is not what it was is written down as partial.
 pub(crate) fn scrub(

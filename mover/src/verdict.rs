@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use workspacefs_api::PathState;
 use workspacefs_api::mover::{Failure, FailureReason, PathOutcome};
 use workspacefs_runtime::chain;
-use workspacefs_sync::{Counts, Note, Problem, Report, VerifyReport};
+use workspacefs_sync::{Counts, Note, Problem, Report, VerifyReport, Wrong};
 
 use crate::meter::sum;
 
@@ -26,16 +26,23 @@ pub(crate) fn flaw(report: &Report) -> Option<String> {
     }
 }
 
-/// Whether another try may help: the source was changed meanwhile.
+/// Whether another try may help: the source was changed meanwhile, or what was read back is not what was written.
 pub(crate) fn is_passing(report: &Report) -> bool {
-    let passes = |note: &Note| matches!(note.problem, Problem::Vanished | Problem::Changing);
+    let passes = |note: &Note| {
+        matches!(note.problem, Problem::Vanished | Problem::Changing | Problem::NotAsWritten(_))
+    };
     !report.notes.is_empty() && report.notes.iter().all(passes)
 }
 
 /// Which files are not as they were copied. None: all are.
 pub(crate) fn difference(report: &VerifyReport) -> Option<String> {
-    let first = report.wrong.iter().min_by(|one, other| one.path.cmp(&other.path))?;
-    Some(several(report.wrong.len(), &first.path, &chain(&first.what)))
+    differences(&report.wrong)
+}
+
+/// The same of what was read back. None: all are.
+pub(crate) fn differences(wrong: &[Wrong]) -> Option<String> {
+    let first = wrong.iter().min_by(|one, other| one.path.cmp(&other.path))?;
+    Some(several(wrong.len(), &first.path, &chain(&first.what)))
 }
 
 pub(crate) fn whole(counts: Counts) -> PathOutcome {
@@ -115,7 +122,7 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
-    use workspacefs_sync::{Difference, Stop, Wrong};
+    use workspacefs_sync::{Difference, Stop};
 
     use super::*;
 
@@ -165,11 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_source_did_meanwhile_is_worth_another_try() {
+    fn what_the_source_did_meanwhile_and_what_was_written_wrongly_is_worth_another_try() {
         let of = |problems: &[Problem]| {
             is_passing(&noted(problems.iter().map(|problem| note(b"a", problem.clone())).collect()))
         };
-        assert!(of(&[Problem::Vanished, Problem::Changing]));
+        let written = Problem::NotAsWritten(Difference::Content);
+        assert!(of(&[Problem::Vanished, Problem::Changing, written]));
         assert!(!of(&[]) && !of(&[Problem::Vanished, Problem::Special("socket")]));
     }
 

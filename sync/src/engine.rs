@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use crate::abilities::Abilities;
 use crate::allowance::Allowance;
 use crate::chunked::Large;
+use crate::confirm::Confirm;
 use crate::directory::Dir;
 use crate::doom::Doomed;
 use crate::links::Links;
@@ -36,6 +37,8 @@ pub(crate) struct Engine<'a> {
     pub abilities: Abilities,
     pub links: Links,
     pub journal: Option<Journal>,
+    /// Reads back what is written down in it.
+    pub confirm: Option<&'a Confirm<'a>>,
     /// Bytes per second.
     pub bandwidth: Option<Limiter>,
     /// Deletions per second.
@@ -71,6 +74,7 @@ impl<'a> Engine<'a> {
             abilities: Abilities::new(division.direct),
             links: Links::default(),
             journal: None,
+            confirm: None,
             bandwidth: options.bandwidth.map(Limiter::new),
             deletions: None,
             allowance: None,

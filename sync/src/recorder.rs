@@ -1,6 +1,7 @@
 //! For copies that others make than [`crate::sync`], of sources that are no directories: the same manifest and journal, and the
-//! same counting. What such a recorder wrote is verified by [`crate::verify`] and gone on with by the next one.
+//! same reading back and counting. What such a recorder wrote is verified by [`crate::verify`] and gone on with by the next one.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -8,9 +9,12 @@ use std::path::Path;
 use rustix::fs::syncfs;
 use rustix::io::Errno;
 
+use crate::confirm::{Confirmed, confirmed};
 use crate::manifest::{Entry, Journal, Ordinal};
 use crate::progress::{Control, Place, What};
+use crate::report::Stop;
 use crate::time::Time;
+use crate::verify::{Verify, Wrong, verify_entries};
 
 /// What a destination holds, written down as it is made. Shared by all threads that make it.
 #[derive(Debug)]
@@ -63,7 +67,7 @@ impl Recorder {
     /// `WouldBlock` while another run has it; `NotFound` if there is no earlier manifest of that name; `InvalidData` for a file
     /// that is no manifest, or a later version's.
     pub fn open(manifest: &Path, checksum: bool, earlier: Option<&Path>) -> io::Result<Self> {
-        Journal::open(manifest, checksum, earlier).map(Self)
+        Journal::open(manifest, checksum, earlier).map(|journal| Self(journal.commit_often()))
     }
 
     /// Whether an earlier run wrote down just this version. If so, it will stand in the manifest: ask when the file has been found
@@ -93,12 +97,25 @@ impl Recorder {
         self.0.is_due()
     }
 
-    /// Makes the file system of `destination` safe from a power cut, and then writes down what was added until now.
+    /// Makes the file system of `destination` safe from a power cut, reads back what was added until now, and writes down what
+    /// is as it was written. Gives back the rest.
     ///
     /// # Errors
-    /// What the kernel says. Nothing can be written from then on.
-    pub fn commit(&self, destination: BorrowedFd<'_>) -> Result<(), Errno> {
-        self.0.commit(|| syncfs(destination))
+    /// Why nothing can be written from now on.
+    pub fn commit(&self, destination: BorrowedFd<'_>, mode: Verify) -> Result<Vec<Wrong>, Stop> {
+        let (wrong, stop) = (RefCell::new(Vec::new()), RefCell::new(None));
+        let confirm = |entries: Vec<Entry>| {
+            let said = verify_entries(destination, &entries, mode);
+            let Confirmed { good, bad } = confirmed(entries, said).map_err(|why| {
+                stop.replace(Some(why));
+                Errno::CANCELED
+            })?;
+            wrong.replace(bad.into_iter().map(|(entry, what)| Wrong { path: entry.path, what }).collect());
+            Ok(good)
+        };
+        let committed = self.0.commit(|| syncfs(destination), Some(&confirm));
+        committed.map_err(|errno| stop.into_inner().unwrap_or(Stop::Manifest(errno)))?;
+        Ok(wrong.into_inner())
     }
 
     /// Writes the manifest anew, with one entry for each file that was known and asked for, taken over, or added and committed.
@@ -155,7 +172,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
-    use crate::{Verify, verify};
+    use crate::{Difference, verify};
 
     fn version(mark: u8) -> Version {
         Version { size: 1, modified: Time { seconds: 5, nanoseconds: 0 }, mark: u64::MAX - u64::from(mark) }
@@ -169,12 +186,13 @@ mod tests {
         let root = std::fs::File::open(&data).unwrap();
         let manifest = dir.path().join("manifest");
         let digest = |content: &[u8]| Some(*blake3::hash(content).as_bytes());
-        for name in ["a", "b"] {
+        for name in ["a", "b", "c"] {
             std::fs::write(data.join(name), name).unwrap();
         }
+        let commit = |recorder: &Recorder| recorder.commit(root.as_fd(), Verify::Checksum).unwrap();
         let recorder = Recorder::open(&manifest, true, None).unwrap();
         recorder.add(Path::new("a"), &version(0xff), digest(b"a"));
-        recorder.commit(root.as_fd()).unwrap();
+        assert!(commit(&recorder).is_empty());
         // Cut here: the next one goes on.
         drop(recorder);
         let recorder = Recorder::open(&manifest, true, None).unwrap();
@@ -184,11 +202,14 @@ mod tests {
                 && !recorder.knows(Path::new("b"), &version(0xff))
         );
         recorder.add(Path::new("b"), &version(1), digest(b"other"));
-        recorder.commit(root.as_fd()).unwrap();
+        recorder.add(Path::new("c"), &version(1), digest(b"c"));
+        let wrong = commit(&recorder);
+        assert_eq!(wrong, [Wrong { path: "b".into(), what: Difference::Content }], "and it is not vouched for");
         recorder.complete().unwrap();
+        std::fs::write(data.join("c"), "d").unwrap();
         let report = verify(root.as_fd(), &manifest, Verify::Checksum, None, &Control::new()).unwrap();
         assert_eq!((report.checked.files, report.wrong.len()), (2, 1));
-        assert_eq!(report.wrong[0].path, Path::new("b"));
+        assert_eq!(report.wrong[0].path, Path::new("c"));
     }
 
     #[test]
@@ -196,14 +217,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = std::fs::File::open(dir.path()).unwrap();
         let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
+        ["a", "b"].map(|name| std::fs::write(dir.path().join(name), name).unwrap());
         let recorder = Recorder::open(&first, false, None).unwrap();
         ["a", "b"].map(|name| recorder.add(Path::new(name), &version(1), None));
-        recorder.commit(root.as_fd()).unwrap();
+        assert!(recorder.commit(root.as_fd(), Verify::Size).unwrap().is_empty());
         recorder.complete().unwrap();
         let recorder = Recorder::open(&second, false, Some(&first)).unwrap();
         assert!(recorder.find_earlier(Path::new("a"), &version(2)).is_none());
         recorder.take_over(recorder.find_earlier(Path::new("a"), &version(1)).unwrap());
-        recorder.commit(root.as_fd()).unwrap();
+        assert!(recorder.commit(root.as_fd(), Verify::Size).unwrap().is_empty());
         recorder.complete().unwrap();
         let entries = crate::ManifestReader::open(&second).unwrap().map(|entry| entry.unwrap().path);
         assert_eq!(entries.collect::<Vec<_>>(), [Path::new("a")]);

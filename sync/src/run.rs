@@ -8,17 +8,19 @@ use rustix::fs::syncfs;
 use rustix::io::Errno;
 
 use crate::SyncError;
+use crate::confirm::{Confirm, Confirmed, confirmed};
 use crate::directory::Dir;
 use crate::earlier;
 use crate::engine::Engine;
 use crate::listing::Buffer;
-use crate::manifest::Journal;
+use crate::manifest::{Entry, Journal};
 use crate::options::Options;
 use crate::place::{Budget, Crossing, Place};
 use crate::progress::{Control, What};
-use crate::report::{Report, Stop};
+use crate::report::{Problem, Report, Stop};
 use crate::selection::Selection;
 use crate::setup::{Division, is_network, lies_in, lock, reads_directly};
+use crate::trouble::Trouble;
 use crate::worker::Worker;
 
 /// A worker's calls are not deep, and there may be many workers.
@@ -36,6 +38,31 @@ pub fn sync(
     source: BorrowedFd<'_>,
     destination: BorrowedFd<'_>,
     options: &Options,
+    control: &Control,
+) -> Result<Report, SyncError> {
+    begin(source, destination, options, None, control)
+}
+
+/// As [`sync`], for a run with a manifest, which then vouches only for what was confirmed: files are read back while others
+/// are copied. What earlier runs vouched for is believed.
+///
+/// # Errors
+/// As [`sync`].
+pub fn sync_confirmed(
+    source: BorrowedFd<'_>,
+    destination: BorrowedFd<'_>,
+    options: &Options,
+    confirm: &Confirm<'_>,
+    control: &Control,
+) -> Result<Report, SyncError> {
+    begin(source, destination, options, Some(confirm), control)
+}
+
+fn begin(
+    source: BorrowedFd<'_>,
+    destination: BorrowedFd<'_>,
+    options: &Options,
+    confirm: Option<&Confirm<'_>>,
     control: &Control,
 ) -> Result<Report, SyncError> {
     let selection = Selection::of(&options.paths).map_err(SyncError::Path)?;
@@ -59,7 +86,9 @@ pub fn sync(
     engine.source = Some(Arc::clone(&source.0));
     if let Some(path) = options.manifest.as_ref().filter(|_| !options.dry_run) {
         let earlier = options.earlier.as_ref().and_then(|earlier| earlier.manifest.as_deref());
-        engine.journal = Some(Journal::open(path, options.checksum, earlier).map_err(SyncError::Manifest)?);
+        let journal = Journal::open(path, options.checksum, earlier).map_err(SyncError::Manifest)?;
+        engine.journal = Some(if confirm.is_some() { journal.commit_often() } else { journal });
+        engine.confirm = confirm;
     }
     let root = Dir::new(None, source, Some((destination.0, Some(destination.1))), earlier, selection);
     run(&engine, division, || engine.list(&root, &mut Buffer::default()));
@@ -94,9 +123,27 @@ impl Engine<'_> {
 
     fn commit(&self) {
         let Some(journal) = &self.journal else { return };
-        if let Err(errno) = journal.commit(|| self.sync_destination()) {
+        let confirmed = |entries| self.confirmed(entries);
+        let confirm = self.confirm.is_some().then_some(&confirmed as &dyn Fn(_) -> _);
+        if let Err(errno) = journal.commit(|| self.sync_destination(), confirm) {
             self.end(Stop::Manifest(errno));
         }
+    }
+
+    /// Those that are in the destination as they were written. The others were counted as done, and are no longer.
+    fn confirmed(&self, entries: Vec<Entry>) -> Result<Vec<Entry>, Errno> {
+        let Some(confirm) = self.confirm else { return Ok(entries) };
+        let destination = self.destination.handle()?;
+        let said = confirm(destination.as_fd(), &entries);
+        let Confirmed { good, bad } = confirmed(entries, said).map_err(|stop| {
+            self.end(stop);
+            Errno::CANCELED
+        })?;
+        for (Entry { path, size, .. }, difference) in bad {
+            self.control.uncount_done(size);
+            self.failed(What::File, size, path, Trouble::Problem(Problem::NotAsWritten(difference)));
+        }
+        Ok(good)
     }
 
     fn sync_destination(&self) -> Result<(), Errno> {

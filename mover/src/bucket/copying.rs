@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use workspacefs_buckets::{Object, is_folder_marker};
-use workspacefs_sync::{Counted, Counts};
+use workspacefs_sync::{Counted, Counts, Wrong};
 
 use super::claims::Claims;
 use super::fetching::{Kept, Shop, blocking, keep};
 use super::notes::Notes;
-use crate::abort::{Abort, at_target};
+use crate::abort::Abort;
 
 /// How often it is looked whether it is to end.
 const STOP_EVERY: Duration = Duration::from_millis(100);
@@ -22,6 +22,8 @@ pub(crate) struct Copied {
     pub counts: Counts,
     pub notes: Notes,
     pub claims: Claims,
+    /// Read back, it is not as it was written.
+    pub wrong: Vec<Wrong>,
     /// It was given up: it is more than this may be.
     pub is_too_much: bool,
 }
@@ -46,8 +48,9 @@ pub(crate) async fn copy(shop: &Arc<Shop>, terms: Terms<'_>) -> Result<Copied, A
     };
     // Also what a run that failed has done is not done again; why it failed is the better word.
     let committed = commit(shop).await;
-    let copied = copied?;
-    committed.map(|()| copied)
+    let mut copied = copied?;
+    copied.wrong.extend(committed?);
+    Ok(copied)
 }
 
 /// How much there is.
@@ -99,10 +102,10 @@ async fn copy_all(shop: &Arc<Shop>, terms: Terms<'_>) -> Result<Copied, Abort> {
     Ok(copied)
 }
 
-async fn commit(shop: &Arc<Shop>) -> Result<(), Abort> {
+async fn commit(shop: &Arc<Shop>) -> Result<Vec<Wrong>, Abort> {
     let shop = Arc::clone(shop);
-    let commit = move || shop.recorder.commit(shop.tree.data().as_fd());
-    blocking(move || commit().map_err(at_target("write the manifest"))).await
+    let commit = move || shop.recorder.commit(shop.tree.data().as_fd(), shop.verify);
+    blocking(move || commit().map_err(|stop| Abort::from(&stop))).await
 }
 
 async fn stopped(shop: &Shop) {
@@ -145,7 +148,7 @@ impl Copied {
             Kept::Failed(error) => self.notes.failed(&key, &error),
         }
         if shop.recorder.is_due() {
-            commit(shop).await?;
+            self.wrong.extend(commit(shop).await?);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use workspacefs_buckets::{Assurance, Bucket, BucketError, Object, Slots, Unchecked};
-use workspacefs_sync::{Counted, Counting, Errno, Recorder, Version};
+use workspacefs_sync::{Counted, Counting, Errno, Recorder, Verify, Version};
 
 use super::tree::{Tree, Writing};
 use super::version::{version, versions};
@@ -21,8 +21,8 @@ pub(crate) struct Shop {
     pub tree: Arc<Tree>,
     pub recorder: Arc<Recorder>,
     pub counting: Counting,
-    /// Whether the manifest has digests.
-    pub checksum: bool,
+    /// What is compared when it is read back. For contents the manifest has digests.
+    pub verify: Verify,
 }
 
 /// What became of an object.
@@ -139,7 +139,7 @@ impl Shop {
         let mut file: Option<Hashed> = None;
         while let Some(part) = download.next().await? {
             self.counting.read(part.bytes.len() as u64);
-            let (tree, checksum) = (Arc::clone(&self.tree), self.checksum);
+            let (tree, checksum) = (Arc::clone(&self.tree), self.verify == Verify::Checksum);
             let write = move || {
                 let begun = file.map_or_else(|| Hashed::begin(&tree, checksum), Ok);
                 let write = begun.and_then(|mut file: Hashed| file.write(&part.bytes).map(|()| file));

@@ -9,10 +9,9 @@ use rustix::fs::fstatvfs;
 use rustix::io::Errno;
 use tokio::runtime::{Builder, Runtime};
 use workspacefs_api::mover::{Outcome, PathOutcome, Step};
-use workspacefs_api::{PathState, Verify};
+use workspacefs_api::PathState;
 use workspacefs_buckets::{Bucket, Slots};
-use workspacefs_runtime::chain;
-use workspacefs_sync::{Counting, Counts, Recorder, VerifyError, VerifyReport};
+use workspacefs_sync::{Counting, Counts, Recorder, Verify};
 
 use super::ROOT;
 use super::claims::Claims;
@@ -21,8 +20,7 @@ use super::fetching::Shop;
 use super::sweep;
 use super::tree::Tree;
 use crate::abort::{Abort, at_target, errno};
-use crate::copying::Linking;
-use crate::engine::Engine;
+use crate::copying::mode;
 use crate::fill::{outcome, wanted};
 use crate::filling::Filling;
 use crate::generation::Generation;
@@ -31,7 +29,6 @@ use crate::meter::{Expected, Meter};
 use crate::record::{Record, Recorded};
 use crate::target::{self, Target};
 use crate::verdict;
-use crate::verifying::{REPAIRS_MAX, mode};
 
 /// Objects at once, and slots for their parts.
 const WORKERS: usize = 16;
@@ -40,8 +37,10 @@ const PART_BYTES: u64 = 4 << 20;
 /// Of the one path, which numbers its manifest.
 const NUMBER: usize = 0;
 
+/// What is not written as it should be is fetched so many times.
+const TRIES_MAX: usize = 3;
+
 struct Work<'a> {
-    engine: &'a dyn Engine,
     meter: &'a Meter,
     fill: &'a BucketFill,
     workers: Option<NonZeroUsize>,
@@ -57,7 +56,6 @@ pub(crate) fn fill(
     fill: &BucketFill,
     target: &Target,
     workers: Option<NonZeroUsize>,
-    engine: &dyn Engine,
     meter: &Meter,
 ) -> Result<Outcome, Abort> {
     let open = |number| Generation::open(target, number);
@@ -75,11 +73,10 @@ pub(crate) fn fill(
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Abort::Other(format!("cannot start threads: {error}")))?;
     let measured = Counts::default();
-    let mut work = Work { engine, meter, fill, workers, runtime, bucket, filling, earlier, measured };
+    let mut work = Work { meter, fill, workers, runtime, bucket, filling, earlier, measured };
     let expected = work.measure()?;
     meter.begin(Step::Copying, expected);
-    let copied = work.copy(Linking::Earlier)?;
-    let copied = if copied.state == PathState::Whole { work.verify(copied)? } else { copied };
+    let copied = work.copy()?;
     work.commit(target, copied)
 }
 
@@ -94,36 +91,43 @@ impl Work<'_> {
         }
         self.meter.begin(Step::Preparing, Expected::Unknown);
         self.measured = self.meter.run(|control| {
-            let shop = self.shop(Linking::Nothing, Counting::of(control))?;
+            let shop = self.shop(Counting::of(control))?;
             self.runtime.block_on(measure(&shop, self.terms()))
         })?;
         Ok(Expected::Found(self.measured))
     }
 
-    /// Fetches or links all objects. They are not verified yet.
-    fn copy(&self, linking: Linking) -> Result<PathOutcome, Abort> {
+    /// Fetches or links all objects. What is fetched is read back; what is linked from the earlier generation was, when it was
+    /// fetched.
+    fn copy(&self) -> Result<PathOutcome, Abort> {
         let capacity = self.fill.capacity.unwrap_or(u64::MAX);
         if self.measured.bytes > capacity {
             return self.take_away().map(|()| verdict::over_capacity(self.measured.bytes, capacity));
         }
-        match self.copy_and_sweep(linking) {
-            Ok(copied) if copied.is_too_much => {
-                self.take_away().map(|()| verdict::over_capacity(copied.counts.bytes, capacity))
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let copied = match self.copy_and_sweep() {
+                Ok(copied) => copied,
+                Err(abort) => return self.evict(abort.full().ok_or(abort)?),
+            };
+            if copied.is_too_much {
+                return self.take_away().map(|()| verdict::over_capacity(copied.counts.bytes, capacity));
             }
-            Ok(copied) => Ok(match copied.notes.flaw() {
-                None => verdict::remarked(copied.counts, copied.notes.remark()),
-                Some(flaw) => verdict::partial(copied.counts, flaw),
-            }),
-            Err(abort) => match abort.full() {
-                Some(errno) => self.evict(errno),
-                None => Err(abort),
-            },
+            return Ok(match (verdict::differences(&copied.wrong), copied.notes.flaw()) {
+                (Some(difference), _) if tries < TRIES_MAX => {
+                    tracing::warn!(%difference, "fetched again: what was read back differs");
+                    continue;
+                }
+                (Some(flaw), _) | (None, Some(flaw)) => verdict::partial(copied.counts, flaw),
+                (None, None) => verdict::remarked(copied.counts, copied.notes.remark()),
+            });
         }
     }
 
-    fn copy_and_sweep(&self, linking: Linking) -> Result<Copied, Abort> {
+    fn copy_and_sweep(&self) -> Result<Copied, Abort> {
         let (copied, recorder) = self.meter.run(|control| {
-            let shop = self.shop(linking, Counting::of(control))?;
+            let shop = self.shop(Counting::of(control))?;
             let copied = self.runtime.block_on(copy(&shop, self.terms()))?;
             Ok::<_, Abort>((copied, Arc::clone(&shop.recorder)))
         })?;
@@ -137,16 +141,17 @@ impl Work<'_> {
         Ok(copied)
     }
 
-    fn shop(&self, linking: Linking, counting: Counting) -> Result<Arc<Shop>, Abort> {
-        let (folder, manifest) = match (linking, &self.earlier) {
-            (Linking::Earlier, Some(earlier)) => self.linked_from(earlier)?,
-            _ => (None, None),
+    fn shop(&self, counting: Counting) -> Result<Arc<Shop>, Abort> {
+        let (folder, manifest) = match &self.earlier {
+            Some(earlier) => self.linked_from(earlier)?,
+            None => (None, None),
         };
         let at = at_target("open a folder");
         let own = |folder: BorrowedFd<'_>| folder.try_clone_to_owned().map_err(|error| at(errno(&error)));
         let scratch = self.filling.scratch().map_err(at)?;
         let tree = Tree::new(own(self.filling.data())?, scratch, folder).map_err(at)?;
-        let checksum = self.fill.verify == Verify::Checksum;
+        let verify = mode(self.fill.verify);
+        let checksum = verify == Verify::Checksum;
         let (own, open) = (self.filling.manifest(NUMBER), Recorder::open);
         let recorder = match (open(&own, checksum, manifest.as_deref()), &manifest) {
             // What cannot be linked from is fetched.
@@ -156,7 +161,7 @@ impl Work<'_> {
         let recorder = recorder.map_err(|error| at_target("open the manifest")(errno(&error)))?;
         let slots = Slots::new(self.terms().workers, PART_BYTES, self.fill.origin.bandwidth);
         let (tree, recorder) = (Arc::new(tree), Arc::new(recorder));
-        Ok(Arc::new(Shop { bucket: self.bucket.clone(), slots, tree, recorder, counting, checksum }))
+        Ok(Arc::new(Shop { bucket: self.bucket.clone(), slots, tree, recorder, counting, verify }))
     }
 
     fn linked_from(&self, earlier: &Generation) -> Result<(Option<OwnedFd>, Option<PathBuf>), Abort> {
@@ -185,56 +190,6 @@ impl Work<'_> {
     fn take_away(&self) -> Result<(), Abort> {
         self.filling.forget(NUMBER).map_err(at_target("remove a manifest"))?;
         sweep::sweep(self.filling.data(), &Claims::default()).map_err(at_target("remove what does not fit"))
-    }
-
-    /// What comes of a copy that is whole, after it was read again. What does not match is fetched again.
-    fn verify(&self, copied: PathOutcome) -> Result<PathOutcome, Abort> {
-        let mut copied = copied;
-        for repairs in 0.. {
-            let counts = Counts { files: copied.files, bytes: copied.bytes };
-            self.meter.begin(Step::Verifying, Expected::Found(counts));
-            let report = match self.verify_once() {
-                Err(Abort::Verify(error @ VerifyError::Manifest(_))) => {
-                    return Ok(verdict::partial(counts, chain(&error)));
-                }
-                Err(abort) => match abort.full() {
-                    Some(errno) => return self.evict(errno),
-                    None => return Err(abort),
-                },
-                Ok(report) => report,
-            };
-            match verdict::difference(&report) {
-                None => break,
-                Some(difference) if repairs == REPAIRS_MAX => {
-                    return Ok(verdict::partial(counts, difference));
-                }
-                Some(difference) => tracing::warn!(%difference, "fetched again: what was read back differs"),
-            }
-            self.remove(&report)?;
-            self.meter.begin(Step::Copying, Expected::Found(counts));
-            copied = self.copy(Linking::Nothing)?;
-            if copied.state != PathState::Whole {
-                break;
-            }
-        }
-        Ok(copied)
-    }
-
-    fn verify_once(&self) -> Result<VerifyReport, Abort> {
-        let (manifest, mode) = (self.filling.manifest(NUMBER), mode(self.fill.verify));
-        let verify =
-            |control: &_| self.engine.verify(self.filling.data(), &manifest, mode, self.workers, control);
-        let report = self.meter.run(verify).map_err(Abort::Verify)?;
-        report.stopped.as_ref().map_or(Ok(()), |stop| Err(Abort::from(stop)))?;
-        Ok(report)
-    }
-
-    /// Takes away what does not match, or it would be found unchanged.
-    fn remove(&self, report: &VerifyReport) -> Result<(), Abort> {
-        let remove = |wrong: &workspacefs_sync::Wrong| {
-            super::tree::remove(self.filling.data(), &wrong.path).map_err(at_target("remove a file"))
-        };
-        report.wrong.iter().try_for_each(remove)
     }
 
     fn commit(&self, target: &Target, copied: PathOutcome) -> Result<Outcome, Abort> {
