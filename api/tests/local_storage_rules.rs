@@ -53,6 +53,10 @@ fn a_directory_is_absolute_and_does_not_climb() {
 
 #[test]
 fn a_quota_is_above_zero_and_a_directory_is_not_formatted() {
+    for size in ["'0'", "100Mi", "-1Gi", "much", "{}"] {
+        let sentence = refusal(&format!("{{nodeGroup: gpu, source: {{devices: {{}}}}, fsCache: {{size: {size}}}}}"));
+        assert!(sentence.contains("fsCache"), "{sentence}");
+    }
     let sentence = refusal("{nodeGroup: gpu, source: {devices: {}}, perWorkspaceQuota: '0'}");
     assert!(sentence.contains("perWorkspaceQuota is a quantity above zero"), "{sentence}");
     let sentence = refusal("{nodeGroup: gpu, source: {directory: {path: /mnt}}, fsType: xfs}");

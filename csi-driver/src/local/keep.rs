@@ -252,6 +252,7 @@ fn failed(before: Option<NodeStorage>, node: &str, error: &DiskError) -> NodeSto
         available: None,
         unaccounted: None,
         shares_file_system: before.as_ref().is_some_and(|entry| entry.shares_file_system),
+        cache: None,
         found: before.map(|entry| entry.found).unwrap_or_default(),
         observed_at: Time(Timestamp::now()),
     }

@@ -81,6 +81,7 @@ mod tests {
             available: None,
             unaccounted: None,
             shares_file_system: false,
+            cache: None,
             found: Vec::new(),
             observed_at: Time(Timestamp::UNIX_EPOCH),
         }
