@@ -12,6 +12,7 @@ use csi_driver::local::protocol::{Figures, Look, Place, Refusal, RefusalKind, Sh
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use workspacefs_api::{Health, NodeStorage};
+use workspacefs_storage::local::image::ImageWish;
 use workspacefs_sys::tree::open_mounted;
 
 use crate::world::NAMESPACE;
@@ -145,6 +146,10 @@ impl Disk for Folder {
         self.ready()?;
         let _ = fs::remove_dir_all(self.volume(volume));
         Ok(())
+    }
+
+    fn image(&mut self, _: ImageWish, _: &Path) -> Result<(), Refusal> {
+        self.ready()
     }
 
     fn release(&mut self) -> Result<(), Refusal> {

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, fallocate, fsync, renameat, unlinkat};
+use serde::{Deserialize, Serialize};
 use workspacefs_sys::beneath::{self, Links};
 use workspacefs_sys::filesystem::{Access, Context};
 use workspacefs_sys::tree::MountApi;
@@ -26,7 +27,7 @@ const UNFINISHED: &str = "fscache.img.new";
 const LABEL: &str = "wsfs-fscache";
 
 /// What is wished of the image.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum ImageWish {
     /// It is there, of so many bytes, and mounted.
     Mounted(u64),
@@ -186,8 +187,26 @@ impl Image<'_> {
         wish: ImageWish,
         left: impl Fn() -> Result<u64, ImageError>,
     ) -> Result<(), ImageError> {
-        for step in steps(wish, self.present()?) {
-            match step {
+        let steps = steps(wish, self.present()?);
+        match (self.carry_out(&steps, &left), wish) {
+            // It was there before, and is damaged.
+            (Err(ImageError::Mount(error)), ImageWish::Mounted(bytes))
+                if error.errno != Errno::NODEV && steps == [Step::Mount] =>
+            {
+                tracing::warn!(%error, cause = %error.errno, "the image of the node's cache is damaged: made anew");
+                self.carry_out(&[Step::Remove, Step::Make(bytes), Step::Mount], &left)
+            }
+            (result, _) => result,
+        }
+    }
+
+    fn carry_out(
+        &self,
+        steps: &[Step],
+        left: &impl Fn() -> Result<u64, ImageError>,
+    ) -> Result<(), ImageError> {
+        for step in steps {
+            match *step {
                 Step::Unmount => unmount(self.mount_point)?,
                 Step::Remove => self.remove(NAME)?,
                 Step::Make(asked) => {
@@ -394,6 +413,19 @@ mod tests {
         assert_ne!(taken(disk.root.as_fd()), 0);
         disk.ensure(ImageWish::Mounted(SIZE), SIZE).unwrap();
         assert!(!disk.file(UNFINISHED).exists());
+    }
+
+    #[test]
+    fn a_damaged_one_is_made_anew() {
+        let disk = Disk::new();
+        disk.ensure(ImageWish::Mounted(SIZE), SIZE).unwrap();
+        std::fs::write(disk.mount_point().join("lost"), "x").unwrap();
+        disk.ensure(ImageWish::Unmounted, 0).unwrap();
+        let file = File::options().write(true).open(disk.file(NAME)).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0xff; 8192], 0).unwrap();
+        disk.ensure(ImageWish::Mounted(SIZE), SIZE).unwrap();
+        assert!(!disk.mount_point().join("lost").exists());
+        std::fs::write(disk.mount_point().join("new"), "x").unwrap();
     }
 
     #[test]
