@@ -123,11 +123,11 @@ impl Keep {
         tokio::join!(volumes.run(shutdown.clone()), self.look_at_all(in_use, shutdown.clone()), cache);
     }
 
-    /// What the LocalStorages that mean this node ask of its cache; and what waits until that may be another.
+    /// What the LocalStorages that mean this node ask of its cache; and what waits until one of their disks may be another. Changes
+    /// of a spec have time until the next pass: they would come with every status that some node writes.
     fn asking_for_a_cache(&self) -> (impl Fn() -> Option<Vec<Asked>> + use<>, impl AsyncFnMut() + use<>) {
         let (storages, labels) = (self.storages.clone(), self.labels.clone());
         let (disks, group_label) = (self.disks.clone(), self.group_label.clone());
-        let mut changes = storages.subscribe();
         let mut turns = disks.turns();
         let asked = move || {
             let meant = Meant::of(&storages.current()?, &group_label, &labels.current()?);
@@ -139,9 +139,8 @@ impl Keep {
             Some(asked.collect())
         };
         let changed = async move || {
-            tokio::select! {
-                Ok(()) = changes.changed() => {}
-                Ok(()) = turns.changed() => {}
+            if turns.changed().await.is_err() {
+                std::future::pending::<()>().await;
             }
         };
         (asked, changed)

@@ -9,9 +9,6 @@ use prometheus_client::registry::Registry;
 use super::protocol::{Space, Tended};
 use super::stats::Stats;
 
-/// Bytes do not fit the usual gauge's signed number everywhere; half of its range is enough here.
-type Bytes = Gauge<i64>;
-
 /// The figures. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct CacheFigures {
@@ -19,8 +16,8 @@ pub struct CacheFigures {
     misses: Counter<u64, AtomicU64>,
     culled: Counter<u64, AtomicU64>,
     bound: Gauge<i64>,
-    size: Bytes,
-    used: Bytes,
+    size: Gauge<i64>,
+    used: Gauge<i64>,
 }
 
 impl CacheFigures {
