@@ -197,14 +197,16 @@ mod tests {
             std::fs::read_to_string(format!("/sys/block/{name}/size")).unwrap().trim().parse::<u64>().unwrap()
         };
         assert_eq!(sectors(), (1 << 20) / 512);
-        let is_free = || std::fs::File::open(&path).unwrap().as_fd().try_clone_to_owned().is_ok_and(|fd| {
-            let mut info = LoopInfo64::EMPTY;
-            #[allow(unsafe_code)]
-            // SAFETY: as in `device_behind`.
-            let result =
-                unsafe { libc::ioctl(fd.as_raw_fd(), LOOP_GET_STATUS64, std::ptr::from_mut(&mut info)) };
-            result != 0 && last_errno() == Errno::NXIO
-        });
+        let is_free = || {
+            std::fs::File::open(&path).unwrap().as_fd().try_clone_to_owned().is_ok_and(|fd| {
+                let mut info = LoopInfo64::EMPTY;
+                #[allow(unsafe_code)]
+                // SAFETY: as in `device_behind`.
+                let result =
+                    unsafe { libc::ioctl(fd.as_raw_fd(), LOOP_GET_STATUS64, std::ptr::from_mut(&mut info)) };
+                result != 0 && last_errno() == Errno::NXIO
+            })
+        };
         assert!(!is_free());
         drop(device);
         let started = std::time::Instant::now();

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn the_line_of_state_says_whether_room_is_wanted_and_anything_else_says_nothing() {
-        let line = "cull=1 frun=16a fcull=103 fstop=34 brun=cccc bcull=8f5c bstop=3d70 freleased=0 breleased=0";
+        let line =
+            "cull=1 frun=16a fcull=103 fstop=34 brun=cccc bcull=8f5c bstop=3d70 freleased=0 breleased=0";
         assert_eq!(State::parse(line), Some(State { culling: true }));
         assert_eq!(State::parse(&line.replace("cull=1 ", "cull=0 ")), Some(State { culling: false }));
         // The thresholds' names end alike.

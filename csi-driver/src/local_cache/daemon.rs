@@ -296,7 +296,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let kernel = Kernel { refuses: Some(("bind", Errno::OPNOTSUPP)), ..Kernel::default() };
         let error = Daemon::bind(kernel, folder.path()).err().unwrap();
-        assert!(matches!(&error, BindError::Refused { command, errno: Errno::OPNOTSUPP } if command == "bind"));
+        assert!(
+            matches!(&error, BindError::Refused { command, errno: Errno::OPNOTSUPP } if command == "bind")
+        );
         let error = Daemon::bind(Kernel::default(), Path::new("/a b")).err().unwrap();
         assert!(matches!(error, BindError::Name(_)), "a command is cut at blanks");
     }

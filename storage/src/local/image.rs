@@ -290,9 +290,8 @@ pub fn taken(root: BorrowedFd<'_>) -> u64 {
 }
 
 fn metadata(fd: OwnedFd) -> Result<std::fs::Metadata, ImageError> {
-    let failed = |error: std::io::Error| {
-        ImageError::Io("look at", Errno::from_io_error(&error).unwrap_or(Errno::IO))
-    };
+    let failed =
+        |error: std::io::Error| ImageError::Io("look at", Errno::from_io_error(&error).unwrap_or(Errno::IO));
     File::from(fd).metadata().map_err(failed)
 }
 

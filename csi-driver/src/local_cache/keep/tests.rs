@@ -234,7 +234,10 @@ async fn a_disk_that_is_not_ready_any_more_is_let_go_and_so_is_one_that_is_to_be
     keeper.let_go_of("another").await;
     assert!(done(&machine).is_empty() && known.mode() == Mode::Bound);
     keeper.let_go_of("fast").await;
-    assert_eq!((done(&machine), known.mode()), (vec!["unbind".into(), "Unmounted fast".into()], Mode::Unbound));
+    assert_eq!(
+        (done(&machine), known.mode()),
+        (vec!["unbind".into(), "Unmounted fast".into()], Mode::Unbound)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,8 @@ const DROP_CACHES: &str = "sync; for i in 1 2 3; do echo 3 > /proc/sys/vm/drop_c
 /// Who has the kernel's cache.
 const HOLDERS: &str = "find /proc/[0-9]*/fd -lname /dev/cachefiles 2>/dev/null || true";
 /// The kernel's own table of caches: the letter A is an active one.
-const BOUND: &str = "grep -q ' A workspacefs$' /proc/fs/fscache/caches && echo bound || cat /proc/fs/fscache/caches";
+const BOUND: &str =
+    "grep -q ' A workspacefs$' /proc/fs/fscache/caches && echo bound || cat /proc/fs/fscache/caches";
 
 pub fn cases() -> Vec<Case> {
     let all = cases![
@@ -87,7 +88,9 @@ async fn what_was_read_once_is_read_from_the_nodes_disk_and_a_killed_plugin_find
     let asked = reads_of(&context, "second").await?;
     reads_much(&context, "second", &digest).await?;
     let more = reads_of(&context, "second").await? - asked;
-    context.note(format!("a mount from before the plugin was killed sent {more} READ operations after it was back"));
+    context.note(format!(
+        "a mount from before the plugin was killed sent {more} READ operations after it was back"
+    ));
 
     unmounted(&context, "second").await?;
     reader(&context, "third").await?;
@@ -109,7 +112,9 @@ async fn without_the_kernels_cache_or_with_anothers_pods_start_and_the_status_sa
         Ok(())
     })
     .await?;
-    context.on("n1", "modprobe loop && { ! [ -d /sys/module/cachefiles ] || modprobe -r cachefiles; }").await?;
+    context
+        .on("n1", "modprobe loop && { ! [ -d /sys/module/cachefiles ] || modprobe -r cachefiles; }")
+        .await?;
     let machine = context.machine("n1")?;
     let module = Fault::new(move || Ok(machine.shell(MODULES).map(drop)?));
     let cache = with_cache(&context, "256Mi").await?;
@@ -120,7 +125,9 @@ async fn without_the_kernels_cache_or_with_anothers_pods_start_and_the_status_sa
     unmounted(&context, "without").await?;
 
     module.end().await?;
-    let pid = context.on("n1", "exec 3< /dev/cachefiles; sleep 3600 < /dev/null > /dev/null 2>&1 & echo $!").await?;
+    let pid = context
+        .on("n1", "exec 3< /dev/cachefiles; sleep 3600 < /dev/null > /dev/null 2>&1 & echo $!")
+        .await?;
     let (machine, line) = (context.machine("n1")?, format!("kill {}", pid.trim()));
     let other = Fault::new(move || Ok(machine.shell(&line).map(drop)?));
     not_ready(&context, "DeviceBusy").await?;
@@ -160,8 +167,10 @@ async fn a_full_cache_throws_the_longest_unread_away_and_goes_on(context: Contex
         Ok(culled - before)
     };
     let culled = until("files are thrown away", seconds(180), look).await?;
-    let (used, size) =
-        (figure(&context, "workspacefs_fs_cache_used_bytes").await?, figure(&context, "workspacefs_fs_cache_size_bytes").await?);
+    let (used, size) = (
+        figure(&context, "workspacefs_fs_cache_used_bytes").await?,
+        figure(&context, "workspacefs_fs_cache_size_bytes").await?,
+    );
     ensure!(used <= size && size <= 192 << 20, "{used} of {size} bytes are used");
     ensure!(figure(&context, "workspacefs_fs_cache_misses_total").await? > 0, "nothing was counted");
     context.note(format!("{culled} files were thrown away; {used} of {size} bytes are used"));

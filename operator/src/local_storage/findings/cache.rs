@@ -31,9 +31,12 @@ pub fn cache_ready(storage: &LocalStorage, selected: &[Selected<'_>]) -> Option<
     let which: Vec<String> = not.into_iter().map(|(_, sentence)| sentence).collect();
     let finding = match (total, total - which.len()) {
         (0, _) => Finding::new(CACHE_READY, false, "NoNodes", "there is no node that it is meant for"),
-        (_, ready) if ready == total => {
-            Finding::new(CACHE_READY, true, "Ready", format!("{size} on all {total} nodes that it is meant for"))
-        }
+        (_, ready) if ready == total => Finding::new(
+            CACHE_READY,
+            true,
+            "Ready",
+            format!("{size} on all {total} nodes that it is meant for"),
+        ),
         (_, 0) => {
             let reason = match (reasons.len(), reasons.first()) {
                 (1, Some(&NO_REPORT)) => NO_REPORT,
@@ -53,7 +56,9 @@ pub fn cache_ready(storage: &LocalStorage, selected: &[Selected<'_>]) -> Option<
 
 /// Why a node has no cache: reason and sentence.
 fn missing<'a>(node: &Selected<'a>) -> Option<(&'a str, String)> {
-    let say = |reason: &'a str, message: &str| Some((reason, format!("{}: {}", node.name, because(reason, message))));
+    let say = |reason: &'a str, message: &str| {
+        Some((reason, format!("{}: {}", node.name, because(reason, message))))
+    };
     if !node.is_alive {
         return say(NO_REPORT, "its Node is not Ready");
     }
@@ -90,7 +95,8 @@ mod tests {
             builders::object::<NodeStorage>(entry)
         };
         let entries: Vec<NodeStorage> = entries.iter().map(entry).collect();
-        let on = |entry| Selected { name: NodeStorage::clone(entry).node, entry: Some(entry), is_alive: true };
+        let on =
+            |entry| Selected { name: NodeStorage::clone(entry).node, entry: Some(entry), is_alive: true };
         cache_ready(&storage(true), &entries.iter().map(on).collect::<Vec<_>>()).unwrap()
     }
 
@@ -103,10 +109,25 @@ mod tests {
         let ready = || json!({"ready": true, "reason": "Ready"});
         for (entries, status, reason, words) in [
             (vec![("a", ready()), ("b", ready())], "True", "Ready", "200Gi on all 2 nodes"),
-            (vec![("a", ready()), ("b", not("DeviceBusy"))], "True", "SomeNotReady", "1 of 2 nodes. b: DeviceBusy: do this"),
-            (vec![("a", not("DeviceBusy")), ("b", not("DeviceBusy"))], "False", "DeviceBusy", "a: DeviceBusy"),
+            (
+                vec![("a", ready()), ("b", not("DeviceBusy"))],
+                "True",
+                "SomeNotReady",
+                "1 of 2 nodes. b: DeviceBusy: do this",
+            ),
+            (
+                vec![("a", not("DeviceBusy")), ("b", not("DeviceBusy"))],
+                "False",
+                "DeviceBusy",
+                "a: DeviceBusy",
+            ),
             (vec![("a", not("Unsupported"))], "False", "Unsupported", "a: Unsupported: do this"),
-            (vec![("a", not("DeviceBusy")), ("b", not("Unsupported"))], "False", "NoneReady", "b: Unsupported"),
+            (
+                vec![("a", not("DeviceBusy")), ("b", not("Unsupported"))],
+                "False",
+                "NoneReady",
+                "b: Unsupported",
+            ),
             (vec![("a", not("SomethingLater"))], "False", "NoneReady", "SomethingLater"),
             (vec![("a", Value::Null)], "False", "NoReport", "caches.localCache"),
             (vec![], "False", "NoNodes", "no node"),
