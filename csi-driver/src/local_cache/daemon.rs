@@ -287,7 +287,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let daemon = Daemon::bind(Kernel::default(), folder.path()).unwrap();
         let dir = format!("dir {}", folder.path().display());
-        let expected = [&dir, "tag workspacefs", "brun 10%", "bcull 7%", "bstop 3%", "bind"];
+        let expected = [dir.as_str(), "tag workspacefs", "brun 10%", "bcull 7%", "bstop 3%", "bind"];
         assert_eq!(daemon.device.told, expected);
     }
 
