@@ -53,14 +53,25 @@ fn a_directory_is_absolute_and_does_not_climb() {
 
 #[test]
 fn a_quota_is_above_zero_and_a_directory_is_not_formatted() {
-    for size in ["'0'", "100Mi", "-1Gi", "much", "{}"] {
-        let sentence = refusal(&format!("{{nodeGroup: gpu, source: {{devices: {{}}}}, fsCache: {{size: {size}}}}}"));
-        assert!(sentence.contains("fsCache"), "{sentence}");
-    }
     let sentence = refusal("{nodeGroup: gpu, source: {devices: {}}, perWorkspaceQuota: '0'}");
     assert!(sentence.contains("perWorkspaceQuota is a quantity above zero"), "{sentence}");
     let sentence = refusal("{nodeGroup: gpu, source: {directory: {path: /mnt}}, fsType: xfs}");
     assert!(sentence.contains("fsType is for devices"), "{sentence}");
+}
+
+#[test]
+fn a_cache_is_large_enough_for_a_file_system_and_may_get_another_size() {
+    let cache =
+        |size: &str| format!("{{nodeGroup: gpu, source: {{devices: {{}}}}, fsCache: {{size: {size}}}}}");
+    for size in ["'0'", "100Mi", "-1Gi", "much"] {
+        let sentence = refusal(&cache(size));
+        assert!(sentence.contains("fsCache.size is a quantity of at least 128Mi"), "{size}: {sentence}");
+    }
+    for size in ["128Mi", "1Ti", "'200000000'"] {
+        validate_cel(&storage(&cache(size))).expect(size);
+    }
+    assert_eq!(change(&cache("128Mi"), &cache("64Gi")), Ok(()));
+    assert_eq!(change(&cache("64Gi"), "{nodeGroup: gpu, source: {devices: {}}}"), Ok(()));
 }
 
 #[test]
