@@ -104,7 +104,6 @@ impl Work<'_> {
                 Err(errno) => return self.unreadable(&format!("cannot open the folder: {errno}"), errno),
             };
             let place = self.filling.make(path).map_err(at_target("make a folder"))?;
-            self.filling.dress(&self.source, path).map_err(at_target("set owner and mode of a folder"))?;
             let report = match self.sync(number, path, linking, (folder.as_fd(), place.as_fd())) {
                 Err(Abort::Sync(SyncError::Source(errno))) => {
                     return self.unreadable(&format!("cannot list the folder: {errno}"), errno);

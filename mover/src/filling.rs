@@ -4,9 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{
-    AtFlags, Gid, Mode, Uid, fchmod, fchown, fgetxattr, fstat, fsync, renameat, syncfs, unlinkat,
-};
+use rustix::fs::{AtFlags, fsync, renameat, syncfs, unlinkat};
 use rustix::io::Errno;
 
 use crate::abort::{Abort, at_target};
@@ -14,7 +12,6 @@ use crate::generation;
 use crate::names::{self, DATA, EMPTY, MANIFEST};
 use crate::path::CachePath;
 use crate::record::{self, BEGINNING, Beginning, RECORD, Record};
-use crate::source::{Found, Source};
 use crate::target::{self, Target};
 
 /// See the module.
@@ -64,26 +61,6 @@ impl Filling {
         Ok(folder)
     }
 
-    /// Gives the folders that a path lies in, up to the root, owner and mode that they have in the source: where pods see
-    /// all of the copy (exposure Claim) nobody comes further than there. What the source does not tell stays root's alone.
-    pub fn dress(&self, source: &Source, path: &CachePath) -> Result<(), Errno> {
-        for above in path.above() {
-            let Ok(Found::Folder(theirs)) = source.folder(above) else { continue };
-            let Ok(like) = fstat(&theirs) else { continue };
-            let ours = generation::place(self.data(), above)?;
-            let is = fstat(&ours)?;
-            let mode = Mode::from_raw_mode(like.st_mode & mode_bits(&theirs));
-            if (is.st_uid, is.st_gid) != (like.st_uid, like.st_gid) {
-                // A new owner must not have more, between the two steps, than he is to have.
-                fchmod(&ours, Mode::empty())?;
-                let (uid, gid) = (Uid::from_raw(like.st_uid), Gid::from_raw(like.st_gid));
-                fchown(&ours, Some(uid), Some(gid))?;
-            }
-            fchmod(&ours, mode)?;
-        }
-        Ok(())
-    }
-
     /// The manifest of the path with this number.
     pub fn manifest(&self, number: usize) -> PathBuf {
         generation::manifest(self.manifests.as_fd(), number)
@@ -108,14 +85,6 @@ impl Filling {
         renameat(target.as_fd(), from, target.as_fd(), to).map_err(at_target("give it its final name"))?;
         fsync(target.as_fd()).map_err(at)
     }
-}
-
-/// The bits of a folder's mode that can be taken as they are. With an access control list those of the group are the list's
-/// mask, which may be more than the group has; nobody gets them then.
-fn mode_bits(folder: &OwnedFd) -> u32 {
-    let list = fgetxattr(folder, c"system.posix_acl_access", &mut [0_u8; 0]);
-    let has_none = matches!(list, Ok(0) | Err(Errno::NODATA | Errno::OPNOTSUPP));
-    if has_none { 0o7777 } else { 0o7707 }
 }
 
 /// Seconds since 1970, UTC. A clock before that is not set.

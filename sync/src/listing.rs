@@ -19,7 +19,7 @@ pub(crate) struct Buffer(Box<[MaybeUninit<u8>]>);
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self(vec![MaybeUninit::uninit(); BUFFER_BYTES].into_boxed_slice())
+        Self(Box::new_uninit_slice(BUFFER_BYTES))
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use workspacefs_api::{DRIVER, LOCAL_DRIVER};
-use workspacefs_e2e::product;
+use workspacefs_e2e::{product, suites};
 
 use crate::standalone::{self, LocalDisk, Place, Standalone};
 use crate::{images, shell};
@@ -54,6 +54,8 @@ pub fn run(args: Args) -> Result<()> {
     // The server is the product's own; the drivers that are tested run beside it. The disks of n1 are left to them.
     let mut values = product::values_with_server();
     values["localStorage"]["enabled"] = false.into();
+    // The FileSystems of a demonstration promise their sizes: beside them the server's disk has no room for a volume.
+    suites::clear(&cluster, "managed")?;
     product::install_with_server(&cluster, &images::build_with_server()?, &values)?;
     let driver = Standalone::start(cluster, "sanity", Place::Embedded)?;
     let (shared, mut complaints) = on_the_share(&driver, &documented)?;

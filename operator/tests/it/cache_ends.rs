@@ -9,7 +9,7 @@ use crate::local::told;
 use crate::world::*;
 
 /// What a node says of an FsCache that it sees going.
-const GOING: i64 = i64::MAX;
+pub const GOING: i64 = i64::MAX;
 
 fn is_gone(api: &FakeApi) -> bool {
     cache(api, "warm").is_none()

@@ -8,6 +8,7 @@ mod cache_crash;
 mod cache_ends;
 mod cache_fill;
 mod cache_local;
+mod cache_metrics;
 mod cache_refusals;
 mod certificates;
 mod claims_of_others;

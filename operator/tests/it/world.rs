@@ -84,6 +84,7 @@ pub const LONG_LEASE: LeaseTimes = LeaseTimes {
 pub struct Operator {
     task: JoinHandle<Result<(), RunError>>,
     shutdown: CancellationToken,
+    registry: Registry,
 }
 
 impl Operator {
@@ -93,11 +94,19 @@ impl Operator {
 
     pub fn with_lease(api: &FakeApi, name: &str, config: Config, times: LeaseTimes) -> Self {
         let shutdown = CancellationToken::new();
-        let metrics = Metrics::register(&mut Registry::default());
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
         let ready = Readiness::new().gate("api");
         let replica = Replica { identity: name.into(), namespace: SYSTEM.into(), times };
         let task = tokio::spawn(run(api.client_as(name), config, replica, metrics, ready, shutdown.clone()));
-        Self { task, shutdown }
+        Self { task, shutdown, registry }
+    }
+
+    /// Its metrics, as a scrape would read them: those whose line begins like this.
+    pub fn figures(&self, begin: &str) -> Vec<String> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text.lines().filter(|line| line.starts_with(begin)).map(str::to_string).collect()
     }
 
     /// As SIGKILL does.

@@ -536,6 +536,7 @@ pub async fn a_caches_claim_is_its_current_copy_read_only_for_the_pods_life(worl
     node.publish(second.clone()).await.unwrap();
     assert_eq!((read(&v, "data"), read(&w, "data")), ("copy 1".into(), "copy 2".into()));
     assert_eq!(in_use(&node), [1, 2]);
+    drop(node);
     // A plugin that starts anew knows it from its records, and in the FileSystem nothing is shown of it.
     let node = world.node();
     node.caches.put(&as_claim(near(2), &PATHS));

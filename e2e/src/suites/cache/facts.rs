@@ -22,7 +22,7 @@ pub fn mounted(table: &str, at: &str) -> Option<Mount> {
 pub fn copy_in(table: &str, at: &str, of: &Generation) -> Result<Mount> {
     let mount =
         mounted(table, at).with_context(|| format!("nothing is mounted at {at}: it has the source"))?;
-    let part = format!("/.workspacefs/cache/{}/{}/data/", of.uid, of.number);
+    let part = format!("/.workspacefs/cache/{}/{}/data", of.uid, of.number);
     let lies_there = mount.root.contains(&part) || mount.source.contains(&part);
     ensure!(lies_there, "it has at {at} what is not of {of:?}: {mount:?}");
     ensure!(mount.is_read_only(), "it could write to the copy at {at}: {mount:?}");

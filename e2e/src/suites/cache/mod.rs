@@ -6,6 +6,7 @@
 
 mod admission;
 mod caches;
+mod claimed;
 mod deletion;
 mod facts;
 mod filling;
@@ -39,6 +40,7 @@ pub fn suite() -> Suite {
         filling::cases(),
         shown::cases(),
         twice::cases(),
+        claimed::cases(),
         deletion::cases(),
         group_target::cases(),
         paths::cases(),

@@ -9,7 +9,10 @@ use crate::suites::context::Context;
 use crate::suites::pod::PodSpec;
 
 pub fn cases() -> Vec<Case> {
-    cases![a_path_that_is_missing_a_file_or_a_way_out_says_so_while_the_others_are_kept]
+    cases![
+        a_path_that_is_missing_a_file_or_a_way_out_says_so_while_the_others_are_kept,
+        over_its_capacity_the_last_folder_is_left_out_and_read_from_the_source,
+    ]
 }
 
 const PATHS: [&str; 4] = ["/good", "/missing", "/file", "/way-out"];
@@ -26,7 +29,7 @@ async fn a_path_that_is_missing_a_file_or_a_way_out_says_so_while_the_others_are
     let words = ["1 of 4", "/missing", "/file", "/way-out"];
     context.note(context.cache_says(CACHE, "Ready", "SomePathsNotWhole", &words).await?);
     use PathState::{Missing, NotAFolder, Whole};
-    states_are(&context, &[Whole, Missing, NotAFolder, NotAFolder]).await?;
+    states_are(&context, &PATHS, &[Whole, Missing, NotAFolder, NotAFolder]).await?;
     for path in ["/missing", "/file", "/way-out"] {
         context.event(CACHE, &["PathNotWhole", path], super::caches::FILL_TIME_MAX).await?;
     }
@@ -43,7 +46,7 @@ async fn a_path_that_is_missing_a_file_or_a_way_out_says_so_while_the_others_are
     context.write_source("missing/greeting", "there").await?;
     context.refresh(CACHE, "please").await?;
     let second = context.warm_after(CACHE, "n1", first.number).await?;
-    states_are(&context, &[Whole, Whole, NotAFolder, NotAFolder]).await?;
+    states_are(&context, &PATHS, &[Whole, Whole, NotAFolder, NotAFolder]).await?;
     context.start([reader("next")]).await?;
     for path in ["/data/good", "/data/missing"] {
         context.has_copy("next", path, &second).await?;
@@ -51,11 +54,37 @@ async fn a_path_that_is_missing_a_file_or_a_way_out_says_so_while_the_others_are
     context.reads("next", "/data/missing/greeting", "there").await
 }
 
-/// What the status says of [`PATHS`].
-async fn states_are(context: &Context, wanted: &[PathState]) -> Result<()> {
+async fn over_its_capacity_the_last_folder_is_left_out_and_read_from_the_source(
+    context: Context,
+) -> Result<()> {
+    context.join_storage().await?;
+    context.source(&[("a/greeting", "first"), ("b/greeting", "second")]).await?;
+    for path in ["a/much", "b/much"] {
+        context.write_much(path, 2).await?;
+    }
+    let mut spec = on_nodes(&["/a", "/b"]);
+    spec["limits"]["capacity"] = "3Mi".into();
+    context.create_cache(CACHE, spec).await?;
+    let copy = context.warm(CACHE, "n1").await?;
+    states_are(&context, &["/a", "/b"], &[PathState::Whole, PathState::Evicted]).await?;
     let status = context.fs_caches().get(CACHE).await?.status.context("no status")?;
-    let state = |path: &str| status.paths.iter().find(|known| known.path == path).map(|known| known.state);
-    let states: Option<Vec<PathState>> = PATHS.into_iter().map(state).collect();
+    let said = status.paths.iter().find(|known| known.path == "/b").map(|known| known.message.as_str());
+    let limit = format!("the limit is {} bytes", 3 << 20);
+    ensure!(said.is_some_and(|said| said.contains(&limit)), "of /b is said: {said:?}");
+    let size = context.on_copy("n1", &copy, "du -sk --apparent-size . | cut -f1").await?;
+    let kib: u32 = size.trim().parse()?;
+    ensure!((2048..3072).contains(&kib), "the copy has {kib} KiB");
+    context.start([PodSpec::new("reader").on("n1").claim("data", "/data")]).await?;
+    context.has_copy("reader", "/data/a", &copy).await?;
+    context.has_source("reader", "/data/b").await?;
+    context.reads("reader", "/data/b/greeting", "second").await
+}
+
+/// What the status says of paths.
+async fn states_are(context: &Context, paths: &[&str], wanted: &[PathState]) -> Result<()> {
+    let status = context.fs_caches().get(CACHE).await?.status.context("no status")?;
+    let state = |path: &&str| status.paths.iter().find(|known| known.path == *path).map(|known| known.state);
+    let states: Option<Vec<PathState>> = paths.iter().map(state).collect();
     ensure!(states.as_deref() == Some(wanted), "the paths are {:?}", status.paths);
     Ok(())
 }

@@ -14,7 +14,7 @@ mod occupied;
 mod pulled;
 mod quotas;
 mod renamed;
-mod scheduling;
+pub mod scheduling;
 pub mod set_up;
 pub mod storage;
 mod volumes;
