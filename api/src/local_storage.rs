@@ -278,7 +278,7 @@ pub struct NodeStorage {
 }
 
 /// A node's FS-Cache.
-#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeCache {
     /// Whether what is mounted now reads through it.
