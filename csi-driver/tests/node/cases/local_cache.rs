@@ -54,6 +54,7 @@ pub async fn a_mount_is_cached_where_the_cache_is_there_when_it_is_made_and_stay
     assert_eq!(shares(&world), [&[][..], CACHED], "what was mounted before stays as it is");
     // The cache goes, and so does the plugin: a volume that is published again is what it was.
     cache.unbound();
+    drop(node);
     let node = world.node();
     let mounts = world.mounts();
     node.publish(at("with")).await.unwrap();
