@@ -285,6 +285,11 @@ impl VolumeAttributes {
     }
 }
 
+/// Whether the volume is an inline one, as kubelet says it in the attributes (CSIDriver.podInfoOnMount); no author can overwrite it.
+pub const EPHEMERAL: &str = "csi.storage.k8s.io/ephemeral";
+/// The namespace of the pod, in the same way.
+pub const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
+
 /// Whether Kubernetes itself, not an author, put this key into a volume's attributes or a StorageClass's parameters.
 pub fn is_kubernetes_key(key: &str) -> bool {
     key.starts_with("csi.storage.k8s.io/") || key.starts_with("storage.kubernetes.io/")

@@ -1,6 +1,5 @@
 //! The command `wfs`: what workspacefs does with files, without Kubernetes; manifests that mount them; and what is asked of
-//! FsCaches. This file only parses and turns what came of
-//! it into an exit code; there is one file per command.
+//! FsCaches. This file only parses and turns what came of it into an exit code; there is one file per command.
 
 mod cache;
 mod completion;
@@ -22,7 +21,7 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Exit;
 
-/// Copies and verifies trees of files
+/// Copies and verifies trees of files; writes manifests that mount file systems; refreshes their caches
 #[derive(Parser)]
 #[command(name = "wfs", version, disable_help_subcommand = true, max_term_width = 100)]
 struct Cli {

@@ -19,6 +19,7 @@ pub mod kept;
 pub mod lease;
 pub mod local_storage;
 pub mod metrics;
+pub mod pair;
 pub mod probe;
 pub mod reconciler;
 pub mod retire;

@@ -31,6 +31,9 @@ pub struct Demand {
     pub must: f64,
     /// What a release claims.
     pub goal: f64,
+    /// How often the page measures it, an odd number; the median counts. More than once where two runs of each cannot
+    /// tell who is faster.
+    pub page_times: usize,
 }
 
 /// Which way is better.
@@ -177,8 +180,14 @@ impl Bar {
     }
 }
 
+/// The one in the middle of an odd number of figures.
+pub(super) fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 /// Three digits behind the point for figures like 0.031, two for most, none for large ones.
-fn shown(value: f64, sense: Sense) -> String {
+pub(super) fn shown(value: f64, sense: Sense) -> String {
     let decimals = match value {
         small if small < 0.1 => 3,
         large if large >= 100.0 => 0,

@@ -99,7 +99,10 @@ impl FileSystems {
         }
         // Two disks of one name there cannot be.
         self.destination = None;
-        let disk = shape.disk(&self.folder, "destination", Format::Ext4)?;
+        // Beside the tree lie a generation and the next one's folders.
+        let times = if task == Task::FillAgain { 3 } else { 1 };
+        let room = Shape { files: shape.files * times, directories: shape.directories * times, ..shape };
+        let disk = room.disk(&self.folder, "destination", Format::Ext4)?;
         if fills {
             shape.tree().make(&disk.path().join(TREE))?;
         }

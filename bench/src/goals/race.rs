@@ -131,7 +131,12 @@ const fn shown(tool: &'static Tool) -> Peer {
 }
 
 const fn demand(figure: Figure, must: f64, goal: f64) -> Demand {
-    Demand { figure, must, goal }
+    Demand { figure, must, goal, page_times: 1 }
+}
+
+/// To be as fast as somebody who is nearly as fast as we are.
+const fn close(figure: Figure, must: f64, goal: f64) -> Demand {
+    Demand { page_times: 3, ..demand(figure, must, goal) }
 }
 
 const fn shape(directories: u64, files: u64, bytes_min: u64, bytes_max: u64) -> Shape {
@@ -219,7 +224,7 @@ pub const RACES: &[Race] = &[
         ours: &tool::WFS,
         peers: &[both(&tool::XCP_64)],
         demands: &[
-            demand(Figure::Faster(&[&tool::XCP_64]), 1.0, 1.3),
+            close(Figure::Faster(&[&tool::XCP_64]), 1.0, 1.3),
             demand(Figure::OperationsPerFile, 2.2 + LAST_LOOK, 2.05 + LAST_LOOK),
         ],
     },
@@ -248,7 +253,7 @@ pub const RACES: &[Race] = &[
         task: Task::Copy,
         ours: &tool::WFS,
         peers: &[both(&tool::RSYNC)],
-        demands: &[demand(Figure::Faster(&[&tool::RSYNC]), 1.0, 1.3), demand(Figure::MemoryMb, 128.0, 64.0)],
+        demands: &[close(Figure::Faster(&[&tool::RSYNC]), 1.0, 1.3), demand(Figure::MemoryMb, 128.0, 64.0)],
     },
     Race {
         goal: Goal::G7,

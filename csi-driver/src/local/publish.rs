@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 use workspacefs_api::fs_cache::MOVER_NAME_PREFIX;
 use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
-use workspacefs_api::volume::{AttributesError, VolumeIdError};
+use workspacefs_api::volume::{AttributesError, EPHEMERAL, POD_NAMESPACE, VolumeIdError};
 use workspacefs_api::{LocalStorage, NodeStorage, quantity};
 use workspacefs_csi_proto::csi::v1::{NodePublishVolumeRequest, NodeUnpublishVolumeRequest};
 use workspacefs_sys::SysError;
@@ -27,11 +27,9 @@ use crate::node::unpublish::UnpublishError;
 use crate::op_guard::Busy;
 use crate::rpc;
 
-/// What kubelet adds to a volume's attributes (podInfoOnMount).
-const EPHEMERAL: &str = "csi.storage.k8s.io/ephemeral";
 /// The attribute that names a claim's volume's node.
 const NODE: &str = "node";
-const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
+/// The pod's name, as kubelet says it in the attributes (podInfoOnMount).
 const POD_NAME: &str = "csi.storage.k8s.io/pod.name";
 
 /// A publish failed, and nothing of it is left.

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 use workspacefs_api::cache_attributes::{CacheVolumeAttributes, CacheVolumeId};
+use workspacefs_api::volume::POD_NAMESPACE;
 
 use super::Node;
 use super::arguments::Publish;
@@ -14,9 +15,6 @@ use super::publish::{PublishError, Undo, record};
 use super::target::State;
 use super::targets::{BeginError, Begun, OnShare};
 use crate::cache::Lies;
-
-/// What kubelet adds to a volume's attributes (podInfoOnMount).
-const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
 
 impl Node {
     /// See the module. The caller holds the target's guard, at which nothing like what is asked for is mounted.

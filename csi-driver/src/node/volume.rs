@@ -10,7 +10,8 @@ use workspacefs_api::fs_cache::{CACHE_ATTRIBUTE, FILL_ATTRIBUTE};
 use workspacefs_api::mount_options::{self, MountOption, MountOptionError};
 use workspacefs_api::path::{PathError, RelativePath};
 use workspacefs_api::volume::{
-    AttributesError, Folder, VolumeAttributes, VolumeId, VolumeIdError, is_kubernetes_key, is_uid,
+    AttributesError, EPHEMERAL, Folder, POD_NAMESPACE, VolumeAttributes, VolumeId, VolumeIdError,
+    is_kubernetes_key, is_uid,
 };
 use workspacefs_api::{DRIVER, FileSystem};
 use workspacefs_storage::names::{CLAIMS, WORKSPACES};
@@ -20,9 +21,6 @@ use crate::controller::seams::{FileSystems, LookupError};
 /// How long the API server may take when an inline volume is published.
 const LOOKUP_MAX: Duration = Duration::from_secs(5);
 
-/// What kubelet adds to an inline volume's attributes, which a pod's author cannot overwrite (podInfoOnMount).
-const EPHEMERAL: &str = "csi.storage.k8s.io/ephemeral";
-const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
 /// What a pod's author may write.
 const FILE_SYSTEM: &str = "fileSystem";
 const MOUNT_FROM: &str = "mountFrom";

@@ -10,6 +10,7 @@ use super::plan::{CAPACITY_PLACEHOLDER, Wanted};
 use crate::child::Child;
 use crate::class::CLASS_READY;
 use crate::conditions::Finding;
+use crate::pair;
 use crate::probe::{Outcome, Target};
 
 /// Workloads can use it.
@@ -41,40 +42,18 @@ pub fn ready(
 ) -> Finding {
     let not = |reason, message| Finding::new(READY, false, reason, message);
     let (name, volume_name) = (&fs.name, fs.volume_name());
-    let taken = |kind: &str, name: &str| {
-        let remedy = "It is left alone; delete it, or give the FileSystem another name";
-        not("NameTaken", format!("{kind} {name} exists and was not made for this FileSystem. {remedy}"))
+    if let Some((reason, message)) =
+        pair::obstacle("FileSystem", (name, claim), (&volume_name, volume), ". Files stay")
+    {
+        return not(reason, message);
+    }
+    let (Child::Ours(claim), Child::Ours(_)) = (claim, volume) else {
+        return not("Binding", format!("claim {name} and volume {volume_name} are being made"));
     };
-    match (claim, volume) {
-        (Child::Foreign, _) => taken("PersistentVolumeClaim", name),
-        (_, Child::Foreign) => taken("PersistentVolume", &volume_name),
-        (_, Child::Refused(why)) => {
-            not("Refused", format!("PersistentVolume {volume_name} was refused: {why}"))
-        }
-        (Child::Refused(why), _) => {
-            not("Refused", format!("PersistentVolumeClaim {name} was refused: {why}"))
-        }
-        (Child::Leaving, _) => not(
-            "ClaimTerminating",
-            format!(
-                "claim {name} is being deleted; it is made again when no pod uses it any more. Files stay"
-            ),
-        ),
-        (_, Child::Leaving) => not(
-            "VolumeTerminating",
-            format!(
-                "volume {volume_name} was deleted and goes when claim {name} does: delete that too, and both are made \
-                 again. Files stay"
-            ),
-        ),
-        (Child::Ours(claim), Child::Ours(_)) => match claim_phase(claim) {
-            "Bound" => Finding::new(READY, true, "Bound", format!("pods mount it with claimName: {name}")),
-            "Lost" => not("ClaimLost", format!("claim {name} has lost its volume; it is being bound again")),
-            _ => not("Binding", format!("Kubernetes has not bound claim {name} to volume {volume_name} yet")),
-        },
-        (Child::Absent, _) | (_, Child::Absent) => {
-            not("Binding", format!("claim {name} and volume {volume_name} are being made"))
-        }
+    match claim_phase(claim) {
+        "Bound" => Finding::new(READY, true, "Bound", format!("pods mount it with claimName: {name}")),
+        "Lost" => not("ClaimLost", format!("claim {name} has lost its volume; it is being bound again")),
+        _ => not("Binding", format!("Kubernetes has not bound claim {name} to volume {volume_name} yet")),
     }
 }
 

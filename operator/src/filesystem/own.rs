@@ -21,11 +21,16 @@ pub fn is_our_volume(volume: &PersistentVolume, uid: &str) -> bool {
     volume.labels().get(FILE_SYSTEM_UID_LABEL).is_some_and(|label| label == uid)
 }
 
-/// Whether we made this claim for the FileSystem of that uid: it names our volume, and us by owner or label. People of the
-/// namespace can set each of these; a claim that has them all serves them as ours would.
+/// Whether we made this claim for the FileSystem of that uid.
 pub fn is_our_claim(claim: &PersistentVolumeClaim, uid: &str) -> bool {
+    is_claim_of(claim, FILE_SYSTEM_UID_LABEL, uid)
+}
+
+/// Whether we made this claim for the object of that uid, which the label says: it names our volume, and the object by owner
+/// or label. People of the namespace can set each of these; a claim that has them all serves them as ours would.
+pub fn is_claim_of(claim: &PersistentVolumeClaim, label: &str, uid: &str) -> bool {
     let owned = claim.owner_references().iter().any(|owner| owner.uid == uid);
-    let labelled = claim.labels().get(FILE_SYSTEM_UID_LABEL).is_some_and(|label| label == uid);
+    let labelled = claim.labels().get(label).is_some_and(|label| label == uid);
     let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
     (owned || labelled) && volume == Some(volume_name(uid).as_str())
 }

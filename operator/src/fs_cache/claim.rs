@@ -5,7 +5,6 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use serde_json::to_value;
 use workspacefs_api::Exposure;
 use workspacefs_api::fs_cache::FS_CACHE_UID_LABEL;
 
@@ -17,7 +16,7 @@ use super::setting::Target;
 use crate::child::{self, Child, namespace_is_ending};
 use crate::conditions::Finding;
 use crate::error::PassError;
-use crate::filesystem::own::covers;
+use crate::pair;
 
 /// What there is of them.
 type Pair = (Child<PersistentVolume>, Child<PersistentVolumeClaim>);
@@ -53,8 +52,10 @@ impl FsCaches {
         if matches!(claim, Child::Foreign) || matches!(volume, Child::Foreign) {
             return Ok((volume, claim));
         }
-        let volume = self.ensure_volume(cache, target, volume, &claim).await?;
-        let claim = self.ensure_claim(cache, claim).await?;
+        let wish = |uid: Option<&str>| claims::volume(cache, target, &self.node_group_label, uid);
+        let volume = pair::keep_volume(&self.volumes(), wish, volume, &claim).await?;
+        let (wish, metadata) = (|| claims::claim(cache), || claims::claim_metadata(cache));
+        let claim = pair::keep_claim(&self.claims(cache), wish, metadata, &cache.uid, claim).await?;
         Ok((volume, claim))
     }
 
@@ -73,66 +74,6 @@ impl FsCaches {
             Child::of(volume, |volume| cache.made_volume(volume)),
             Child::of(claim, |claim| cache.made_claim(claim)),
         ))
-    }
-
-    async fn ensure_volume(
-        &self,
-        cache: &Identity,
-        target: &Target,
-        volume: Child<PersistentVolume>,
-        claim: &Child<PersistentVolumeClaim>,
-    ) -> Result<Child<PersistentVolume>, PassError> {
-        let wish = |uid: Option<&str>| claims::volume(cache, target, &self.node_group_label, uid);
-        let seen = match volume {
-            Child::Absent => {
-                let uid = claim.ours().and_then(|claim| claim.uid());
-                return child::create(&self.volumes(), wish(uid.as_deref()), "make the PersistentVolume")
-                    .await;
-            }
-            Child::Ours(seen) => seen,
-            other => return Ok(other),
-        };
-        let mut wish = wish(None);
-        let actual = to_value(seen.as_ref()).map_err(PassError::json("read the PersistentVolume"))?;
-        // Both are immutable: a volume made by an older release stays as it was.
-        for field in ["csi", "nodeAffinity"] {
-            wish["spec"][field] = actual["spec"][field].clone();
-        }
-        let mut volume = seen;
-        if !covers(&actual, &wish) {
-            let api = self.volumes();
-            let updated = child::update(&api, volume.as_ref(), wish, "update the PersistentVolume").await?;
-            volume = match updated {
-                Child::Ours(volume) => volume,
-                other => return Ok(other),
-            };
-        }
-        if Child::remembers_another(&volume, claim) {
-            volume = Arc::new(child::free(&self.volumes(), &volume).await?);
-        }
-        Ok(Child::Ours(volume))
-    }
-
-    async fn ensure_claim(
-        &self,
-        cache: &Identity,
-        claim: Child<PersistentVolumeClaim>,
-    ) -> Result<Child<PersistentVolumeClaim>, PassError> {
-        let api = self.claims(cache);
-        let seen = match claim {
-            Child::Absent => {
-                return child::create(&api, claims::claim(cache), "make the PersistentVolumeClaim").await;
-            }
-            Child::Ours(seen) => seen,
-            other => return Ok(other),
-        };
-        let wish = claims::claim_metadata(cache);
-        let actual = to_value(seen.as_ref()).map_err(PassError::json("read the PersistentVolumeClaim"))?;
-        let owned = seen.owner_references().iter().any(|owner| owner.uid == cache.uid);
-        if owned && covers(&actual["metadata"]["labels"], &wish["metadata"]["labels"]) {
-            return Ok(Child::Ours(seen));
-        }
-        child::update(&api, seen.as_ref(), wish, "update the PersistentVolumeClaim").await
     }
 
     /// Takes claim and volume away, the claim first: it goes when no pod has it any more, and the volume after it. What is

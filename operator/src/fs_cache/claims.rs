@@ -12,7 +12,7 @@ use workspacefs_api::{DRIVER, FsCache, LocalStorage};
 use super::objects::Identity;
 use super::setting::Target;
 use crate::filesystem::objects::node_affinity;
-use crate::filesystem::own::{MANAGED_BY, volume_name};
+use crate::filesystem::own::{MANAGED_BY, is_claim_of, volume_name};
 
 /// A size has to be said. A copy's own changes, and nothing holds anybody to this one: nobody can write.
 const CAPACITY: &str = "1Gi";
@@ -28,13 +28,9 @@ impl Identity {
         volume.labels().get(FS_CACHE_UID_LABEL) == Some(&self.uid)
     }
 
-    /// Whether we made this claim for it: it names our volume, and us by owner or label. People of the namespace can set
-    /// each of these; a claim that has them all serves them as ours would.
+    /// Whether we made this claim for it.
     pub fn made_claim(&self, claim: &PersistentVolumeClaim) -> bool {
-        let owned = claim.owner_references().iter().any(|owner| owner.uid == self.uid);
-        let labelled = claim.labels().get(FS_CACHE_UID_LABEL) == Some(&self.uid);
-        let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
-        (owned || labelled) && volume == Some(self.volume_name().as_str())
+        is_claim_of(claim, FS_CACHE_UID_LABEL, &self.uid)
     }
 
     fn labels(&self) -> Value {

@@ -13,6 +13,7 @@ use super::wanted::Wanted;
 use crate::child::Child;
 use crate::conditions::Finding;
 use crate::filesystem::users;
+use crate::pair;
 
 /// There is a verified copy.
 pub const READY: &str = "Ready";
@@ -48,53 +49,8 @@ pub fn claim(
     volume: &Child<PersistentVolume>,
     claim: &Child<PersistentVolumeClaim>,
 ) -> Option<Finding> {
-    let not = |reason, message| Some(Finding::new(READY, false, reason, message));
-    let (name, volume_name) = (&cache.name, cache.volume_name());
-    let taken = |kind: &str, name: &str| {
-        let remedy = "It is left alone; delete it, or give the FsCache another name";
-        not("NameTaken", format!("{kind} {name} exists and was not made for this FsCache. {remedy}"))
-    };
-    match (claim, volume) {
-        (Child::Foreign, _) => taken("PersistentVolumeClaim", name),
-        (_, Child::Foreign) => taken("PersistentVolume", &volume_name),
-        (_, Child::Refused(why)) => {
-            not("Refused", format!("PersistentVolume {volume_name} was refused: {why}"))
-        }
-        (Child::Refused(why), _) => {
-            not("Refused", format!("PersistentVolumeClaim {name} was refused: {why}"))
-        }
-        (Child::Leaving, _) => not(
-            "ClaimTerminating",
-            format!("claim {name} is being deleted; it is made again when no pod uses it any more"),
-        ),
-        (_, Child::Leaving) => not(
-            "VolumeTerminating",
-            format!(
-                "volume {volume_name} was deleted and goes when claim {name} does: delete that too, and both are made again"
-            ),
-        ),
-        (Child::Ours(_) | Child::Absent, Child::Ours(_) | Child::Absent) => None,
-    }
-}
-
-/// Of one whose copy can be had by its claim alone: what is said of pods that find it at its place, or read the source, is
-/// said of the claim's.
-pub fn ready_as_claim(cache: &Identity, setting: &Setting, survey: &Survey, ready: Finding) -> Finding {
-    let (name, group) = (&cache.name, setting.target.group());
-    let wants = survey.copies.len();
-    let has = survey.copies.iter().filter(|copy| is_whole(copy, &survey.paths)).count();
-    if has == 0 {
-        let message = ready.message.replace("ods read the source", "ods with its claim wait");
-        let reason = if ready.status == "True" { "NothingWhole" } else { ready.reason };
-        return Finding { status: "False", reason, message, ..ready };
-    }
-    if has < wants {
-        let message = format!(
-            "pods of node group {group} mount it with claimName: {name}, on {has} of {wants} nodes so far"
-        );
-        return Finding::new(READY, true, "SomeNodesNotFilled", message);
-    }
-    Finding::new(READY, true, "Ready", format!("pods of node group {group} mount it with claimName: {name}"))
+    let obstacle = pair::obstacle("FsCache", (&cache.name, claim), (&cache.volume_name(), volume), "");
+    obstacle.map(|(reason, message)| Finding::new(READY, false, reason, message))
 }
 
 /// Whether all of what the FsCache keeps is in a copy: nothing less is shown by a claim.
@@ -109,59 +65,100 @@ pub fn terminating(message: impl Into<String>) -> Finding {
     Finding::new(READY, false, "Terminating", message)
 }
 
-/// All of one that can be a cache, but for conflicts.
+/// All of one that can be a cache, but for conflicts. `claim` is the name of its claim, where its copies are had by that.
 pub fn all(
     setting: &Setting,
     survey: &Survey,
     runs: &[Run],
     wanted: &Wanted,
     now: Timestamp,
+    claim: Option<&str>,
 ) -> Vec<Finding> {
     vec![
-        ready(setting, survey, runs),
+        ready(setting, survey, runs, claim),
         fresh(&survey.copies, wanted, now),
         reached(SOURCE_REACHABLE, &SOURCE_FAILURES, setting, &survey.copies),
         reached(TARGET_AVAILABLE, &TARGET_FAILURES, setting, &survey.copies),
     ]
 }
 
-fn ready(setting: &Setting, survey: &Survey, runs: &[Run]) -> Finding {
+/// What pods do that get no copy.
+fn without_copy(claim: Option<&str>) -> &'static str {
+    match claim {
+        None => "pods read the source",
+        Some(_) => "pods with its claim wait",
+    }
+}
+
+fn ready(setting: &Setting, survey: &Survey, runs: &[Run], claim: Option<&str>) -> Finding {
     let not = |reason, message| Finding::new(READY, false, reason, message);
-    let shown = survey.copies.iter().filter(|copy| copy.generation.is_some()).count();
-    let whole: Vec<&CachedPath> = survey.paths.iter().filter(|path| path.state == PathState::Whole).collect();
+    let any = survey.copies.iter().any(|copy| copy.generation.is_some());
     let any_whole = survey.copies.iter().any(|copy| copy.generation.is_some() && !copy.whole.is_empty());
-    let group = setting.target.group();
-    if shown == 0 {
-        return not_yet(setting, survey, runs);
+    let without = without_copy(claim);
+    if !any {
+        return not_yet(setting, survey, runs, without);
     }
     if !any_whole && let Some(copy) = survey.copies.iter().find(|copy| copy.reason == SOURCE_REPLACED) {
-        return not(SOURCE_REPLACED, format!("{}. It is copied again", copy.message));
+        return not(SOURCE_REPLACED, format!("{}. It is copied again; {without} meanwhile", copy.message));
     }
     if !any_whole {
-        let message = format!("no path is whole: {}. Pods read the source", not_whole(&survey.paths));
-        return not("NothingWhole", message);
+        return not("NothingWhole", format!("no path is whole; {without}: {}", not_whole(&survey.paths)));
     }
-    if whole.len() < survey.paths.len() {
-        let message = format!(
-            "{} of {} paths are kept for node group {group}. Pods read the others from the source: {}",
-            whole.len(),
-            survey.paths.len(),
-            not_whole(&survey.paths)
-        );
-        return Finding::new(READY, true, "SomePathsNotWhole", message);
+    match claim {
+        None => ready_in_place(setting.target.group(), survey),
+        Some(claim) => ready_by_claim(claim, setting.target.group(), survey),
     }
-    let (has, wants) = (shown, survey.copies.len());
-    if has < wants {
-        let lacks = survey.copies.iter().filter(|copy| copy.generation.is_none());
-        let lacks: Vec<String> = lacks.map(lacking).collect();
-        let message =
-            format!("kept on {has} of {wants} nodes. Others' pods read the source: {}", users::named(&lacks));
-        return Finding::new(READY, true, "SomeNodesNotFilled", message);
+}
+
+/// Of copies of which one at least has a path that can be shown at its place.
+fn ready_in_place(group: &str, survey: &Survey) -> Finding {
+    let yes = |reason, message| Finding::new(READY, true, reason, message);
+    if let Some(kept) = some_kept(group, survey) {
+        let others = not_whole(&survey.paths);
+        return yes("SomePathsNotWhole", format!("{kept}; pods read the others from the source: {others}"));
+    }
+    let wants = survey.copies.len();
+    let lacks = survey.copies.iter().filter(|copy| copy.generation.is_none());
+    let lacks: Vec<String> = lacks.map(lacking).collect();
+    if !lacks.is_empty() {
+        let (has, lacks) = (wants - lacks.len(), users::named(&lacks));
+        let message = format!("kept on {has} of {wants} nodes. Others' pods read the source: {lacks}");
+        return yes("SomeNodesNotFilled", message);
     }
     let message = format!(
         "all paths are kept for node group {group}: pods that start there from now on find them at their places"
     );
-    Finding::new(READY, true, "Ready", message)
+    yes("Ready", message)
+}
+
+/// Of copies that are had by a claim: all of it or nothing.
+fn ready_by_claim(claim: &str, group: &str, survey: &Survey) -> Finding {
+    let (wants, paths) = (survey.copies.len(), &survey.paths);
+    let has = survey.copies.iter().filter(|copy| is_whole(copy, paths)).count();
+    if has == 0 {
+        let message = match some_kept(group, survey) {
+            Some(kept) => format!("{kept}; pods with its claim wait for the others: {}", not_whole(paths)),
+            None => "no copy has all paths yet; pods with its claim wait".into(),
+        };
+        return Finding::new(READY, false, "NothingWhole", message);
+    }
+    let mounted = format!("pods of node group {group} mount it with claimName: {claim}");
+    if has < wants {
+        return Finding::new(
+            READY,
+            true,
+            "SomeNodesNotFilled",
+            format!("{mounted}, on {has} of {wants} nodes so far"),
+        );
+    }
+    Finding::new(READY, true, "Ready", mounted)
+}
+
+/// How many paths are kept, where that is not all.
+fn some_kept(group: &str, survey: &Survey) -> Option<String> {
+    let all = survey.paths.len();
+    let whole = survey.paths.iter().filter(|path| path.state == PathState::Whole).count();
+    (whole < all).then(|| format!("{whole} of {all} paths are kept for node group {group}"))
 }
 
 fn lacking(copy: &CacheCopy) -> String {
@@ -173,18 +170,15 @@ fn lacking(copy: &CacheCopy) -> String {
 }
 
 /// Ready, before there is any copy.
-fn not_yet(setting: &Setting, survey: &Survey, runs: &[Run]) -> Finding {
+fn not_yet(setting: &Setting, survey: &Survey, runs: &[Run], without: &str) -> Finding {
     let not = |reason, message| Finding::new(READY, false, reason, message);
     let waits = runs.iter().find_map(|run| match &run.state {
         State::Running(mover) if !mover.waits.is_empty() => Some(&mover.waits),
         _ => None,
     });
     if let Some(failed) = survey.copies.iter().find(|copy| copy.failures > 0) {
-        let message = format!(
-            "{}{}. It is tried again; pods read the source meanwhile",
-            of_node(&failed.node),
-            failed.message
-        );
+        let (node, why) = (of_node(&failed.node), &failed.message);
+        let message = format!("{node}{why}. It is tried again; {without} meanwhile");
         return not(known(&failed.reason), message);
     }
     match (waits, &setting.target) {
@@ -193,7 +187,7 @@ fn not_yet(setting: &Setting, survey: &Survey, runs: &[Run]) -> Finding {
             "NoNodes",
             format!("no node has LocalStorage {name} ready; the first copy is made when one has"),
         ),
-        _ => not("Filling", "the first copy is being made; pods read the source meanwhile".into()),
+        _ => not("Filling", format!("the first copy is being made; {without} meanwhile")),
     }
 }
 

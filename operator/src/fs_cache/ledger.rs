@@ -112,10 +112,8 @@ fn content(
             let message = format!("what lies on the target is not what was written: {}", lost.join(", "));
             copy.verified_at = None;
             (copy.reason, copy.message) = ("Damaged".into(), message.clone());
-            let note = format!(
-                "{}{message}. New pods read it from the source, and it is copied again",
-                of_node(&copy.node)
-            );
+            let note =
+                format!("{}{message}. New pods do not get it, and it is copied again", of_node(&copy.node));
             Some(Happened { warning: true, reason: "Damaged", note })
         }
         Task::Fill | Task::Scrub | Task::Remove | Task::RemoveAll => None,
@@ -218,7 +216,7 @@ fn path_states(entry: &Entry<'_>, outcome: &Outcome, paths: &mut [CachedPath]) -
     }
     let node = of_node(&entry.errand.node);
     let event = |(reason, paths): (_, Vec<String>)| {
-        let note = format!("{node}{}. Pods read what is not kept from the source", paths.join("; "));
+        let note = format!("{node}{}. The copy is without that", paths.join("; "));
         Happened { warning: true, reason, note }
     };
     told.into_iter().map(event).collect()

@@ -107,19 +107,13 @@ impl Reconciler for FsCaches {
         });
         let exposure = fs_cache.spec.exposure;
         let in_the_way = self.keep_claim(&cache, exposure, &setting.target).await?;
-        let mut findings = self.findings(fs_cache, &setting, &survey, &runs, &wanted, now);
-        if exposure == Exposure::Claim
-            && let Some(ready) = findings.first_mut()
-        {
-            *ready = match &in_the_way {
-                Some(obstacle) => obstacle.clone(),
-                None => findings::ready_as_claim(&cache, &setting, &survey, ready.clone()),
-            };
-        }
+        let claim = (exposure == Exposure::Claim).then_some(cache.name.as_str());
+        let findings = findings::all(&setting, &survey, &runs, &wanted, now, claim);
+        let findings = self.findings(fs_cache, &setting, in_the_way.clone(), findings);
         let conditions = conditions::update(&old.conditions, &findings, meta.generation, now);
         let tally = self.movers.follow(&cache.uid, &addresses(&runs), &Self::reference(object));
         let mut new = summary::status(meta.generation, &survey, tally.as_ref(), conditions);
-        new.claim_name = (exposure == Exposure::Claim && in_the_way.is_none()).then(|| cache.name.clone());
+        new.claim_name = claim.filter(|_| in_the_way.is_none()).map(str::to_owned);
         self.status.write(&cache, meta, &old, &new).await?;
         self.metrics.cache(&cache.namespace, &cache.name, &CacheFigures::of(&new));
         for happened in &survey.happened {
@@ -213,22 +207,24 @@ impl FsCaches {
         shows.map(|node| node.name_any()).collect()
     }
 
+    /// All of them: what stands in the claim's way before what is said of the copies, and what can be told only by looking
+    /// beyond these.
     fn findings(
         &self,
         fs_cache: &FsCache,
         setting: &Setting,
-        survey: &Survey,
-        runs: &[Run],
-        wanted: &Wanted,
-        now: Timestamp,
+        in_the_way: Option<Finding>,
+        mut all: Vec<Finding>,
     ) -> Vec<Finding> {
-        let mut all = findings::all(setting, survey, runs, wanted, now);
         let namespace = fs_cache.namespace().unwrap_or_default();
         let is_local = matches!(setting.target, Target::LocalStorage { .. });
-        if is_local && FsCache::warm_label(&namespace, &fs_cache.name_any()).is_none() {
-            all.iter_mut()
-                .take(1)
-                .for_each(|ready| ready.message = format!("{}. {}", ready.message, labels::TOO_LONG));
+        if let Some(ready) = all.first_mut() {
+            if let Some(obstacle) = in_the_way {
+                *ready = obstacle;
+            }
+            if is_local && FsCache::warm_label(&namespace, &fs_cache.name_any()).is_none() {
+                ready.message = format!("{}. {}", ready.message, labels::TOO_LONG);
+            }
         }
         let others = self.caches.others(&namespace);
         all.extend(findings::conflict(fs_cache, &others, |other| self.caches.group_of(other)));

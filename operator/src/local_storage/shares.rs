@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{Api, ResourceExt};
-use serde_json::to_value;
 use workspacefs_api::LocalStorageSpec;
 
 use super::LocalStorages;
@@ -17,8 +16,8 @@ use crate::child::{self, Child, namespace_is_ending};
 use crate::error::PassError;
 use crate::events::Happened;
 use crate::filesystem::children::request_of;
-use crate::filesystem::own::covers;
 use crate::filesystem::users;
+use crate::pair;
 
 /// All shares, and the first failure: one workspace's trouble holds no other up.
 pub(super) struct Kept {
@@ -134,38 +133,7 @@ impl LocalStorages {
     ) -> Result<Child<PersistentVolume>, PassError> {
         let size = wanted.size_for(claim.ours().and_then(|claim| request_of(claim)));
         let wish = |claim_uid: Option<&str>| objects::volume(storage, workspace, wanted, &size, claim_uid);
-        let seen = match volume {
-            Child::Absent => {
-                let claim_uid = claim.ours().and_then(|claim| claim.uid());
-                let wish = wish(claim_uid.as_deref());
-                return child::create(&self.volumes(), wish, "make the PersistentVolume").await;
-            }
-            Child::Ours(seen) => seen,
-            other => return Ok(other),
-        };
-        let mut wish = wish(None);
-        let actual = to_value(seen.as_ref()).map_err(PassError::json("read the PersistentVolume"))?;
-        // Both are immutable: a volume made by an older release stays as it was.
-        for field in ["csi", "nodeAffinity"] {
-            wish["spec"][field] = actual["spec"][field].clone();
-        }
-        let up_to_date = match covers(&actual, &wish) {
-            true => seen,
-            false => {
-                match child::update(&self.volumes(), seen.as_ref(), wish, "update the PersistentVolume")
-                    .await?
-                {
-                    Child::Ours(volume) => volume,
-                    other => return Ok(other),
-                }
-            }
-        };
-        if Child::remembers_another(&up_to_date, claim) {
-            return child::free(&self.volumes(), &up_to_date)
-                .await
-                .map(|volume| Child::Ours(Arc::new(volume)));
-        }
-        Ok(Child::Ours(up_to_date))
+        pair::keep_volume(&self.volumes(), wish, volume, claim).await
     }
 
     async fn ensure_claim(
@@ -175,22 +143,9 @@ impl LocalStorages {
         wanted: &Wanted,
         claim: Child<PersistentVolumeClaim>,
     ) -> Result<Child<PersistentVolumeClaim>, PassError> {
-        let claims = self.claims(&workspace.name);
-        let seen = match claim {
-            Child::Absent => {
-                let wish = objects::claim(storage, workspace, wanted);
-                return child::create(&claims, wish, "make the PersistentVolumeClaim").await;
-            }
-            Child::Ours(seen) => seen,
-            other => return Ok(other),
-        };
-        let wish = objects::claim_metadata(storage, workspace);
-        let actual = to_value(seen.as_ref()).map_err(PassError::json("read the PersistentVolumeClaim"))?;
-        let owned = seen.owner_references().iter().any(|owner| owner.uid == storage.uid);
-        if owned && covers(&actual["metadata"]["labels"], &wish["metadata"]["labels"]) {
-            return Ok(Child::Ours(seen));
-        }
-        child::update(&claims, seen.as_ref(), wish, "update the PersistentVolumeClaim").await
+        let wish = || objects::claim(storage, workspace, wanted);
+        let metadata = || objects::claim_metadata(storage, workspace);
+        pair::keep_claim(&self.claims(&workspace.name), wish, metadata, &storage.uid, claim).await
     }
 
     /// Of all but the listed workspaces. What a listed namespace has that is none any more stays as long as its claim:

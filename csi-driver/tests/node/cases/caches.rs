@@ -11,7 +11,7 @@ use csi_driver::node::NodeLabels;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tonic::Code;
 use workspacefs_api::fs_cache::EVERYWHERE;
-use workspacefs_api::{CacheCopy, CacheSource, CacheTarget, Exposure, FsCache, FsCacheSpec, FsCacheStatus};
+use workspacefs_api::{CacheCopy, CacheSource, CacheTarget, FsCache, FsCacheSpec, FsCacheStatus};
 use workspacefs_csi_proto::csi::v1::NodePublishVolumeRequest;
 use workspacefs_sys::tree::MountApi;
 
@@ -20,18 +20,16 @@ use crate::disk::FILES;
 use crate::kill;
 use crate::plugin::Settings;
 use crate::source;
-use crate::world::{
-    Claim, GROUP, NAMESPACE, TestNode, UID, WithMode, World, inline, names, refused, request,
-};
+use crate::world::{Claim, GROUP, NAMESPACE, TestNode, UID, WithMode, World, inline, names, refused};
 
 /// The FsCache's uid.
-const CACHE: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae8";
+pub const CACHE: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae8";
 const NEAR: &str = "22222222-d9cb-469f-a165-70867728950e";
 /// The folders that are cached.
-const PATHS: [&str; 2] = ["data", "more/deep"];
+pub const PATHS: [&str; 2] = ["data", "more/deep"];
 
 /// Of generation `generation`, in a FileSystem or a LocalStorage.
-fn cache(generation: i64, target: CacheTarget) -> FsCache {
+pub fn cache(generation: i64, target: CacheTarget) -> FsCache {
     let spec = FsCacheSpec {
         source: CacheSource { file_system: Some("default".into()), ..Default::default() },
         target,
@@ -51,7 +49,7 @@ fn cache(generation: i64, target: CacheTarget) -> FsCache {
     cache
 }
 
-fn near(generation: i64) -> FsCache {
+pub fn near(generation: i64) -> FsCache {
     cache(generation, CacheTarget { file_system: Some("near".into()), local_storage: None })
 }
 
@@ -70,7 +68,7 @@ pub fn known(world: World) -> World {
     world
 }
 
-fn labels(group: &str) -> NodeLabels {
+pub fn labels(group: &str) -> NodeLabels {
     NodeLabels::fixed(Some([(GROUP.to_string(), group.to_string())].into()))
 }
 
@@ -85,7 +83,7 @@ fn copies(root: &Path, generation: i64) -> PathBuf {
 }
 
 /// Files below a target's root, as the mover makes them.
-fn fill(root: &Path, generation: i64) {
+pub fn fill(root: &Path, generation: i64) {
     for path in PATHS {
         write(&copies(root, generation).join(path).join("file"), &format!("copy {generation}"));
         write(&copies(root, generation).join(path).join("in/file"), "deeper");
@@ -94,7 +92,7 @@ fn fill(root: &Path, generation: i64) {
 }
 
 /// With the source's files and a first generation.
-fn filled(world: World) -> World {
+pub fn filled(world: World) -> World {
     let source = world.export("e/a");
     for path in PATHS {
         write(&source.join(path).join("file"), "source");
@@ -111,18 +109,18 @@ fn off(mut request: NodePublishVolumeRequest) -> NodePublishVolumeRequest {
     request
 }
 
-fn read(volume: &Path, path: &str) -> String {
+pub fn read(volume: &Path, path: &str) -> String {
     fs::read_to_string(volume.join(path).join("file")).unwrap()
 }
 
 /// The generations that this node says it uses, where it has something to say.
-fn in_use(node: &TestNode) -> Vec<i64> {
+pub fn in_use(node: &TestNode) -> Vec<i64> {
     let due = node.caches.due(|_| true);
     due.into_iter().flat_map(|due| due.entry.unwrap().in_use).collect()
 }
 
 /// Mounts at and below a path.
-fn below(world: &World, path: &Path) -> usize {
+pub fn below(world: &World, path: &Path) -> usize {
     world.mounts().iter().filter(|mount| mount.mount_point.starts_with(path)).count()
 }
 
@@ -495,126 +493,6 @@ pub async fn copies_on_this_nodes_disk_are_shown_and_hidden_in_the_workspaces_sh
     node.undo(&inline(&v, "")).await;
     node.node.sweep().await;
     world.assert_nothing_left(&["v", "w"]);
-}
-
-/// The publish of the FsCache's claim, for a pod of that namespace.
-fn of_claim(target: &Path, pods_namespace: &str) -> NodePublishVolumeRequest {
-    let context = [
-        ("fsCache", format!("{NAMESPACE}/warm")),
-        ("csi.storage.k8s.io/pod.namespace", pods_namespace.to_string()),
-    ];
-    request(&format!("v1.cache.{CACHE}"), target, context.map(|(key, value)| (key.into(), value)).into())
-}
-
-/// As a claim of its own, of these paths.
-fn as_claim(mut cache: FsCache, paths: &[&str]) -> FsCache {
-    cache.spec.exposure = Exposure::Claim;
-    cache.spec.source.paths = paths.iter().map(|path| format!("/{path}")).collect();
-    cache
-}
-
-pub async fn a_caches_claim_is_its_current_copy_read_only_for_the_pods_life(world: World) {
-    let mut world = filled(world);
-    world.fs_caches = vec![as_claim(near(1), &PATHS)];
-    let node = world.node();
-    let (v, w) = (world.target("v"), world.target("w"));
-    let request = of_claim(&v, NAMESPACE);
-    node.publish(request.clone()).await.unwrap();
-    for path in PATHS {
-        assert_eq!(read(&v, path), "copy 1");
-        let error = fs::write(v.join(path).join("new"), "x").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem);
-    }
-    assert_eq!((names(&v), below(&world, &v)), (vec!["data".to_string(), "more".into()], 1));
-    node.publish(request.clone()).await.unwrap();
-    assert_eq!(below(&world, &v), 1, "nothing is doubled");
-    assert_eq!(node.stats(&request.volume_id, &v).await.unwrap().len(), 2);
-    // A later pod gets the later copy; this one keeps its own, and both are told.
-    fill(&world.export("c/near"), 2);
-    node.caches.put(&as_claim(near(2), &PATHS));
-    let second = of_claim(&w, NAMESPACE);
-    node.publish(second.clone()).await.unwrap();
-    assert_eq!((read(&v, "data"), read(&w, "data")), ("copy 1".into(), "copy 2".into()));
-    assert_eq!(in_use(&node), [1, 2]);
-    drop(node);
-    // A plugin that starts anew knows it from its records, and in the FileSystem nothing is shown of it.
-    let node = world.node();
-    node.caches.put(&as_claim(near(2), &PATHS));
-    assert_eq!(in_use(&node), [1, 2]);
-    node.undo(&request).await;
-    node.undo(&second).await;
-    assert!(in_use(&node).is_empty());
-    node.publish(inline(&v, "")).await.unwrap();
-    assert_eq!(read(&v, "data"), "source");
-    node.undo(&inline(&v, "")).await;
-    node.node.sweep().await;
-    world.assert_nothing_left(&["v", "w"]);
-}
-
-pub async fn a_caches_claim_without_a_ready_copy_is_refused_and_leaves_nothing(world: World) {
-    let mut world = filled(world);
-    world.fs_caches.clear();
-    let node = world.node();
-    let v = world.target("v");
-    let mut none = as_claim(near(1), &PATHS);
-    none.status = None;
-    let mut other = as_claim(near(1), &PATHS);
-    other.metadata.name = Some("other".into());
-    let more = as_claim(near(1), &["data", "more/deep", "missing"]);
-    // Last, as it is newer than the others.
-    let lost = as_claim(near(7), &PATHS);
-    for (cache, words) in [
-        (near(1), "exposure is Transparent"),
-        (none, "no verified copy"),
-        (other, "not known"),
-        (more, "not whole"),
-        (lost, "cannot be mounted"),
-    ] {
-        node.caches.put(&cache);
-        refused(node.publish(of_claim(&v, NAMESPACE)).await, Code::FailedPrecondition, &[words]);
-        assert!(in_use(&node).is_empty() && !v.exists(), "{words}");
-    }
-    node.caches.put(&as_claim(near(8), &PATHS));
-    fill(&world.export("c/near"), 8);
-    refused(node.publish(of_claim(&v, "team-b")).await, Code::PermissionDenied, &[NAMESPACE]);
-    let mut alien = of_claim(&v, NAMESPACE);
-    alien.volume_context.insert("server".into(), "x".into());
-    refused(node.publish(alien).await, Code::InvalidArgument, &[]);
-    node.publish(of_claim(&v, NAMESPACE)).await.unwrap();
-    assert_eq!(read(&v, "data"), "copy 8");
-    node.undo(&of_claim(&v, NAMESPACE)).await;
-    node.node.sweep().await;
-    world.assert_nothing_left(&["v"]);
-    // Elsewhere there is no use in waiting.
-    world.labels = labels("cpu");
-    let node = world.node();
-    node.caches.put(&as_claim(near(8), &PATHS));
-    refused(node.publish(of_claim(&v, NAMESPACE)).await, Code::FailedPrecondition, &["FileSystem near"]);
-}
-
-pub async fn a_caches_claim_on_this_nodes_disk_waits_for_the_disk_and_holds_it(world: World) {
-    let mut world = filled(world);
-    let target = CacheTarget { file_system: None, local_storage: Some("fast".into()) };
-    world.fs_caches = vec![as_claim(cache(1, target), &PATHS)];
-    let disk = local::plugin(&world, |_| {});
-    world.disk = Some((disk.storages.clone(), disk.disks.clone()));
-    fill(&world.path(DISK).join(FILES).join(NAMESPACE_UID), 1);
-    let node = world.node();
-    let v = world.target("v");
-    let request = of_claim(&v, NAMESPACE);
-    refused(node.publish(request.clone()).await, Code::FailedPrecondition, &["disk is not ready"]);
-    disk.look().await;
-    node.publish(request.clone()).await.unwrap();
-    assert_eq!(read(&v, "more/deep"), "copy 1");
-    assert!(fs::write(v.join("data/x"), "x").is_err());
-    assert!(node.node.uses_disk(UID), "the disk stays");
-    assert_eq!(in_use(&node), [1]);
-    let untold = node.stats(&request.volume_id, &v).await.unwrap_err();
-    assert_eq!(untold.code(), Code::FailedPrecondition, "of a copy on a disk nothing is told: {untold}");
-    node.undo(&request).await;
-    assert!(!node.node.uses_disk(UID));
-    node.node.sweep().await;
-    world.assert_nothing_left(&["v"]);
 }
 
 pub async fn a_copy_of_a_source_that_was_made_again_under_its_name_is_not_shown(world: World) {

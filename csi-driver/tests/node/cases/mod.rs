@@ -1,5 +1,6 @@
 //! The cases, each by the rule it holds us to.
 
+mod cache_claims;
 pub mod caches;
 mod faults;
 mod folders;
@@ -95,6 +96,10 @@ cases! {
         a_link_on_the_way_to_such_a_folder_is_not_followed,
         an_inline_volume_of_a_managed_file_system_waits_until_it_is_made,
         usage_and_limit_are_those_of_the_file_systems_status;
+    cache_claims:
+        a_caches_claim_is_its_current_copy_read_only_for_the_pods_life,
+        a_caches_claim_without_a_ready_copy_is_refused_and_leaves_nothing,
+        a_caches_claim_on_this_nodes_disk_waits_for_the_disk_and_holds_it;
     caches:
         a_cached_path_is_shown_from_its_copy_at_its_place_and_nothing_is_written_to_it,
         a_volume_rooted_at_or_below_a_cached_path_is_the_copy_only_where_nothing_is_written,
@@ -106,9 +111,6 @@ cases! {
         what_a_volume_uses_is_told_and_kept_mounted_until_it_is_gone,
         a_volume_keeps_the_generation_it_was_published_with,
         copies_on_this_nodes_disk_are_shown_and_hidden_in_the_workspaces_share,
-        a_caches_claim_is_its_current_copy_read_only_for_the_pods_life,
-        a_caches_claim_without_a_ready_copy_is_refused_and_leaves_nothing,
-        a_caches_claim_on_this_nodes_disk_waits_for_the_disk_and_holds_it,
         a_copy_of_a_source_that_was_made_again_under_its_name_is_not_shown,
         a_publish_with_copies_killed_at_any_step_has_both_after_the_next,
         an_unpublish_with_copies_killed_at_any_step_is_completed_by_the_next;

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::caches::{CACHE, on_nodes};
+use super::caches::{CACHE, FILL_TIME_MAX, on_nodes};
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::local::scheduling::NO_NODE;
@@ -80,8 +80,9 @@ async fn a_claim_of_a_cache_is_for_no_node_until_all_of_its_folders_are_in_the_c
     context.join_storage().await?;
     context.source(&[("good/greeting", "hello")]).await?;
     context.create_cache(CACHE, by_claim(&["/good", "/missing"])).await?;
-    let message = context.cache_says(CACHE, "Ready", "SomePathsNotWhole", &["1 of 2", "/missing"]).await;
-    context.note(message?);
+    context.event(CACHE, &["PathNotWhole", "/missing"], FILL_TIME_MAX).await?;
+    let words = ["1 of 2", "with its claim wait", "/missing"];
+    context.note(context.cache_says(CACHE, "Ready", "NothingWhole", &words).await?);
     context.create(&reader("waits")).await?;
     context.note(context.event("waits", &["FailedScheduling", NO_NODE], seconds(60)).await?);
 
