@@ -358,7 +358,8 @@ pub struct CacheCopy {
     /// When the last refresh ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refreshed_at: Option<Time>,
-    /// When its content was last compared with its digests.
+    /// When all of its content was last compared with its digests: by its first fill, or by a scrub. (A refresh compares
+    /// what it copies, and links the rest.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<Time>,
     /// Runs that failed in a row.

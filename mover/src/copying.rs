@@ -25,7 +25,7 @@ use crate::source::{Found, Source};
 use crate::target;
 use crate::verdict;
 
-/// A source that is changed meanwhile is read again so many times.
+/// A source that is changed meanwhile, and what was not written as it should be, is copied so many times.
 const TRIES_MAX: usize = 3;
 
 /// Everything is kept.
@@ -44,20 +44,11 @@ pub(crate) struct Work<'a> {
     pub sizes: Vec<Counts>,
 }
 
-/// Where unchanged files come from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Linking {
-    /// From the earlier generation.
-    Earlier,
-    /// From nowhere: what lies in the earlier generation may be what is wrong.
-    Nothing,
-}
-
 impl Work<'_> {
-    /// Copies one path. It is not verified yet.
-    pub fn copy(&self, number: usize, linking: Linking) -> Result<PathOutcome, Abort> {
+    /// Copies one path. What is copied is read back; what is linked from the earlier generation was, when it was copied.
+    pub fn copy(&self, number: usize) -> Result<PathOutcome, Abort> {
         let path = self.path(number)?;
-        let copied = self.copy_path(number, path, linking);
+        let copied = self.copy_path(number, path);
         match copied {
             Err(abort) => match abort.full() {
                 Some(errno) => self.evict(number, errno),
@@ -93,7 +84,7 @@ impl Work<'_> {
         path.ok_or_else(|| Abort::Other(format!("there is no path number {number}")))
     }
 
-    fn copy_path(&self, number: usize, path: &CachePath, linking: Linking) -> Result<PathOutcome, Abort> {
+    fn copy_path(&self, number: usize, path: &CachePath) -> Result<PathOutcome, Abort> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -104,7 +95,7 @@ impl Work<'_> {
                 Err(errno) => return self.unreadable(&format!("cannot open the folder: {errno}"), errno),
             };
             let place = self.filling.make(path).map_err(at_target("make a folder"))?;
-            let report = match self.sync(number, path, linking, (folder.as_fd(), place.as_fd())) {
+            let report = match self.sync(number, path, (folder.as_fd(), place.as_fd())) {
                 Err(Abort::Sync(SyncError::Source(errno))) => {
                     return self.unreadable(&format!("cannot list the folder: {errno}"), errno);
                 }
@@ -113,7 +104,10 @@ impl Work<'_> {
             match &report.stopped {
                 Some(stop @ Stop::Source { errno, .. }) => return self.unreadable(&chain(stop), *errno),
                 Some(stop) => return Err(Abort::from(stop)),
-                None if verdict::is_passing(&report) && tries < TRIES_MAX => continue,
+                None if verdict::is_passing(&report) && tries < TRIES_MAX => {
+                    tracing::warn!(path = path.absolute(), why = verdict::flaw(&report), "copied again");
+                    continue;
+                }
                 None => {}
             }
             self.keep_above(path)?;
@@ -137,16 +131,14 @@ impl Work<'_> {
         &self,
         number: usize,
         path: &CachePath,
-        linking: Linking,
         folders: (BorrowedFd<'_>, BorrowedFd<'_>),
     ) -> Result<Report, Abort> {
-        let earlier = match linking {
-            Linking::Earlier => self.linked_from(path)?,
-            Linking::Nothing => None,
-        };
+        let earlier = self.linked_from(path)?;
         let run = |earlier| {
             let options = self.options(number, earlier);
-            self.meter.run(|control| self.engine.sync(folders.0, folders.1, &options, control))
+            let mode = mode(self.fill.verify);
+            self.meter
+                .run(|control| self.engine.sync_confirmed(folders.0, folders.1, &options, mode, control))
         };
         let has_earlier = earlier.is_some();
         match run(earlier.or(self.nothing()?)) {
@@ -222,6 +214,13 @@ impl Work<'_> {
 fn attributes_only() -> Result<Options, FilterError> {
     let filter = Filter::new(["*"], [""; 0])?;
     Ok(Options { filter, keep: KEEP, workers: Some(NonZeroUsize::MIN), ..Options::default() })
+}
+
+pub(crate) fn mode(verify: Verify) -> workspacefs_sync::Verify {
+    match verify {
+        Verify::Checksum => workspacefs_sync::Verify::Checksum,
+        Verify::Size => workspacefs_sync::Verify::Size,
+    }
 }
 
 fn linked(folder: OwnedFd, manifest: Option<PathBuf>) -> Earlier {

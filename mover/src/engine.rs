@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use workspacefs_sync::{Control, Options, Report, SyncError, Verify, VerifyError, VerifyReport};
+use workspacefs_sync::{Control, Entry, Options, Report, SyncError, Verify, VerifyError, VerifyReport};
 
 /// What copies and verifies.
 pub trait Engine: Sync {
@@ -20,6 +20,35 @@ pub trait Engine: Sync {
         control: &Control,
     ) -> Result<Report, SyncError> {
         workspacefs_sync::sync(source, destination, options, control)
+    }
+
+    /// As [`workspacefs_sync::sync_confirmed`], by [`Engine::confirm`].
+    ///
+    /// # Errors
+    /// [`SyncError`]: it did not begin.
+    fn sync_confirmed(
+        &self,
+        source: BorrowedFd<'_>,
+        destination: BorrowedFd<'_>,
+        options: &Options,
+        mode: Verify,
+        control: &Control,
+    ) -> Result<Report, SyncError> {
+        let confirm = |written: BorrowedFd<'_>, entries: &[Entry]| self.confirm(written, entries, mode);
+        workspacefs_sync::sync_confirmed(source, destination, options, &confirm, control)
+    }
+
+    /// As [`workspacefs_sync::verify_entries`].
+    ///
+    /// # Errors
+    /// [`VerifyError`]: nothing can be said.
+    fn confirm(
+        &self,
+        destination: BorrowedFd<'_>,
+        entries: &[Entry],
+        mode: Verify,
+    ) -> Result<VerifyReport, VerifyError> {
+        workspacefs_sync::verify_entries(destination, entries, mode)
     }
 
     /// As [`workspacefs_sync::verify`].

@@ -9,7 +9,7 @@ use workspacefs_sync::{Counts, Options, Stop};
 
 use crate::abort::{Abort, at_target};
 use crate::capacity;
-use crate::copying::{Linking, Work};
+use crate::copying::Work;
 use crate::engine::Engine;
 use crate::filling::Filling;
 use crate::generation::Generation;
@@ -44,7 +44,6 @@ pub(crate) fn fill(
     let mut work = Work { engine, meter, fill, workers, source, filling, earlier, sizes: Vec::new() };
     let expected = work.measure()?;
     let outcomes = work.copy_all(expected)?;
-    let outcomes = work.verify_all(outcomes)?;
     work.commit(target, outcomes)
 }
 
@@ -120,7 +119,7 @@ impl Work<'_> {
         let mut outcomes = Vec::new();
         for (number, size) in sizes.iter().enumerate() {
             let mut outcome = match is_taken(&number) {
-                true => self.copy(number, Linking::Earlier)?,
+                true => self.copy(number)?,
                 false => self.take_away(number).map(|()| verdict::over_capacity(*size, capacity))?,
             };
             // It has grown since it was measured.
@@ -132,17 +131,6 @@ impl Work<'_> {
             outcomes.push(outcome);
         }
         Ok(outcomes)
-    }
-
-    fn verify_all(&self, copied: Vec<PathOutcome>) -> Result<Vec<PathOutcome>, Abort> {
-        let whole = copied.iter().filter(|outcome| outcome.state == PathState::Whole);
-        let counts = whole.map(|outcome| Counts { files: outcome.files, bytes: outcome.bytes });
-        self.meter.begin(Step::Verifying, Expected::Found(counts.fold(Counts::default(), sum)));
-        let verified = copied.into_iter().enumerate().map(|(number, outcome)| match outcome.state {
-            PathState::Whole => self.verify(number, outcome),
-            _ => Ok(outcome),
-        });
-        verified.collect()
     }
 
     fn commit(&self, target: &Target, outcomes: Vec<PathOutcome>) -> Result<Outcome, Abort> {

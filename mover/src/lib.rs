@@ -7,7 +7,8 @@
 //! go is renamed first, to `removing-<generation>`. `lock` keeps a second mover out.
 //!
 //! **Guarantees.** The source is only read. Nothing is followed: a link at a path, or on the way to it, is no folder. A
-//! path is [`Whole`](workspacefs_api::PathState::Whole) only if everything in it was copied and, after that, verified.
+//! path is [`Whole`](workspacefs_api::PathState::Whole) only if everything in it was copied and, once it was on the target's
+//! disk or server, read back and compared; what is linked from the earlier generation was so when that was made.
 //! A run that is cut anywhere is completed by the next one, which reads again nothing that the engine had written down
 //! as done. What becomes of one path does not concern the others.
 //!
@@ -34,7 +35,6 @@ mod scrub;
 mod source;
 mod target;
 mod verdict;
-mod verifying;
 
 pub use args::{Args, VerifyArg};
 pub use engine::{CopyEngine, Engine};

@@ -10,6 +10,7 @@ use workspacefs_runtime::chain;
 use workspacefs_sync::{Counts, VerifyError};
 
 use crate::abort::{Abort, at_target};
+use crate::copying::mode;
 use crate::engine::Engine;
 use crate::fill::outcome;
 use crate::generation::Generation;
@@ -18,7 +19,6 @@ use crate::path::CachePath;
 use crate::record::Recorded;
 use crate::target::Target;
 use crate::verdict;
-use crate::verifying::mode;
 
 /// Compares each whole path with its manifest. One that is not what it was is written down as partial.
 pub(crate) fn scrub(

@@ -26,9 +26,11 @@ pub(crate) fn flaw(report: &Report) -> Option<String> {
     }
 }
 
-/// Whether another try may help: the source was changed meanwhile.
+/// Whether another try may help: the source was changed meanwhile, or what was read back is not what was written.
 pub(crate) fn is_passing(report: &Report) -> bool {
-    let passes = |note: &Note| matches!(note.problem, Problem::Vanished | Problem::Changing);
+    let passes = |note: &Note| {
+        matches!(note.problem, Problem::Vanished | Problem::Changing | Problem::NotAsWritten(_))
+    };
     !report.notes.is_empty() && report.notes.iter().all(passes)
 }
 
@@ -160,11 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_source_did_meanwhile_is_worth_another_try() {
+    fn what_the_source_did_meanwhile_and_what_was_written_wrongly_is_worth_another_try() {
         let of = |problems: &[Problem]| {
             is_passing(&noted(problems.iter().map(|problem| note(b"a", problem.clone())).collect()))
         };
-        assert!(of(&[Problem::Vanished, Problem::Changing]));
+        let written = Problem::NotAsWritten(Difference::Content);
+        assert!(of(&[Problem::Vanished, Problem::Changing, written]));
         assert!(!of(&[]) && !of(&[Problem::Vanished, Problem::Special("socket")]));
     }
 

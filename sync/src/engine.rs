@@ -21,6 +21,7 @@ use crate::progress::{Control, Place as Counted, What};
 use crate::queue::Queue;
 use crate::rate::Limiter;
 use crate::report::{Note, Problem, Stop};
+use crate::run::Confirm;
 use crate::setup::Division;
 use crate::stat::Stat;
 use crate::temporary::TemporaryNames;
@@ -36,6 +37,8 @@ pub(crate) struct Engine<'a> {
     pub abilities: Abilities,
     pub links: Links,
     pub journal: Option<Journal>,
+    /// Reads back what is written down in it.
+    pub confirm: Option<&'a Confirm<'a>>,
     /// Bytes per second.
     pub bandwidth: Option<Limiter>,
     /// Deletions per second.
@@ -71,6 +74,7 @@ impl<'a> Engine<'a> {
             abilities: Abilities::new(division.direct),
             links: Links::default(),
             journal: None,
+            confirm: None,
             bandwidth: options.bandwidth.map(Limiter::new),
             deletions: None,
             allowance: None,

@@ -169,6 +169,13 @@ impl Control {
         self.0.files.0[Place::Found as usize].bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// A file that was done is not: it will be counted as failed.
+    pub(crate) fn uncount_done(&self, bytes: u64) {
+        let done = &self.0.files.0[Place::Done as usize];
+        done.files.fetch_sub(1, Ordering::Relaxed);
+        done.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn tally(&self, what: What) -> Tally {
         let tallies = match what {
             What::File => &self.0.files,

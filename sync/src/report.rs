@@ -6,6 +6,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::verify::Difference;
+
 /// Files (anything but directories) and their bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
@@ -81,6 +83,9 @@ pub enum Problem {
     /// The source changed each time that it was read.
     #[error("changes while it is read")]
     Changing,
+    /// Read back after it was copied, it is not what was written. It lies there all the same, and the next run copies it again.
+    #[error("is not what was written")]
+    NotAsWritten(#[source] Difference),
     /// A directory lies in the destination where the source has a file, and nothing may be deleted.
     #[error("a directory is in the way, and nothing may be deleted")]
     InTheWay,

@@ -1,6 +1,8 @@
 //! A run from beginning to end.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,17 +14,27 @@ use crate::directory::Dir;
 use crate::earlier;
 use crate::engine::Engine;
 use crate::listing::Buffer;
-use crate::manifest::Journal;
+use crate::manifest::{Entry, Journal};
 use crate::options::Options;
 use crate::place::{Budget, Crossing, Place};
 use crate::progress::{Control, What};
-use crate::report::{Report, Stop};
+use crate::report::{Problem, Report, Stop};
 use crate::selection::Selection;
 use crate::setup::{Division, is_network, lies_in, lock, reads_directly};
+use crate::trouble::Trouble;
+use crate::verify::{Difference, VerifyError, VerifyReport};
 use crate::worker::Worker;
 
 /// A worker's calls are not deep, and there may be many workers.
 const STACK_BYTES: usize = 512 * 1024;
+
+/// Told what has been written to the destination and is safely there, before the manifest vouches for it: says what of it is
+/// not as it was written ([`crate::verify_entries`]). That counts as failed, is reported ([`crate::Problem::NotAsWritten`]),
+/// and is copied again by the next run. Called by the threads of the run, one at a time.
+///
+/// # Errors
+/// Nothing can be said: the run ends.
+pub type Confirm<'a> = dyn Fn(BorrowedFd<'_>, &[Entry]) -> Result<VerifyReport, VerifyError> + Sync + 'a;
 
 /// Makes the directory `destination` what `source` is, as far as the options say. Blocks until it is done; `control` shows
 /// how far it is and can end it. Anything that goes wrong with a path stands in the report, with the kernel's answer.
@@ -36,6 +48,31 @@ pub fn sync(
     source: BorrowedFd<'_>,
     destination: BorrowedFd<'_>,
     options: &Options,
+    control: &Control,
+) -> Result<Report, SyncError> {
+    begin(source, destination, options, None, control)
+}
+
+/// As [`sync`], for a run with a manifest, which then vouches only for what was confirmed: files are read back while others
+/// are copied. What earlier runs vouched for is believed.
+///
+/// # Errors
+/// As [`sync`].
+pub fn sync_confirmed(
+    source: BorrowedFd<'_>,
+    destination: BorrowedFd<'_>,
+    options: &Options,
+    confirm: &Confirm<'_>,
+    control: &Control,
+) -> Result<Report, SyncError> {
+    begin(source, destination, options, Some(confirm), control)
+}
+
+fn begin(
+    source: BorrowedFd<'_>,
+    destination: BorrowedFd<'_>,
+    options: &Options,
+    confirm: Option<&Confirm<'_>>,
     control: &Control,
 ) -> Result<Report, SyncError> {
     let selection = Selection::of(&options.paths).map_err(SyncError::Path)?;
@@ -59,7 +96,9 @@ pub fn sync(
     engine.source = Some(Arc::clone(&source.0));
     if let Some(path) = options.manifest.as_ref().filter(|_| !options.dry_run) {
         let earlier = options.earlier.as_ref().and_then(|earlier| earlier.manifest.as_deref());
-        engine.journal = Some(Journal::open(path, options.checksum, earlier).map_err(SyncError::Manifest)?);
+        let journal = Journal::open(path, options.checksum, earlier).map_err(SyncError::Manifest)?;
+        engine.journal = Some(if confirm.is_some() { journal.commit_often() } else { journal });
+        engine.confirm = confirm;
     }
     let root = Dir::new(None, source, Some((destination.0, Some(destination.1))), earlier, selection);
     run(&engine, division, || engine.list(&root, &mut Buffer::default()));
@@ -94,9 +133,40 @@ impl Engine<'_> {
 
     fn commit(&self) {
         let Some(journal) = &self.journal else { return };
-        if let Err(errno) = journal.commit(|| self.sync_destination()) {
+        let confirmed = |entries| self.confirmed(entries);
+        let confirm = self.confirm.is_some().then_some(&confirmed as &dyn Fn(_) -> _);
+        if let Err(errno) = journal.commit(|| self.sync_destination(), confirm) {
             self.end(Stop::Manifest(errno));
         }
+    }
+
+    /// Those that are in the destination as they were written. The others were counted as done, and are no longer.
+    fn confirmed(&self, entries: Vec<Entry>) -> Result<Vec<Entry>, Errno> {
+        let Some(confirm) = self.confirm else { return Ok(entries) };
+        let destination = self.destination.handle()?;
+        let report = confirm(destination.as_fd(), &entries).map_err(|error| self.not_confirmed(&error))?;
+        if let Some(stop) = report.stopped {
+            self.end(stop);
+            return Err(Errno::CANCELED);
+        }
+        let mut wrong: HashMap<PathBuf, Difference> =
+            report.wrong.into_iter().map(|wrong| (wrong.path, wrong.what)).collect();
+        let (bad, good) = entries.into_iter().partition(|entry| wrong.contains_key(&entry.path));
+        for Entry { path, size, .. } in Vec::from(bad) {
+            let Some(difference) = wrong.remove(&path) else { continue };
+            self.control.uncount_done(size);
+            self.failed(What::File, size, path, Trouble::Problem(Problem::NotAsWritten(difference)));
+        }
+        Ok(good)
+    }
+
+    fn not_confirmed(&self, error: &VerifyError) -> Errno {
+        let errno = match error {
+            VerifyError::Destination(errno) | VerifyError::WriteBack(errno) => *errno,
+            VerifyError::Manifest(_) | VerifyError::Threads(_) => Errno::AGAIN,
+        };
+        self.end(Stop::Destination { path: PathBuf::new(), errno });
+        errno
     }
 
     fn sync_destination(&self) -> Result<(), Errno> {

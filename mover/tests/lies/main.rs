@@ -21,16 +21,17 @@ use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use workspacefs_api::PathState::{Partial, Whole};
-use workspacefs_api::Verify;
 use workspacefs_api::mover::{FailureReason, Outcome};
 use workspacefs_mover::{CopyEngine, Engine, Fill, Job, Meter, Task, run};
-use workspacefs_sync::{Control, Options, Report, SyncError};
+use workspacefs_sync::{Control, Entry, Options, Report, SyncError, Verify, verify_entries};
 
-use crate::tree::{What, inode, look, names};
+use crate::tree::{What, look, names};
 use crate::world::{Random, World, fill_up, memory, noise};
 
-/// Of the 10,000 that issue 7 asks for: in a debug build these take more than a quarter of an hour, which CI has not.
-const CASES: usize = 500;
+/// As many as issue 7 asks for.
+const CASES: usize = 10_000;
+/// A case mostly waits: what was written just now is copied some milliseconds later.
+const THREADS: usize = 16;
 const SEED: u64 = 20_261_126;
 
 /// What goes wrong.
@@ -46,8 +47,6 @@ enum Lie {
     Replaced(usize),
     /// The manifest says something else.
     Manifest,
-    /// A bit of the earlier generation, which is linked from.
-    Rotten,
     /// The source becomes something else after it was copied.
     SourceAfter,
     /// The source becomes something else again and again while it is copied.
@@ -60,7 +59,7 @@ enum Lie {
     Cancelled,
 }
 
-const LIES: [Lie; 22] = [
+const LIES: [Lie; 20] = [
     Lie::Nothing,
     Lie::BitFlip(1),
     Lie::BitFlip(2),
@@ -75,8 +74,6 @@ const LIES: [Lie; 22] = [
     Lie::Replaced(1),
     Lie::Replaced(3),
     Lie::Manifest,
-    Lie::Rotten,
-    Lie::Rotten,
     Lie::SourceAfter,
     Lie::SourceDuring,
     Lie::SourceGone,
@@ -95,26 +92,35 @@ struct Liar<'a> {
 }
 
 impl Engine for Liar<'_> {
-    fn sync(
+    fn sync_confirmed(
         &self,
         source: BorrowedFd<'_>,
         destination: BorrowedFd<'_>,
         options: &Options,
+        mode: Verify,
         control: &Control,
     ) -> Result<Report, SyncError> {
         let there = fs::read_link(format!("/proc/self/fd/{}", destination.as_raw_fd())).unwrap();
-        // Neither what is measured nor the folders above.
-        if options.manifest.is_none() || !there.ends_with("a") {
-            return CopyEngine.sync(source, destination, options, control);
+        if !there.ends_with("a") {
+            return CopyEngine.sync_confirmed(source, destination, options, mode, control);
         }
         let number = 1 + self.copies.fetch_add(1, Ordering::Relaxed);
-        let report = match self.lie {
-            Lie::SourceDuring => {
-                self.while_it_changes(|| CopyEngine.sync(source, destination, options, control))
+        let confirm = |written: BorrowedFd<'_>, entries: &[Entry]| {
+            if entries.iter().any(|entry| entry.path == Path::new("file")) {
+                self.lie_before(&there, number);
             }
-            _ => CopyEngine.sync(source, destination, options, control),
+            verify_entries(written, entries, mode)
         };
-        self.lie_about(&there, options, number);
+        let copy = || workspacefs_sync::sync_confirmed(source, destination, options, &confirm, control);
+        let report = match self.lie {
+            Lie::SourceDuring => self.while_it_changes(copy),
+            Lie::Cancelled => {
+                self.meter.stop();
+                copy()
+            }
+            _ => copy(),
+        };
+        self.lie_after(options, number);
         report
     }
 }
@@ -124,7 +130,8 @@ impl Liar<'_> {
         self.random.lock().unwrap().below(end)
     }
 
-    fn lie_about(&self, there: &Path, options: &Options, number: usize) {
+    /// Between the write and the look at it.
+    fn lie_before(&self, there: &Path, number: usize) {
         let copy = there.join("file");
         match self.lie {
             Lie::BitFlip(times) if number <= times => self.flip(&copy),
@@ -135,11 +142,16 @@ impl Liar<'_> {
                 fs::remove_file(&copy).unwrap();
                 std::os::unix::fs::symlink("../b/file", &copy).unwrap();
             }
+            _ => {}
+        }
+    }
+
+    fn lie_after(&self, options: &Options, number: usize) {
+        match self.lie {
             Lie::Manifest if number == 1 => self.flip(options.manifest.as_ref().unwrap()),
             Lie::SourceAfter => self.world.write("a/file", noise(self.below(99), 3000)),
             Lie::SourceGone => fs::remove_dir_all(self.world.source().join("a")).unwrap_or_default(),
             Lie::Full if number == 1 => fill_up(&self.world.target()),
-            Lie::Cancelled => self.meter.stop(),
             _ => {}
         }
     }
@@ -189,7 +201,7 @@ fn job(world: &World, paths: &[&str], generation: i64, earlier: Option<i64>) -> 
         generation,
         source: world.source(),
         paths: paths.iter().map(|path| path.parse().unwrap()).collect(),
-        verify: Verify::Checksum,
+        verify: workspacefs_api::Verify::Checksum,
         bandwidth: None,
         capacity: None,
         earlier,
@@ -252,10 +264,10 @@ fn expect(lie: Lie, outcome: &Outcome, context: &str) {
     let states: Vec<_> = outcome.paths.iter().map(|path| path.state).collect();
     let reason = outcome.failure.as_ref().map(|failure| failure.reason);
     let expected: &[_] = match lie {
-        Lie::Nothing | Lie::BitFlip(..3) | Lie::Truncated(..3) | Lie::Rotten => &[Whole, Whole],
+        Lie::Nothing | Lie::BitFlip(..3) | Lie::Truncated(..3) | Lie::Manifest => &[Whole, Whole],
         Lie::Longer(..3) | Lie::Gone(..3) | Lie::Replaced(..3) | Lie::SourceAfter => &[Whole, Whole],
         Lie::BitFlip(_) | Lie::Truncated(_) | Lie::Longer(_) => &[Partial, Whole],
-        Lie::Gone(_) | Lie::Replaced(_) | Lie::Manifest => &[Partial, Whole],
+        Lie::Gone(_) | Lie::Replaced(_) => &[Partial, Whole],
         Lie::ReadOnly => return assert_eq!(reason, Some(FailureReason::TargetUnavailable), "{context}"),
         Lie::Cancelled => return assert_eq!(reason, Some(FailureReason::Interrupted), "{context}"),
         Lie::Full | Lie::SourceDuring | Lie::SourceGone => return,
@@ -272,19 +284,21 @@ fn one_case(world: &World, number: usize, told: &mut Told) {
     let lie = LIES[random.below(LIES.len() as u64) as usize];
     let context = format!("case {number}, {lie:?}");
     begin(world, &mut random);
-    let earlier = (lie == Lie::Rotten || random.below(4) == 0).then_some(1);
+    let earlier = (random.below(4) == 0).then_some(1);
     // With one path, a wrong one leaves no generation; with two, the other goes on.
     let paths = if random.below(4) == 0 { &["/a", "/b"][..] } else { &["/a"] };
     if earlier.is_some() {
         run(&job(world, paths, 1, None), &CopyEngine, &Meter::new(1));
+        if lie != Lie::Nothing {
+            // What is linked is not written, and nobody can lie about it.
+            world.write("a/file", noise(random.below(1000), 5001));
+        }
     }
     let meter = Meter::new(2);
     let seed = Mutex::new(Random(random.below(u64::MAX)));
     let liar = Liar { lie, world, meter: &meter, random: seed, copies: AtomicUsize::new(0) };
-    match lie {
-        Lie::Rotten => liar.flip(&world.data(1).join("a/file")),
-        Lie::ReadOnly => remount(&world.target(), MsFlags::MS_RDONLY),
-        _ => {}
+    if lie == Lie::ReadOnly {
+        remount(&world.target(), MsFlags::MS_RDONLY);
     }
     let (first, before) = (world.data(1).exists().then(|| look(&world.data(1))), files(&world.source()));
     let outcome = run(&job(world, paths, 2, earlier), &liar, &meter);
@@ -293,12 +307,7 @@ fn one_case(world: &World, number: usize, told: &mut Told) {
     }
     judge(world, lie, &before, &outcome, &context);
     expect(lie, &outcome, &context);
-    if lie == Lie::Rotten {
-        assert_ne!(inode(&world.data(1).join("a/file")), inode(&world.data(2).join("a/file")), "{context}");
-    }
-    // What is done to a file in place is done to the earlier generation's too, if it was linked: by us.
-    let in_place = matches!(lie, Lie::BitFlip(_) | Lie::Truncated(_) | Lie::Longer(_));
-    if let Some(first) = first.filter(|_| !in_place) {
+    if let Some(first) = first {
         assert!(look(&world.data(1)) == first, "{context}: the earlier generation was changed");
     }
     let counted = told.entry(lie).or_default();
@@ -308,16 +317,15 @@ fn one_case(world: &World, number: usize, told: &mut Told) {
 
 #[test]
 fn in_many_fills_with_something_wrong_no_path_is_whole_while_it_is_wrong() {
-    let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let told = Mutex::new(Told::new());
     std::thread::scope(|scope| {
-        for thread in 0..threads {
+        for thread in 0..THREADS {
             let told = &told;
             scope.spawn(move || {
                 let world = World::in_memory();
                 memory(&world.target(), "size=2m");
                 let mut ours = Told::new();
-                (thread..CASES).step_by(threads).for_each(|number| one_case(&world, number, &mut ours));
+                (thread..CASES).step_by(THREADS).for_each(|number| one_case(&world, number, &mut ours));
                 let mut told = told.lock().unwrap();
                 for (lie, (cases, whole)) in ours {
                     let all = told.entry(lie).or_default();

@@ -95,6 +95,21 @@ fn generations_can_be_removed_alone_and_all_of_it_at_once() {
 }
 
 #[test]
+fn a_refresh_does_not_read_what_it_links_and_a_scrub_does() {
+    let world = World::new();
+    world.write("a/file", "content");
+    world.fill(1, &["/a"], &[]).made(1);
+    let copy = world.data(1).join("a/file");
+    let modified = fs::metadata(&copy).unwrap().modified().unwrap();
+    fs::write(&copy, "CONTENT").unwrap();
+    fs::File::open(&copy).unwrap().set_modified(modified).unwrap();
+    world.fill(2, &["/a"], &["--earlier", "1"]).made(2).states(&[Whole]);
+    assert_eq!(inode(&copy), inode(&world.data(2).join("a/file")));
+    let said = world.run(&["--scrub", "--generation", "2"]).failed(FailureReason::NothingWhole);
+    said.states(&[Partial]).says(0, "first file: has other content");
+}
+
+#[test]
 fn a_scrub_takes_out_the_path_that_is_not_what_it_was_and_that_is_remembered() {
     let world = World::new();
     world.write("a/file", "content");

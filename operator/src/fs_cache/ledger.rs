@@ -90,8 +90,11 @@ fn content(
             copy.source = entry.errand.source.clone();
             copy.reading.clear();
             copy.whole = whole;
-            (copy.filling, copy.refreshed_at, copy.verified_at) =
-                (None, Some(Time(entry.at)), Some(Time(entry.at)));
+            (copy.filling, copy.refreshed_at) = (None, Some(Time(entry.at)));
+            // What was linked from the earlier generation was not read again.
+            if entry.errand.earlier.is_none() || copy.verified_at.is_none() {
+                copy.verified_at = Some(Time(entry.at));
+            }
             let (reason, what) =
                 if before.is_some() { ("Refreshed", "refreshed") } else { ("Filled", "filled") };
             let note = format!(

@@ -55,6 +55,8 @@ async fn a_refresh_makes_a_newer_generation_and_the_older_goes_when_every_node_h
     until_moved(&api, "it is filled", |api| has(api, 1)).await;
     put_node(&api, "n2");
     use_on(&api, "n1", 1, &[1]);
+    let long_ago = "2026-01-01T00:00:00Z";
+    api.edit("FsCache", SPACE, "warm", |cache| cache["status"]["copies"][0]["verifiedAt"] = json!(long_ago));
     ask(&api, "now");
     api.until("a mover is sent", |api| !api.all("Job").is_empty()).await;
     assert_eq!(errands(&api), [json!({"node": "*", "task": "Fill", "generation": 2, "earlier": 1})]);
@@ -63,6 +65,8 @@ async fn a_refresh_makes_a_newer_generation_and_the_older_goes_when_every_node_h
     assert_eq!(copies(&api)[0].whole.len(), 2, "the copy that is there is shown meanwhile");
     until_moved(&api, "it is refreshed", |api| has(api, 2)).await;
     assert_eq!(copies(&api)[0].superseded, [1]);
+    let verified = copies(&api)[0].verified_at.as_ref().map(|at| at.0.to_string());
+    assert_eq!(verified.as_deref(), Some(long_ago), "what was linked was not read again");
     assert_eq!(cache(&api, "warm").unwrap().status.unwrap().refreshed_for, "now");
     assert_eq!(told(&api, "Refreshed"), 1);
 

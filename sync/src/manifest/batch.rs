@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::frame::{ENTRIES, PAYLOAD_LEN};
+use super::{Entry, record};
 
 /// A batch of so many bytes is written: some thousand entries.
 const DUE_BYTES: usize = 512 << 10;
@@ -30,12 +31,41 @@ impl Batch {
         self.bytes += record.len();
     }
 
+    /// Of these.
+    ///
+    /// # Errors
+    /// One cannot stand in a manifest.
+    pub fn of(entries: &[Entry]) -> Result<Self, Errno> {
+        let mut batch = Self::default();
+        for entry in entries {
+            batch.push(&record::encode(entry)?);
+        }
+        Ok(batch)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.payloads.is_empty()
     }
 
     pub fn payloads(&self) -> &[Vec<u8>] {
         &self.payloads
+    }
+
+    /// The entries in it.
+    ///
+    /// # Errors
+    /// `INVAL`: not as they were pushed.
+    pub fn entries(&self) -> Result<Vec<Entry>, Errno> {
+        let mut entries = Vec::new();
+        for payload in &self.payloads {
+            let mut records = payload.get(1..).unwrap_or_default();
+            while !records.is_empty() {
+                let (entry, length) = record::decode(records).map_err(|_| Errno::INVAL)?;
+                records = records.get(length..).unwrap_or_default();
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
     }
 
     /// Everything but the payload that is still open.
@@ -57,14 +87,17 @@ pub(super) struct Buffer {
     /// An entry that cannot be written. Nothing is from then on: what is missing would not be noticed.
     refused: Option<Errno>,
     committing: bool,
+    /// Bytes of the files that the entries are of.
+    content: u64,
 }
 
 impl Buffer {
-    /// Adds an entry that was encoded, or could not be.
-    pub fn push(&mut self, record: Result<Vec<u8>, Errno>) {
+    /// Adds an entry that was encoded, or could not be, of a file of so many bytes.
+    pub fn push(&mut self, record: Result<Vec<u8>, Errno>, content: u64) {
         match record {
             Ok(record) => {
                 self.batch.push(&record);
+                self.content = self.content.saturating_add(content);
                 self.since.get_or_insert_with(Instant::now);
             }
             Err(errno) => self.refused = Some(errno),
@@ -74,7 +107,7 @@ impl Buffer {
     /// Gives out what is to be written now, until [`Buffer::committed`].
     pub fn take(&mut self) -> Result<Batch, Errno> {
         self.refused.map_or(Ok(()), Err)?;
-        self.since = None;
+        (self.since, self.content) = (None, 0);
         self.committing = !self.batch.is_empty();
         Ok(std::mem::take(&mut self.batch))
     }
@@ -83,9 +116,11 @@ impl Buffer {
         self.committing = false;
     }
 
-    pub fn is_due(&self, now: Instant) -> bool {
+    /// `content_due`: so many bytes of files are not to wait for longer.
+    pub fn is_due(&self, now: Instant, content_due: u64) -> bool {
         let waited = self.since.is_some_and(|since| now.saturating_duration_since(since) >= DUE_AFTER);
-        let due = waited || self.batch.bytes >= DUE_BYTES || self.refused.is_some();
+        let full = self.batch.bytes >= DUE_BYTES || self.content >= content_due;
+        let due = waited || full || self.refused.is_some();
         due && !self.committing || self.batch.bytes >= FULL_BYTES
     }
 
@@ -105,7 +140,7 @@ mod tests {
         let late = start + DUE_AFTER + Duration::from_secs(1);
         let buffer = |bytes: usize| {
             let mut buffer = Buffer::default();
-            (0..bytes / 1024).for_each(|_| buffer.push(Ok(vec![0; 1024])));
+            (0..bytes / 1024).for_each(|_| buffer.push(Ok(vec![0; 1024]), 1));
             buffer
         };
         for (bytes, now, committing, due) in [
@@ -120,17 +155,18 @@ mod tests {
         ] {
             let mut buffer = buffer(bytes);
             buffer.committing = committing;
-            assert_eq!(buffer.is_due(now), due, "{bytes} bytes, committing: {committing}");
+            assert_eq!(buffer.is_due(now, u64::MAX), due, "{bytes} bytes, committing: {committing}");
         }
+        assert!(buffer(2048).is_due(start, 2) && !buffer(2048).is_due(start, 3), "so much content");
     }
 
     #[test]
     fn after_an_entry_that_cannot_be_written_nothing_is() {
         let mut buffer = Buffer::default();
-        buffer.push(Ok(vec![1]));
-        buffer.push(Err(Errno::NAMETOOLONG));
-        buffer.push(Ok(vec![2]));
-        assert!(buffer.is_due(Instant::now()));
+        buffer.push(Ok(vec![1]), 0);
+        buffer.push(Err(Errno::NAMETOOLONG), 0);
+        buffer.push(Ok(vec![2]), 0);
+        assert!(buffer.is_due(Instant::now(), u64::MAX));
         assert_eq!(buffer.take().err(), Some(Errno::NAMETOOLONG));
         assert_eq!(buffer.is_empty(), Err(Errno::NAMETOOLONG));
     }

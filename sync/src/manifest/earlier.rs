@@ -89,7 +89,7 @@ mod tests {
     fn write(path: &Path, entries: &[Entry]) {
         let journal = Journal::open(path, false, None).unwrap();
         entries.iter().for_each(|entry| journal.add(entry.clone()));
-        journal.commit(|| Ok(())).unwrap();
+        journal.commit(|| Ok(()), None).unwrap();
         journal.complete().unwrap();
     }
 
@@ -116,7 +116,7 @@ mod tests {
         assert!(journal.find_earlier(Path::new("linked"), &stat(2)).is_none());
         assert!(journal.find_earlier(Path::new("ours"), &stat(1)).is_none());
         journal.add(entry("copied", 3, digest));
-        journal.commit(|| Ok(())).unwrap();
+        journal.commit(|| Ok(()), None).unwrap();
         journal.complete().unwrap();
         let expected = [("copied", 3), ("linked", 1), ("ours", 1)];
         assert_eq!(read(&new), expected.map(|(path, size)| (path.into(), size, digest)));
@@ -130,7 +130,7 @@ mod tests {
         write(&old, &[entry("linked", 1, None)]);
         let journal = Journal::open(&new, false, Some(&old)).unwrap();
         journal.take_over(journal.find_earlier(Path::new("linked"), &stat(1)).unwrap());
-        assert_eq!(journal.commit(|| Err(Errno::IO)), Err(Errno::IO));
+        assert_eq!(journal.commit(|| Err(Errno::IO), None), Err(Errno::IO));
         assert_eq!(journal.complete(), Err(Errno::IO));
         assert!(!new.exists());
     }

@@ -25,6 +25,9 @@ use crate::locked::lock;
 use crate::stat::Stat;
 use crate::time::Time;
 
+/// Bytes of files that are copied while so many are read back.
+const CONTENT_DUE: u64 = 64 << 20;
+
 /// See the module. Shared by all threads of a run.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -38,6 +41,8 @@ pub(crate) struct Journal {
     /// The entries that this run adds are numbered from here.
     ours_from: Ordinal,
     buffer: Mutex<Buffer>,
+    /// So many bytes of files wait for a commit at most.
+    content_due: u64,
     /// Held for the length of a commit; the buffer is not.
     output: Mutex<Output>,
 }
@@ -82,7 +87,14 @@ impl Journal {
         place.remove_new()?;
         table.seal();
         let output = Mutex::new(Output { writer, broken: None });
-        Ok(Self { place, key, earlier, table, last, ours_from, buffer: Mutex::default(), output })
+        let (buffer, content_due) = (Mutex::default(), u64::MAX);
+        Ok(Self { place, key, earlier, table, last, ours_from, buffer, content_due, output })
+    }
+
+    /// Commits are due sooner, for what is confirmed to be small enough that others are copied meanwhile.
+    pub fn commit_often(mut self) -> Self {
+        self.content_due = CONTENT_DUE;
+        self
     }
 
     /// Whether there is the manifest of an earlier copy.
@@ -110,21 +122,26 @@ impl Journal {
     /// later about the same path counts.
     pub fn add(&self, entry: Entry) {
         let record = record::encode(&entry);
-        lock(&self.buffer).push(record);
+        lock(&self.buffer).push(record, entry.size);
     }
 
     /// Whether it is time for a commit.
     pub fn is_due(&self) -> bool {
-        lock(&self.buffer).is_due(Instant::now())
+        lock(&self.buffer).is_due(Instant::now(), self.content_due)
     }
 
     /// Writes down what was added until now. `sync` is called before, and has to make the destination safe from a power
-    /// cut (syncfs): nothing is written down that one could take. It is not called if there is nothing to write.
+    /// cut (syncfs): nothing is written down that one could take. It is not called if there is nothing to write. `confirm`
+    /// is then given the new entries, and gives back those that may be written down.
     ///
     /// # Errors
-    /// What `sync` or the kernel says. Nothing can be written from then on: the run has to end. `INVAL` and `NAMETOOLONG`
+    /// What `sync`, `confirm` or the kernel says. Nothing can be written from then on: the run has to end. `INVAL` and `NAMETOOLONG`
     /// if something was added that cannot stand in a manifest.
-    pub fn commit(&self, sync: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    pub fn commit(
+        &self,
+        sync: impl FnOnce() -> Result<(), Errno>,
+        confirm: Option<&dyn Fn(Vec<Entry>) -> Result<Vec<Entry>, Errno>>,
+    ) -> Result<(), Errno> {
         let mut output = lock(&self.output);
         output.broken.map_or(Ok(()), Err)?;
         // Taken before the sync: what comes while that is at work may not be in it.
@@ -132,7 +149,11 @@ impl Journal {
         if !self.earlier.as_ref().is_some_and(Earlier::take_new) && batch.is_empty() {
             return Ok(());
         }
-        let written = sync().and_then(|()| output.append(&batch));
+        let confirmed = |batch: Batch| match confirm {
+            Some(confirm) if !batch.is_empty() => confirm(batch.entries()?).and_then(|good| Batch::of(&good)),
+            _ => Ok(batch),
+        };
+        let written = sync().and_then(|()| confirmed(batch)).and_then(|batch| output.append(&batch));
         output.broken = written.err();
         lock(&self.buffer).committed();
         written

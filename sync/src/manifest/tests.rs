@@ -24,7 +24,7 @@ fn knows(journal: &Journal, path: &str, version: u64) -> bool {
 
 fn add(journal: &Journal, entries: &[(&str, u64)]) {
     entries.iter().for_each(|(path, version)| journal.add(entry(path, *version)));
-    journal.commit(|| Ok(())).unwrap();
+    journal.commit(|| Ok(()), None).unwrap();
 }
 
 /// A folder with the paths of a manifest and its journal.
@@ -186,7 +186,7 @@ fn a_damaged_manifest_is_an_error_to_its_reader_and_a_beginning_for_the_next_run
     let journal = Journal::open(&path, false, None).unwrap();
     let many: Vec<String> = (0..6000).map(|n| format!("a/file/with/a/longer/name/{n}")).collect();
     many.iter().for_each(|name| journal.add(entry(name, 1)));
-    journal.commit(|| Ok(())).unwrap();
+    journal.commit(|| Ok(()), None).unwrap();
     journal.complete().unwrap();
     let mut bytes = fs::read(&path).unwrap();
     assert!(bytes.len() > 130_000, "several frames");
@@ -221,7 +221,7 @@ fn where_digests_are_asked_for_files_without_one_are_not_known() {
     let journal = Journal::open(&path, false, None).unwrap();
     journal.add(Entry { digest: Some([3; 32]), ..entry("with", 1) });
     journal.add(entry("without", 1));
-    journal.commit(|| Ok(())).unwrap();
+    journal.commit(|| Ok(()), None).unwrap();
     journal.complete().unwrap();
     let journal = Journal::open(&path, true, None).unwrap();
     assert!(knows(&journal, "with", 1) && !knows(&journal, "without", 1));
@@ -236,21 +236,21 @@ fn nothing_is_written_down_that_the_sync_did_not_make_safe_and_others_add_meanwh
     let journal = Journal::open(&path, false, None).unwrap();
     let length = || fs::metadata(&partial).unwrap().len();
     let empty = length();
-    journal.commit(|| panic!("nothing is to be written")).unwrap();
+    journal.commit(|| panic!("nothing is to be written"), None).unwrap();
     journal.add(entry("a", 1));
-    let during = journal.commit(|| {
+    let during = || {
         assert_eq!(length(), empty);
         journal.add(entry("b", 1));
         Ok(())
-    });
-    during.unwrap();
+    };
+    journal.commit(during, None).unwrap();
     drop(journal);
     let journal = Journal::open(&path, false, None).unwrap();
     assert!(knows(&journal, "a", 1) && !knows(&journal, "b", 1));
 
     journal.add(entry("c", 1));
-    assert_eq!(journal.commit(|| Err(Errno::IO)), Err(Errno::IO));
-    assert_eq!(journal.commit(|| Ok(())), Err(Errno::IO));
+    assert_eq!(journal.commit(|| Err(Errno::IO), None), Err(Errno::IO));
+    assert_eq!(journal.commit(|| Ok(()), None), Err(Errno::IO));
     assert_eq!(journal.complete(), Err(Errno::IO));
     let journal = Journal::open(&path, false, None).unwrap();
     assert!(knows(&journal, "a", 1) && !knows(&journal, "c", 1));
@@ -265,7 +265,7 @@ fn a_run_is_not_completed_over_entries_that_are_missing() {
     let journal = Journal::open(&path, false, None).unwrap();
     journal.add(entry("../a", 1));
     assert!(journal.is_due());
-    assert_eq!(journal.commit(|| Ok(())), Err(Errno::INVAL));
+    assert_eq!(journal.commit(|| Ok(()), None), Err(Errno::INVAL));
     assert_eq!(journal.complete(), Err(Errno::INVAL));
     assert!(!path.exists());
 }
@@ -281,7 +281,7 @@ fn names_of_any_bytes_and_paths_longer_than_a_frame_are_kept() {
     for path in &paths {
         journal.add(Entry { path: path.clone(), ..entry("", 5) });
     }
-    journal.commit(|| Ok(())).unwrap();
+    journal.commit(|| Ok(()), None).unwrap();
     journal.complete().unwrap();
     let read: Vec<PathBuf> = ManifestReader::open(&path).unwrap().map(|entry| entry.unwrap().path).collect();
     assert_eq!(read, paths);
@@ -298,13 +298,13 @@ fn what_many_threads_add_while_others_commit_is_all_there() {
                 for n in 0..500 {
                     journal.add(entry(&format!("{thread}/{n}"), 1));
                     if n % 100 == 99 {
-                        journal.commit(|| Ok(())).unwrap();
+                        journal.commit(|| Ok(()), None).unwrap();
                     }
                 }
             });
         }
     });
-    journal.commit(|| Ok(())).unwrap();
+    journal.commit(|| Ok(()), None).unwrap();
     journal.complete().unwrap();
     assert_eq!(read(&path).len(), 2000);
     let journal = Journal::open(&path, false, None).unwrap();
@@ -376,7 +376,7 @@ proptest! {
                     model.added.push((file.to_string(), version));
                 }
                 Step::Commit => {
-                    journal.commit(|| Ok(())).unwrap();
+                    journal.commit(|| Ok(()), None).unwrap();
                     model.commit();
                 }
                 Step::Kill => {
@@ -387,7 +387,7 @@ proptest! {
                     journal = Journal::open(&path, false, None).unwrap();
                 }
                 Step::Complete => {
-                    journal.commit(|| Ok(())).unwrap();
+                    journal.commit(|| Ok(()), None).unwrap();
                     model.commit();
                     journal.complete().unwrap();
                     let mut through = std::mem::take(&mut model.seen);

@@ -19,7 +19,7 @@ use rustix::fs::{Mode, OFlags, openat, syncfs};
 use rustix::io::Errno;
 use thiserror::Error;
 
-use crate::manifest::{ManifestError, ManifestReader};
+use crate::manifest::{Entry, ManifestError, ManifestReader};
 use crate::progress::Control;
 use crate::report::{Counts, Stop};
 
@@ -137,6 +137,24 @@ pub fn verify(
         syncfs(&root).map_err(VerifyError::WriteBack)?;
     }
     run::run(root.as_fd(), manifest, mode, workers.unwrap_or(WORKERS), control)
+}
+
+/// Few beside those that copy meanwhile.
+const WORKERS_BESIDE: NonZeroUsize = NonZeroUsize::new(8).expect("not 0");
+
+/// Compares these files in a destination with what was written down of them, as [`verify`] does: for
+/// [`crate::sync_confirmed`], which has made sure that they are on the disk or the server.
+///
+/// # Errors
+/// [`VerifyError`], not of a manifest. What is wrong with a file stands in the report.
+pub fn verify_entries(
+    destination: BorrowedFd<'_>,
+    entries: &[Entry],
+    mode: Verify,
+) -> Result<VerifyReport, VerifyError> {
+    let root = open_root(destination).map_err(VerifyError::Destination)?;
+    let workers = WORKERS_BESIDE.min(NonZeroUsize::new(entries.len()).unwrap_or(WORKERS_BESIDE));
+    run::run(root.as_fd(), entries.iter().cloned().map(Ok), mode, workers, &Control::new())
 }
 
 /// The descriptor handed in may be one that nothing can be done with but open what is beneath (O_PATH).

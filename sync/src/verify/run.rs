@@ -11,17 +11,22 @@ use super::content::{Buffer, Content};
 use super::queue::{Queue, Task};
 use super::{Difference, Verify, VerifyError, VerifyReport, Wrong, check};
 use crate::digest::{CHUNK_LEN, Chunks, Digest};
-use crate::manifest::{Entry, ManifestReader};
+use crate::manifest::{Entry, ManifestError};
 use crate::progress::{Control, Place, What};
 use crate::report::{Counts, Stop};
 use crate::stat::Stat;
 
+/// What is verified.
+pub(super) trait Entries: Iterator<Item = Result<Entry, ManifestError>> + Send {}
+
+impl<I: Iterator<Item = Result<Entry, ManifestError>> + Send> Entries for I {}
+
 /// What the workers share.
-struct Run<'a> {
+struct Run<'a, I> {
     root: BorrowedFd<'a>,
     mode: Verify,
     control: &'a Control,
-    queue: Queue<ManifestReader, Large>,
+    queue: Queue<I, Large>,
     outcome: Mutex<Outcome>,
 }
 
@@ -42,13 +47,13 @@ struct Large {
 
 pub(super) fn run(
     root: BorrowedFd<'_>,
-    manifest: ManifestReader,
+    entries: impl Entries,
     mode: Verify,
     workers: NonZeroUsize,
     control: &Control,
 ) -> Result<VerifyReport, VerifyError> {
     let large_above = if mode == Verify::Checksum { CHUNK_LEN } else { u64::MAX };
-    let queue = Queue::new(manifest, large_above);
+    let queue = Queue::new(entries, large_above);
     let run = Run { root, mode, control, queue, outcome: Mutex::default() };
     control.begin(workers.get());
     let started = on_threads(workers.get(), |worker| run.work(worker));
@@ -76,7 +81,7 @@ fn on_threads(count: usize, work: impl Fn(usize) + Sync) -> std::io::Result<()> 
     })
 }
 
-impl Run<'_> {
+impl<I: Entries> Run<'_, I> {
     fn work(&self, worker: usize) {
         let mut buffer = Buffer::new();
         while let Some(task) = self.next() {

@@ -51,7 +51,7 @@ impl Tree {
                 digest: with_digest(path).then(|| *blake3::hash(content).as_bytes()),
             });
         }
-        journal.commit(|| Ok(())).unwrap();
+        journal.commit(|| Ok(()), None).unwrap();
         journal.complete().unwrap();
         Self { dir, root, manifest }
     }
@@ -218,7 +218,7 @@ fn a_path_that_is_longer_than_the_kernel_takes_is_found() {
         let (mtime, ctime, digest) =
             (Time::default(), Time::default(), Some(*blake3::hash(digest).as_bytes()));
         journal.add(Entry { path: path.into(), size: 7, mtime, ctime, digest });
-        journal.commit(|| Ok(())).unwrap();
+        journal.commit(|| Ok(()), None).unwrap();
         journal.complete().unwrap();
         manifest
     };

@@ -1,6 +1,7 @@
 //! docs/performance.md from what was measured: a part on the node plugin, one on the embedded server, one on local disks and one on
 //! trees of files, each of which may come from a run of its own.
 
+mod again;
 mod local;
 mod server;
 mod trees;
@@ -9,6 +10,7 @@ use workspacefs_bench::Summary;
 
 use super::Measured;
 use super::pods::Started;
+pub use again::{Goal, goals};
 pub use local::render as local_part;
 pub use server::render as server_part;
 pub use trees::render as trees_part;
@@ -35,6 +37,8 @@ pub enum Rendered {
     Local(String),
     /// That on trees of files.
     Trees(String),
+    /// Of that, some goals only.
+    Goals(Vec<Goal>),
 }
 
 /// The page with a part that was measured; the others stay as they are.
@@ -42,11 +46,16 @@ pub fn update(page: &str, measured: Rendered) -> String {
     let (before, trees) = cut(page, TREES_HEADING);
     let (before, local) = cut(before, LOCAL_HEADING);
     let (plugin, server) = cut(before, SERVER_HEADING);
+    let with_goals;
     let parts = match &measured {
         Rendered::Plugin(plugin) => [plugin, server, local, trees],
         Rendered::Server(server) => [plugin, server, local, trees],
         Rendered::Local(local) => [plugin, server, local, trees],
         Rendered::Trees(trees) => [plugin, server, local, trees],
+        Rendered::Goals(goals) => {
+            with_goals = again::replaced(trees, goals);
+            [plugin, server, local, &with_goals]
+        }
     };
     let parts: Vec<&str> = parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect();
     format!("{}\n", parts.join("\n\n"))

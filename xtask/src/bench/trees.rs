@@ -17,7 +17,7 @@ use crate::images;
 /// A word of the command line: a goal of PERFORMANCE, or several.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Word {
-    /// All goals that are about trees; the only word with which the page is written.
+    /// All goals that are about trees. (Single ones replace what the page says of them.)
     Sync,
     /// Smaller trees and fewer runs, some minutes in all: what CI runs. By itself, of all goals.
     Gate,
@@ -72,14 +72,14 @@ pub struct Count {
     pub failed: usize,
 }
 
-/// Measures what the words ask for, and writes the page if that is all there is.
+/// Measures what the words ask for, and writes the page unless it was the gate.
 pub fn run(words: &[Word]) -> Result<Count> {
     let wanted = Wanted::of(words);
     let report = measure(&wanted)?;
-    if wanted.is_all() {
-        super::write_page(Rendered::Trees(page::trees_part(&report)))?;
-    } else {
-        println!("\n{}", page::trees_part(&report));
+    match wanted.gate {
+        true => println!("\n{}", page::trees_part(&report)),
+        false if wanted.goals.is_empty() => super::write_page(Rendered::Trees(page::trees_part(&report)))?,
+        false => super::write_page(Rendered::Goals(page::goals(&report)))?,
     }
     for line in report.races.iter().flat_map(verdicts) {
         println!("{line}");
@@ -95,11 +95,6 @@ impl Wanted {
             false => words.iter().filter(is_goal).map(|word| format!("{word:?}").to_lowercase()).collect(),
         };
         Self { gate: words.contains(&Word::Gate), goals }
-    }
-
-    /// Whether it is what the page shows.
-    fn is_all(&self) -> bool {
-        self.goals.is_empty() && !self.gate
     }
 }
 
@@ -181,11 +176,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_word_sync_alone_is_all() {
+    fn the_word_sync_means_all_goals_whatever_stands_beside_it() {
         let wanted = |words: &[Word]| Wanted::of(words);
-        assert!(wanted(&[Word::Sync]).is_all());
-        assert!(wanted(&[Word::Sync, Word::G1]).is_all());
-        assert!(!wanted(&[Word::G1]).is_all() && !wanted(&[Word::Gate]).is_all());
+        let is_all = |words: &[Word]| wanted(words).goals.is_empty();
+        assert!(is_all(&[Word::Sync]));
+        assert!(is_all(&[Word::Sync, Word::G1]));
+        assert!(!is_all(&[Word::G1]) && wanted(&[Word::Gate]).gate);
         assert_eq!(wanted(&[Word::Gate]), Wanted { gate: true, goals: vec![] });
         assert_eq!(
             wanted(&[Word::G4, Word::Gate, Word::G11]),

@@ -3,6 +3,7 @@
 mod attributes;
 mod cancelled;
 mod changing;
+mod confirmed;
 mod content;
 mod deep;
 mod deletion;
@@ -154,6 +155,10 @@ cases! {
         of_a_wide_directory_each_slice_takes_its_part,
         a_slice_says_what_it_was_refused,
         one_worker_starts_no_thread;
+    confirmed:
+        what_is_not_as_written_is_reported_and_not_vouched_for_and_the_next_run_copies_it,
+        files_are_read_back_while_others_are_still_to_be_copied,
+        where_nothing_can_be_said_the_run_ends_and_nothing_is_vouched_for;
     verified:
         every_bit_that_is_flipped_is_found,
         a_manifest_lists_every_file_that_a_run_saw,

@@ -1,6 +1,6 @@
 //! The part on trees of files.
 
-use workspacefs_bench::goals::{Level, Line, RaceReport};
+use workspacefs_bench::goals::{Bar, Level, Line, RaceReport};
 
 use super::super::trees::{Report, sign};
 use super::TREES_HEADING;
@@ -41,32 +41,35 @@ fn overview(races: &[RaceReport]) -> String {
         "| goal | figure | measured | must | goal | reached |".to_owned(),
         "| --- | --- | --- | --- | --- | --- |".to_owned(),
     ];
-    for race in races {
-        lines.extend(race.bars.iter().map(|bar| {
-            let sign = sign(bar.sense);
-            let reached = match bar.level() {
-                Level::Missed => "**missed**",
-                Level::Must => "must",
-                Level::Goal => "goal",
-            };
-            format!(
-                "| {} | {} | {} | {sign} {} | {sign} {} | {reached} |",
-                race.goal,
-                bar.what,
-                bar.shown(),
-                bar.must,
-                bar.goal
-            )
-        }));
-        if let Some(why) = &race.failed {
-            let why = why.lines().next().unwrap_or_default();
-            lines.push(format!("| {} | {} | **failed**: {why} | | | |", race.goal, race.title));
-        }
-    }
+    lines.extend(races.iter().flat_map(rows));
     lines.join("\n")
 }
 
-fn race(race: &RaceReport) -> String {
+/// The overview's of one race.
+pub fn rows(race: &RaceReport) -> Vec<String> {
+    let row = |bar: &Bar| {
+        let sign = sign(bar.sense);
+        let reached = match bar.level() {
+            Level::Missed => "**missed**",
+            Level::Must => "must",
+            Level::Goal => "goal",
+        };
+        let (what, value) = (&bar.what, bar.shown());
+        format!(
+            "| {} | {what} | {value} | {sign} {} | {sign} {} | {reached} |",
+            race.goal, bar.must, bar.goal
+        )
+    };
+    let mut rows: Vec<String> = race.bars.iter().map(row).collect();
+    if let Some(why) = &race.failed {
+        let why = why.lines().next().unwrap_or_default();
+        rows.push(format!("| {} | {} | **failed**: {why} | | | |", race.goal, race.title));
+    }
+    rows
+}
+
+/// The section of one race.
+pub fn race(race: &RaceReport) -> String {
     let mut lines =
         vec![format!("## {}: {}", race.goal, race.title), String::new(), format!("{}.", race.tree)];
     if race.lines.is_empty() {
@@ -109,7 +112,7 @@ fn row(line: &Line, files: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use workspacefs_bench::goals::{Bar, Sample, Sense};
+    use workspacefs_bench::goals::{Sample, Sense};
 
     use super::*;
 
