@@ -229,6 +229,8 @@ impl<'a> From<&'a Note> for PathProblem<'a> {
             Problem::Special(_) => ("special", None),
             Problem::Vanished => ("vanished", None),
             Problem::Changing => ("changing", None),
+            // Of what is read back at once, which `wfs sync` does not do.
+            Problem::NotAsWritten(_) => ("not_as_written", None),
             Problem::InTheWay => ("in_the_way", None),
             Problem::DeleteLimit => ("delete_limit", None),
         };

@@ -131,7 +131,11 @@ pub fn differences(report: &VerifyReport) -> Vec<String> {
 fn is_failure(problem: &Problem) -> bool {
     match problem {
         Problem::Special(_) | Problem::Vanished => false,
-        Problem::Failed { .. } | Problem::Changing | Problem::InTheWay | Problem::DeleteLimit => true,
+        Problem::Failed { .. }
+        | Problem::Changing
+        | Problem::NotAsWritten(_)
+        | Problem::InTheWay
+        | Problem::DeleteLimit => true,
     }
 }
 
