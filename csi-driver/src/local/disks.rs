@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 use workspacefs_api::NodeStorage;
+use workspacefs_storage::local::image::ImageWish;
 use workspacefs_sys::SysError;
 use workspacefs_sys::tree::{MountApi, StagingPlace};
 
@@ -28,7 +29,8 @@ const ASK_MIN: Duration = Duration::from_secs(1);
 pub struct DisksConfig {
     /// What is started for each.
     pub helper: HelperProgram,
-    /// `<kubelet dir>/plugins/<driver>/disks`: each is mounted below, on a folder named by its LocalStorage's uid.
+    /// `<kubelet dir>/plugins/<driver>/disks`: each is mounted below, on a folder named by its LocalStorage's uid; images of the
+    /// node's cache in the same way below `fscache` beside it.
     pub mounts: PathBuf,
     /// For unfinished views, on tmpfs.
     pub staging: PathBuf,
@@ -79,6 +81,8 @@ struct Inner {
     table: Mutex<HashMap<String, Arc<Disk>>>,
     /// A disk became ready, is not any more, or was looked at for the first time.
     turned: Notify,
+    /// The same, for who else waits for it.
+    turns: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -103,8 +107,13 @@ impl Disks {
         std::fs::create_dir_all(&config.mounts)
             .map_err(|error| StartError::Folder(config.mounts.clone(), error))?;
         StagingPlace::prepare_area(config.api, &config.staging).map_err(StartError::Staging)?;
-        let inner =
-            Inner { config, views: AtomicU64::new(0), table: Mutex::default(), turned: Notify::new() };
+        let inner = Inner {
+            config,
+            views: AtomicU64::new(0),
+            table: Mutex::default(),
+            turned: Notify::new(),
+            turns: watch::Sender::default(),
+        };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -128,12 +137,18 @@ impl Disks {
         let before = lock(&self.disk(uid).entry).replace(entry);
         if before.map(|before| before.ready) != Some(is_ready) {
             self.0.turned.notify_one();
+            self.0.turns.send_replace(());
         }
     }
 
     /// Waits until a disk becomes ready, is not any more, or was looked at for the first time. One waits at a time.
     pub async fn turned(&self) {
         self.0.turned.notified().await;
+    }
+
+    /// Hears of the same.
+    pub fn turns(&self) -> watch::Receiver<()> {
+        self.0.turns.subscribe()
     }
 
     /// What the latest look said; None before the first.
@@ -207,6 +222,28 @@ impl Disks {
             (Answer::Removed, _) => Ok(()),
             _ => Err(unexpected()),
         }
+    }
+
+    /// The image of the node's cache on a disk. Gives where it is mounted, or would be.
+    ///
+    /// # Errors
+    /// [`DiskError`], at the latest at the deadline.
+    pub async fn image(&self, uid: &str, wish: ImageWish, deadline: Instant) -> Result<PathBuf, DiskError> {
+        let mount_point = self.image_mounts().join(uid);
+        match self.ask(uid, Question::Image(wish, mount_point.clone()), deadline).await? {
+            (Answer::Image, _) => Ok(mount_point),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The uids of those whose images are mounted, or were: an earlier process's, too.
+    pub fn images(&self) -> Vec<String> {
+        let left = std::fs::read_dir(self.image_mounts()).into_iter().flatten().flatten();
+        left.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    fn image_mounts(&self) -> PathBuf {
+        self.0.config.mounts.with_file_name("fscache")
     }
 
     /// Unmounts a disk that is not meant any more, and forgets it.

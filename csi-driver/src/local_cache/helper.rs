@@ -1,0 +1,212 @@
+//! The process that has the kernel's device open: it may wait there for the disk, and dies with the plugin, which unbinds the cache. A
+//! process of its own, because its working directory is an argument of two commands, and because nobody else should wait. One
+//! thread, no runtime.
+
+use std::io;
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use workspacefs_runtime::chain;
+use workspacefs_sys::channel::BlockingChannel;
+use workspacefs_sys::process;
+
+use super::cachefiles::{Cachefiles, Device, OpenError};
+use super::daemon::{Daemon, TendError};
+use super::protocol::{Answer, Hello, Question, Refusal, RefusalKind, Reply};
+
+/// A helper before this one lets go of the device while it ends; a `cachefilesd` does not.
+const BUSY_MAX: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs the helper on the socket that is its standard input, until the plugin closes it. `parent` is the plugin's process id.
+pub fn run(parent: u32) -> ExitCode {
+    // Between fork and here the plugin may have died: then nobody would ever kill us.
+    if process::die_with(parent).is_err() {
+        return ExitCode::FAILURE;
+    }
+    let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() else {
+        return ExitCode::FAILURE;
+    };
+    match serve(BlockingChannel::new(socket), Device::open) {
+        // The plugin is gone, or has no use for us any more.
+        Err(error) if matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("cache-helper: its socket failed: {error}");
+            ExitCode::FAILURE
+        }
+        Ok(never) => match never {},
+    }
+}
+
+fn serve<D: Cachefiles>(
+    mut channel: BlockingChannel,
+    open: impl Fn(&Path) -> Result<D, OpenError>,
+) -> io::Result<std::convert::Infallible> {
+    let hello: Hello = serde_json::from_slice(&channel.receive()?.bytes)?;
+    let mut daemon = None;
+    loop {
+        let question: Question = serde_json::from_slice(&channel.receive()?.bytes)?;
+        let reply: Reply = answer(&mut daemon, || patiently(|| open(&hello.device)), question);
+        channel.send(&serde_json::to_vec(&reply)?, &[])?;
+    }
+}
+
+fn answer<D: Cachefiles>(
+    daemon: &mut Option<Daemon<D>>,
+    open: impl Fn() -> Result<D, OpenError>,
+    question: Question,
+) -> Reply {
+    match question {
+        Question::Bind(folder) => {
+            // First: a device can be open once.
+            *daemon = None;
+            let device = open().map_err(|error| refusal(open_refused(&error), &error))?;
+            let bound = Daemon::bind(device, &folder);
+            *daemon = Some(bound.map_err(|error| refusal(RefusalKind::Bind, &error))?);
+            Ok(Answer::Bound)
+        }
+        Question::Tend { within_ms } => {
+            let until = Instant::now() + Duration::from_millis(within_ms);
+            let Some(bound) = daemon else {
+                let message = "no cache is bound".into();
+                return Err(Refusal { kind: RefusalKind::Broken, message });
+            };
+            bound.tend(until).map(Answer::Tended).map_err(|error| {
+                let kind = match error {
+                    TendError::Dead => RefusalKind::Dead,
+                    TendError::Device(_) | TendError::Folder(_) => RefusalKind::Broken,
+                };
+                refusal(kind, &error)
+            })
+        }
+        Question::Unbind => {
+            *daemon = None;
+            Ok(Answer::Unbound)
+        }
+    }
+}
+
+/// Tries again for a moment while another has it.
+fn patiently<D>(open: impl Fn() -> Result<D, OpenError>) -> Result<D, OpenError> {
+    let began = Instant::now();
+    loop {
+        match open() {
+            Err(OpenError::Busy) if began.elapsed() < BUSY_MAX => std::thread::sleep(PAUSE),
+            other => return other,
+        }
+    }
+}
+
+fn open_refused(error: &OpenError) -> RefusalKind {
+    match error {
+        OpenError::Busy => RefusalKind::DeviceBusy,
+        OpenError::Missing => RefusalKind::Unsupported,
+        OpenError::Io(_) => RefusalKind::Broken,
+    }
+}
+
+fn refusal(kind: RefusalKind, error: &dyn std::error::Error) -> Refusal {
+    Refusal { kind, message: chain(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::os::fd::BorrowedFd;
+    use std::rc::Rc;
+
+    use workspacefs_sys::Errno;
+
+    use super::*;
+
+    /// A device that one has at a time.
+    struct Only(Rc<Cell<bool>>);
+
+    impl Only {
+        fn open(taken: &Rc<Cell<bool>>) -> Result<Self, OpenError> {
+            if taken.replace(true) { Err(OpenError::Busy) } else { Ok(Self(taken.clone())) }
+        }
+    }
+
+    impl Drop for Only {
+        fn drop(&mut self) {
+            self.0.set(false);
+        }
+    }
+
+    impl Cachefiles for Only {
+        fn tell(&mut self, command: &str) -> Result<(), Errno> {
+            if command == "dir /refused" { Err(Errno::INVAL) } else { Ok(()) }
+        }
+        fn read(&mut self) -> Result<String, Errno> {
+            Ok("cull=0".into())
+        }
+        fn enter(&mut self, _: BorrowedFd<'_>) -> Result<(), Errno> {
+            Ok(())
+        }
+    }
+
+    fn kind(reply: Reply) -> RefusalKind {
+        reply.unwrap_err().kind
+    }
+
+    #[test]
+    fn the_device_is_held_while_bound_and_let_go_by_unbind_and_by_what_fails() {
+        let taken = Rc::new(Cell::new(false));
+        let mut daemon = None;
+        let mut ask = |question| answer(&mut daemon, || Only::open(&taken), question);
+        let folder = tempfile::tempdir().unwrap();
+        let bind = || Question::Bind(folder.path().into());
+        assert_eq!(kind(ask(Question::Tend { within_ms: 0 })), RefusalKind::Broken);
+        assert!(matches!(ask(bind()), Ok(Answer::Bound)) && taken.get());
+        // Again, after a plugin that asked twice.
+        assert!(matches!(ask(bind()), Ok(Answer::Bound)) && taken.get());
+        assert!(matches!(ask(Question::Tend { within_ms: 0 }), Ok(Answer::Tended(_))));
+        assert!(matches!(ask(Question::Unbind), Ok(Answer::Unbound)) && !taken.get());
+        assert_eq!(kind(ask(Question::Bind("/refused".into()))), RefusalKind::Bind);
+        assert!(!taken.get(), "a host's own daemon can have it");
+    }
+
+    #[test]
+    fn anothers_device_is_busy_and_a_kernel_without_one_is_told() {
+        let mut daemon: Option<Daemon<Only>> = None;
+        let bind = || Question::Bind("/x".into());
+        let busy = answer(&mut daemon, || Err(OpenError::Busy), bind());
+        assert_eq!(kind(busy), RefusalKind::DeviceBusy);
+        assert_eq!(kind(answer(&mut daemon, || Err(OpenError::Missing), bind())), RefusalKind::Unsupported);
+    }
+
+    #[test]
+    fn one_that_lets_go_while_it_ends_is_waited_for() {
+        let tries = Cell::new(0);
+        let opened = patiently(|| {
+            tries.set(tries.get() + 1);
+            if tries.get() < 3 { Err(OpenError::Busy) } else { Ok(()) }
+        });
+        assert_eq!((opened, tries.get()), (Ok(()), 3));
+        let missing: Result<(), _> = patiently(|| Err(OpenError::Missing));
+        assert_eq!(missing, Err(OpenError::Missing));
+    }
+
+    #[tokio::test]
+    async fn the_helper_answers_over_its_socket() {
+        let (mut ours, theirs) = workspacefs_sys::channel::pair().unwrap();
+        let thread = std::thread::spawn(move || {
+            serve(BlockingChannel::new(theirs), |_| Err::<Device, _>(OpenError::Missing)).unwrap_err().kind()
+        });
+        let say = async |ours: &workspacefs_sys::channel::AsyncChannel, message: Vec<u8>| {
+            ours.send(&message, &[]).await.unwrap();
+        };
+        say(&ours, serde_json::to_vec(&Hello { device: "/x".into() }).unwrap()).await;
+        say(&ours, serde_json::to_vec(&Question::Bind("/x".into())).unwrap()).await;
+        let reply: Reply = serde_json::from_slice(&ours.receive().await.unwrap().bytes).unwrap();
+        assert_eq!(kind(reply), RefusalKind::Unsupported);
+        drop(ours);
+        assert_eq!(thread.join().unwrap(), UnexpectedEof);
+    }
+}
