@@ -65,7 +65,8 @@ pub(crate) fn refusal(
         ("NoSuchBucket", _) => BucketError::NoSuchBucket(bucket.to_owned()),
         ("InvalidBucketName", _) => BucketError::BucketName(bucket.to_owned()),
         ("NoSuchKey", _) => BucketError::NotFound,
-        (_, 404) if asked == Asked::Object => BucketError::NotFound,
+        // An answer to HEAD has no words.
+        ("", 404) if asked == Asked::Object && body.is_empty() => BucketError::NotFound,
         (_, 412 | 416) => BucketError::Changed,
         (_, 300..=399) => BucketError::Redirect(elsewhere(headers, &said, credentials)),
         ("AuthorizationHeaderMalformed", _) => BucketError::RegionName(region.to_owned()),
@@ -74,6 +75,7 @@ pub(crate) fn refusal(
         }
         ("", 401 | 403) => denied(asked, String::new()),
         (_, 401 | 403) => denied(asked, format!(" ({words})")),
+        ("", 400..=499) if asked == Asked::Object && body.is_empty() => BucketError::Refused(words),
         ("", _) => BucketError::Malformed(words),
         _ => BucketError::Refused(words),
     };

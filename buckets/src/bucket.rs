@@ -75,9 +75,9 @@ impl Bucket {
         let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let headers = [if_match(&object.etag), ("range", bytes)];
         let answer = self.get(object, &headers, range.end - range.start).await?;
-        if let Some(etag) = header(&answer.headers, "etag") {
-            is_same(&ETag::new(etag), &object.etag)?;
-        }
+        let etag = header(&answer.headers, "etag");
+        let etag = etag.ok_or_else(|| BucketError::Malformed("a part of an object has no ETag".to_owned()))?;
+        is_same(&ETag::new(etag), &object.etag)?;
         let expected = format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), object.size);
         match (answer.status, header(&answer.headers, "content-range")) {
             (StatusCode::PARTIAL_CONTENT, Some(said)) if said == expected => Ok(answer.body),

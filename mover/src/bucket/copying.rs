@@ -47,6 +47,9 @@ pub(crate) async fn copy(shop: &Arc<Shop>, terms: Terms<'_>) -> Result<Copied, A
         () = stopped(shop) => Err(Abort::Interrupted),
     };
     // Also what a run that failed has done is not done again; why it failed is the better word.
+    if copied.is_err() {
+        shop.tree.close();
+    }
     let committed = commit(shop).await;
     let mut copied = copied?;
     copied.wrong.extend(committed?);
@@ -85,6 +88,7 @@ async fn copy_all(shop: &Arc<Shop>, terms: Terms<'_>) -> Result<Copied, Abort> {
             let Some(path) = copied.take(&object, terms) else { continue };
             found = found.saturating_add(object.size);
             if found > terms.capacity {
+                shop.tree.close();
                 return Ok(Copied { is_too_much: true, counts: Counts { files: 0, bytes: found }, ..copied });
             }
             shop.counting.file(Counted::Found, object.size);
@@ -138,13 +142,13 @@ impl Copied {
         let Some(done) = done else { return Ok(()) };
         let (key, kept) = done.map_err(|error| Abort::Other(format!("a task has ended: {error}")))?;
         match kept? {
-            Kept::Whole { bytes, by_size } => {
+            Kept::Whole { bytes, is_by_size } => {
                 self.add(bytes);
-                if let Some(why) = by_size {
-                    self.notes.by_size(&key, why);
+                if is_by_size {
+                    self.notes.by_size(&key);
                 }
             }
-            Kept::Gone => {}
+            Kept::Gone => self.notes.gone(&key),
             Kept::Failed(error) => self.notes.failed(&key, &error),
         }
         if shop.recorder.is_due() {

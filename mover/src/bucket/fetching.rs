@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use workspacefs_buckets::{Assurance, Bucket, BucketError, Object, Slots, Unchecked};
+use workspacefs_buckets::{Assurance, Bucket, BucketError, Object, Slots};
 use workspacefs_sync::{Counted, Counting, Errno, Recorder, Verify, Version};
 
 use super::tree::{Tree, Writing};
@@ -28,9 +28,9 @@ pub(crate) struct Shop {
 /// What became of an object.
 #[derive(Debug)]
 pub(crate) enum Kept {
-    /// It is in the copy, of so many bytes. With why it could be verified by its size alone, where it was fetched.
-    Whole { bytes: u64, by_size: Option<Option<Unchecked>> },
-    /// The bucket has it no more.
+    /// It is in the copy, of so many bytes; its content could be compared with nothing where `is_by_size`.
+    Whole { bytes: u64, is_by_size: bool },
+    /// The service says that there is no such object.
     Gone,
     /// It could not be read.
     Failed(BucketError),
@@ -83,11 +83,8 @@ async fn keep_it(shop: &Arc<Shop>, object: Object, path: &Path) -> Result<Kept, 
         let error = match shop.fetch(&object, path).await {
             Ok(assurance) => {
                 shop.counting.file(Counted::Done, listed);
-                let by_size = match assurance {
-                    Assurance::Content(_) => None,
-                    Assurance::Size(why) => Some(Some(why)),
-                };
-                return Ok(Kept::Whole { bytes: object.size, by_size });
+                let is_by_size = matches!(assurance, Assurance::Size(_));
+                return Ok(Kept::Whole { bytes: object.size, is_by_size });
             }
             Err(Trouble::Target(abort)) => return Err(abort),
             Err(Trouble::Bucket(BucketError::NotFound)) => return Ok(Kept::Gone),
@@ -116,10 +113,10 @@ impl Shop {
         let at = at_target("look at what lies there");
         for (version, is_by_size) in versions(object) {
             let is_there =
-                self.tree.has(&path, object.size).map_err(at)? && self.recorder.knows(&path, &version);
+                self.tree.has(&path, &version).map_err(at)? && self.recorder.knows(&path, &version);
             if is_there || self.link(&path, &version)? {
                 self.counting.file(Counted::Unchanged, object.size);
-                return Ok(Some(Kept::Whole { bytes: object.size, by_size: is_by_size.then_some(None) }));
+                return Ok(Some(Kept::Whole { bytes: object.size, is_by_size }));
             }
         }
         Ok(None)
@@ -127,7 +124,7 @@ impl Shop {
 
     fn link(&self, path: &Path, version: &Version) -> Result<bool, Abort> {
         let Some(said) = self.recorder.find_earlier(path, version) else { return Ok(false) };
-        let is_linked = self.tree.link(path, version.size).map_err(at_target("make a hard link"))?;
+        let is_linked = self.tree.link(path, version).map_err(at_target("make a hard link"))?;
         if is_linked {
             self.recorder.take_over(said);
         }

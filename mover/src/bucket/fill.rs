@@ -37,7 +37,7 @@ const PART_BYTES: u64 = 4 << 20;
 /// Of the one path, which numbers its manifest.
 const NUMBER: usize = 0;
 
-/// What is not written as it should be is fetched so many times.
+/// What is not written as it should be, or was listed and is not there, is tried so many times.
 const TRIES_MAX: usize = 3;
 
 struct Work<'a> {
@@ -114,14 +114,19 @@ impl Work<'_> {
             if copied.is_too_much {
                 return self.take_away().map(|()| verdict::over_capacity(copied.counts.bytes, capacity));
             }
-            return Ok(match (verdict::differences(&copied.wrong), copied.notes.flaw()) {
-                (Some(difference), _) if tries < TRIES_MAX => {
-                    tracing::warn!(%difference, "fetched again: what was read back differs");
+            let flaw = verdict::differences(&copied.wrong).or_else(|| copied.notes.flaw());
+            let may_pass = !copied.wrong.is_empty() || copied.notes.has_gone();
+            return match flaw {
+                Some(flaw) if may_pass && tries < TRIES_MAX => {
+                    tracing::warn!(%flaw, "once more");
                     continue;
                 }
-                (Some(flaw), _) | (None, Some(flaw)) => verdict::partial(copied.counts, flaw),
-                (None, None) => verdict::remarked(copied.counts, copied.notes.remark()),
-            });
+                Some(flaw) => Ok(verdict::partial(copied.counts, flaw)),
+                None if copied.counts.files == 0 && copied.notes.is_empty() => {
+                    self.take_away().map(|()| verdict::missing())
+                }
+                None => Ok(verdict::remarked(copied.counts, copied.notes.remark())),
+            };
         }
     }
 
@@ -159,7 +164,7 @@ impl Work<'_> {
             (opened, _) => opened,
         };
         let recorder = recorder.map_err(|error| at_target("open the manifest")(errno(&error)))?;
-        let slots = Slots::new(self.terms().workers, PART_BYTES, self.fill.origin.bandwidth);
+        let slots = Slots::new(self.terms().workers.min(WORKERS), PART_BYTES, self.fill.origin.bandwidth);
         let (tree, recorder) = (Arc::new(tree), Arc::new(recorder));
         Ok(Arc::new(Shop { bucket: self.bucket.clone(), slots, tree, recorder, counting, verify }))
     }

@@ -2,8 +2,6 @@
 
 use std::fmt::Display;
 
-use workspacefs_buckets::Unchecked;
-
 use super::claims::Unfit;
 
 /// The most of a key that is shown, in characters.
@@ -14,6 +12,7 @@ const KEY_CHARACTERS_MAX: usize = 100;
 pub(crate) struct Notes {
     unfit: Named,
     failed: Named,
+    gone: Named,
     by_size: Named,
 }
 
@@ -35,22 +34,30 @@ impl Notes {
         self.failed.add(key, why);
     }
 
-    /// Its content could not be compared with anything.
-    pub fn by_size(&mut self, key: &str, why: Option<Unchecked>) {
-        self.by_size.add(
-            key,
-            &match why {
-                Some(Unchecked::InParts) => "it was uploaded in parts",
-                Some(Unchecked::Encrypted) => "it is encrypted with a key of its own",
-                Some(Unchecked::Nothing) => "the service has no checksum of it",
-                None => "it is as it was the last time",
-            },
-        );
+    /// It was listed, and when it was to be read it was not there.
+    pub fn gone(&mut self, key: &str) {
+        self.gone.add(key, &"it was listed");
+    }
+
+    /// Its content could not be compared with anything. (Why is not told: the next refresh would not know, and what it says
+    /// would be news.)
+    pub fn by_size(&mut self, key: &str) {
+        self.by_size.add(key, &"");
+    }
+
+    /// Whether something was listed and not there: another listing tells whether it is gone, or cannot be had.
+    pub fn has_gone(&self) -> bool {
+        self.gone.count > 0
+    }
+
+    /// Whether the bucket has nothing that could be told of.
+    pub fn is_empty(&self) -> bool {
+        [&self.unfit, &self.failed, &self.gone, &self.by_size].iter().all(|named| named.count == 0)
     }
 
     /// Why the copy is not what the bucket is. None: it is.
     pub fn flaw(&self) -> Option<String> {
-        self.failed.say("cannot be read")
+        self.failed.say("cannot be read").or_else(|| self.gone.say("cannot be found"))
     }
 
     /// What there is to know of a copy that is whole.
@@ -71,7 +78,8 @@ impl Named {
     fn say(&self, what: &str) -> Option<String> {
         let (key, why) = self.first.as_ref()?;
         let objects = if self.count == 1 { "object" } else { "objects" };
-        Some(format!("{} {objects} of the bucket {what}, first {}: {why}", self.count, shown(key)))
+        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+        Some(format!("{} {objects} of the bucket {what}, first {}{why}", self.count, shown(key)))
     }
 }
 
@@ -93,12 +101,14 @@ mod tests {
         assert_eq!((notes.flaw(), &*notes.remark()), (None, ""));
         notes.unfit("b//", Unfit::UnderAFile);
         notes.unfit("a\n/", Unfit::Twice);
-        notes.by_size("x", Some(Unchecked::InParts));
+        notes.by_size("x");
         assert_eq!(
             notes.remark(),
             "2 objects of the bucket cannot be files, first \"a\\n/\": it was listed already; \
-             1 object of the bucket could be verified by size alone, first \"x\": it was uploaded in parts"
+             1 object of the bucket could be verified by size alone, first \"x\""
         );
+        notes.gone("y");
+        assert!(notes.has_gone() && notes.flaw().unwrap().ends_with("cannot be found, first \"y\": it was listed"));
         notes.failed(&"k".repeat(1000), &"why");
         let flaw = notes.flaw().unwrap();
         assert!(flaw.len() < 200 && flaw.ends_with("…: why"), "{flaw}");

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
@@ -14,6 +14,7 @@ use rustix::fs::{
     openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
+use workspacefs_sync::Version;
 use workspacefs_sys::beneath;
 
 use super::sweep;
@@ -35,6 +36,8 @@ pub(crate) struct Tree {
     /// The same tree of the generation before.
     earlier: Option<OwnedFd>,
     next: AtomicU64,
+    /// Held by whoever gives a file its name.
+    closed: RwLock<bool>,
 }
 
 /// A file that has not its own name yet. It goes if it gets none.
@@ -51,7 +54,7 @@ impl Tree {
     pub fn new(data: OwnedFd, scratch: OwnedFd, earlier: Option<OwnedFd>) -> Result<Self, Errno> {
         // Pods come in by it.
         fchmod(&data, Mode::from_raw_mode(FOLDER_MODE))?;
-        let tree = Self { data, scratch, earlier, next: AtomicU64::new(0) };
+        let tree = Self { data, scratch, earlier, next: AtomicU64::new(0), closed: RwLock::default() };
         sweep::sweep(tree.scratch.as_fd(), &super::claims::Claims::default())?;
         Ok(tree)
     }
@@ -60,15 +63,16 @@ impl Tree {
         self.data.as_fd()
     }
 
-    /// Whether a file of this size lies there.
-    pub fn has(&self, path: &Path, size: u64) -> Result<bool, Errno> {
-        has(self.data(), path, size)
+    /// Whether a file of this size and time lies there.
+    pub fn has(&self, path: &Path, version: &Version) -> Result<bool, Errno> {
+        has(self.data(), path, version)
     }
 
-    /// Gives a file of the generation before its name here too. False where there is none of this size, or it cannot be.
-    pub fn link(&self, path: &Path, size: u64) -> Result<bool, Errno> {
+    /// Gives a file of the generation before its name here too. False where there is none of this size and time, or it cannot
+    /// be.
+    pub fn link(&self, path: &Path, version: &Version) -> Result<bool, Errno> {
         let Some(earlier) = &self.earlier else { return Ok(false) };
-        let Ok(true) = has(earlier.as_fd(), path, size) else { return Ok(false) };
+        let Ok(true) = has(earlier.as_fd(), path, version) else { return Ok(false) };
         let (Ok(parent), Some(name)) = (parent(earlier.as_fd(), path), path.file_name()) else {
             return Ok(false);
         };
@@ -100,8 +104,17 @@ impl Tree {
         remove(self.data(), path)
     }
 
+    /// No file has its name here from now on: what threads are still at work with does not come into what is swept.
+    pub fn close(&self) {
+        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
     /// What lies in the way is of an older listing.
     fn place(&self, temporary: &str, path: &Path) -> Result<(), Errno> {
+        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return Err(Errno::CANCELED);
+        }
         let name = path.file_name().ok_or(Errno::INVAL)?;
         let parent = match parent(self.data(), path) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
@@ -179,7 +192,8 @@ pub(crate) fn remove(root: BorrowedFd<'_>, path: &Path) -> Result<(), Errno> {
     }
 }
 
-fn has(root: BorrowedFd<'_>, path: &Path, size: u64) -> Result<bool, Errno> {
+/// By the time another file of the same size is known, which no journal was told of any more.
+fn has(root: BorrowedFd<'_>, path: &Path, version: &Version) -> Result<bool, Errno> {
     let parent = match parent(root, path) {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
         opened => opened?,
@@ -187,7 +201,8 @@ fn has(root: BorrowedFd<'_>, path: &Path, size: u64) -> Result<bool, Errno> {
     match statat(&parent, path.file_name().unwrap_or_default(), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => {
             let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-            Ok(is_file && u64::try_from(stat.st_size) == Ok(size))
+            let is_as_large = u64::try_from(stat.st_size) == Ok(version.size);
+            Ok(is_file && is_as_large && stat.st_mtime == version.modified.seconds)
         }
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(errno),
@@ -218,7 +233,14 @@ fn text(name: &OsStr) -> Result<CString, Errno> {
 mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
+    use workspacefs_sync::Time;
+
     use super::*;
+
+    /// As it is written by [`World::write`], with so many bytes.
+    fn version(size: u64) -> Version {
+        Version { size, modified: Time { seconds: 1_700_000_000, nanoseconds: 0 }, mark: 0 }
+    }
 
     struct World {
         dir: tempfile::TempDir,
@@ -265,7 +287,9 @@ mod tests {
         for (path, content) in [("a/b/c", "1"), ("a/b", "2"), ("a", "3"), ("a/b/c", "4"), ("a/b/c", "5")] {
             world.write(path, content);
             assert_eq!(world.read(&format!("data/{path}")), content);
-            assert!(world.tree.has(path.as_ref(), 1).unwrap() && !world.tree.has(path.as_ref(), 2).unwrap());
+            let has = |version| world.tree.has(path.as_ref(), &version).unwrap();
+            let later = Time { seconds: 1_700_000_001, nanoseconds: 0 };
+            assert!(has(version(1)) && !has(version(2)) && !has(Version { modified: later, ..version(1) }));
         }
         let metadata = std::fs::metadata(world.dir.path().join("data/a/b/c")).unwrap();
         assert_eq!((metadata.permissions().mode() & 0o7777, metadata.mtime()), (0o644, 1_700_000_000));
@@ -273,7 +297,17 @@ mod tests {
         assert_eq!((folder.permissions().mode() & 0o7777, world.scratch()), (0o755, 0));
         world.tree.remove("a/b/c".as_ref()).unwrap();
         world.tree.remove("a/b/c/d".as_ref()).unwrap();
-        assert!(!world.tree.has("a/b/c".as_ref(), 1).unwrap());
+        assert!(!world.tree.has("a/b/c".as_ref(), &version(1)).unwrap());
+    }
+
+    #[test]
+    fn nothing_has_its_name_any_more_once_it_is_closed() {
+        let world = world();
+        let mut writing = world.tree.begin().unwrap();
+        writing.write(b"x").unwrap();
+        world.tree.close();
+        assert_eq!(writing.place("a".as_ref(), 0), Err(Errno::CANCELED));
+        assert!(!world.dir.path().join("data/a").exists() && world.scratch() == 0);
     }
 
     #[test]
@@ -282,7 +316,7 @@ mod tests {
         let outside = tempfile::tempdir().unwrap();
         std::fs::write(outside.path().join("x"), "theirs").unwrap();
         symlink(outside.path(), world.dir.path().join("data/a")).unwrap();
-        assert!(!world.tree.has("a/x".as_ref(), 6).unwrap());
+        assert!(!world.tree.has("a/x".as_ref(), &version(6)).unwrap());
         world.tree.remove("a/x".as_ref()).unwrap();
         world.write("a/x", "ours");
         assert_eq!(std::fs::read_to_string(outside.path().join("x")).unwrap(), "theirs");
@@ -293,10 +327,15 @@ mod tests {
     fn a_file_of_the_generation_before_gets_a_second_name_and_is_never_written_to() {
         let world = world();
         std::fs::create_dir_all(world.dir.path().join("earlier/a")).unwrap();
-        std::fs::write(world.dir.path().join("earlier/a/x"), "12345").unwrap();
-        assert!(!world.tree.link("a/x".as_ref(), 4).unwrap() && !world.tree.link("a/y".as_ref(), 5).unwrap());
+        let earlier = world.dir.path().join("earlier/a/x");
+        std::fs::write(&earlier, "12345").unwrap();
+        let link = |path: &str, size| world.tree.link(path.as_ref(), &version(size)).unwrap();
+        assert!(!link("a/x", 5), "of another time");
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        File::open(&earlier).unwrap().set_modified(time).unwrap();
+        assert!(!link("a/x", 4) && !link("a/y", 5));
         // Twice: a run that was cut has it already.
-        assert!(world.tree.link("a/x".as_ref(), 5).unwrap() && world.tree.link("a/x".as_ref(), 5).unwrap());
+        assert!(link("a/x", 5) && link("a/x", 5));
         let inode = |path: &str| std::fs::metadata(world.dir.path().join(path)).unwrap().ino();
         assert_eq!((inode("data/a/x"), world.scratch()), (inode("earlier/a/x"), 0));
         world.write("a/x", "new");

@@ -106,7 +106,9 @@ impl Errand {
 
     fn arguments(&self, spec: &FsCacheSpec, target: &str) -> Vec<String> {
         let mut arguments = vec![format!("--target={target}")];
-        let mut say = |name: &str, value: String| arguments.push(format!("--{name}={value}"));
+        // Kubelet makes $(NAME) what that variable is, and $$ a $.
+        let mut say =
+            |name: &str, value: String| arguments.push(format!("--{name}={}", value.replace('$', "$$")));
         if let Some(workers) = spec.parallelism {
             say("workers", workers.to_string());
         }
