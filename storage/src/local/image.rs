@@ -54,7 +54,7 @@ pub struct Present {
 pub enum Step {
     /// Takes the mount off.
     Unmount,
-    /// Removes the file.
+    /// Removes the file, and one that is not whole.
     Remove,
     /// Makes the file, with an empty file system.
     Make(u64),
@@ -108,7 +108,8 @@ pub fn steps(wish: ImageWish, present: Present) -> Vec<Step> {
         }
         (ImageWish::Mounted(size), _) => vec![remove, Some(Step::Make(size)), Some(Step::Mount)],
         (ImageWish::Unmounted, _) => Vec::new(),
-        (ImageWish::Gone, _) => vec![remove],
+        // A file that is not whole may be there, too.
+        (ImageWish::Gone, _) => vec![Some(Step::Remove)],
     };
     unmount.into_iter().chain(more.into_iter().flatten()).collect()
 }
@@ -211,7 +212,10 @@ impl Image<'_> {
         for step in steps {
             match *step {
                 Step::Unmount => unmount(self.mount_point)?,
-                Step::Remove => self.remove(NAME)?,
+                Step::Remove => {
+                    self.remove(NAME)?;
+                    self.remove(UNFINISHED)?;
+                }
                 Step::Make(asked) => {
                     self.remove(UNFINISHED)?;
                     let left = left()?;
@@ -269,7 +273,10 @@ impl Image<'_> {
 
     fn remove(&self, name: &str) -> Result<(), ImageError> {
         let io = |errno| ImageError::Io("remove", errno);
-        let folder = beneath::directory(self.root, STATE_FOLDER, Links::Refused).map_err(io)?;
+        let folder = match beneath::directory(self.root, STATE_FOLDER, Links::Refused) {
+            Err(Errno::NOENT) => return Ok(()),
+            folder => folder.map_err(io)?,
+        };
         match unlinkat(&folder, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(io(errno)),
@@ -335,7 +342,7 @@ mod tests {
             (Unmounted, Some(5), true, &[Unmount]),
             (Unmounted, Some(5), false, &[]),
             (Gone, Some(5), true, &[Unmount, Remove]),
-            (Gone, None, false, &[]),
+            (Gone, None, false, &[Remove]),
         ] {
             assert_eq!(steps(wish, Present { bytes, mounted }), expected, "{wish:?} {bytes:?} {mounted}");
         }
@@ -459,6 +466,17 @@ mod tests {
         assert_ne!(taken(disk.root.as_fd()), 0);
         disk.ensure(ImageWish::Mounted(SIZE), SIZE).unwrap();
         assert!(!disk.file(UNFINISHED).exists());
+    }
+
+    #[test]
+    fn what_a_cut_left_goes_too_when_none_is_wished_any_more() {
+        let disk = Disk::new();
+        std::fs::write(disk.file(UNFINISHED), "half").unwrap();
+        disk.ensure(ImageWish::Gone, 0).unwrap();
+        assert!(!disk.file(UNFINISHED).exists());
+        disk.ensure(ImageWish::Gone, 0).unwrap();
+        std::fs::remove_dir(disk.file("")).unwrap();
+        disk.ensure(ImageWish::Gone, 0).unwrap();
     }
 
     #[test]
