@@ -23,18 +23,24 @@ pub enum Mode {
 }
 
 /// The share as it is mounted. Cached and not, it has two keys: what was mounted before the cache came stays as it is, and who asks
-/// for `cache: "off"` never shares a mount with who reads through it.
+/// for `cache: "off"` never shares a mount with who reads through a cache, be that ours or the administrator's.
 pub fn share(mode: Mode, share: ShareSpec, may_be_cached: bool) -> ShareSpec {
     let is_asked = share.options.iter().any(|(key, _)| key == CACHED);
-    if mode == Mode::PassedOn || !is_asked {
+    if !is_asked {
         return share;
     }
+    let (cached, apart) = match mode {
+        // Whoever has the same export mounted may have it cached.
+        _ if !may_be_cached => (false, true),
+        Mode::PassedOn => (true, false),
+        Mode::Bound => (true, true),
+        Mode::Unbound => (false, false),
+    };
     let mut options = share.options;
-    if mode == Mode::Bound && may_be_cached {
+    options.retain(|(key, _)| cached || key != CACHED);
+    if apart {
         options.push((APART.into(), None));
         options.sort();
-    } else {
-        options.retain(|(key, _)| key != CACHED);
     }
     ShareSpec { options, ..share }
 }
@@ -134,14 +140,17 @@ mod tests {
     #[test]
     fn only_who_asks_and_may_reads_through_a_cache_that_is_there() {
         let cached: &[&str] = &["fsc", "hard", "nosharecache"];
+        let around: &[&str] = &["hard", "nosharecache"];
         for (mode, asked, may, expected) in [
             (Mode::Bound, &["fsc", "hard"][..], true, cached),
-            (Mode::Bound, &["fsc", "hard"], false, &["hard"]),
+            (Mode::Bound, &["fsc", "hard"], false, around),
+            (Mode::Unbound, &["fsc", "hard"], false, around),
             (Mode::Unbound, &["fsc", "hard"], true, &["hard"]),
             (Mode::Bound, &["hard"], true, &["hard"]),
+            (Mode::Bound, &["hard"], false, &["hard"]),
             // The administrator's own.
             (Mode::PassedOn, &["fsc", "hard"], true, &["fsc", "hard"]),
-            (Mode::PassedOn, &["fsc", "hard"], false, &["fsc", "hard"]),
+            (Mode::PassedOn, &["fsc", "hard"], false, around),
         ] {
             assert_eq!(share(mode, spec(asked), may), spec(expected), "{mode:?} {asked:?} {may}");
         }
@@ -156,7 +165,11 @@ mod tests {
             share(Mode::PassedOn, asked.clone(), true).key(),
         ];
         assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
-        assert_eq!(share(Mode::Bound, asked.clone(), false).key(), spec(&[]).key());
+        for mode in [Mode::Bound, Mode::Unbound, Mode::PassedOn] {
+            let around = share(mode, asked.clone(), false).key();
+            assert_eq!(around, spec(&["nosharecache"]).key(), "{mode:?}");
+            assert!(!keys.contains(&around), "{mode:?}");
+        }
         assert_eq!(keys[1], spec(&[]).key(), "one who never asked shares it");
     }
 
