@@ -125,6 +125,7 @@ impl Hands for RealHands {
     }
 
     fn stats(&self) -> Option<Stats> {
-        stats::parse(&std::fs::read_to_string(stats::FILE).ok()?)
+        let release = std::fs::read_to_string(stats::RELEASE).unwrap_or_default();
+        stats::parse(&std::fs::read_to_string(stats::FILE).ok()?, &release)
     }
 }
