@@ -139,6 +139,13 @@ impl<D: Cachefiles> Daemon<D> {
         }
     }
 
+    /// Before it is unbound: a folder that this process is in could not be unmounted.
+    pub fn leave(&mut self) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // Where that fails, whoever unmounts it hears that it is in use, and tries again.
+        let _ = rustix::fs::open("/", flags, Mode::empty()).and_then(|root| self.device.enter(root.as_fd()));
+    }
+
     fn wants_room(&mut self) -> Result<bool, TendError> {
         let line = self.device.read().map_err(failed)?;
         State::parse(&line).map(|state| state.culling).ok_or(TendError::Device(Errno::PROTO))

@@ -178,9 +178,9 @@ impl<H: Hands> Keeper<H> {
         if self.made_anew.is_some_and(|at| at.elapsed() < ANEW) {
             return;
         }
-        self.made_anew = Some(Instant::now());
-        if let Err(error) = self.hands.image(&place.uid, ImageWish::Gone).await {
-            tracing::warn!(cause = chain(&error), "a failed cache's image stays for now");
+        match self.hands.image(&place.uid, ImageWish::Gone).await {
+            Ok(_) => self.made_anew = Some(Instant::now()),
+            Err(error) => tracing::warn!(cause = chain(&error), "a failed cache's image stays for now"),
         }
     }
 

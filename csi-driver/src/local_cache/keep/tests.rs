@@ -21,6 +21,8 @@ struct Machine {
     taken: bool,
     /// The image has no room.
     full: bool,
+    /// Something uses it.
+    busy: bool,
     /// What the next look after the cache says, instead of what it would.
     tend: Option<Result<Tended, Refusal>>,
     mounted: Vec<String>,
@@ -58,6 +60,10 @@ impl Hands for Fake {
             );
             if machine.full && matches!(wish, ImageWish::Mounted(_)) {
                 let refusal = DiskRefusal { kind: DiskKind::NoSpace, message: "the disk can give 3".into() };
+                return Err(DiskError::Refused(refusal));
+            }
+            if machine.busy && !matches!(wish, ImageWish::Mounted(_)) {
+                let refusal = DiskRefusal { kind: DiskKind::Io, message: "something still uses it".into() };
                 return Err(DiskError::Refused(refusal));
             }
             machine.mounted.retain(|mounted| mounted != uid);
@@ -262,6 +268,20 @@ async fn a_cache_that_the_kernel_gave_up_is_made_anew_and_not_again_and_again() 
     fails();
     keeper.pass(&fast).await;
     assert_eq!(done(&machine).last().map(String::as_str), Some("Gone fast"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_image_that_could_not_be_removed_is_removed_the_next_time() {
+    let (mut keeper, machine, _) = node();
+    let fast = [asked("fast", Some(200))];
+    for (busy, last) in [(true, "Gone fast"), (false, "Gone fast"), (false, "Unmounted fast")] {
+        keeper.pass(&fast).await;
+        machine.lock().unwrap().busy = busy;
+        machine.lock().unwrap().tend = Some(Err(refusal(RefusalKind::Dead)));
+        keeper.pass(&fast).await;
+        machine.lock().unwrap().busy = false;
+        assert_eq!(done(&machine).last().map(String::as_str), Some(last));
+    }
 }
 
 #[tokio::test]
