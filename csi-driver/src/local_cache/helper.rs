@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use workspacefs_runtime::chain;
 use workspacefs_sys::channel::BlockingChannel;
-use workspacefs_sys::process;
+use workspacefs_sys::{Errno, process};
 
 use super::cachefiles::{Cachefiles, Device, OpenError};
-use super::daemon::{Daemon, TendError};
+use super::daemon::{BindError, Daemon, TendError};
 use super::protocol::{Answer, Hello, Question, Refusal, RefusalKind, Reply};
 
 /// A helper before this one lets go of the device while it ends; a `cachefilesd` does not.
@@ -67,7 +67,7 @@ fn answer<D: Cachefiles>(
             unbind(daemon);
             let device = open().map_err(|error| refusal(open_refused(&error), &error))?;
             let bound = Daemon::bind(device, &folder);
-            *daemon = Some(bound.map_err(|error| refusal(RefusalKind::Bind, &error))?);
+            *daemon = Some(bound.map_err(|error| refusal(bind_refused(&error), &error))?);
             Ok(Answer::Bound)
         }
         Question::Tend { within_ms } => {
@@ -116,6 +116,19 @@ fn open_refused(error: &OpenError) -> RefusalKind {
     }
 }
 
+/// The kernel makes and looks up files when it binds: only what it says of those is of the folder's file system. Anything else will
+/// be the same with another.
+fn bind_refused(error: &BindError) -> RefusalKind {
+    match error {
+        BindError::Refused { command, errno: Errno::IO | Errno::ROFS | Errno::UCLEAN | Errno::BADMSG }
+            if command == "bind" =>
+        {
+            RefusalKind::Damaged
+        }
+        BindError::Refused { .. } | BindError::Name(_) => RefusalKind::Bind,
+    }
+}
+
 fn refusal(kind: RefusalKind, error: &dyn std::error::Error) -> Refusal {
     Refusal { kind, message: chain(error) }
 }
@@ -126,8 +139,6 @@ mod tests {
     use std::os::fd::{AsRawFd, BorrowedFd};
     use std::path::PathBuf;
     use std::rc::Rc;
-
-    use workspacefs_sys::Errno;
 
     use super::*;
 
@@ -201,6 +212,19 @@ mod tests {
             ask(last).unwrap();
             assert_eq!(*node.entered.borrow(), Path::new("/"));
         }
+    }
+
+    #[test]
+    fn only_an_error_of_what_is_bound_says_that_it_is_damaged() {
+        let refused = |command: &str, errno| BindError::Refused { command: command.into(), errno };
+        for errno in [Errno::IO, Errno::ROFS, Errno::UCLEAN, Errno::BADMSG] {
+            assert_eq!(bind_refused(&refused("bind", errno)), RefusalKind::Damaged, "{errno}");
+            assert_eq!(bind_refused(&refused("dir /x", errno)), RefusalKind::Bind, "{errno}");
+        }
+        for errno in [Errno::OPNOTSUPP, Errno::BUSY, Errno::INVAL, Errno::NOMEM, Errno::PERM] {
+            assert_eq!(bind_refused(&refused("bind", errno)), RefusalKind::Bind, "{errno}");
+        }
+        assert_eq!(bind_refused(&BindError::Name("/a b".into())), RefusalKind::Bind);
     }
 
     #[test]

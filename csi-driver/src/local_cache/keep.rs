@@ -48,7 +48,7 @@ impl From<&Refusal> for Trouble {
                 "another program on the node has the kernel's cache (/dev/cachefiles), most likely its own cachefilesd: it is left alone, and FileSystems with localCache are mounted without a cache; stop it on the node to have this one",
             ),
             RefusalKind::Unsupported => unsupported(),
-            RefusalKind::Bind => Self::new("BindFailed", refusal.message.clone()),
+            RefusalKind::Bind | RefusalKind::Damaged => Self::new("BindFailed", refusal.message.clone()),
             RefusalKind::Dead => Self::new("Failed", refusal.message.clone()),
             RefusalKind::Broken => Self::new("HelperFailed", refusal.message.clone()),
         }
@@ -141,7 +141,7 @@ impl<H: Hands> Keeper<H> {
         let folder = self.image(place).await?;
         if let Err(refusal) = self.hands.bind(&folder).await {
             self.hands.unbind().await;
-            if refusal.kind == RefusalKind::Bind {
+            if refusal.kind == RefusalKind::Damaged {
                 self.make_anew(place).await;
             }
             return Err(Trouble::from(&refusal));

@@ -23,6 +23,8 @@ struct Machine {
     full: bool,
     /// Something uses it.
     busy: bool,
+    /// What the kernel says when it is to bind it.
+    refuses: Option<RefusalKind>,
     /// What the next look after the cache says, instead of what it would.
     tend: Option<Result<Tended, Refusal>>,
     mounted: Vec<String>,
@@ -82,6 +84,9 @@ impl Hands for Fake {
         self.with(|machine| {
             if machine.taken {
                 return Err(refusal(RefusalKind::DeviceBusy));
+            }
+            if let Some(kind) = machine.refuses {
+                return Err(refusal(kind));
             }
             assert_eq!(machine.bound, None, "two caches");
             machine.done.push("bind".into());
@@ -282,6 +287,20 @@ async fn a_failed_image_that_could_not_be_removed_is_removed_the_next_time() {
         machine.lock().unwrap().busy = false;
         assert_eq!(done(&machine).last().map(String::as_str), Some(last));
     }
+}
+
+#[tokio::test]
+async fn only_an_image_that_is_damaged_is_made_anew_when_it_cannot_be_bound() {
+    let (mut keeper, machine, known) = node();
+    let fast = [asked("fast", Some(200))];
+    let mounted = format!("Mounted({}) fast", 200 * MIB);
+    machine.lock().unwrap().refuses = Some(RefusalKind::Bind);
+    keeper.pass(&fast).await;
+    assert_eq!((done(&machine), reason(&known, "fast").1), (vec![mounted.clone()], "BindFailed".into()));
+    machine.lock().unwrap().refuses = Some(RefusalKind::Damaged);
+    keeper.pass(&fast).await;
+    let anew = vec![mounted, "Gone fast".into()];
+    assert_eq!((done(&machine), reason(&known, "fast").1), (anew, "BindFailed".into()));
 }
 
 #[tokio::test]
