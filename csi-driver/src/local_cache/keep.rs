@@ -96,9 +96,14 @@ impl<H: Hands> Keeper<H> {
 
     /// One pass over the LocalStorages that mean this node. Says when the next is due.
     pub async fn pass(&mut self, asked: &[Asked]) -> Duration {
-        let wished = Place::wished(asked);
+        let mut asked = asked.to_vec();
+        if !self.known.is_kept() {
+            // Nobody else would unmount and remove what there is of an earlier plugin's.
+            asked.iter_mut().for_each(|one| one.bytes = None);
+        }
+        let wished = Place::wished(&asked);
         let mut tended = Tended::default();
-        let result = self.work(asked, wished.as_ref(), &mut tended).await;
+        let result = self.work(&asked, wished.as_ref(), &mut tended).await;
         if let Some(stats) = self.hands.stats() {
             self.figures.counted(stats);
         }
@@ -107,7 +112,7 @@ impl<H: Hands> Keeper<H> {
             None => self.figures.unbound(),
         }
         let entries = asked.iter().filter(|asked| asked.bytes.is_some());
-        let entries = entries.map(|one| (one.uid.clone(), self.entry(one, asked, result.as_ref().err())));
+        let entries = entries.map(|one| (one.uid.clone(), self.entry(one, &asked, result.as_ref().err())));
         let entries: HashMap<String, NodeCache> = entries.collect();
         self.known.learn(self.bound.as_ref().map(|place| place.uid.clone()), entries);
         if tended.unfinished { INTERVAL_CULLING } else { INTERVAL }
@@ -292,10 +297,13 @@ pub async fn run<H: Hands>(
     };
     let _: Option<std::convert::Infallible> = shutdown.run_until_cancelled(work).await;
     // What is mounted goes on without it; the image stays mounted, and whoever starts next binds it again.
-    let mut keeper = keeper.lock().await;
-    keeper.known.unbound();
-    // One that does not answer is killed when it is given up.
-    let _ = tokio::time::timeout(FAREWELL_MAX, keeper.hands.unbind()).await;
+    let farewell = async {
+        let mut keeper = keeper.lock().await;
+        keeper.known.unbound();
+        keeper.hands.unbind().await;
+    };
+    // One that does not answer is killed when it is given up, and who lets a disk go may have it for longer.
+    let _ = tokio::time::timeout(FAREWELL_MAX, farewell).await;
 }
 
 #[cfg(test)]

@@ -116,8 +116,11 @@ impl Hands for Fake {
 }
 
 fn node() -> (Keeper<Fake>, Shared, LocalCache) {
+    node_with(LocalCache::new())
+}
+
+fn node_with(known: LocalCache) -> (Keeper<Fake>, Shared, LocalCache) {
     let machine = Shared::default();
-    let known = LocalCache::new();
     let figures = CacheFigures::new(&mut Registry::default());
     (Keeper::new(Fake(machine.clone()), known.clone(), figures), machine, known)
 }
@@ -231,6 +234,19 @@ async fn a_node_has_one_cache_and_the_others_say_whose_it_is() {
     assert_eq!(reason(&known, "b"), (true, "Ready".into()));
     assert_eq!(reason(&known, "a"), (false, "AnotherStorage".into()));
     assert!(known.entry("a").unwrap().message.contains("LocalStorage b"));
+}
+
+#[tokio::test]
+async fn a_plugin_that_keeps_no_cache_takes_away_what_is_left_of_one() {
+    let (mut keeper, machine, known) = node_with(LocalCache::off());
+    machine.lock().unwrap().mounted = vec!["fast".into()];
+    let away = Asked { ready: false, ..asked("fast", Some(200)) };
+    keeper.pass(&[away]).await;
+    assert_eq!(done(&machine), ["Unmounted fast"]);
+    keeper.pass(&[asked("fast", Some(200))]).await;
+    assert_eq!(done(&machine), ["Gone fast"]);
+    keeper.pass(&[asked("fast", Some(200))]).await;
+    assert_eq!((done(&machine), known.entry("fast"), known.mode()), (Vec::new(), None, Mode::PassedOn));
 }
 
 #[tokio::test]
