@@ -127,7 +127,7 @@ impl Keep {
         let mut turns = disks.turns();
         let asked = move || {
             let meant = Meant::of(&storages.current()?, &group_label, &labels.current()?);
-            let is_ready = |uid: &str| disks.entry(uid).is_some_and(|entry| entry.ready);
+            let is_ready = |uid: &str| disks.entry(uid).map(|entry| entry.ready);
             let asked = meant.0.iter().filter_map(|storage| {
                 let uid = storage.metadata.uid.as_deref()?;
                 Asked::of(storage, is_ready(uid))

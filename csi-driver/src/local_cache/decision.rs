@@ -58,13 +58,15 @@ pub struct Asked {
     pub bytes: Option<u64>,
     /// Whether its disk is in use here.
     pub ready: bool,
+    /// Whether its disk was looked at: before that nobody knows whether it is ready.
+    pub seen: bool,
     /// It is being deleted: its disk is let go as soon as nobody uses it.
     pub leaving: bool,
 }
 
 impl Asked {
-    /// What a LocalStorage asks for on this node; None for one that was never made.
-    pub fn of(storage: &LocalStorage, ready: bool) -> Option<Self> {
+    /// What a LocalStorage asks for on this node; None for one that was never made. `ready` is None before the first look.
+    pub fn of(storage: &LocalStorage, ready: Option<bool>) -> Option<Self> {
         let meta = &storage.metadata;
         let size = storage.spec.fs_cache.as_ref().and_then(|cache| quantity::bytes(&cache.size.0));
         Some(Self {
@@ -73,7 +75,8 @@ impl Asked {
             created: meta.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
             // In whole blocks of any disk: a file of another size could not be set aside whole.
             bytes: size.map(|bytes| bytes.next_multiple_of(1 << 20)),
-            ready,
+            ready: ready == Some(true),
+            seen: ready.is_some(),
             leaving: meta.deletion_timestamp.is_some(),
         })
     }
@@ -180,6 +183,7 @@ mod tests {
             created,
             bytes: Some(5),
             ready: true,
+            seen: true,
             leaving: false,
         }
     }
@@ -223,9 +227,15 @@ mod tests {
             serde_json::from_value(kind).unwrap()
         };
         let with = storage(json!({"nodeGroup": "g", "source": {"devices": {}}, "fsCache": {"size": "200M"}}));
-        let asked = Asked::of(&with, true).unwrap();
+        let asked = Asked::of(&with, Some(true)).unwrap();
         assert_eq!((asked.bytes, asked.created, asked.ready), (Some(191 << 20), 60, true));
         let without = storage(json!({"nodeGroup": "g", "source": {"devices": {}}}));
-        assert_eq!(Asked::of(&without, false).unwrap().bytes, None);
+        assert_eq!(Asked::of(&without, Some(false)).unwrap().bytes, None);
+        for (look, ready, seen) in
+            [(None, false, false), (Some(false), false, true), (Some(true), true, true)]
+        {
+            let asked = Asked::of(&with, look).unwrap();
+            assert_eq!((asked.ready, asked.seen), (ready, seen), "{look:?}");
+        }
     }
 }

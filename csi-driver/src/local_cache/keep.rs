@@ -71,7 +71,7 @@ pub struct Keeper<H> {
     bound: Option<Place>,
     /// What of it was seen last.
     space: Space,
-    /// LocalStorages, by uid, on whose disks there is no image, as they wish.
+    /// LocalStorages, by uid, on whose disks there is no image, as it is to be.
     clean: HashSet<String>,
     /// When an image was made anew, since its cache had failed.
     made_anew: Option<Instant>,
@@ -189,14 +189,19 @@ impl<H: Hands> Keeper<H> {
         }
     }
 
-    /// Takes away what is not wished: images that are mounted and not bound, and those of LocalStorages that want none any more.
+    /// Takes away what is not wished: images that are mounted and not bound, and those of LocalStorages that want none any more or do
+    /// not have the node's cache.
     async fn tidy(&mut self, asked: &[Asked], wished: Option<&Place>) {
-        let is_wished = |uid: &str| wished.is_some_and(|place| place.uid == uid);
-        for uid in self.hands.mounted().into_iter().filter(|uid| !is_wished(uid)) {
+        let chosen = chosen(asked);
+        let is_chosen = |uid: &str| chosen.is_some_and(|one| one.uid == uid);
+        // What an earlier plugin left mounted there is bound again after the first look.
+        let is_awaited = chosen.is_some_and(|one| !one.seen);
+        let stays = |uid: &str| wished.is_some_and(|place| place.uid == uid) || is_awaited && is_chosen(uid);
+        for uid in self.hands.mounted().into_iter().filter(|uid| !stays(uid)) {
             self.unmount(&uid).await;
         }
         for one in asked.iter().filter(|one| one.ready) {
-            if one.bytes.is_some() {
+            if is_chosen(&one.uid) {
                 self.clean.remove(&one.uid);
             } else if !self.clean.contains(&one.uid) {
                 match self.hands.image(&one.uid, ImageWish::Gone).await {

@@ -136,6 +136,7 @@ fn asked(name: &str, mib: Option<u64>) -> Asked {
         created: 0,
         bytes: mib.map(|mib| mib * MIB),
         ready: true,
+        seen: true,
         leaving: false,
     }
 }
@@ -234,6 +235,21 @@ async fn a_node_has_one_cache_and_the_others_say_whose_it_is() {
     assert_eq!(reason(&known, "b"), (true, "Ready".into()));
     assert_eq!(reason(&known, "a"), (false, "AnotherStorage".into()));
     assert!(known.entry("a").unwrap().message.contains("LocalStorage b"));
+}
+
+#[tokio::test]
+async fn who_loses_the_cache_to_an_older_one_keeps_no_image() {
+    let (mut keeper, machine, known) = node();
+    let young = Asked { created: 5, ..asked("a", Some(200)) };
+    keeper.pass(&[young.clone(), asked("b", None)]).await;
+    assert_eq!(reason(&known, "a"), (true, "Ready".into()));
+    done(&machine);
+    let both = [young, asked("b", Some(200))];
+    keeper.pass(&both).await;
+    let other = format!("Mounted({}) b", 200 * MIB);
+    assert_eq!(done(&machine), ["unbind", "Unmounted a", "Gone a", other.as_str(), "bind"]);
+    keeper.pass(&both).await;
+    assert_eq!(done(&machine), [""; 0]);
 }
 
 #[tokio::test]
@@ -341,6 +357,18 @@ async fn what_an_earlier_plugin_left_mounted_is_bound_again_or_unmounted() {
     keeper.pass(&[asked("fast", Some(200))]).await;
     let found = format!("Mounted({}) fast", 200 * MIB);
     assert_eq!(done(&machine), ["Unmounted gone", found.as_str(), "bind"]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_plugin_left_waits_for_the_first_look_and_not_for_a_disk_that_is_away() {
+    let (mut keeper, machine, known) = node();
+    machine.lock().unwrap().mounted = vec!["fast".into()];
+    let looked_at = |seen| [Asked { ready: false, seen, ..asked("fast", Some(200)) }];
+    keeper.pass(&looked_at(false)).await;
+    assert_eq!(done(&machine), [""; 0]);
+    assert_eq!(reason(&known, "fast"), (false, "DiskNotReady".into()));
+    keeper.pass(&looked_at(true)).await;
+    assert_eq!(done(&machine), ["Unmounted fast"]);
 }
 
 #[tokio::test(start_paused = true)]
