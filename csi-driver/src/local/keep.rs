@@ -198,6 +198,8 @@ impl Keep {
         let deadline = Instant::now() + if was_ready { LOOK_MAX } else { TAKE_MAX };
         let entry = match self.disks.look(uid, look, deadline).await {
             Ok(entry) => entry,
+            // Nothing was learned: what is known of it stands until the next look.
+            Err(DiskError::AtImage) => return,
             Err(error) => {
                 let entry = NodeStorage { device: known, ..failed(before, &self.node, &error) };
                 self.disks.keep(uid, entry.clone());
@@ -286,7 +288,7 @@ fn failed(before: Option<NodeStorage>, node: &str, error: &DiskError) -> NodeSto
             "DiskNotAnswering",
             format!("{error}: look at the node's kernel log; a disk that hangs needs the node started anew"),
         ),
-        DiskError::Helper(_) | DiskError::Refused(_) => ("LookFailed", chain(error)),
+        DiskError::AtImage | DiskError::Helper(_) | DiskError::Refused(_) => ("LookFailed", chain(error)),
     };
     NodeStorage {
         node: node.to_string(),
