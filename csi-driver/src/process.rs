@@ -203,7 +203,8 @@ async fn let_go_of_idle_shares(shares: &Shares, shutdown: &CancellationToken) {
 pub async fn node(args: NodeArgs) -> anyhow::Result<()> {
     let keeps_cache = args.local_cache && !args.no_local_storage && !args.no_kubernetes;
     let (base, (figures, cache_figures)) = Base::with(|registry| {
-        (CopyFigures::new(registry), keeps_cache.then(|| CacheFigures::new(registry)))
+        let cache = if keeps_cache { CacheFigures::new(registry) } else { CacheFigures::default() };
+        (CopyFigures::new(registry), cache)
     })?;
     let shutdown = base.shutdown.clone();
     let client = match args.no_kubernetes {
@@ -296,8 +297,8 @@ struct Local {
     ground: Ground,
     caches: Caches,
     disks: Disks,
-    /// Of the node's FS-Cache; None where this node keeps none.
-    cache_figures: Option<CacheFigures>,
+    /// Of the node's FS-Cache; nobody sees them where this node keeps none.
+    cache_figures: CacheFigures,
     /// The shared driver's, in whose volumes copies on these disks are shown.
     node: Node,
 }
@@ -322,10 +323,8 @@ impl Local {
             routes: Routes::new(IdentityServer::new(IdentityService::Local))
                 .add_service(NodeServer::new(local.clone())),
         };
-        let cache_keeper = self.cache_figures.map(|figures| {
-            let hands = RealHands::new(self.disks.clone());
-            Arc::new(tokio::sync::Mutex::new(Keeper::new(hands, local_cache.clone(), figures)))
-        });
+        let hands = RealHands::new(self.disks.clone());
+        let cache_keeper = Keeper::new(hands, local_cache.clone(), self.cache_figures);
         let keep = Keep {
             node: args.node_name.clone(),
             group_label: args.node_group_label.clone(),
@@ -334,7 +333,7 @@ impl Local {
             disks: self.disks,
             client: client.clone(),
             local_cache,
-            cache_keeper,
+            cache_keeper: Arc::new(tokio::sync::Mutex::new(cache_keeper)),
         };
         let in_use = |uid: &str| local.uses(uid) || self.node.uses_disk(uid);
         let shutdown = base.shutdown.clone();

@@ -1,12 +1,13 @@
 //! Loop devices: what stands behind one (sysfs has only a path, as the namespace of whoever made the loop device knows it), and
 //! files made into devices.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
+use crate::inspect;
 use crate::project::last_errno;
 
 /// The kernel's `struct loop_info64`.
@@ -39,6 +40,12 @@ impl LoopInfo64 {
         flags: 0,
         rest: [0; 22],
     };
+
+    /// Which file stands behind it.
+    fn file(&self) -> inspect::Identity {
+        let (major, minor) = decode(self.device);
+        (rustix::fs::makedev(major, minor), self.inode)
+    }
 }
 
 /// The kernel's `struct loop_config`.
@@ -110,21 +117,49 @@ pub fn attach(file: BorrowedFd<'_>, dev: &Path) -> Result<LoopDevice, Errno> {
     Err(Errno::BUSY)
 }
 
+/// The loop device that a file is already, whoever made it and wherever it is mounted; it stays one while this is held. None if it
+/// is none.
+///
+/// # Errors
+/// The file, or a system without sysfs.
+pub fn attached(file: BorrowedFd<'_>, dev: &Path) -> Result<Option<LoopDevice>, Errno> {
+    let failed = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    let wanted = inspect::identity(file)?;
+    for block in std::fs::read_dir("/sys/block").map_err(failed)? {
+        let block = block.map_err(failed)?;
+        // Only loop devices have it, while a file stands behind them.
+        if !block.path().join("loop/backing_file").exists() {
+            continue;
+        }
+        let path = dev.join(block.file_name());
+        // One that cannot be opened has gone meanwhile.
+        let Ok(fd) = open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else { continue };
+        if status(fd.as_fd()).is_ok_and(|info| info.is_some_and(|info| info.file() == wanted)) {
+            return Ok(Some(LoopDevice { _fd: fd, path }));
+        }
+    }
+    Ok(None)
+}
+
 /// Major and minor number of the block device that a loop device is another name of; none if a file stands behind it, or
 /// nothing. Source: loop(4).
 ///
 /// # Errors
 /// `NOTTY` for what is no loop device.
-#[allow(unsafe_code)]
 pub fn device_behind(fd: BorrowedFd<'_>) -> Result<Option<(u32, u32)>, Errno> {
+    Ok(status(fd)?.filter(|info| info.of != 0).map(|info| decode(info.of)))
+}
+
+/// None if nothing stands behind it.
+#[allow(unsafe_code)]
+fn status(fd: BorrowedFd<'_>) -> Result<Option<LoopInfo64>, Errno> {
     let mut info = LoopInfo64::EMPTY;
     // SAFETY: for this request the kernel writes a `struct loop_info64`, which is what it is given; the descriptor is open for
     // the length of the call.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), LOOP_GET_STATUS64, std::ptr::from_mut(&mut info)) };
     match result {
-        0 => Ok((info.of != 0).then(|| decode(info.of))),
+        0 => Ok(Some(info)),
         _ => match last_errno() {
-            // Nothing stands behind it.
             Errno::NXIO => Ok(None),
             errno => Err(errno),
         },
@@ -139,7 +174,6 @@ fn decode(device: u64) -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
     use std::os::unix::fs::MetadataExt;
     use std::process::Command;
 
@@ -201,7 +235,7 @@ mod tests {
             std::fs::File::open(&path).unwrap().as_fd().try_clone_to_owned().is_ok_and(|fd| {
                 let mut info = LoopInfo64::EMPTY;
                 #[allow(unsafe_code)]
-                // SAFETY: as in `device_behind`.
+                // SAFETY: as in `status`.
                 let result =
                     unsafe { libc::ioctl(fd.as_raw_fd(), LOOP_GET_STATUS64, std::ptr::from_mut(&mut info)) };
                 result != 0 && last_errno() == Errno::NXIO
@@ -215,6 +249,23 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         assert!(is_free());
+    }
+
+    #[test]
+    fn a_file_is_found_by_the_device_that_it_is_while_anybody_holds_that() {
+        let dev = Path::new("/dev");
+        let [file, other] = [(), ()].map(|()| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().set_len(1 << 20).unwrap();
+            file
+        });
+        assert!(attached(file.as_fd(), dev).unwrap().is_none());
+        let device = attach(file.as_fd(), dev).unwrap();
+        let found = attached(file.as_fd(), dev).unwrap().unwrap();
+        assert_eq!(found.path(), device.path());
+        drop(device);
+        assert_eq!(attached(file.as_fd(), dev).unwrap().unwrap().path(), found.path());
+        assert!(attached(other.as_fd(), dev).unwrap().is_none());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +58,9 @@ pub enum DiskError {
         /// How long was waited.
         seconds: u64,
     },
+    /// It was not asked: its helper was at the image of the node's cache, which takes minutes on a disk that does well.
+    #[error("the disk's helper is at work on the image of the node's cache (fsCache)")]
+    AtImage,
     /// It hung before, and what hung there has not come back.
     #[error("the disk hangs: a process that was killed there is still held by the kernel")]
     Hangs,
@@ -89,6 +92,26 @@ struct Inner {
 struct Disk {
     slot: tokio::sync::Mutex<Slot>,
     entry: Mutex<Option<NodeStorage>>,
+    /// Whoever has the slot asks about the image of the node's cache.
+    is_at_image: AtomicBool,
+}
+
+/// Sets a disk's mark until it goes, however its question ends.
+struct AtImage<'a>(&'a AtomicBool);
+
+impl<'a> AtImage<'a> {
+    fn of(question: &Question, disk: &'a Disk) -> Option<Self> {
+        matches!(question, Question::Image(..)).then(|| {
+            disk.is_at_image.store(true, Ordering::Relaxed);
+            Self(&disk.is_at_image)
+        })
+    }
+}
+
+impl Drop for AtImage<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -120,7 +143,8 @@ impl Disks {
     /// One look. The entry is kept: volumes are mounted by what it says.
     ///
     /// # Errors
-    /// [`DiskError`]; then the entry that is kept is not ready any more only if the caller says so by [`Disks::keep`].
+    /// [`DiskError`]; then the entry that is kept is not ready any more only if the caller says so by [`Disks::keep`]. Of
+    /// [`DiskError::AtImage`] nothing is learned of the disk.
     pub async fn look(&self, uid: &str, look: Look, deadline: Instant) -> Result<NodeStorage, DiskError> {
         match self.ask(uid, Question::Look(Box::new(look)), deadline).await? {
             (Answer::Looked(entry), _) => {
@@ -290,9 +314,13 @@ impl Disks {
         let mut slot = match disk.slot.try_lock() {
             Ok(slot) => slot,
             Err(_) => {
-                let slot = timeout_at(deadline, disk.slot.lock()).await.map_err(|_| timed_out())?;
+                let is_at_image = || disk.is_at_image.load(Ordering::Relaxed);
+                let was_at_image = is_at_image();
+                let too_late =
+                    || if was_at_image || is_at_image() { DiskError::AtImage } else { timed_out() };
+                let slot = timeout_at(deadline, disk.slot.lock()).await.map_err(|_| too_late())?;
                 if deadline.saturating_duration_since(Instant::now()) < ASK_MIN {
-                    return Err(timed_out());
+                    return Err(too_late());
                 }
                 slot
             }
@@ -301,6 +329,7 @@ impl Disks {
             return Err(DiskError::Hangs);
         }
         slot.hung = None;
+        let _at_image = AtImage::of(&question, &disk);
         // Out of its slot while it is asked: whatever ends this call early ends the helper too, and its late answer cannot
         // be taken for another's.
         let mut helper = match slot.helper.take() {

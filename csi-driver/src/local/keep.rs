@@ -50,8 +50,8 @@ pub struct Keep {
     pub client: Client,
     /// The node's FS-Cache, which may lie on one of the disks.
     pub local_cache: LocalCache,
-    /// What keeps it; None where this node keeps none.
-    pub cache_keeper: Option<SharedKeeper<RealHands>>,
+    /// What keeps it, and where this node keeps none takes away what an earlier plugin left of one.
+    pub cache_keeper: SharedKeeper<RealHands>,
 }
 
 /// What of the LocalStorages means a node.
@@ -113,13 +113,9 @@ impl Keep {
             disks: self.disks.clone(),
             client: self.client.clone(),
         };
-        let (keeper, cache) = (self.cache_keeper.clone(), self.asking_for_a_cache());
-        let cache = async {
-            if let Some(keeper) = keeper {
-                let (asked, changed) = cache;
-                local_cache::keep::run(&keeper, asked, changed, shutdown.clone()).await;
-            }
-        };
+        let (asked, changed) = self.asking_for_a_cache();
+        let keeper = self.cache_keeper.clone();
+        let cache = local_cache::keep::run(&keeper, asked, changed, shutdown.clone());
         tokio::join!(volumes.run(shutdown.clone()), self.look_at_all(in_use, shutdown.clone()), cache);
     }
 
@@ -131,7 +127,7 @@ impl Keep {
         let mut turns = disks.turns();
         let asked = move || {
             let meant = Meant::of(&storages.current()?, &group_label, &labels.current()?);
-            let is_ready = |uid: &str| disks.entry(uid).is_some_and(|entry| entry.ready);
+            let is_ready = |uid: &str| disks.entry(uid).map(|entry| entry.ready);
             let asked = meant.0.iter().filter_map(|storage| {
                 let uid = storage.metadata.uid.as_deref()?;
                 Asked::of(storage, is_ready(uid))
@@ -202,6 +198,8 @@ impl Keep {
         let deadline = Instant::now() + if was_ready { LOOK_MAX } else { TAKE_MAX };
         let entry = match self.disks.look(uid, look, deadline).await {
             Ok(entry) => entry,
+            // Nothing was learned: what is known of it stands until the next look.
+            Err(DiskError::AtImage) => return,
             Err(error) => {
                 let entry = NodeStorage { device: known, ..failed(before, &self.node, &error) };
                 self.disks.keep(uid, entry.clone());
@@ -239,14 +237,15 @@ impl Keep {
         self.disks.keep(uid, entry.clone());
     }
 
-    /// The node's cache, if it lies there, is taken away first. One that is at work for longer is waited for the next time.
+    /// The node's cache, if it lies there, is taken away first. What takes longer is waited for the next time: the other disks wait
+    /// for this one.
     async fn unmount(&self, uid: &str) -> Result<(), DiskError> {
         let deadline = Instant::now() + RELEASE_MAX;
-        if let Some(keeper) = &self.cache_keeper
-            && let Ok(mut keeper) = timeout_at(deadline, keeper.lock()).await
-        {
-            keeper.let_go_of(uid).await;
-        }
+        let (keeper, its_uid) = (self.cache_keeper.clone(), uid.to_string());
+        // A task of its own goes on then. Given up halfway, the disk's helper would be killed, and while that is held by the kernel
+        // one more would be started with each try.
+        let let_go = tokio::spawn(async move { keeper.lock().await.let_go_of(&its_uid).await });
+        let _ = timeout_at(deadline, let_go).await;
         self.disks.release(uid, Instant::now() + RELEASE_MAX).await
     }
 
@@ -289,7 +288,7 @@ fn failed(before: Option<NodeStorage>, node: &str, error: &DiskError) -> NodeSto
             "DiskNotAnswering",
             format!("{error}: look at the node's kernel log; a disk that hangs needs the node started anew"),
         ),
-        DiskError::Helper(_) | DiskError::Refused(_) => ("LookFailed", chain(error)),
+        DiskError::AtImage | DiskError::Helper(_) | DiskError::Refused(_) => ("LookFailed", chain(error)),
     };
     NodeStorage {
         node: node.to_string(),

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use rustix::fs::{Mode, OFlags, statvfs};
+use rustix::fs::{Mode, OFlags, removexattr, statvfs};
 use workspacefs_sys::Errno;
 
 use super::cachefiles::{Cachefiles, State};
@@ -21,6 +21,8 @@ const VICTIMS_MAX: usize = 4096;
 const CACHE: &str = "cache";
 /// Where it puts folders that are to be removed.
 const GRAVEYARD: &str = "graveyard";
+/// Nothing in the cache has it.
+const NO_ATTRIBUTE: &str = "user.workspacefs.none";
 
 /// What is told to the kernel to bind `folder`. With less than 7 % of the image free files are thrown away until 10 % are; with less than
 /// 3 % nothing more is stored. The kernel takes each only within the others' bounds, hence the order.
@@ -56,8 +58,10 @@ pub enum BindError {
 /// The cache is of no use any more, or cannot be looked after.
 #[derive(Debug, thiserror::Error)]
 pub enum TendError {
-    /// The kernel gave it up after an error of the disk's.
-    #[error("the kernel has given the cache up after an input/output error")]
+    /// The kernel gave it up after an error of the disk's, or does not write to its file system any more.
+    #[error(
+        "the kernel has given the cache up, or made it read-only, after an error of its disk or file system"
+    )]
     Dead,
     /// The device says what it should not.
     #[error("the kernel's device does not answer as it should")]
@@ -95,6 +99,7 @@ impl<D: Cachefiles> Daemon<D> {
     /// [`TendError`].
     pub fn tend(&mut self, until: Instant) -> Result<Tended, TendError> {
         self.is_alive()?;
+        self.is_writable()?;
         // What is left there is tried again the next time.
         let _ = victims::empty(&self.folder.join(GRAVEYARD));
         let mut tended = Tended::default();
@@ -139,6 +144,22 @@ impl<D: Cachefiles> Daemon<D> {
         }
     }
 
+    /// An ext4 that has found an error lets nobody write any more (errors=remount-ro). Of that the kernel's cache takes no notice: it
+    /// stays bound, and stores nothing. Since Linux 6.12 a mount's flags do not say it, hence the attempt to remove what is not there.
+    fn is_writable(&self) -> Result<(), TendError> {
+        match removexattr(&self.folder, NO_ATTRIBUTE) {
+            Err(Errno::IO | Errno::ROFS) => Err(TendError::Dead),
+            _ => Ok(()),
+        }
+    }
+
+    /// Before it is unbound: a folder that this process is in could not be unmounted.
+    pub fn leave(&mut self) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // Where that fails, whoever unmounts it hears that it is in use, and tries again.
+        let _ = rustix::fs::open("/", flags, Mode::empty()).and_then(|root| self.device.enter(root.as_fd()));
+    }
+
     fn wants_room(&mut self) -> Result<bool, TendError> {
         let line = self.device.read().map_err(failed)?;
         State::parse(&line).map(|state| state.culling).ok_or(TendError::Device(Errno::PROTO))
@@ -167,7 +188,7 @@ impl<D: Cachefiles> Daemon<D> {
 
 fn failed(errno: Errno) -> TendError {
     match errno {
-        Errno::IO => TendError::Dead,
+        Errno::IO | Errno::ROFS => TendError::Dead,
         errno => TendError::Device(errno),
     }
 }
@@ -349,6 +370,16 @@ mod tests {
         let mut daemon = filled(folder.path(), Kernel { files_max: 9, ..Kernel::default() }, 1);
         daemon.device.dead = true;
         assert!(matches!(daemon.tend(soon()), Err(TendError::Dead)));
+    }
+
+    #[test]
+    fn one_that_nobody_can_write_to_any_more_is_dead_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut daemon = filled(folder.path(), Kernel { files_max: 9, ..Kernel::default() }, 1);
+        let read_only = workspacefs_sys::filesystem::empty_tmpfs().unwrap();
+        daemon.folder = format!("/proc/self/fd/{}", read_only.as_raw_fd()).into();
+        assert!(matches!(daemon.tend(soon()), Err(TendError::Dead)));
+        assert!(matches!(failed(Errno::ROFS), TendError::Dead), "found out while files are thrown away");
     }
 
     #[test]

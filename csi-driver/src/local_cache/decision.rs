@@ -23,18 +23,24 @@ pub enum Mode {
 }
 
 /// The share as it is mounted. Cached and not, it has two keys: what was mounted before the cache came stays as it is, and who asks
-/// for `cache: "off"` never shares a mount with who reads through it.
+/// for `cache: "off"` never shares a mount with who reads through a cache, be that ours or the administrator's.
 pub fn share(mode: Mode, share: ShareSpec, may_be_cached: bool) -> ShareSpec {
     let is_asked = share.options.iter().any(|(key, _)| key == CACHED);
-    if mode == Mode::PassedOn || !is_asked {
+    if !is_asked {
         return share;
     }
+    let (cached, apart) = match mode {
+        // Whoever has the same export mounted may have it cached.
+        _ if !may_be_cached => (false, true),
+        Mode::PassedOn => (true, false),
+        Mode::Bound => (true, true),
+        Mode::Unbound => (false, false),
+    };
     let mut options = share.options;
-    if mode == Mode::Bound && may_be_cached {
+    options.retain(|(key, _)| cached || key != CACHED);
+    if apart {
         options.push((APART.into(), None));
         options.sort();
-    } else {
-        options.retain(|(key, _)| key != CACHED);
     }
     ShareSpec { options, ..share }
 }
@@ -52,13 +58,15 @@ pub struct Asked {
     pub bytes: Option<u64>,
     /// Whether its disk is in use here.
     pub ready: bool,
+    /// Whether its disk was looked at: before that nobody knows whether it is ready.
+    pub seen: bool,
     /// It is being deleted: its disk is let go as soon as nobody uses it.
     pub leaving: bool,
 }
 
 impl Asked {
-    /// What a LocalStorage asks for on this node; None for one that was never made.
-    pub fn of(storage: &LocalStorage, ready: bool) -> Option<Self> {
+    /// What a LocalStorage asks for on this node; None for one that was never made. `ready` is None before the first look.
+    pub fn of(storage: &LocalStorage, ready: Option<bool>) -> Option<Self> {
         let meta = &storage.metadata;
         let size = storage.spec.fs_cache.as_ref().and_then(|cache| quantity::bytes(&cache.size.0));
         Some(Self {
@@ -67,7 +75,8 @@ impl Asked {
             created: meta.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
             // In whole blocks of any disk: a file of another size could not be set aside whole.
             bytes: size.map(|bytes| bytes.next_multiple_of(1 << 20)),
-            ready,
+            ready: ready == Some(true),
+            seen: ready.is_some(),
             leaving: meta.deletion_timestamp.is_some(),
         })
     }
@@ -134,14 +143,17 @@ mod tests {
     #[test]
     fn only_who_asks_and_may_reads_through_a_cache_that_is_there() {
         let cached: &[&str] = &["fsc", "hard", "nosharecache"];
+        let around: &[&str] = &["hard", "nosharecache"];
         for (mode, asked, may, expected) in [
             (Mode::Bound, &["fsc", "hard"][..], true, cached),
-            (Mode::Bound, &["fsc", "hard"], false, &["hard"]),
+            (Mode::Bound, &["fsc", "hard"], false, around),
+            (Mode::Unbound, &["fsc", "hard"], false, around),
             (Mode::Unbound, &["fsc", "hard"], true, &["hard"]),
             (Mode::Bound, &["hard"], true, &["hard"]),
+            (Mode::Bound, &["hard"], false, &["hard"]),
             // The administrator's own.
             (Mode::PassedOn, &["fsc", "hard"], true, &["fsc", "hard"]),
-            (Mode::PassedOn, &["fsc", "hard"], false, &["fsc", "hard"]),
+            (Mode::PassedOn, &["fsc", "hard"], false, around),
         ] {
             assert_eq!(share(mode, spec(asked), may), spec(expected), "{mode:?} {asked:?} {may}");
         }
@@ -156,7 +168,11 @@ mod tests {
             share(Mode::PassedOn, asked.clone(), true).key(),
         ];
         assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
-        assert_eq!(share(Mode::Bound, asked.clone(), false).key(), spec(&[]).key());
+        for mode in [Mode::Bound, Mode::Unbound, Mode::PassedOn] {
+            let around = share(mode, asked.clone(), false).key();
+            assert_eq!(around, spec(&["nosharecache"]).key(), "{mode:?}");
+            assert!(!keys.contains(&around), "{mode:?}");
+        }
         assert_eq!(keys[1], spec(&[]).key(), "one who never asked shares it");
     }
 
@@ -167,6 +183,7 @@ mod tests {
             created,
             bytes: Some(5),
             ready: true,
+            seen: true,
             leaving: false,
         }
     }
@@ -210,9 +227,15 @@ mod tests {
             serde_json::from_value(kind).unwrap()
         };
         let with = storage(json!({"nodeGroup": "g", "source": {"devices": {}}, "fsCache": {"size": "200M"}}));
-        let asked = Asked::of(&with, true).unwrap();
+        let asked = Asked::of(&with, Some(true)).unwrap();
         assert_eq!((asked.bytes, asked.created, asked.ready), (Some(191 << 20), 60, true));
         let without = storage(json!({"nodeGroup": "g", "source": {"devices": {}}}));
-        assert_eq!(Asked::of(&without, false).unwrap().bytes, None);
+        assert_eq!(Asked::of(&without, Some(false)).unwrap().bytes, None);
+        for (look, ready, seen) in
+            [(None, false, false), (Some(false), false, true), (Some(true), true, true)]
+        {
+            let asked = Asked::of(&with, look).unwrap();
+            assert_eq!((asked.ready, asked.seen), (ready, seen), "{look:?}");
+        }
     }
 }

@@ -26,7 +26,7 @@ impl CacheFigures {
         let figures = Self::default();
         registry.register(
             "fs_cache_hits",
-            "Readings that the node's FS-Cache answered, as the kernel counts them since it was started",
+            "Readings that the node's FS-Cache answered, as the kernel counts them since it was started; before Linux 6.4 the kernel counts a reading that the cache does not have among them, and they are all readings less what was stored",
             figures.hits.clone(),
         );
         registry.register(
@@ -64,7 +64,10 @@ impl CacheFigures {
 
     /// Takes in what the kernel counts.
     pub fn counted(&self, stats: Stats) {
-        self.hits.inner().store(stats.hits, Ordering::Relaxed);
+        // A difference of two of its counts may go down for a moment, which would be taken for a count that begins anew.
+        let is_anew = stats.misses < self.misses.get();
+        let hits = if is_anew { stats.hits } else { stats.hits.max(self.hits.get()) };
+        self.hits.inner().store(hits, Ordering::Relaxed);
         self.misses.inner().store(stats.misses, Ordering::Relaxed);
     }
 
@@ -109,5 +112,14 @@ mod tests {
         }
         figures.unbound();
         assert!(text(&registry).contains("workspacefs_fs_cache_bound 0\n"));
+    }
+
+    #[test]
+    fn hits_go_down_only_when_the_kernel_counts_anew() {
+        let figures = CacheFigures::default();
+        for (hits, misses, told) in [(5, 2, 5), (4, 3, 5), (6, 3, 6), (1, 0, 1)] {
+            figures.counted(Stats { hits, misses });
+            assert_eq!((figures.hits.get(), figures.misses.get()), (told, misses));
+        }
     }
 }

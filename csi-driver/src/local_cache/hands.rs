@@ -15,8 +15,8 @@ use crate::local::disks::{DiskError, Disks};
 
 /// To set the image aside and format it; a slow disk's file system without extents writes all of it.
 const IMAGE_MAX: Duration = Duration::from_secs(600);
-/// To unmount it.
-const UNMOUNT_MAX: Duration = Duration::from_secs(10);
+/// To unmount or remove it: what of it is in memory only is written first, and a slow disk's file system frees a large file slowly.
+const UNMOUNT_MAX: Duration = Duration::from_secs(300);
 /// To bind or unbind it: the kernel waits for what it has under way.
 const BIND_MAX: Duration = Duration::from_secs(30);
 /// To throw files away in one pass.
@@ -125,6 +125,7 @@ impl Hands for RealHands {
     }
 
     fn stats(&self) -> Option<Stats> {
-        stats::parse(&std::fs::read_to_string(stats::FILE).ok()?)
+        let release = std::fs::read_to_string(stats::RELEASE).unwrap_or_default();
+        stats::parse(&std::fs::read_to_string(stats::FILE).ok()?, &release)
     }
 }

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use workspacefs_runtime::chain;
 use workspacefs_sys::channel::BlockingChannel;
-use workspacefs_sys::process;
+use workspacefs_sys::{Errno, process};
 
 use super::cachefiles::{Cachefiles, Device, OpenError};
-use super::daemon::{Daemon, TendError};
+use super::daemon::{BindError, Daemon, TendError};
 use super::protocol::{Answer, Hello, Question, Refusal, RefusalKind, Reply};
 
 /// A helper before this one lets go of the device while it ends; a `cachefilesd` does not.
@@ -64,10 +64,10 @@ fn answer<D: Cachefiles>(
     match question {
         Question::Bind(folder) => {
             // First: a device can be open once.
-            *daemon = None;
+            unbind(daemon);
             let device = open().map_err(|error| refusal(open_refused(&error), &error))?;
             let bound = Daemon::bind(device, &folder);
-            *daemon = Some(bound.map_err(|error| refusal(RefusalKind::Bind, &error))?);
+            *daemon = Some(bound.map_err(|error| refusal(bind_refused(&error), &error))?);
             Ok(Answer::Bound)
         }
         Question::Tend { within_ms } => {
@@ -85,9 +85,15 @@ fn answer<D: Cachefiles>(
             })
         }
         Question::Unbind => {
-            *daemon = None;
+            unbind(daemon);
             Ok(Answer::Unbound)
         }
+    }
+}
+
+fn unbind<D: Cachefiles>(daemon: &mut Option<Daemon<D>>) {
+    if let Some(mut bound) = daemon.take() {
+        bound.leave();
     }
 }
 
@@ -110,32 +116,51 @@ fn open_refused(error: &OpenError) -> RefusalKind {
     }
 }
 
+/// The kernel makes and looks up files when it binds: only what it says of those is of the folder's file system. Anything else will
+/// be the same with another.
+fn bind_refused(error: &BindError) -> RefusalKind {
+    match error {
+        BindError::Refused { command, errno: Errno::IO | Errno::ROFS | Errno::UCLEAN | Errno::BADMSG }
+            if command == "bind" =>
+        {
+            RefusalKind::Damaged
+        }
+        BindError::Refused { .. } | BindError::Name(_) => RefusalKind::Bind,
+    }
+}
+
 fn refusal(kind: RefusalKind, error: &dyn std::error::Error) -> Refusal {
     Refusal { kind, message: chain(error) }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-    use std::os::fd::BorrowedFd;
+    use std::cell::{Cell, RefCell};
+    use std::os::fd::{AsRawFd, BorrowedFd};
+    use std::path::PathBuf;
     use std::rc::Rc;
-
-    use workspacefs_sys::Errno;
 
     use super::*;
 
+    /// Whether somebody has the device, and the folder that the process is in.
+    #[derive(Clone, Default)]
+    struct Node {
+        taken: Rc<Cell<bool>>,
+        entered: Rc<RefCell<PathBuf>>,
+    }
+
     /// A device that one has at a time.
-    struct Only(Rc<Cell<bool>>);
+    struct Only(Node);
 
     impl Only {
-        fn open(taken: &Rc<Cell<bool>>) -> Result<Self, OpenError> {
-            if taken.replace(true) { Err(OpenError::Busy) } else { Ok(Self(taken.clone())) }
+        fn open(node: &Node) -> Result<Self, OpenError> {
+            if node.taken.replace(true) { Err(OpenError::Busy) } else { Ok(Self(node.clone())) }
         }
     }
 
     impl Drop for Only {
         fn drop(&mut self) {
-            self.0.set(false);
+            self.0.taken.set(false);
         }
     }
 
@@ -146,7 +171,9 @@ mod tests {
         fn read(&mut self) -> Result<String, Errno> {
             Ok("cull=0".into())
         }
-        fn enter(&mut self, _: BorrowedFd<'_>) -> Result<(), Errno> {
+        fn enter(&mut self, folder: BorrowedFd<'_>) -> Result<(), Errno> {
+            let path = std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).unwrap();
+            self.0.entered.replace(path);
             Ok(())
         }
     }
@@ -157,9 +184,10 @@ mod tests {
 
     #[test]
     fn the_device_is_held_while_bound_and_let_go_by_unbind_and_by_what_fails() {
-        let taken = Rc::new(Cell::new(false));
+        let node = Node::default();
+        let taken = &node.taken;
         let mut daemon = None;
-        let mut ask = |question| answer(&mut daemon, || Only::open(&taken), question);
+        let mut ask = |question| answer(&mut daemon, || Only::open(&node), question);
         let folder = tempfile::tempdir().unwrap();
         let bind = || Question::Bind(folder.path().into());
         assert_eq!(kind(ask(Question::Tend { within_ms: 0 })), RefusalKind::Broken);
@@ -170,6 +198,33 @@ mod tests {
         assert!(matches!(ask(Question::Unbind), Ok(Answer::Unbound)) && !taken.get());
         assert_eq!(kind(ask(Question::Bind("/refused".into()))), RefusalKind::Bind);
         assert!(!taken.get(), "a host's own daemon can have it");
+    }
+
+    #[test]
+    fn who_has_unbound_a_folder_is_not_in_it_when_it_answers() {
+        let node = Node::default();
+        let mut daemon = None;
+        let mut ask = |question| answer(&mut daemon, || Only::open(&node), question);
+        let folder = tempfile::tempdir().unwrap();
+        for last in [Question::Unbind, Question::Bind(folder.path().into())] {
+            assert!(matches!(ask(Question::Bind(folder.path().into())), Ok(Answer::Bound)));
+            node.entered.replace(folder.path().join("cache"));
+            ask(last).unwrap();
+            assert_eq!(*node.entered.borrow(), Path::new("/"));
+        }
+    }
+
+    #[test]
+    fn only_an_error_of_what_is_bound_says_that_it_is_damaged() {
+        let refused = |command: &str, errno| BindError::Refused { command: command.into(), errno };
+        for errno in [Errno::IO, Errno::ROFS, Errno::UCLEAN, Errno::BADMSG] {
+            assert_eq!(bind_refused(&refused("bind", errno)), RefusalKind::Damaged, "{errno}");
+            assert_eq!(bind_refused(&refused("dir /x", errno)), RefusalKind::Bind, "{errno}");
+        }
+        for errno in [Errno::OPNOTSUPP, Errno::BUSY, Errno::INVAL, Errno::NOMEM, Errno::PERM] {
+            assert_eq!(bind_refused(&refused("bind", errno)), RefusalKind::Bind, "{errno}");
+        }
+        assert_eq!(bind_refused(&BindError::Name("/a b".into())), RefusalKind::Bind);
     }
 
     #[test]

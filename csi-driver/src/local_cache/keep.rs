@@ -48,7 +48,7 @@ impl From<&Refusal> for Trouble {
                 "another program on the node has the kernel's cache (/dev/cachefiles), most likely its own cachefilesd: it is left alone, and FileSystems with localCache are mounted without a cache; stop it on the node to have this one",
             ),
             RefusalKind::Unsupported => unsupported(),
-            RefusalKind::Bind => Self::new("BindFailed", refusal.message.clone()),
+            RefusalKind::Bind | RefusalKind::Damaged => Self::new("BindFailed", refusal.message.clone()),
             RefusalKind::Dead => Self::new("Failed", refusal.message.clone()),
             RefusalKind::Broken => Self::new("HelperFailed", refusal.message.clone()),
         }
@@ -71,7 +71,7 @@ pub struct Keeper<H> {
     bound: Option<Place>,
     /// What of it was seen last.
     space: Space,
-    /// LocalStorages, by uid, on whose disks there is no image, as they wish.
+    /// LocalStorages, by uid, on whose disks there is no image, as it is to be.
     clean: HashSet<String>,
     /// When an image was made anew, since its cache had failed.
     made_anew: Option<Instant>,
@@ -96,9 +96,14 @@ impl<H: Hands> Keeper<H> {
 
     /// One pass over the LocalStorages that mean this node. Says when the next is due.
     pub async fn pass(&mut self, asked: &[Asked]) -> Duration {
-        let wished = Place::wished(asked);
+        let mut asked = asked.to_vec();
+        if !self.known.is_kept() {
+            // Nobody else would unmount and remove what there is of an earlier plugin's.
+            asked.iter_mut().for_each(|one| one.bytes = None);
+        }
+        let wished = Place::wished(&asked);
         let mut tended = Tended::default();
-        let result = self.work(asked, wished.as_ref(), &mut tended).await;
+        let result = self.work(&asked, wished.as_ref(), &mut tended).await;
         if let Some(stats) = self.hands.stats() {
             self.figures.counted(stats);
         }
@@ -107,7 +112,7 @@ impl<H: Hands> Keeper<H> {
             None => self.figures.unbound(),
         }
         let entries = asked.iter().filter(|asked| asked.bytes.is_some());
-        let entries = entries.map(|one| (one.uid.clone(), self.entry(one, asked, result.as_ref().err())));
+        let entries = entries.map(|one| (one.uid.clone(), self.entry(one, &asked, result.as_ref().err())));
         let entries: HashMap<String, NodeCache> = entries.collect();
         self.known.learn(self.bound.as_ref().map(|place| place.uid.clone()), entries);
         if tended.unfinished { INTERVAL_CULLING } else { INTERVAL }
@@ -141,7 +146,7 @@ impl<H: Hands> Keeper<H> {
         let folder = self.image(place).await?;
         if let Err(refusal) = self.hands.bind(&folder).await {
             self.hands.unbind().await;
-            if refusal.kind == RefusalKind::Bind {
+            if refusal.kind == RefusalKind::Damaged {
                 self.make_anew(place).await;
             }
             return Err(Trouble::from(&refusal));
@@ -178,20 +183,25 @@ impl<H: Hands> Keeper<H> {
         if self.made_anew.is_some_and(|at| at.elapsed() < ANEW) {
             return;
         }
-        self.made_anew = Some(Instant::now());
-        if let Err(error) = self.hands.image(&place.uid, ImageWish::Gone).await {
-            tracing::warn!(cause = chain(&error), "a failed cache's image stays for now");
+        match self.hands.image(&place.uid, ImageWish::Gone).await {
+            Ok(_) => self.made_anew = Some(Instant::now()),
+            Err(error) => tracing::warn!(cause = chain(&error), "a failed cache's image stays for now"),
         }
     }
 
-    /// Takes away what is not wished: images that are mounted and not bound, and those of LocalStorages that want none any more.
+    /// Takes away what is not wished: images that are mounted and not bound, and those of LocalStorages that want none any more or do
+    /// not have the node's cache.
     async fn tidy(&mut self, asked: &[Asked], wished: Option<&Place>) {
-        let is_wished = |uid: &str| wished.is_some_and(|place| place.uid == uid);
-        for uid in self.hands.mounted().into_iter().filter(|uid| !is_wished(uid)) {
+        let chosen = chosen(asked);
+        let is_chosen = |uid: &str| chosen.is_some_and(|one| one.uid == uid);
+        // What an earlier plugin left mounted there is bound again after the first look.
+        let is_awaited = chosen.is_some_and(|one| !one.seen);
+        let stays = |uid: &str| wished.is_some_and(|place| place.uid == uid) || is_awaited && is_chosen(uid);
+        for uid in self.hands.mounted().into_iter().filter(|uid| !stays(uid)) {
             self.unmount(&uid).await;
         }
         for one in asked.iter().filter(|one| one.ready) {
-            if one.bytes.is_some() {
+            if is_chosen(&one.uid) {
                 self.clean.remove(&one.uid);
             } else if !self.clean.contains(&one.uid) {
                 match self.hands.image(&one.uid, ImageWish::Gone).await {
@@ -292,10 +302,13 @@ pub async fn run<H: Hands>(
     };
     let _: Option<std::convert::Infallible> = shutdown.run_until_cancelled(work).await;
     // What is mounted goes on without it; the image stays mounted, and whoever starts next binds it again.
-    let mut keeper = keeper.lock().await;
-    keeper.known.unbound();
-    // One that does not answer is killed when it is given up.
-    let _ = tokio::time::timeout(FAREWELL_MAX, keeper.hands.unbind()).await;
+    let farewell = async {
+        let mut keeper = keeper.lock().await;
+        keeper.known.unbound();
+        keeper.hands.unbind().await;
+    };
+    // One that does not answer is killed when it is given up, and who lets a disk go may have it for longer.
+    let _ = tokio::time::timeout(FAREWELL_MAX, farewell).await;
 }
 
 #[cfg(test)]

@@ -55,6 +55,11 @@ impl LocalCache {
         Self(Arc::new(Inner { known: Some(Mutex::default()) }))
     }
 
+    /// Whether this node keeps one, bound or not.
+    pub fn is_kept(&self) -> bool {
+        self.0.known.is_some()
+    }
+
     /// How a share is mounted now.
     pub fn mode(&self) -> Mode {
         match self.known() {

@@ -71,8 +71,10 @@ pub enum RefusalKind {
     DeviceBusy,
     /// The kernel has none.
     Unsupported,
-    /// The folder cannot be bound.
+    /// The folder cannot be bound, and not because of what is in it.
     Bind,
+    /// It cannot be bound, by an error of its file system or disk.
+    Damaged,
     /// The kernel gave the cache up.
     Dead,
     /// Nothing is bound, or the device does not answer as it should.

@@ -4,7 +4,7 @@
 /// How often the cache answered.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Stats {
-    /// Readings that were answered from the disk.
+    /// Readings that were answered from the disk; before Linux 6.4 what there were of readings less `misses`.
     pub hits: u64,
     /// Those that were not, and came from a server: since Linux 5.17 the kernel counts what it then stores.
     pub misses: u64,
@@ -12,9 +12,18 @@ pub struct Stats {
 
 /// Where it is.
 pub const FILE: &str = "/proc/fs/fscache/stats";
+/// Where the kernel says which it is.
+pub const RELEASE: &str = "/proc/sys/kernel/osrelease";
 
-/// Reads the file's text; None if neither form is in it.
-pub fn parse(text: &str) -> Option<Stats> {
+/// Whether NFS counts what the cache does not have as read from it, too, before it stores it: until Linux 6.4. A kernel that does not
+/// say which it is is taken for a newer one.
+pub fn counts_misses_as_read(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (6, 4))
+}
+
+/// Reads the file's text, of the kernel of that release; None if neither form is in it.
+pub fn parse(text: &str, release: &str) -> Option<Stats> {
     // Since 5.17: `IO     : rd=4 wr=100`. Before: `Retrvls: n=9 ok=4 wt=0 nod=5 nbf=0 int=0 oom=0`.
     let of = |line: &str, hits: &str, misses: &str| {
         let (_, fields) = text.lines().find_map(|found| {
@@ -23,7 +32,11 @@ pub fn parse(text: &str) -> Option<Stats> {
         })?;
         Some(Stats { hits: field(fields, hits)?, misses: field(fields, misses)? })
     };
-    of("IO", "rd", "wr").or_else(|| of("Retrvls", "ok", "nod"))
+    let since = of("IO", "rd", "wr").map(|stats| match counts_misses_as_read(release) {
+        true => Stats { hits: stats.hits.saturating_sub(stats.misses), ..stats },
+        false => stats,
+    });
+    since.or_else(|| of("Retrvls", "ok", "nod"))
 }
 
 fn field(fields: &str, name: &str) -> Option<u64> {
@@ -53,17 +66,38 @@ mod tests {
 
     #[test]
     fn both_forms_say_how_often_it_answered() {
-        assert_eq!(parse(SINCE_5_17), Some(Stats { hits: 25600, misses: 100 }));
-        assert_eq!(parse(BEFORE), Some(Stats { hits: 30, misses: 10 }));
+        assert_eq!(parse(SINCE_5_17, "6.4.0"), Some(Stats { hits: 25600, misses: 100 }));
+        assert_eq!(parse(BEFORE, "5.10.0"), Some(Stats { hits: 30, misses: 10 }));
         // With one more field, as since 6.8.
         let later = SINCE_5_17.replace("rd=25600 wr=100", "rd=25600 wr=100 mis=3");
-        assert_eq!(parse(&later), parse(SINCE_5_17));
+        assert_eq!(parse(&later, "6.8.1"), parse(SINCE_5_17, "6.4.0"));
+    }
+
+    #[test]
+    fn what_came_from_a_server_is_no_hit_where_the_kernel_counts_it_as_read() {
+        assert_eq!(parse(SINCE_5_17, "6.1.0-18-amd64"), Some(Stats { hits: 25500, misses: 100 }));
+        let more_stored = SINCE_5_17.replace("rd=25600", "rd=7");
+        assert_eq!(parse(&more_stored, "6.1.0"), Some(Stats { hits: 0, misses: 100 }));
+        for (release, expected) in [
+            ("5.17.0", true),
+            ("6.1.0-18-amd64\n", true),
+            ("6.3.13", true),
+            ("6.4.0-rc1", false),
+            ("6.4", false),
+            ("6.12.1", false),
+            ("10.0.1", false),
+            ("6", false),
+            ("", false),
+            ("unknown", false),
+        ] {
+            assert_eq!(counts_misses_as_read(release), expected, "{release:?}");
+        }
     }
 
     #[test]
     fn what_is_not_there_is_not_made_up() {
         for text in ["", "FS-Cache statistics\n", "IO : rd=1\n", "IO : rd=x wr=1\n", "RIO : rd=1 wr=1\n"] {
-            assert_eq!(parse(text), None, "{text:?}");
+            assert_eq!(parse(text, "6.1.0"), None, "{text:?}");
         }
     }
 }

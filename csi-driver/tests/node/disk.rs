@@ -170,7 +170,7 @@ fn entry(node: &str, not_ready: Option<String>) -> NodeStorage {
         available: None,
         unaccounted: None,
         shares_file_system: false,
-            cache: None,
+        cache: None,
         found: Vec::new(),
         observed_at: Time(Timestamp::UNIX_EPOCH),
     }

@@ -25,6 +25,9 @@ const NAME: &str = "fscache.img";
 const UNFINISHED: &str = "fscache.img.new";
 /// Not that of disks of ours: nobody is to take the loop device for one.
 const LABEL: &str = "wsfs-fscache";
+/// What is discarded would be given back to the disk, and could be somebody else's when it is needed. So would be what ext4 zeroes
+/// after it is mounted (lazily): the loop device makes holes of that.
+const EXTENDED: &str = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
 
 /// What is wished of the image.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -51,7 +54,7 @@ pub struct Present {
 pub enum Step {
     /// Takes the mount off.
     Unmount,
-    /// Removes the file.
+    /// Removes the file, and one that is not whole.
     Remove,
     /// Makes the file, with an empty file system.
     Make(u64),
@@ -105,7 +108,8 @@ pub fn steps(wish: ImageWish, present: Present) -> Vec<Step> {
         }
         (ImageWish::Mounted(size), _) => vec![remove, Some(Step::Make(size)), Some(Step::Mount)],
         (ImageWish::Unmounted, _) => Vec::new(),
-        (ImageWish::Gone, _) => vec![remove],
+        // A file that is not whole may be there, too.
+        (ImageWish::Gone, _) => vec![Some(Step::Remove)],
     };
     unmount.into_iter().chain(more.into_iter().flatten()).collect()
 }
@@ -166,7 +170,7 @@ impl Image<'_> {
     /// The disk.
     pub fn present(&self) -> Result<Present, ImageError> {
         let bytes = match self.open(NAME, OFlags::RDONLY, Mode::empty()) {
-            Ok(fd) => Some(metadata(fd)?.len()),
+            Ok(fd) => Some(metadata(&File::from(fd))?.len()),
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(ImageError::Io("look at", errno)),
         };
@@ -208,7 +212,10 @@ impl Image<'_> {
         for step in steps {
             match *step {
                 Step::Unmount => unmount(self.mount_point)?,
-                Step::Remove => self.remove(NAME)?,
+                Step::Remove => {
+                    self.remove(NAME)?;
+                    self.remove(UNFINISHED)?;
+                }
                 Step::Make(asked) => {
                     self.remove(UNFINISHED)?;
                     let left = left()?;
@@ -227,16 +234,14 @@ impl Image<'_> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let io = |action| move |errno| ImageError::Io(action, errno);
         let file = self.open(UNFINISHED, flags, Mode::from_raw_mode(0o600)).map_err(io("create"))?;
-        fallocate(&file, FallocateFlags::empty(), 0, bytes).map_err(|errno| match errno {
-            Errno::NOSPC => ImageError::NoRoom { asked: bytes, left: 0 },
-            errno => ImageError::Reserve(bytes, errno),
-        })?;
+        set_aside(file.as_fd(), bytes)?;
         tracing::info!(bytes, "making the image of the node's cache");
         // By descriptor: the program resolves no path of the disk's.
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-        // What is discarded would be given back to the disk, and could be somebody else's when it is needed (nodiscard).
-        let arguments = ["-q", "-F", "-L", LABEL, "-m", "0", "-E", "nodiscard", path.as_str()];
+        let arguments = ["-q", "-F", "-L", LABEL, "-m", "0", "-E", EXTENDED, path.as_str()];
         program::run("mkfs.ext4", &arguments)?;
+        // The program, too, makes holes in a file where it is to be zero.
+        set_aside(file.as_fd(), bytes)?;
         fsync(&file).map_err(io("write"))?;
         let folder = beneath::directory(self.root, STATE_FOLDER, Links::Refused).map_err(io("keep"))?;
         renameat(&folder, UNFINISHED, &folder, NAME).map_err(io("keep"))
@@ -245,8 +250,16 @@ impl Image<'_> {
     fn mount(&self) -> Result<(), ImageError> {
         let file =
             self.open(NAME, OFlags::RDWR, Mode::empty()).map_err(|errno| ImageError::Io("open", errno))?;
+        let file = File::from(file);
+        // ext4 zeroes now and then while it is mounted, and a host's fstrim discards: both leave holes.
+        set_aside(file.as_fd(), metadata(&file)?.len())?;
         std::fs::create_dir_all(self.mount_point).map_err(|error| self.mount_point_failed(error))?;
-        let device = loops::attach(file.as_fd(), self.dev).map_err(ImageError::Loop)?;
+        // The mount namespace of a plugin before this one may have it mounted still. One device is one file system, however
+        // often it is mounted; two over one file would be two, and each would write over the other.
+        let device = match loops::attached(file.as_fd(), self.dev).map_err(ImageError::Loop)? {
+            Some(device) => device,
+            None => loops::attach(file.as_fd(), self.dev).map_err(ImageError::Loop)?,
+        };
         let mount = || -> Result<(), SysError> {
             let name = || device.path().to_str().ok_or_else(|| SysError::at("name the device")(Errno::INVAL));
             let context = Context::open("ext4")?;
@@ -260,7 +273,10 @@ impl Image<'_> {
 
     fn remove(&self, name: &str) -> Result<(), ImageError> {
         let io = |errno| ImageError::Io("remove", errno);
-        let folder = beneath::directory(self.root, STATE_FOLDER, Links::Refused).map_err(io)?;
+        let folder = match beneath::directory(self.root, STATE_FOLDER, Links::Refused) {
+            Err(Errno::NOENT) => return Ok(()),
+            folder => folder.map_err(io)?,
+        };
         match unlinkat(&folder, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(io(errno)),
@@ -289,10 +305,18 @@ pub fn taken(root: BorrowedFd<'_>) -> u64 {
     found.map(|metadata| metadata.blocks().saturating_mul(512)).sum()
 }
 
-fn metadata(fd: OwnedFd) -> Result<std::fs::Metadata, ImageError> {
+/// Takes all bytes of the file from the disk, those too that were given back since. What is in it stays.
+fn set_aside(file: BorrowedFd<'_>, bytes: u64) -> Result<(), ImageError> {
+    fallocate(file, FallocateFlags::empty(), 0, bytes).map_err(|errno| match errno {
+        Errno::NOSPC => ImageError::NoRoom { asked: bytes, left: 0 },
+        errno => ImageError::Reserve(bytes, errno),
+    })
+}
+
+fn metadata(file: &File) -> Result<std::fs::Metadata, ImageError> {
     let failed =
         |error: std::io::Error| ImageError::Io("look at", Errno::from_io_error(&error).unwrap_or(Errno::IO));
-    File::from(fd).metadata().map_err(failed)
+    file.metadata().map_err(failed)
 }
 
 #[cfg(test)]
@@ -318,7 +342,7 @@ mod tests {
             (Unmounted, Some(5), true, &[Unmount]),
             (Unmounted, Some(5), false, &[]),
             (Gone, Some(5), true, &[Unmount, Remove]),
-            (Gone, None, false, &[]),
+            (Gone, None, false, &[Remove]),
         ] {
             assert_eq!(steps(wish, Present { bytes, mounted }), expected, "{wish:?} {bytes:?} {mounted}");
         }
@@ -386,6 +410,36 @@ mod tests {
     }
 
     #[test]
+    fn all_its_bytes_are_the_disks_after_it_was_made_and_after_each_mount() {
+        let disk = Disk::new();
+        let mount_point = disk.mount_point();
+        let image = Image { root: disk.root.as_fd(), mount_point: &mount_point, dev: Path::new("/dev") };
+        let taken = || std::fs::metadata(disk.file(NAME)).unwrap().blocks() * 512;
+        image.make(SIZE).unwrap();
+        assert!(taken() >= SIZE, "{} bytes after mkfs", taken());
+        // As the loop device does with what is zeroed through it; there are neither files nor ext4's own blocks.
+        let file = File::options().write(true).open(disk.file(NAME)).unwrap();
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        fallocate(&file, hole, SIZE - 2 * MIB, MIB).unwrap();
+        assert!(taken() < SIZE, "{} bytes with a hole", taken());
+        disk.ensure(ImageWish::Mounted(SIZE), 0).unwrap();
+        assert!(taken() >= SIZE, "{} bytes after a mount", taken());
+    }
+
+    #[test]
+    fn one_that_is_mounted_elsewhere_still_is_the_same_file_system_here() {
+        let disk = Disk::new();
+        disk.ensure(ImageWish::Mounted(SIZE), SIZE).unwrap();
+        let elsewhere = disk.folder.path().join("elsewhere");
+        let image = Image { root: disk.root.as_fd(), mount_point: &elsewhere, dev: Path::new("/dev") };
+        image.ensure(ImageWish::Mounted(SIZE), || Ok(0)).unwrap();
+        let device = |path: &Path| std::fs::metadata(path).unwrap().dev();
+        let (here, there) = (device(&disk.mount_point()), device(&elsewhere));
+        image.ensure(ImageWish::Unmounted, || Ok(0)).unwrap();
+        assert_eq!(here, there);
+    }
+
+    #[test]
     fn readings_are_noted_since_the_longest_unread_goes_first() {
         let disk = Disk::new();
         disk.ensure(ImageWish::Mounted(SIZE), SIZE).unwrap();
@@ -412,6 +466,17 @@ mod tests {
         assert_ne!(taken(disk.root.as_fd()), 0);
         disk.ensure(ImageWish::Mounted(SIZE), SIZE).unwrap();
         assert!(!disk.file(UNFINISHED).exists());
+    }
+
+    #[test]
+    fn what_a_cut_left_goes_too_when_none_is_wished_any_more() {
+        let disk = Disk::new();
+        std::fs::write(disk.file(UNFINISHED), "half").unwrap();
+        disk.ensure(ImageWish::Gone, 0).unwrap();
+        assert!(!disk.file(UNFINISHED).exists());
+        disk.ensure(ImageWish::Gone, 0).unwrap();
+        std::fs::remove_dir(disk.file("")).unwrap();
+        disk.ensure(ImageWish::Gone, 0).unwrap();
     }
 
     #[test]

@@ -21,6 +21,10 @@ struct Machine {
     taken: bool,
     /// The image has no room.
     full: bool,
+    /// Something uses it.
+    busy: bool,
+    /// What the kernel says when it is to bind it.
+    refuses: Option<RefusalKind>,
     /// What the next look after the cache says, instead of what it would.
     tend: Option<Result<Tended, Refusal>>,
     mounted: Vec<String>,
@@ -60,6 +64,10 @@ impl Hands for Fake {
                 let refusal = DiskRefusal { kind: DiskKind::NoSpace, message: "the disk can give 3".into() };
                 return Err(DiskError::Refused(refusal));
             }
+            if machine.busy && !matches!(wish, ImageWish::Mounted(_)) {
+                let refusal = DiskRefusal { kind: DiskKind::Io, message: "something still uses it".into() };
+                return Err(DiskError::Refused(refusal));
+            }
             machine.mounted.retain(|mounted| mounted != uid);
             if matches!(wish, ImageWish::Mounted(_)) {
                 machine.mounted.push(uid.into());
@@ -76,6 +84,9 @@ impl Hands for Fake {
         self.with(|machine| {
             if machine.taken {
                 return Err(refusal(RefusalKind::DeviceBusy));
+            }
+            if let Some(kind) = machine.refuses {
+                return Err(refusal(kind));
             }
             assert_eq!(machine.bound, None, "two caches");
             machine.done.push("bind".into());
@@ -105,8 +116,11 @@ impl Hands for Fake {
 }
 
 fn node() -> (Keeper<Fake>, Shared, LocalCache) {
+    node_with(LocalCache::new())
+}
+
+fn node_with(known: LocalCache) -> (Keeper<Fake>, Shared, LocalCache) {
     let machine = Shared::default();
-    let known = LocalCache::new();
     let figures = CacheFigures::new(&mut Registry::default());
     (Keeper::new(Fake(machine.clone()), known.clone(), figures), machine, known)
 }
@@ -122,6 +136,7 @@ fn asked(name: &str, mib: Option<u64>) -> Asked {
         created: 0,
         bytes: mib.map(|mib| mib * MIB),
         ready: true,
+        seen: true,
         leaving: false,
     }
 }
@@ -223,6 +238,34 @@ async fn a_node_has_one_cache_and_the_others_say_whose_it_is() {
 }
 
 #[tokio::test]
+async fn who_loses_the_cache_to_an_older_one_keeps_no_image() {
+    let (mut keeper, machine, known) = node();
+    let young = Asked { created: 5, ..asked("a", Some(200)) };
+    keeper.pass(&[young.clone(), asked("b", None)]).await;
+    assert_eq!(reason(&known, "a"), (true, "Ready".into()));
+    done(&machine);
+    let both = [young, asked("b", Some(200))];
+    keeper.pass(&both).await;
+    let other = format!("Mounted({}) b", 200 * MIB);
+    assert_eq!(done(&machine), ["unbind", "Unmounted a", "Gone a", other.as_str(), "bind"]);
+    keeper.pass(&both).await;
+    assert_eq!(done(&machine), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_plugin_that_keeps_no_cache_takes_away_what_is_left_of_one() {
+    let (mut keeper, machine, known) = node_with(LocalCache::off());
+    machine.lock().unwrap().mounted = vec!["fast".into()];
+    let away = Asked { ready: false, ..asked("fast", Some(200)) };
+    keeper.pass(&[away]).await;
+    assert_eq!(done(&machine), ["Unmounted fast"]);
+    keeper.pass(&[asked("fast", Some(200))]).await;
+    assert_eq!(done(&machine), ["Gone fast"]);
+    keeper.pass(&[asked("fast", Some(200))]).await;
+    assert_eq!((done(&machine), known.entry("fast"), known.mode()), (Vec::new(), None, Mode::PassedOn));
+}
+
+#[tokio::test]
 async fn a_disk_that_is_not_ready_any_more_is_let_go_and_so_is_one_that_is_to_be_unmounted() {
     let (mut keeper, machine, known) = node();
     keeper.pass(&[asked("fast", Some(200))]).await;
@@ -264,6 +307,34 @@ async fn a_cache_that_the_kernel_gave_up_is_made_anew_and_not_again_and_again() 
     assert_eq!(done(&machine).last().map(String::as_str), Some("Gone fast"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_failed_image_that_could_not_be_removed_is_removed_the_next_time() {
+    let (mut keeper, machine, _) = node();
+    let fast = [asked("fast", Some(200))];
+    for (busy, last) in [(true, "Gone fast"), (false, "Gone fast"), (false, "Unmounted fast")] {
+        keeper.pass(&fast).await;
+        machine.lock().unwrap().busy = busy;
+        machine.lock().unwrap().tend = Some(Err(refusal(RefusalKind::Dead)));
+        keeper.pass(&fast).await;
+        machine.lock().unwrap().busy = false;
+        assert_eq!(done(&machine).last().map(String::as_str), Some(last));
+    }
+}
+
+#[tokio::test]
+async fn only_an_image_that_is_damaged_is_made_anew_when_it_cannot_be_bound() {
+    let (mut keeper, machine, known) = node();
+    let fast = [asked("fast", Some(200))];
+    let mounted = format!("Mounted({}) fast", 200 * MIB);
+    machine.lock().unwrap().refuses = Some(RefusalKind::Bind);
+    keeper.pass(&fast).await;
+    assert_eq!((done(&machine), reason(&known, "fast").1), (vec![mounted.clone()], "BindFailed".into()));
+    machine.lock().unwrap().refuses = Some(RefusalKind::Damaged);
+    keeper.pass(&fast).await;
+    let anew = vec![mounted, "Gone fast".into()];
+    assert_eq!((done(&machine), reason(&known, "fast").1), (anew, "BindFailed".into()));
+}
+
 #[tokio::test]
 async fn a_helper_that_died_is_followed_by_another_with_the_same_image() {
     let (mut keeper, machine, known) = node();
@@ -286,6 +357,18 @@ async fn what_an_earlier_plugin_left_mounted_is_bound_again_or_unmounted() {
     keeper.pass(&[asked("fast", Some(200))]).await;
     let found = format!("Mounted({}) fast", 200 * MIB);
     assert_eq!(done(&machine), ["Unmounted gone", found.as_str(), "bind"]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_plugin_left_waits_for_the_first_look_and_not_for_a_disk_that_is_away() {
+    let (mut keeper, machine, known) = node();
+    machine.lock().unwrap().mounted = vec!["fast".into()];
+    let looked_at = |seen| [Asked { ready: false, seen, ..asked("fast", Some(200)) }];
+    keeper.pass(&looked_at(false)).await;
+    assert_eq!(done(&machine), [""; 0]);
+    assert_eq!(reason(&known, "fast"), (false, "DiskNotReady".into()));
+    keeper.pass(&looked_at(true)).await;
+    assert_eq!(done(&machine), ["Unmounted fast"]);
 }
 
 #[tokio::test(start_paused = true)]

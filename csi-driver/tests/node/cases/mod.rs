@@ -121,6 +121,7 @@ cases! {
         nothing_in_a_pod_chooses_a_part_of_a_local_volume,
         a_disk_that_hangs_holds_its_own_callers_only,
         a_helper_that_answers_is_not_killed_for_the_time_that_others_waited,
+        a_look_that_waits_for_the_caches_image_says_nothing_of_the_disk,
         a_new_plugin_knows_which_local_volumes_are_mounted;
     local_cache:
         a_mount_is_cached_where_the_cache_is_there_when_it_is_made_and_stays_what_it_is,
