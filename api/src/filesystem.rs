@@ -69,7 +69,7 @@ pub struct FileSystemSpec {
     #[schemars(length(max = 32), inner(length(max = 64)))]
     #[x_kube(validation = Rule::new(mount_options::cel_rule()).message(mount_options::cel_message().as_str()))]
     pub mount_options: Option<Vec<String>>,
-    /// Read through the kernel's FS-Cache (mount option fsc) on nodes where one is set up.
+    /// Read through the kernel's FS-Cache (mount option fsc) on nodes that have one: `fsCache` of a LocalStorage.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub local_cache: bool,
     /// What becomes of the files when the FileSystem is deleted.

@@ -97,14 +97,14 @@ pub struct CacheSource {
     pub paths: Vec<String>,
 }
 
-/// Objects of a bucket, read by the mover alone.
+/// Objects of a bucket, read by the mover alone. All of them are one path: what can be no file is named in the status.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct S3Source {
     /// Its name.
     #[schemars(length(min = 3, max = 63), regex(pattern = r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"))]
     pub bucket: String,
-    /// Only objects whose key begins with this.
+    /// Only objects whose key begins with this. A file's path in the copy is what follows the last slash of it in the key.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]
     pub prefix: String,
@@ -112,7 +112,7 @@ pub struct S3Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), regex(pattern = r"^https?://[^\s/?#]+/?$"))]
     pub endpoint: Option<String>,
-    /// Its region. Default: us-east-1, `auto` with an endpoint.
+    /// Its region. Default: found by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9-]+$"))]
     pub region: Option<String>,
@@ -284,7 +284,7 @@ pub struct Amount {
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CachedPath {
-    /// As the spec has it.
+    /// As the spec has it; `/` for a bucket.
     pub path: String,
     /// What came of it.
     pub state: PathState,
@@ -294,7 +294,7 @@ pub struct CachedPath {
     /// Their bytes.
     #[serde(default)]
     pub bytes: i64,
-    /// Why it is not whole, for a person.
+    /// Why it is not whole, or what there is to know of it if it is, for a person.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }
@@ -331,7 +331,7 @@ pub struct CacheCopy {
     /// As of when that is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Time>,
-    /// The uid of the FileSystem that it was read from: the copy of one is never shown for another that has its name.
+    /// The uid of the FileSystem that it was read from, of a bucket `s3:` and its name: the copy of one is never shown for another that has its name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
     /// The paths that are whole in it.
@@ -349,7 +349,7 @@ pub struct CacheCopy {
     /// The generation that is being made, or is to be tried again: what was done of it is not done twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filling: Option<i64>,
-    /// The uid of the FileSystem that it is read from.
+    /// The same of what it is read from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reading: String,
     /// The value of the refresh annotation that this, or the last refresh, obeys.
@@ -377,6 +377,8 @@ fn is_zero(number: &i32) -> bool {
     *number == 0
 }
 
+/// The path of a bucket, which is kept as one.
+pub const WHOLE: &str = "/";
 /// Of [`CacheCopy::node`]: every node of the group.
 pub const EVERYWHERE: &str = "*";
 
@@ -391,6 +393,20 @@ pub struct CacheUse {
     /// The generations that its mounts use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_use: Vec<i64>,
+}
+
+impl CacheSource {
+    /// What is kept, path by path: of a bucket there is one.
+    pub fn kept_paths(&self) -> Vec<String> {
+        if self.s3.is_some() { vec![WHOLE.to_owned()] } else { self.paths.clone() }
+    }
+}
+
+impl S3Source {
+    /// What stands where the uid of a FileSystem does. It is always the same bucket: a spec's source cannot be changed.
+    pub fn identity(&self) -> String {
+        format!("s3:{}", self.bucket)
+    }
 }
 
 impl FsCache {

@@ -26,8 +26,9 @@ pub use fs_cache::{
     FsCache, FsCacheSpec, FsCacheStatus, PathState, Refresh, S3Source, SecretRef, Verify,
 };
 pub use local_storage::{
-    ApprovedDevice, DeviceState, DevicesSource, DirectorySource, FoundDevice, FsType, Health, LocalSource,
-    LocalStorage, LocalStorageSpec, LocalStorageStatus, Media, MediaFilter, NodeStorage, UsedDevice,
+    ApprovedDevice, DeviceState, DevicesSource, DirectorySource, FoundDevice, FsCacheSpace, FsType, Health,
+    LocalSource, LocalStorage, LocalStorageSpec, LocalStorageStatus, Media, MediaFilter, NodeCache,
+    NodeStorage, UsedDevice,
 };
 pub use local_volume::{
     LocalVolume, LocalVolumePhase, LocalVolumeReason, LocalVolumeSpec, LocalVolumeStatus,

@@ -70,6 +70,20 @@ pub struct LocalStorageSpec {
     #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))")
         .message("perWorkspaceQuota is a quantity above zero, such as 500Gi"))]
     pub per_workspace_quota: Option<Quantity>,
+    /// A part of the disk is this node's one cache for FileSystems with `localCache`. A node has one: of several LocalStorages
+    /// that ask for it the oldest gets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fs_cache: Option<FsCacheSpace>,
+}
+
+/// The kernel's FS-Cache on each node's disk.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FsCacheSpace {
+    /// Taken from the disk at once, and never more. Another size later makes the cache anew, empty.
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('128Mi'))")
+        .message("fsCache.size is a quantity of at least 128Mi, such as 200Gi"))]
+    pub size: Quantity,
 }
 
 /// Exactly one of the members is set.
@@ -211,7 +225,8 @@ pub struct LocalStorageStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into()]))]
     pub nodes: Vec<NodeStorage>,
-    /// Ready, WorkspacesReady, QuotaEnforced; Degraded, SharesFileSystem and InUse where they are True.
+    /// Ready, WorkspacesReady, QuotaEnforced; CacheReady where `fsCache` is set; Degraded, SharesFileSystem and InUse where they
+    /// are True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -252,11 +267,34 @@ pub struct NodeStorage {
     /// The directory is not a file system of its own: what else lies there takes from the same space.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shares_file_system: bool,
+    /// The node's cache for FileSystems with `localCache`. Only where `fsCache` asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<NodeCache>,
     /// Every disk of the node that could be meant, with what may be done with it. Only for `source.devices`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<FoundDevice>,
     /// When this was last seen to be so. Small changes do not renew it.
     pub observed_at: Time,
+}
+
+/// A node's FS-Cache.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeCache {
+    /// Whether what is mounted now reads through it.
+    pub ready: bool,
+    /// Why, in one word: `Ready`, `DeviceBusy` (another program has the kernel's cache), `Unsupported` (the kernel has none), or
+    /// what else is in the way.
+    pub reason: String,
+    /// The same for a person, with what to do.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What it has of the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Quantity>,
+    /// Taken in it. Small changes do not renew it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Quantity>,
 }
 
 /// What is known of a disk.

@@ -78,7 +78,7 @@ pub struct PathOutcome {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Why it is not whole.
+    /// Why it is not whole, or what there is to know of it if it is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }

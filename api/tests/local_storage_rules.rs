@@ -60,6 +60,21 @@ fn a_quota_is_above_zero_and_a_directory_is_not_formatted() {
 }
 
 #[test]
+fn a_cache_is_large_enough_for_a_file_system_and_may_get_another_size() {
+    let cache =
+        |size: &str| format!("{{nodeGroup: gpu, source: {{devices: {{}}}}, fsCache: {{size: {size}}}}}");
+    for size in ["'0'", "100Mi", "-1Gi", "much"] {
+        let sentence = refusal(&cache(size));
+        assert!(sentence.contains("fsCache.size is a quantity of at least 128Mi"), "{size}: {sentence}");
+    }
+    for size in ["128Mi", "1Ti", "'200000000'"] {
+        validate_cel(&storage(&cache(size))).expect(size);
+    }
+    assert_eq!(change(&cache("128Mi"), &cache("64Gi")), Ok(()));
+    assert_eq!(change(&cache("64Gi"), "{nodeGroup: gpu, source: {devices: {}}}"), Ok(()));
+}
+
+#[test]
 fn a_name_is_a_dns_label_because_it_ends_a_labels_name() {
     let spec = "{nodeGroup: gpu, source: {devices: {}}}";
     for name in ["a.b", &"a".repeat(64)] {

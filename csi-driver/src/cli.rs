@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::endpoint::Endpoint;
-use crate::{local, process, share};
+use crate::{local, local_cache, process, share};
 
 #[derive(Parser)]
 #[command(
@@ -35,6 +35,12 @@ enum Command {
     /// Started by the node plugin, one per LocalStorage; talks over its standard input.
     #[command(hide = true)]
     DiskHelper {
+        /// Process id of the plugin, with which it dies.
+        parent: u32,
+    },
+    /// Started by the node plugin, one per node; talks over its standard input.
+    #[command(hide = true)]
+    CacheHelper {
         /// Process id of the plugin, with which it dies.
         parent: u32,
     },
@@ -73,6 +79,10 @@ pub struct NodeArgs {
     /// Show pods the copies that FsCaches keep for this node.
     #[arg(long, env = "WSFS_FS_CACHES")]
     pub fs_caches: bool,
+    /// Keep the kernel's FS-Cache for FileSystems with localCache, where a LocalStorage's fsCache asks for it. Without this flag
+    /// the mount option fsc is passed on, for a cachefilesd of the node's own.
+    #[arg(long, env = "WSFS_LOCAL_CACHE")]
+    pub local_cache: bool,
     /// Without the API server: no inline volumes, no node groups, no local storage, no registration with kubelet.
     #[arg(long, env = "WSFS_NO_KUBERNETES")]
     pub no_kubernetes: bool,
@@ -119,6 +129,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         // No runtime and no logging: its words go over the socket.
         Command::ShareHelper { parent } => return Ok(share::helper::run(&share::helper::Nfs, parent)),
         Command::DiskHelper { parent } => return Ok(local::helper::run(local::kept::Kept::new, parent)),
+        Command::CacheHelper { parent } => return Ok(local_cache::helper::run(parent)),
     }
     Ok(ExitCode::SUCCESS)
 }

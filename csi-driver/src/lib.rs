@@ -3,7 +3,7 @@
 //!
 //! `socket`, `server` and `rpc` are the gRPC plumbing; `identity` and `registration` say who we are; `node` mounts,
 //! `controller` makes and removes volumes, both on top of `share`; `cache` knows of FsCaches; `local` and
-//! `local_controller` are the same for the driver of local disks.
+//! `local_controller` are the same for the driver of local disks, on one of which `local_cache` keeps the kernel's FS-Cache.
 
 pub mod authority;
 pub mod cache;
@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod helper_process;
 pub mod identity;
 pub mod local;
+pub mod local_cache;
 pub mod local_controller;
 pub mod node;
 pub mod op_guard;

@@ -40,6 +40,10 @@ use crate::local::disks::{Disks, DisksConfig};
 use crate::local::keep::Keep;
 use crate::local::service::{LocalConfig, LocalNode};
 use crate::local::storages::Storages;
+use crate::local_cache::LocalCache;
+use crate::local_cache::figures::CacheFigures;
+use crate::local_cache::hands::RealHands;
+use crate::local_cache::keep::Keeper;
 use crate::local_controller::objects::ApiObjects;
 use crate::local_controller::{LocalController, leftovers};
 use crate::node::{NestConfig, Node, NodeConfig, NodeLabels};
@@ -197,7 +201,11 @@ async fn let_go_of_idle_shares(shares: &Shares, shutdown: &CancellationToken) {
 /// # Errors
 /// As for the controller, and kubelet's refusal to register a driver.
 pub async fn node(args: NodeArgs) -> anyhow::Result<()> {
-    let (base, figures) = Base::with(CopyFigures::new)?;
+    let keeps_cache = args.local_cache && !args.no_local_storage && !args.no_kubernetes;
+    let (base, (figures, cache_figures)) = Base::with(|registry| {
+        let cache = if keeps_cache { CacheFigures::new(registry) } else { CacheFigures::default() };
+        (CopyFigures::new(registry), cache)
+    })?;
     let shutdown = base.shutdown.clone();
     let client = match args.no_kubernetes {
         true => None,
@@ -212,6 +220,7 @@ pub async fn node(args: NodeArgs) -> anyhow::Result<()> {
         dedicated: Dedicated::default(),
         // Where there is no local storage it is known that there is none.
         storages: Storages::fixed((!has_local).then(BTreeMap::new)),
+        local_cache: if keeps_cache { LocalCache::new() } else { LocalCache::off() },
     };
     let caches = Caches::new(&args.node_name);
     let nests = NestConfig { caches: caches.clone(), ground: ground.clone(), disks: disks.clone(), figures };
@@ -229,8 +238,8 @@ pub async fn node(args: NodeArgs) -> anyhow::Result<()> {
     let local = async {
         match (&client, disks) {
             (Some(client), Some(disks)) => {
-                let local =
-                    Local { ground: ground.clone(), caches: caches.clone(), disks, node: node.clone() };
+                let (ground, caches, node) = (ground.clone(), caches.clone(), node.clone());
+                let local = Local { ground, caches, disks, cache_figures, node };
                 local.run(&base, &args, client.clone()).await
             }
             _ => Ok(()),
@@ -288,13 +297,15 @@ struct Local {
     ground: Ground,
     caches: Caches,
     disks: Disks,
+    /// Of the node's FS-Cache; nobody sees them where this node keeps none.
+    cache_figures: CacheFigures,
     /// The shared driver's, in whose volumes copies on these disks are shown.
     node: Node,
 }
 
 impl Local {
     async fn run(self, base: &Base, args: &NodeArgs, client: kube::Client) -> anyhow::Result<()> {
-        let Ground { labels, storages, .. } = self.ground;
+        let Ground { labels, storages, local_cache, .. } = self.ground;
         let local = LocalNode::new(LocalConfig {
             node_name: args.node_name.clone(),
             rpc_deadline: Duration::from_secs(args.rpc_deadline_seconds),
@@ -312,6 +323,8 @@ impl Local {
             routes: Routes::new(IdentityServer::new(IdentityService::Local))
                 .add_service(NodeServer::new(local.clone())),
         };
+        let hands = RealHands::new(self.disks.clone());
+        let cache_keeper = Keeper::new(hands, local_cache.clone(), self.cache_figures);
         let keep = Keep {
             node: args.node_name.clone(),
             group_label: args.node_group_label.clone(),
@@ -319,6 +332,8 @@ impl Local {
             storages: storages.clone(),
             disks: self.disks,
             client: client.clone(),
+            local_cache,
+            cache_keeper: Arc::new(tokio::sync::Mutex::new(cache_keeper)),
         };
         let in_use = |uid: &str| local.uses(uid) || self.node.uses_disk(uid);
         let shutdown = base.shutdown.clone();

@@ -6,6 +6,7 @@ use std::io;
 use rustix::io::Errno;
 use thiserror::Error;
 use workspacefs_api::mover::{Failure, FailureReason};
+use workspacefs_buckets::{BucketError, Field};
 use workspacefs_runtime::chain;
 use workspacefs_sync::{Stop, SyncError, VerifyError};
 
@@ -30,6 +31,12 @@ pub(crate) enum Abort {
     Sync(#[source] SyncError),
     #[error("cannot verify")]
     Verify(#[source] VerifyError),
+    #[error(
+        "the Secret has no {0}: secretRef names a Secret of this namespace with accessKeyId and secretAccessKey"
+    )]
+    Credentials(&'static str),
+    #[error("cannot read the bucket")]
+    Bucket(#[source] BucketError),
     /// What lies on the target is not what was asked about.
     #[error("{0}")]
     Other(String),
@@ -72,6 +79,8 @@ impl Abort {
         match self {
             _ if self.full().is_some() => FailureReason::TargetFull,
             Self::Interrupted => FailureReason::Interrupted,
+            Self::Credentials(_) => FailureReason::AccessDenied,
+            Self::Bucket(error) => of_bucket(error),
             Self::Source(_) | Self::Sync(SyncError::Source(_)) => FailureReason::SourceUnreachable,
             Self::Target { .. }
             | Self::Open(TargetError::Open(..))
@@ -83,6 +92,17 @@ impl Abort {
                 FailureReason::Failed
             }
         }
+    }
+}
+
+fn of_bucket(error: &BucketError) -> FailureReason {
+    match (error.field(), error) {
+        (Some(Field::AccessKeyId | Field::SecretAccessKey), _) | (_, BucketError::AccessDenied { .. }) => {
+            FailureReason::AccessDenied
+        }
+        (Some(Field::Bucket), _) => FailureReason::NoSuchBucket,
+        (_, BucketError::Client(_)) => FailureReason::Failed,
+        _ => FailureReason::SourceUnreachable,
     }
 }
 
@@ -112,6 +132,10 @@ mod tests {
             (Abort::Sync(SyncError::Source(Errno::ACCESS)), FailureReason::SourceUnreachable),
             (target(Errno::ROFS), FailureReason::TargetUnavailable),
             (target(Errno::DQUOT), FailureReason::TargetFull),
+            (Abort::Credentials("accessKeyId"), FailureReason::AccessDenied),
+            (Abort::Bucket(BucketError::SecretAccessKey), FailureReason::AccessDenied),
+            (Abort::Bucket(BucketError::NoSuchBucket("b".into())), FailureReason::NoSuchBucket),
+            (Abort::Bucket(BucketError::Unavailable("x".into())), FailureReason::SourceUnreachable),
             (Abort::Open(TargetError::Open(Errno::ROFS)), FailureReason::TargetUnavailable),
             (Abort::Open(TargetError::Busy), FailureReason::Failed),
             (Abort::Sync(SyncError::Manifest(Errno::NOSPC.into())), FailureReason::TargetFull),

@@ -8,12 +8,13 @@ use clap::{Parser, ValueEnum};
 use workspacefs_api::Verify;
 use workspacefs_api::mover::PROGRESS_PORT;
 
-use crate::job::{Fill, Job, Task};
+use crate::bucket::Origin;
+use crate::job::{BucketFill, Fill, Job, Task};
 use crate::path::{self, CachePath, PathError};
 
 /// Copies folders into a generation of a cache
 ///
-/// With --source and --path makes the generation; with --scrub verifies it again; with neither only takes away what
+/// With --source and --path, or --bucket, makes the generation; with --scrub verifies it again; with neither only takes away what
 /// --remove names, or with --remove-all everything.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mover", version, max_term_width = 100)]
@@ -21,6 +22,21 @@ pub struct Args {
     /// Root of the file system to copy from; it is only read
     #[arg(long, value_name = "DIR", requires_all = ["generation", "paths"])]
     source: Option<PathBuf>,
+    /// A bucket to copy from, instead of --source
+    #[arg(long, value_name = "NAME", requires_all = ["generation", "credentials"], conflicts_with_all = ["source", "scrub", "remove_all"])]
+    bucket: Option<String>,
+    /// Only objects whose key begins with this; what follows its last slash is a file's path
+    #[arg(long, value_name = "PREFIX", requires = "bucket")]
+    prefix: Option<String>,
+    /// URL of the service [default: AWS S3]
+    #[arg(long, value_name = "URL", requires = "bucket")]
+    endpoint: Option<String>,
+    /// The bucket's region [default: found by itself]
+    #[arg(long, value_name = "REGION", requires = "bucket")]
+    region: Option<String>,
+    /// Folder with the files accessKeyId and secretAccessKey
+    #[arg(long, value_name = "DIR", requires = "bucket")]
+    credentials: Option<PathBuf>,
     /// The cache's folder on the target; made if it is missing
     #[arg(long, value_name = "DIR")]
     target: PathBuf,
@@ -82,6 +98,10 @@ impl Args {
             _ if self.remove_all => Task::RemoveAll,
             (Some(generation), _) if self.scrub => Task::Scrub(generation),
             (Some(generation), Some(source)) => Task::Fill(self.fill(generation, source.clone())),
+            (Some(generation), None) => match self.origin() {
+                Some(origin) => Task::FillBucket(self.fill_bucket(generation, origin)),
+                None => Task::Remove,
+            },
             _ => Task::Remove,
         };
         Ok(Job { target: self.target.clone(), remove: self.remove.clone(), workers: self.workers, task })
@@ -92,13 +112,33 @@ impl Args {
             generation,
             source,
             paths: self.paths.clone(),
-            verify: match self.verify {
-                VerifyArg::Checksum => Verify::Checksum,
-                VerifyArg::Size => Verify::Size,
-            },
+            verify: self.verify(),
             bandwidth: self.bandwidth,
             capacity: self.capacity,
             earlier: self.earlier,
+        }
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        Some(Origin {
+            bucket: self.bucket.clone()?,
+            prefix: self.prefix.clone().unwrap_or_default(),
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            credentials: self.credentials.clone()?,
+            bandwidth: self.bandwidth,
+        })
+    }
+
+    fn fill_bucket(&self, generation: i64, origin: Origin) -> BucketFill {
+        let (capacity, earlier) = (self.capacity, self.earlier);
+        BucketFill { generation, origin, verify: self.verify(), capacity, earlier }
+    }
+
+    fn verify(&self) -> Verify {
+        match self.verify {
+            VerifyArg::Checksum => Verify::Checksum,
+            VerifyArg::Size => Verify::Size,
         }
     }
 }
@@ -121,6 +161,21 @@ mod tests {
         let Task::Fill(fill) = task(&fill) else { panic!() };
         assert_eq!(fill.paths.iter().map(CachePath::absolute).collect::<Vec<_>>(), ["/b", "/a"]);
         assert_eq!((fill.generation, fill.verify), (5, Verify::Checksum));
+        let bucket = [
+            "--bucket",
+            "b",
+            "--credentials",
+            "c",
+            "--prefix",
+            "p/",
+            "--generation",
+            "5",
+            "--bandwidth",
+            "9",
+        ];
+        let Task::FillBucket(fill) = task(&bucket) else { panic!() };
+        let Origin { bucket, prefix, bandwidth, .. } = fill.origin;
+        assert_eq!((&*bucket, &*prefix, bandwidth, fill.generation), ("b", "p/", NonZeroU64::new(9), 5));
         for bad in [
             &["--source", "s"][..],
             &["--source", "s", "--generation", "5"],
@@ -129,6 +184,10 @@ mod tests {
             &["--source", "s", "--generation", "0", "--path", "/a"],
             &["--source", "s", "--generation", "5", "--path", "a"],
             &["--scrub"],
+            &["--bucket", "b", "--generation", "5"],
+            &["--bucket", "b", "--credentials", "c"],
+            &["--bucket", "b", "--credentials", "c", "--generation", "5", "--source", "s", "--path", "/a"],
+            &["--prefix", "p", "--generation", "5"],
             &["--remove-all", "--scrub", "--generation", "5"],
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");

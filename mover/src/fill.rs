@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use workspacefs_api::PathState;
 use workspacefs_api::mover::{Outcome, PathOutcome, Step};
-use workspacefs_sync::{Counts, Options, Stop};
+use workspacefs_sync::{Counts, Errno, Options, Stop};
 
 use crate::abort::{Abort, at_target};
 use crate::capacity;
@@ -34,17 +34,21 @@ pub(crate) fn fill(
     }
     let source = Source::open(&fill.source).map_err(Abort::Source)?;
     let at = at_target("read the earlier generation");
-    let wanted = fill.earlier.filter(|number| *number != fill.generation);
-    let wanted = match wanted {
-        Some(number) if target.generation(number).map_err(at)?.is_some() => Some(number),
-        _ => None,
-    };
+    let wanted = wanted(target, fill.earlier, fill.generation).map_err(at)?;
     let filling = Filling::open(target, fill.generation, wanted).map_err(at_target("make the generation"))?;
     let earlier = filling.beginning.earlier.map(open).transpose().map_err(at)?.flatten();
     let mut work = Work { engine, meter, fill, workers, source, filling, earlier, sizes: Vec::new() };
     let expected = work.measure()?;
     let outcomes = work.copy_all(expected)?;
     work.commit(target, outcomes)
+}
+
+/// The generation to link from, if it lies there and is another one.
+pub(crate) fn wanted(target: &Target, earlier: Option<i64>, generation: i64) -> Result<Option<i64>, Errno> {
+    match earlier.filter(|number| *number != generation) {
+        Some(number) => Ok(target.generation(number)?.map(|_| number)),
+        None => Ok(None),
+    }
 }
 
 /// What was said when it was made.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::abort::{Abort, at_target};
 use crate::generation;
-use crate::names::{self, DATA, EMPTY, MANIFEST};
+use crate::names::{self, DATA, EMPTY, MANIFEST, SCRATCH};
 use crate::path::CachePath;
 use crate::record::{self, BEGINNING, Beginning, RECORD, Record};
 use crate::target::{self, Target};
@@ -61,6 +61,11 @@ impl Filling {
         Ok(folder)
     }
 
+    /// A folder for files that have not their names yet, made if it is missing. It goes with the commit, and is empty then.
+    pub fn scratch(&self) -> Result<OwnedFd, Errno> {
+        target::make(self.folder.as_fd(), SCRATCH)
+    }
+
     /// The manifest of the path with this number.
     pub fn manifest(&self, number: usize) -> PathBuf {
         generation::manifest(self.manifests.as_fd(), number)
@@ -77,8 +82,10 @@ impl Filling {
     /// Gives it its final name, once all of it is safe from a power cut.
     pub fn commit(&self, target: &Target, record: &Record) -> Result<(), Abort> {
         record::write(self.folder.as_fd(), RECORD, record).map_err(at_target("write down what is whole"))?;
-        target::found(unlinkat(&self.folder, EMPTY, AtFlags::REMOVEDIR))
-            .map_err(at_target("remove a folder"))?;
+        for folder in [EMPTY, SCRATCH] {
+            target::found(unlinkat(&self.folder, folder, AtFlags::REMOVEDIR))
+                .map_err(at_target("remove a folder"))?;
+        }
         let at = at_target("make it safe from a power cut");
         syncfs(target.as_fd()).and_then(|()| fsync(&self.folder)).map_err(at)?;
         let (from, to) = (names::filling(self.number), names::generation(self.number));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use workspacefs_api::Verify;
 
+use crate::bucket::Origin;
 use crate::path::CachePath;
 
 /// See the module.
@@ -31,6 +32,8 @@ pub enum Task {
     Scrub(i64),
     /// A generation is made.
     Fill(Fill),
+    /// The same, of a bucket.
+    FillBucket(BucketFill),
 }
 
 /// A generation to be made.
@@ -52,6 +55,21 @@ pub struct Fill {
     pub earlier: Option<i64>,
 }
 
+/// A generation of a bucket to be made.
+#[derive(Clone, Debug)]
+pub struct BucketFill {
+    /// Its number: above 0.
+    pub generation: i64,
+    /// The bucket.
+    pub origin: Origin,
+    /// What makes a copy count as verified.
+    pub verify: Verify,
+    /// The most that the files may have together, bytes.
+    pub capacity: Option<u64>,
+    /// The generation that unchanged files are linked from, if it lies there.
+    pub earlier: Option<i64>,
+}
+
 impl Job {
     /// The generation that is made or looked at; 0 if there is none.
     pub fn generation(&self) -> i64 {
@@ -59,6 +77,7 @@ impl Job {
             Task::Remove | Task::RemoveAll => 0,
             Task::Scrub(generation) => *generation,
             Task::Fill(fill) => fill.generation,
+            Task::FillBucket(fill) => fill.generation,
         }
     }
 }

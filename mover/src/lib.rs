@@ -1,6 +1,8 @@
 //! The mover: copies chosen folders of a source into a generation of a cache, verifies it, and makes it final. A
 //! process of a workspace's own, with two directories and no Kubernetes; what it says is [`workspacefs_api::mover`].
 //!
+//! The source is a file system, or a bucket (module `bucket`), which is one path.
+//!
 //! **On the target.** `<generation>/data` holds the paths at their places; beside it lie `manifest/<n>`, what the copy
 //! engine verifies path number n by, and `paths.json`, what came of each path. A generation is filled as
 //! `filling-<generation>`, verified and renamed: what has the name is whole and is never changed again. One that is to
@@ -16,6 +18,7 @@
 
 mod abort;
 mod args;
+mod bucket;
 mod capacity;
 mod copying;
 mod engine;
@@ -37,9 +40,10 @@ mod target;
 mod verdict;
 
 pub use args::{Args, VerifyArg};
+pub use bucket::Origin;
 pub use engine::{CopyEngine, Engine};
 pub use http::serve;
-pub use job::{Fill, Job, Task};
+pub use job::{BucketFill, Fill, Job, Task};
 pub use meter::Meter;
 pub use path::{CachePath, PathError};
 pub use run::{failed, run};

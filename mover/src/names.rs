@@ -22,6 +22,9 @@ pub(crate) const MANIFEST: &str = "manifest";
 /// An empty folder, as long as a generation is filled.
 pub(crate) const EMPTY: &str = "empty";
 
+/// Files on their way, as long as a generation of a bucket is filled.
+pub(crate) const SCRATCH: &str = "scratch";
+
 const FILLING: &str = "filling-";
 const REMOVING: &str = "removing-";
 

@@ -6,6 +6,7 @@ use workspacefs_api::mover::{Failure, FailureReason, Outcome, Step};
 use workspacefs_runtime::chain;
 
 use crate::abort::Abort;
+use crate::bucket;
 use crate::engine::Engine;
 use crate::fill;
 use crate::job::{Job, Task};
@@ -57,6 +58,10 @@ fn work(job: &Job, target: &Target, engine: &dyn Engine, meter: &Meter) -> Resul
         Task::Fill(fill) => {
             try_to_remove(Fillings::Only(fill.generation))?;
             fill::fill(fill, target, workers, engine, meter)
+        }
+        Task::FillBucket(fill) => {
+            try_to_remove(Fillings::Only(fill.generation))?;
+            bucket::fill(fill, target, workers, meter)
         }
     }
 }

@@ -10,6 +10,7 @@ use workspacefs_runtime::chain;
 use workspacefs_sync::{Counts, VerifyError};
 
 use crate::abort::{Abort, at_target};
+use crate::bucket::ROOT;
 use crate::copying::mode;
 use crate::engine::Engine;
 use crate::fill::outcome;
@@ -39,8 +40,12 @@ pub(crate) fn scrub(
         if recorded.outcome.state != PathState::Whole {
             continue;
         }
-        let path: CachePath = recorded.path.parse().map_err(|error| Abort::Other(chain(&error)))?;
-        if let Some(message) = difference(&generation, (place, &path), workers, engine, meter)? {
+        let path = match &*recorded.path {
+            ROOT => None,
+            path => Some(path.parse::<CachePath>().map_err(|error| Abort::Other(chain(&error)))?),
+        };
+        let relative = path.as_ref().map_or("", CachePath::relative);
+        if let Some(message) = difference(&generation, (place, relative), workers, engine, meter)? {
             recorded.outcome = verdict::partial(counts_of(&recorded.outcome), message);
         }
     }
@@ -53,12 +58,12 @@ pub(crate) fn scrub(
 /// What is wrong with a path; none if it is what its manifest says.
 fn difference(
     generation: &Generation,
-    (number, path): (usize, &CachePath),
+    (number, relative): (usize, &str),
     workers: Option<NonZeroUsize>,
     engine: &dyn Engine,
     meter: &Meter,
 ) -> Result<Option<String>, Abort> {
-    let place = match generation.place(path.relative()) {
+    let place = match generation.place(relative) {
         Ok(place) => place,
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Some("its folder is gone".to_owned())),
         Err(errno) => return Err(at_target("open a folder")(errno)),

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use workspacefs_api::PathState;
 use workspacefs_api::mover::{Failure, FailureReason, PathOutcome};
 use workspacefs_runtime::chain;
-use workspacefs_sync::{Counts, Note, Problem, Report, VerifyReport};
+use workspacefs_sync::{Counts, Note, Problem, Report, VerifyReport, Wrong};
 
 use crate::meter::sum;
 
@@ -36,12 +36,22 @@ pub(crate) fn is_passing(report: &Report) -> bool {
 
 /// Which files are not as they were copied. None: all are.
 pub(crate) fn difference(report: &VerifyReport) -> Option<String> {
-    let first = report.wrong.iter().min_by(|one, other| one.path.cmp(&other.path))?;
-    Some(several(report.wrong.len(), &first.path, &chain(&first.what)))
+    differences(&report.wrong)
+}
+
+/// The same of what was read back. None: all are.
+pub(crate) fn differences(wrong: &[Wrong]) -> Option<String> {
+    let first = wrong.iter().min_by(|one, other| one.path.cmp(&other.path))?;
+    Some(several(wrong.len(), &first.path, &chain(&first.what)))
 }
 
 pub(crate) fn whole(counts: Counts) -> PathOutcome {
     outcome(PathState::Whole, counts, String::new())
+}
+
+/// Whole, with something to know about it.
+pub(crate) fn remarked(counts: Counts, remark: String) -> PathOutcome {
+    outcome(PathState::Whole, counts, remark)
 }
 
 pub(crate) fn partial(counts: Counts, message: String) -> PathOutcome {
@@ -112,7 +122,7 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
-    use workspacefs_sync::{Difference, Stop, Wrong};
+    use workspacefs_sync::{Difference, Stop};
 
     use super::*;
 

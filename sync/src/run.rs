@@ -1,8 +1,6 @@
 //! A run from beginning to end.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,6 +8,7 @@ use rustix::fs::syncfs;
 use rustix::io::Errno;
 
 use crate::SyncError;
+use crate::confirm::{Confirm, Confirmed, confirmed};
 use crate::directory::Dir;
 use crate::earlier;
 use crate::engine::Engine;
@@ -22,19 +21,10 @@ use crate::report::{Problem, Report, Stop};
 use crate::selection::Selection;
 use crate::setup::{Division, is_network, lies_in, lock, reads_directly};
 use crate::trouble::Trouble;
-use crate::verify::{Difference, VerifyError, VerifyReport};
 use crate::worker::Worker;
 
 /// A worker's calls are not deep, and there may be many workers.
 const STACK_BYTES: usize = 512 * 1024;
-
-/// Told what has been written to the destination and is safely there, before the manifest vouches for it: says what of it is
-/// not as it was written ([`crate::verify_entries`]). That counts as failed, is reported ([`crate::Problem::NotAsWritten`]),
-/// and is copied again by the next run. Called by the threads of the run, one at a time.
-///
-/// # Errors
-/// Nothing can be said: the run ends.
-pub type Confirm<'a> = dyn Fn(BorrowedFd<'_>, &[Entry]) -> Result<VerifyReport, VerifyError> + Sync + 'a;
 
 /// Makes the directory `destination` what `source` is, as far as the options say. Blocks until it is done; `control` shows
 /// how far it is and can end it. Anything that goes wrong with a path stands in the report, with the kernel's answer.
@@ -144,29 +134,16 @@ impl Engine<'_> {
     fn confirmed(&self, entries: Vec<Entry>) -> Result<Vec<Entry>, Errno> {
         let Some(confirm) = self.confirm else { return Ok(entries) };
         let destination = self.destination.handle()?;
-        let report = confirm(destination.as_fd(), &entries).map_err(|error| self.not_confirmed(&error))?;
-        if let Some(stop) = report.stopped {
+        let said = confirm(destination.as_fd(), &entries);
+        let Confirmed { good, bad } = confirmed(entries, said).map_err(|stop| {
             self.end(stop);
-            return Err(Errno::CANCELED);
-        }
-        let mut wrong: HashMap<PathBuf, Difference> =
-            report.wrong.into_iter().map(|wrong| (wrong.path, wrong.what)).collect();
-        let (bad, good) = entries.into_iter().partition(|entry| wrong.contains_key(&entry.path));
-        for Entry { path, size, .. } in Vec::from(bad) {
-            let Some(difference) = wrong.remove(&path) else { continue };
+            Errno::CANCELED
+        })?;
+        for (Entry { path, size, .. }, difference) in bad {
             self.control.uncount_done(size);
             self.failed(What::File, size, path, Trouble::Problem(Problem::NotAsWritten(difference)));
         }
         Ok(good)
-    }
-
-    fn not_confirmed(&self, error: &VerifyError) -> Errno {
-        let errno = match error {
-            VerifyError::Destination(errno) | VerifyError::WriteBack(errno) => *errno,
-            VerifyError::Manifest(_) | VerifyError::Threads(_) => Errno::AGAIN,
-        };
-        self.end(Stop::Destination { path: PathBuf::new(), errno });
-        errno
     }
 
     fn sync_destination(&self) -> Result<(), Errno> {

@@ -16,6 +16,9 @@ use crate::SysError;
 pub enum Access {
     /// Files can be written and executed.
     Full,
+    /// Files can be written and not executed, and each reading of one is noted (strictatime): for what throws the longest
+    /// unread away first.
+    NotedNoExec,
     /// Nothing can be written or executed.
     ReadOnlyNoExec,
 }
@@ -59,9 +62,11 @@ impl Context {
     pub fn mount(self, access: Access) -> Result<OwnedFd, SysError> {
         fsconfig_create(self.0.as_fd()).map_err(|errno| self.refused("mount", errno))?;
         let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-        if access == Access::ReadOnlyNoExec {
-            attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        }
+        attributes |= match access {
+            Access::Full => MountAttrFlags::empty(),
+            Access::NotedNoExec => MountAttrFlags::MOUNT_ATTR_STRICTATIME | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+            Access::ReadOnlyNoExec => MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+        };
         fsmount(self.0.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
             .map_err(|errno| self.refused("make a mount of the file system", errno))
     }

@@ -4,6 +4,8 @@
 //!
 //! It is not an API server: schemas, CEL, authentication and admission are left to the real one in the end-to-end tests.
 //!
+//! [`s3`] is a bucket's service, for what reads buckets.
+//!
 //! And what tests of any of our processes stand on: [`step`], which kills one at each of its system calls.
 
 pub mod builders;
@@ -16,6 +18,7 @@ mod path;
 pub mod requests;
 mod resources;
 mod rules;
+pub mod s3;
 mod scale;
 mod selector;
 mod server;

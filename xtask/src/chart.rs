@@ -15,7 +15,7 @@ use workspacefs_e2e::progress::Progress;
 use crate::shell;
 
 /// Values that the schema must refuse, as `--set` takes them: a slip of the pen each.
-const REFUSED: [&str; 20] = [
+const REFUSED: [&str; 21] = [
     "kubeletdir=/var/lib/kubelet",
     "node.htttpPort=1",
     "kubeletDir=var/lib/kubelet",
@@ -36,6 +36,7 @@ const REFUSED: [&str; 20] = [
     "localStorage.directories={/etc/kubernetes}",
     "localStorage.directories={/mnt/../etc}",
     "caches.enabled=maybe",
+    "caches.localCache=maybe",
 ];
 
 /// A chart and the program that renders it.

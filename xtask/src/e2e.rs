@@ -65,6 +65,7 @@ pub fn run(args: Args) -> Result<()> {
         values["controller"]["lookIntervalSeconds"] = 15.into();
         if suite.name == "cache" {
             values["caches"]["enabled"] = true.into();
+            values["caches"]["localCache"] = true.into();
         }
         if suite.name == "local" {
             values["localStorage"]["directories"] = suites::LOCAL_DIRECTORIES.to_vec().into();

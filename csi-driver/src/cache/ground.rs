@@ -18,6 +18,7 @@ use super::known::{Known, Target};
 use super::state::Caches;
 use crate::local::storages::Storages;
 use crate::local::watched::follow_events;
+use crate::local_cache::LocalCache;
 use crate::node::NodeLabels;
 use crate::node::volume;
 use crate::share::{FolderRequest, ShareKey, ShareSpec};
@@ -175,6 +176,8 @@ pub struct Ground {
     pub dedicated: Dedicated,
     /// The LocalStorages; not known where this node has no local storage.
     pub storages: Storages,
+    /// The node's FS-Cache, through which copies in FileSystems may be read, too.
+    pub local_cache: LocalCache,
 }
 
 impl Ground {
@@ -185,7 +188,7 @@ impl Ground {
             Target::FileSystem(name) => {
                 let place = self.dedicated.get(&cache.namespace, name)?;
                 (labels.get(&self.group_label) == Some(&place.group))
-                    .then_some(Lies::OnShare(place.share, place.folder))
+                    .then(|| Lies::OnShare(self.local_cache.share(place.share, true), place.folder))
             }
             Target::LocalStorage(name) => {
                 let known = self.storages.current()?;
@@ -212,6 +215,7 @@ impl Ground {
             labels: NodeLabels::fixed(None),
             dedicated: Dedicated::default(),
             storages: Storages::fixed(Some(BTreeMap::new())),
+            local_cache: LocalCache::off(),
         }
     }
 }

@@ -88,7 +88,7 @@ impl Known {
 
 fn copy(cache: &FsCache, node: &str) -> Option<Copy> {
     let copy = cache.copy_for(node)?;
-    let paths = &cache.spec.source.paths;
+    let paths = cache.spec.source.kept_paths();
     let whole = copy.whole.iter().filter_map(|path| RelativePath::parse(path).ok());
     Some(Copy {
         generation: copy.generation?,

@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 use workspacefs_api::NodeStorage;
+use workspacefs_storage::local::image::ImageWish;
 use workspacefs_sys::SysError;
 use workspacefs_sys::tree::{MountApi, StagingPlace};
 
@@ -28,7 +29,8 @@ const ASK_MIN: Duration = Duration::from_secs(1);
 pub struct DisksConfig {
     /// What is started for each.
     pub helper: HelperProgram,
-    /// `<kubelet dir>/plugins/<driver>/disks`: each is mounted below, on a folder named by its LocalStorage's uid.
+    /// `<kubelet dir>/plugins/<driver>/disks`: each is mounted below, on a folder named by its LocalStorage's uid; images of the
+    /// node's cache in the same way below `fscache` beside it.
     pub mounts: PathBuf,
     /// For unfinished views, on tmpfs.
     pub staging: PathBuf,
@@ -56,6 +58,9 @@ pub enum DiskError {
         /// How long was waited.
         seconds: u64,
     },
+    /// It was not asked: its helper was at the image of the node's cache, which takes minutes on a disk that does well.
+    #[error("the disk's helper is at work on the image of the node's cache (fsCache)")]
+    AtImage,
     /// It hung before, and what hung there has not come back.
     #[error("the disk hangs: a process that was killed there is still held by the kernel")]
     Hangs,
@@ -79,12 +84,34 @@ struct Inner {
     table: Mutex<HashMap<String, Arc<Disk>>>,
     /// A disk became ready, is not any more, or was looked at for the first time.
     turned: Notify,
+    /// The same, for who else waits for it.
+    turns: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
 struct Disk {
     slot: tokio::sync::Mutex<Slot>,
     entry: Mutex<Option<NodeStorage>>,
+    /// Whoever has the slot asks about the image of the node's cache.
+    is_at_image: AtomicBool,
+}
+
+/// Sets a disk's mark until it goes, however its question ends.
+struct AtImage<'a>(&'a AtomicBool);
+
+impl<'a> AtImage<'a> {
+    fn of(question: &Question, disk: &'a Disk) -> Option<Self> {
+        matches!(question, Question::Image(..)).then(|| {
+            disk.is_at_image.store(true, Ordering::Relaxed);
+            Self(&disk.is_at_image)
+        })
+    }
+}
+
+impl Drop for AtImage<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -103,15 +130,21 @@ impl Disks {
         std::fs::create_dir_all(&config.mounts)
             .map_err(|error| StartError::Folder(config.mounts.clone(), error))?;
         StagingPlace::prepare_area(config.api, &config.staging).map_err(StartError::Staging)?;
-        let inner =
-            Inner { config, views: AtomicU64::new(0), table: Mutex::default(), turned: Notify::new() };
+        let inner = Inner {
+            config,
+            views: AtomicU64::new(0),
+            table: Mutex::default(),
+            turned: Notify::new(),
+            turns: watch::Sender::default(),
+        };
         Ok(Self(Arc::new(inner)))
     }
 
     /// One look. The entry is kept: volumes are mounted by what it says.
     ///
     /// # Errors
-    /// [`DiskError`]; then the entry that is kept is not ready any more only if the caller says so by [`Disks::keep`].
+    /// [`DiskError`]; then the entry that is kept is not ready any more only if the caller says so by [`Disks::keep`]. Of
+    /// [`DiskError::AtImage`] nothing is learned of the disk.
     pub async fn look(&self, uid: &str, look: Look, deadline: Instant) -> Result<NodeStorage, DiskError> {
         match self.ask(uid, Question::Look(Box::new(look)), deadline).await? {
             (Answer::Looked(entry), _) => {
@@ -128,12 +161,18 @@ impl Disks {
         let before = lock(&self.disk(uid).entry).replace(entry);
         if before.map(|before| before.ready) != Some(is_ready) {
             self.0.turned.notify_one();
+            self.0.turns.send_replace(());
         }
     }
 
     /// Waits until a disk becomes ready, is not any more, or was looked at for the first time. One waits at a time.
     pub async fn turned(&self) {
         self.0.turned.notified().await;
+    }
+
+    /// Hears of the same.
+    pub fn turns(&self) -> watch::Receiver<()> {
+        self.0.turns.subscribe()
     }
 
     /// What the latest look said; None before the first.
@@ -209,6 +248,28 @@ impl Disks {
         }
     }
 
+    /// The image of the node's cache on a disk. Gives where it is mounted, or would be.
+    ///
+    /// # Errors
+    /// [`DiskError`], at the latest at the deadline.
+    pub async fn image(&self, uid: &str, wish: ImageWish, deadline: Instant) -> Result<PathBuf, DiskError> {
+        let mount_point = self.image_mounts().join(uid);
+        match self.ask(uid, Question::Image(wish, mount_point.clone()), deadline).await? {
+            (Answer::Image, _) => Ok(mount_point),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The uids of those whose images are mounted, or were: an earlier process's, too.
+    pub fn images(&self) -> Vec<String> {
+        let left = std::fs::read_dir(self.image_mounts()).into_iter().flatten().flatten();
+        left.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    fn image_mounts(&self) -> PathBuf {
+        self.0.config.mounts.with_file_name("fscache")
+    }
+
     /// Unmounts a disk that is not meant any more, and forgets it.
     ///
     /// # Errors
@@ -253,9 +314,13 @@ impl Disks {
         let mut slot = match disk.slot.try_lock() {
             Ok(slot) => slot,
             Err(_) => {
-                let slot = timeout_at(deadline, disk.slot.lock()).await.map_err(|_| timed_out())?;
+                let is_at_image = || disk.is_at_image.load(Ordering::Relaxed);
+                let was_at_image = is_at_image();
+                let too_late =
+                    || if was_at_image || is_at_image() { DiskError::AtImage } else { timed_out() };
+                let slot = timeout_at(deadline, disk.slot.lock()).await.map_err(|_| too_late())?;
                 if deadline.saturating_duration_since(Instant::now()) < ASK_MIN {
-                    return Err(timed_out());
+                    return Err(too_late());
                 }
                 slot
             }
@@ -264,6 +329,7 @@ impl Disks {
             return Err(DiskError::Hangs);
         }
         slot.hung = None;
+        let _at_image = AtImage::of(&question, &disk);
         // Out of its slot while it is asked: whatever ends this call early ends the helper too, and its late answer cannot
         // be taken for another's.
         let mut helper = match slot.helper.take() {

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use workspacefs_api::{NodeStorage, RESERVED_FOLDER};
 use workspacefs_runtime::chain;
+use workspacefs_storage::local::image::ImageWish;
 use workspacefs_sys::channel::BlockingChannel;
 use workspacefs_sys::tree::{MountApi, StagingPlace, ViewOptions};
 use workspacefs_sys::{lock, process};
@@ -46,6 +47,11 @@ pub trait Disk {
     /// # Errors
     /// [`Refusal`].
     fn remove(&mut self, volume: &Volume) -> Result<(), Refusal>;
+    /// The image of the node's cache, mounted there or not.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    fn image(&mut self, wish: ImageWish, mount_point: &Path) -> Result<(), Refusal>;
     /// Takes the disk off; what is still in use stays, and is found again.
     ///
     /// # Errors
@@ -118,6 +124,7 @@ fn answer(
         Question::EnsureVolume(wish) => Ok((Answer::Volume(disk.ensure(&wish)?), None)),
         Question::GrowVolume(volume, size) => Ok((Answer::Volume(disk.grow(&volume, size)?), None)),
         Question::RemoveVolume(volume) => disk.remove(&volume).map(|()| (Answer::Removed, None)),
+        Question::Image(wish, mount_point) => disk.image(wish, &mount_point).map(|()| (Answer::Image, None)),
         Question::Release => disk.release().map(|()| (Answer::Released, None)),
     }
 }

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, ResourceExt};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 use workspacefs_api::{Health, LocalStorage, LocalStorageSpec, NodeStorage, UsedDevice};
 use workspacefs_runtime::{CancellationToken, chain};
 
@@ -19,6 +19,10 @@ use super::protocol::Look;
 use super::report;
 use super::storages::{ByName, Storages};
 use super::volumes::{Cause, Volumes};
+use crate::local_cache::decision::Asked;
+use crate::local_cache::hands::RealHands;
+use crate::local_cache::keep::SharedKeeper;
+use crate::local_cache::{self, LocalCache};
 use crate::node::NodeLabels;
 
 /// Between two looks.
@@ -44,6 +48,10 @@ pub struct Keep {
     pub disks: Disks,
     /// Where it is written.
     pub client: Client,
+    /// The node's FS-Cache, which may lie on one of the disks.
+    pub local_cache: LocalCache,
+    /// What keeps it, and where this node keeps none takes away what an earlier plugin left of one.
+    pub cache_keeper: SharedKeeper<RealHands>,
 }
 
 /// What of the LocalStorages means a node.
@@ -105,7 +113,33 @@ impl Keep {
             disks: self.disks.clone(),
             client: self.client.clone(),
         };
-        tokio::join!(volumes.run(shutdown.clone()), self.look_at_all(in_use, shutdown));
+        let (asked, changed) = self.asking_for_a_cache();
+        let keeper = self.cache_keeper.clone();
+        let cache = local_cache::keep::run(&keeper, asked, changed, shutdown.clone());
+        tokio::join!(volumes.run(shutdown.clone()), self.look_at_all(in_use, shutdown.clone()), cache);
+    }
+
+    /// What the LocalStorages that mean this node ask of its cache; and what waits until one of their disks may be another. Changes
+    /// of a spec have time until the next pass: they would come with every status that some node writes.
+    fn asking_for_a_cache(&self) -> (impl Fn() -> Option<Vec<Asked>> + use<>, impl AsyncFnMut() + use<>) {
+        let (storages, labels) = (self.storages.clone(), self.labels.clone());
+        let (disks, group_label) = (self.disks.clone(), self.group_label.clone());
+        let mut turns = disks.turns();
+        let asked = move || {
+            let meant = Meant::of(&storages.current()?, &group_label, &labels.current()?);
+            let is_ready = |uid: &str| disks.entry(uid).map(|entry| entry.ready);
+            let asked = meant.0.iter().filter_map(|storage| {
+                let uid = storage.metadata.uid.as_deref()?;
+                Asked::of(storage, is_ready(uid))
+            });
+            Some(asked.collect())
+        };
+        let changed = async move || {
+            if turns.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        (asked, changed)
     }
 
     async fn look_at_all(self, in_use: impl Fn(&str) -> bool, shutdown: CancellationToken) {
@@ -164,12 +198,16 @@ impl Keep {
         let deadline = Instant::now() + if was_ready { LOOK_MAX } else { TAKE_MAX };
         let entry = match self.disks.look(uid, look, deadline).await {
             Ok(entry) => entry,
+            // Nothing was learned: what is known of it stands until the next look.
+            Err(DiskError::AtImage) => return,
             Err(error) => {
                 let entry = NodeStorage { device: known, ..failed(before, &self.node, &error) };
                 self.disks.keep(uid, entry.clone());
                 entry
             }
         };
+        let cache = storage.spec.fs_cache.as_ref().and_then(|_| self.local_cache.entry(uid));
+        let entry = NodeStorage { cache, ..entry };
         // What stands in the status, not what was last sent: somebody else may have changed it, or an attempt may have failed.
         let name = storage.name_any();
         let current = self.storages.current().and_then(|known| known.get(&name).cloned());
@@ -192,11 +230,23 @@ impl Keep {
     /// A file system that has failed does not recover, though its disk may be back: it is unmounted, and the look that follows
     /// mounts it again if it can. Its entry stands meanwhile, which lets nobody begin to use it.
     async fn let_go(&self, uid: &str, entry: &NodeStorage) {
-        match self.disks.release(uid, Instant::now() + RELEASE_MAX).await {
+        match self.unmount(uid).await {
             Ok(()) => tracing::info!(uid, "it has failed and nobody uses it: unmounted, to be taken anew"),
             Err(error) => tracing::warn!(uid, cause = chain(&error), "a failed disk stays mounted for now"),
         }
         self.disks.keep(uid, entry.clone());
+    }
+
+    /// The node's cache, if it lies there, is taken away first. What takes longer is waited for the next time: the other disks wait
+    /// for this one.
+    async fn unmount(&self, uid: &str) -> Result<(), DiskError> {
+        let deadline = Instant::now() + RELEASE_MAX;
+        let (keeper, its_uid) = (self.cache_keeper.clone(), uid.to_string());
+        // A task of its own goes on then. Given up halfway, the disk's helper would be killed, and while that is held by the kernel
+        // one more would be started with each try.
+        let let_go = tokio::spawn(async move { keeper.lock().await.let_go_of(&its_uid).await });
+        let _ = timeout_at(deadline, let_go).await;
+        self.disks.release(uid, Instant::now() + RELEASE_MAX).await
     }
 
     async fn release(
@@ -209,7 +259,7 @@ impl Keep {
             if meant.has(&uid) || in_use(&uid) || looks.contains_key(&uid) {
                 continue;
             }
-            match self.disks.release(&uid, Instant::now() + RELEASE_MAX).await {
+            match self.unmount(&uid).await {
                 Ok(()) => tracing::info!(uid, "not meant for this node any more: its disk is unmounted"),
                 Err(error) => tracing::warn!(uid, cause = chain(&error), "its disk stays mounted for now"),
             }
@@ -238,7 +288,7 @@ fn failed(before: Option<NodeStorage>, node: &str, error: &DiskError) -> NodeSto
             "DiskNotAnswering",
             format!("{error}: look at the node's kernel log; a disk that hangs needs the node started anew"),
         ),
-        DiskError::Helper(_) | DiskError::Refused(_) => ("LookFailed", chain(error)),
+        DiskError::AtImage | DiskError::Helper(_) | DiskError::Refused(_) => ("LookFailed", chain(error)),
     };
     NodeStorage {
         node: node.to_string(),
@@ -252,6 +302,7 @@ fn failed(before: Option<NodeStorage>, node: &str, error: &DiskError) -> NodeSto
         available: None,
         unaccounted: None,
         shares_file_system: before.as_ref().is_some_and(|entry| entry.shares_file_system),
+        cache: None,
         found: before.map(|entry| entry.found).unwrap_or_default(),
         observed_at: Time(Timestamp::now()),
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::fs::fstat;
 use workspacefs_api::{NodeStorage, Owner, RESERVED_FOLDER};
 use workspacefs_runtime::chain;
+use workspacefs_storage::local::image::{self, ImageError, ImageWish};
 use workspacefs_storage::local::volume::{
     EnsureVolumeError, OpenVolumeError, RemoveVolumeError, VolumeKey, VolumeWish,
 };
@@ -110,6 +111,20 @@ impl Disk for Kept {
             }
         };
         self.keeper().remove_volume(&key(volume)).map_err(|error| refusal(kind(&error), &error))
+    }
+
+    fn image(&mut self, wish: ImageWish, mount_point: &Path) -> Result<(), Refusal> {
+        let done = match wish {
+            // Also where the disk is gone, or has failed.
+            ImageWish::Unmounted => image::unmount(mount_point),
+            ImageWish::Mounted(_) | ImageWish::Gone => self.keeper().image(wish, mount_point),
+        };
+        let kind = |error: &ImageError| match error {
+            ImageError::NotReady(_) => RefusalKind::NotReady,
+            ImageError::NoRoom { .. } => RefusalKind::NoSpace,
+            _ => RefusalKind::Io,
+        };
+        done.map_err(|error| refusal(kind(&error), &error))
     }
 
     fn release(&mut self) -> Result<(), Refusal> {

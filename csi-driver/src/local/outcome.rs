@@ -115,6 +115,7 @@ fn is_lost(error: &DiskError) -> bool {
 
 fn reason_of(error: &DiskError) -> LocalVolumeReason {
     match error {
+        DiskError::AtImage => LocalVolumeReason::NotReady,
         DiskError::TimedOut { .. } | DiskError::Hangs | DiskError::Helper(_) => LocalVolumeReason::Failed,
         DiskError::Refused(refusal) => match refusal.kind {
             RefusalKind::NotReady => LocalVolumeReason::NotReady,

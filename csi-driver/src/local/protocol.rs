@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use workspacefs_api::{LocalStorageSpec, NodeStorage, UsedDevice};
+use workspacefs_storage::local::image::ImageWish;
 use workspacefs_sys::tree::MountApi;
 
 use crate::share::CopyPart;
@@ -39,6 +40,8 @@ pub(super) enum Question {
     GrowVolume(Volume, u64),
     /// A volume, moved to the trash.
     RemoveVolume(Volume),
+    /// The image of the node's cache, and where it is mounted.
+    Image(ImageWish, PathBuf),
     /// Takes the disk off.
     Release,
 }
@@ -54,6 +57,8 @@ pub(super) enum Answer {
     /// Its size.
     Volume(u64),
     Removed,
+    /// The image is as wished.
+    Image,
     Released,
 }
 

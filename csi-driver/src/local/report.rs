@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
-use workspacefs_api::{LocalStorage, NodeStorage, level, quantity};
+use workspacefs_api::{LocalStorage, NodeCache, NodeStorage, level, quantity};
 
 /// Whether an entry says something that the one before it does not. When it was seen, and small changes of what is used and of
 /// what nobody was given, are nothing new: a status that is written every few seconds is a load on everybody who watches it.
@@ -15,24 +15,30 @@ pub fn is_news(before: Option<&NodeStorage>, now: &NodeStorage) -> bool {
     let Some(before) = before else {
         return true;
     };
+    let used_in = |entry: &NodeStorage| entry.cache.as_ref().and_then(|cache| cache.used.clone());
+    let cache = before.cache.as_ref().map(|cache| NodeCache { used: used_in(now), ..cache.clone() });
     let same_but_figures = NodeStorage {
         used: now.used.clone(),
         unaccounted: now.unaccounted.clone(),
         observed_at: now.observed_at.clone(),
+        cache,
         ..before.clone()
     };
     if same_but_figures != *now {
         return true;
     }
     let of = bytes(now.capacity.as_ref()).unwrap_or(0);
-    let has_moved = |before: &Option<Quantity>, now: &Option<Quantity>| match (
-        bytes(before.as_ref()),
-        bytes(now.as_ref()),
-    ) {
+    let of_cache = now.cache.as_ref().and_then(|cache| bytes(cache.size.as_ref())).unwrap_or(0);
+    has_moved(&before.used, &now.used, of)
+        || has_moved(&before.unaccounted, &now.unaccounted, of)
+        || has_moved(&used_in(before), &used_in(now), of_cache)
+}
+
+fn has_moved(before: &Option<Quantity>, now: &Option<Quantity>, of: u64) -> bool {
+    match (bytes(before.as_ref()), bytes(now.as_ref())) {
         (Some(before), Some(now)) => level::has_moved(before, now, of),
         (before, now) => before != now,
-    };
-    has_moved(&before.used, &now.used) || has_moved(&before.unaccounted, &now.unaccounted)
+    }
 }
 
 fn bytes(quantity: Option<&Quantity>) -> Option<u64> {
@@ -81,6 +87,7 @@ mod tests {
             available: None,
             unaccounted: None,
             shares_file_system: false,
+            cache: None,
             found: Vec::new(),
             observed_at: Time(Timestamp::UNIX_EPOCH),
         }
@@ -104,6 +111,20 @@ mod tests {
         // The smallest volume that was made.
         let less = NodeStorage { available: Some(quantity::exact(50 * GIB - 4096)), ..unaccounted(0) };
         assert!(is_news(Some(&unaccounted(0)), &less));
+        let cached = |reason: &str, used: u64| {
+            let cache = NodeCache {
+                reason: reason.into(),
+                size: Some(quantity::exact(50 * GIB)),
+                used: Some(quantity::rounded(used)),
+                ..NodeCache::default()
+            };
+            NodeStorage { cache: Some(cache), ..before.clone() }
+        };
+        assert!(is_news(Some(&before), &cached("Ready", 0)));
+        assert!(is_news(Some(&cached("Ready", 0)), &before));
+        assert!(is_news(Some(&cached("Ready", GIB)), &cached("DeviceBusy", GIB)));
+        assert!(!is_news(Some(&cached("Ready", GIB)), &cached("Ready", GIB + GIB / 4)));
+        assert!(is_news(Some(&cached("Ready", GIB)), &cached("Ready", 3 * GIB)));
         for changed in [
             unaccounted(0),
             NodeStorage { ready: false, ..before.clone() },

@@ -33,8 +33,10 @@ fn publish_code(error: &PublishError) -> Code {
 
 pub(crate) fn disk_code(error: &DiskError) -> Code {
     match error {
-        // May be back; a helper that died is started anew.
-        DiskError::TimedOut { .. } | DiskError::Hangs | DiskError::Helper(_) => Code::Unavailable,
+        // May be back; a helper that died is started anew, one that is at other work comes to an end.
+        DiskError::TimedOut { .. } | DiskError::AtImage | DiskError::Hangs | DiskError::Helper(_) => {
+            Code::Unavailable
+        }
         DiskError::Refused(refusal) => match refusal.kind {
             // The disk that is in the node now cannot serve it: another may be put in, or this one be helped.
             RefusalKind::NotReady | RefusalKind::NoQuota | RefusalKind::Lost => Code::FailedPrecondition,

@@ -159,6 +159,7 @@ mod tests {
             available: available.parse::<u64>().is_ok().then(|| Quantity((*available).into())),
             unaccounted: None,
             shares_file_system: false,
+            cache: None,
             found: Vec::new(),
             observed_at: Time(Timestamp::UNIX_EPOCH),
         };

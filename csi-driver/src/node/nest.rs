@@ -104,7 +104,7 @@ impl NestError {
     fn is_silence(&self) -> bool {
         match self {
             Self::Share(error) => error.is_servers_silence(),
-            Self::Disk(DiskError::TimedOut { .. } | DiskError::Hangs) => true,
+            Self::Disk(DiskError::TimedOut { .. } | DiskError::AtImage | DiskError::Hangs) => true,
             Self::Disk(_) | Self::Shunned | Self::NotReady | Self::Mount(_) => false,
         }
     }

@@ -97,7 +97,9 @@ impl Node {
             &attributes.file_system,
             volume.is_own,
         )?;
+        let may_be_cached = volume.copies == Copies::Shown;
         let share = ShareSpec::new(&volume.attributes, &volume.options);
+        let share = self.0.config.nests.ground.local_cache.share(share, may_be_cached);
         let place = OnShare {
             share: Some(share.clone()),
             whose: Some(Whose::of(&asked.volume_id, &volume)),

@@ -12,6 +12,7 @@ use csi_driver::local::protocol::{Figures, Look, Place, Refusal, RefusalKind, Sh
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use workspacefs_api::{Health, NodeStorage};
+use workspacefs_storage::local::image::ImageWish;
 use workspacefs_sys::tree::open_mounted;
 
 use crate::world::NAMESPACE;
@@ -147,6 +148,10 @@ impl Disk for Folder {
         Ok(())
     }
 
+    fn image(&mut self, _: ImageWish, _: &Path) -> Result<(), Refusal> {
+        self.ready()
+    }
+
     fn release(&mut self) -> Result<(), Refusal> {
         Ok(())
     }
@@ -165,6 +170,7 @@ fn entry(node: &str, not_ready: Option<String>) -> NodeStorage {
         available: None,
         unaccounted: None,
         shares_file_system: false,
+        cache: None,
         found: Vec::new(),
         observed_at: Time(Timestamp::UNIX_EPOCH),
     }

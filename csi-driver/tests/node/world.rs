@@ -14,6 +14,7 @@ use csi_driver::controller::seams::{FileSystems, LookupError};
 use csi_driver::helper_process::HelperProgram;
 use csi_driver::local::disks::Disks;
 use csi_driver::local::storages::Storages;
+use csi_driver::local_cache::LocalCache;
 use csi_driver::node::{NestConfig, Node, NodeConfig, NodeLabels};
 use csi_driver::share::{Keep, Shares, SharesConfig};
 use nix::mount::{MsFlags, mount};
@@ -59,6 +60,8 @@ pub struct World {
     pub fs_caches: Vec<FsCache>,
     /// The LocalStorages and the disks of them.
     pub disk: Option<(Storages, Disks)>,
+    /// The node's FS-Cache.
+    pub local_cache: LocalCache,
 }
 
 impl World {
@@ -79,6 +82,7 @@ impl World {
             api_server_away: false,
             fs_caches: Vec::new(),
             disk: None,
+            local_cache: LocalCache::off(),
         };
         for folder in ["kubelet", "host", "exports", "outside"] {
             std::fs::create_dir(world.path(folder)).unwrap();
@@ -105,6 +109,7 @@ impl World {
             api_server_away: false,
             fs_caches: Vec::new(),
             disk: None,
+            local_cache: LocalCache::off(),
         }
     }
 
@@ -179,7 +184,8 @@ impl World {
         self.fs_caches.iter().for_each(|cache| nests.caches.put(cache));
         let (storages, disks) = self.disk.clone().unzip();
         let storages = storages.unwrap_or_else(|| nests.ground.storages.clone());
-        let ground = Ground { labels: self.labels.clone(), storages, ..nests.ground };
+        let (labels, local_cache) = (self.labels.clone(), self.local_cache.clone());
+        let ground = Ground { labels, storages, local_cache, ..nests.ground };
         NestConfig { ground, disks, ..nests }
     }
 

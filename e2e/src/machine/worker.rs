@@ -37,7 +37,7 @@ pub fn part(plan: &Plan, pods: &str, secrets: Secrets) -> Part {
     Part {
         modules: words(
             "overlay veth bridge br_netfilter nf_conntrack iptable_nat iptable_filter iptable_mangle xt_comment \
-             xt_conntrack xt_mark xt_statistic xt_MASQUERADE xt_addrtype xt_nat nfs nfsv3 nfsv4 loop xfs",
+             xt_conntrack xt_mark xt_statistic xt_MASQUERADE xt_addrtype xt_nat nfs nfsv3 nfsv4 loop xfs cachefiles",
         ),
         sysctls: sysctls(&[
             ("net/ipv4/ip_forward", "1"),

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bucket;
 mod failing;
 mod filling;
 mod kills;

@@ -142,7 +142,7 @@ fn ready_by_claim(claim: &str, group: &str, survey: &Survey) -> Finding {
         };
         return Finding::new(READY, false, "NothingWhole", message);
     }
-    let mounted = format!("pods of node group {group} mount it with claimName: {claim}");
+    let mut mounted = format!("pods of node group {group} mount it with claimName: {claim}");
     if has < wants {
         return Finding::new(
             READY,
@@ -150,6 +150,10 @@ fn ready_by_claim(claim: &str, group: &str, survey: &Survey) -> Finding {
             "SomeNodesNotFilled",
             format!("{mounted}, on {has} of {wants} nodes so far"),
         );
+    }
+    // What a bucket has beside its files.
+    for remark in paths.iter().map(|path| &path.message).filter(|remark| !remark.is_empty()) {
+        mounted = format!("{mounted}. {remark}");
     }
     Finding::new(READY, true, "Ready", mounted)
 }

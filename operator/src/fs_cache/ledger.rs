@@ -10,6 +10,9 @@ use workspacefs_api::{CacheCopy, CachedPath, PathState};
 use super::objects::{Errand, Task};
 use crate::events::Happened;
 
+/// Reason of the Event about a bucket that is kept, and has objects that can be no files, or could not be verified but by their size.
+const OBJECTS_NOT_PLAIN: &str = "ObjectsNotPlain";
+
 /// Whether a comparison found something in the copy that is not as it was written. That it is not verified any more
 /// says so.
 pub fn is_damaged(copy: &CacheCopy) -> bool {
@@ -191,7 +194,8 @@ fn told_as(reason: &'static str) -> &'static str {
 fn path_states(entry: &Entry<'_>, outcome: &Outcome, paths: &mut [CachedPath]) -> Vec<Happened> {
     let mut told: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     for (new, known) in outcome.paths.iter().zip(paths) {
-        let is_news = known.state != new.state;
+        let is_news =
+            known.state != new.state || (new.state == PathState::Whole && known.message != new.message);
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         *known = CachedPath {
             path: std::mem::take(&mut known.path),
@@ -202,6 +206,7 @@ fn path_states(entry: &Entry<'_>, outcome: &Outcome, paths: &mut [CachedPath]) -
         };
         let because = if new.message.is_empty() { String::new() } else { format!(": {}", new.message) };
         let (reason, what) = match new.state {
+            PathState::Whole if !new.message.is_empty() => (OBJECTS_NOT_PLAIN, "is kept"),
             PathState::Pending | PathState::Whole => continue,
             PathState::Evicted => ("Evicted", "was left out, there is no room for it"),
             PathState::Partial => ("PathNotWhole", "could not be copied or verified as a whole"),
@@ -219,8 +224,14 @@ fn path_states(entry: &Entry<'_>, outcome: &Outcome, paths: &mut [CachedPath]) -
     }
     let node = of_node(&entry.errand.node);
     let event = |(reason, paths): (_, Vec<String>)| {
-        let note = format!("{node}{}. The copy is without that", paths.join("; "));
-        Happened { warning: true, reason, note }
+        let paths = paths.join("; ");
+        match reason {
+            OBJECTS_NOT_PLAIN => Happened { warning: false, reason, note: format!("{node}{paths}") },
+            _ => {
+                let note = format!("{node}{paths}. The copy is without that");
+                Happened { warning: true, reason, note }
+            }
+        }
     };
     told.into_iter().map(event).collect()
 }

@@ -12,15 +12,17 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use workspacefs_api::fs_cache::{CACHE_ATTRIBUTE, EVERYWHERE, FILL_ATTRIBUTE, FS_CACHE_UID_LABEL};
 use workspacefs_api::mover::PROGRESS_PORT;
-use workspacefs_api::{DRIVER, FsCacheSpec, RESERVED_FOLDER, Verify, quantity};
+use workspacefs_api::{DRIVER, FsCacheSpec, RESERVED_FOLDER, S3Source, Verify, quantity};
 
-use super::setting::{Setting, Target};
+use super::setting::{Setting, Source, Target};
 use crate::config::MoverConfig;
 use crate::filesystem::own::MANAGED_BY;
 
 /// Annotation of a Job: what it is for.
 const ERRAND_ANNOTATION: &str = "cache.workspacefs.io/errand";
 const SOURCE: &str = "/source";
+/// Where the Secret of a bucket is mounted.
+const CREDENTIALS: &str = "/credentials";
 const TARGET: &str = "/target";
 /// Where the workspace's share of a LocalStorage is mounted, as a whole.
 const SHARE: &str = "/target-share";
@@ -104,7 +106,9 @@ impl Errand {
 
     fn arguments(&self, spec: &FsCacheSpec, target: &str) -> Vec<String> {
         let mut arguments = vec![format!("--target={target}")];
-        let mut say = |name: &str, value: String| arguments.push(format!("--{name}={value}"));
+        // Kubelet makes $(NAME) what that variable is, and $$ a $.
+        let mut say =
+            |name: &str, value: String| arguments.push(format!("--{name}={}", value.replace('$', "$$")));
         if let Some(workers) = spec.parallelism {
             say("workers", workers.to_string());
         }
@@ -125,7 +129,10 @@ impl Errand {
 
     fn say_fill(&self, spec: &FsCacheSpec, mut say: impl FnMut(&str, String)) {
         say("generation", self.generation.to_string());
-        say("source", SOURCE.into());
+        match &spec.source.s3 {
+            Some(bucket) => say_bucket(bucket, &mut say),
+            None => say("source", SOURCE.into()),
+        }
         for path in &spec.source.paths {
             say("path", path.clone());
         }
@@ -138,6 +145,19 @@ impl Errand {
         }
         if let Some(earlier) = self.earlier {
             say("earlier", earlier.to_string());
+        }
+    }
+}
+
+fn say_bucket(bucket: &S3Source, say: &mut impl FnMut(&str, String)) {
+    say("bucket", bucket.bucket.clone());
+    say("credentials", CREDENTIALS.into());
+    if !bucket.prefix.is_empty() {
+        say("prefix", bucket.prefix.clone());
+    }
+    for (name, value) in [("endpoint", &bucket.endpoint), ("region", &bucket.region)] {
+        if let Some(value) = value {
+            say(name, value.clone());
         }
     }
 }
@@ -185,9 +205,16 @@ fn pod(shop: &Shop<'_>, cache: &Identity, spec: &FsCacheSpec, setting: &Setting,
     let (mut volumes, mut mounts) = (vec![volume], vec![mount]);
     // All else does without the source, which may be away.
     if errand.task == Task::Fill {
-        let attributes = json!({"fileSystem": setting.source, (CACHE_ATTRIBUTE): "off"});
-        volumes.push(inline("source", true, attributes));
-        mounts.push(json!({"name": "source", "mountPath": SOURCE, "readOnly": true}));
+        let (volume, at) = match (&setting.source, &spec.source.s3) {
+            (Some(Source::FileSystem(name)), _) => {
+                let attributes = json!({"fileSystem": name, (CACHE_ATTRIBUTE): "off"});
+                (Some(inline("source", true, attributes)), SOURCE)
+            }
+            (_, Some(bucket)) => (Some(secret(&bucket.secret_ref.name)), CREDENTIALS),
+            (_, None) => (None, SOURCE),
+        };
+        mounts.extend(volume.iter().map(|_| json!({"name": "source", "mountPath": at, "readOnly": true})));
+        volumes.extend(volume);
     }
     let config = shop.config;
     let mut pod = json!({
@@ -254,6 +281,13 @@ fn target(cache: &Identity, target: &Target) -> (Value, Value, String) {
     }
 }
 
+/// The keys of a bucket, for the mover's eyes only: we never ask for a Secret. Optional, so that a pod begins without it too and its
+/// mover says what is missing, where else it would wait without a word.
+fn secret(name: &str) -> Value {
+    let items = ["accessKeyId", "secretAccessKey"].map(|key| json!({"key": key, "path": key}));
+    json!({"name": "source", "secret": {"secretName": name, "items": items, "defaultMode": 0o400, "optional": true}})
+}
+
 fn inline(name: &str, read_only: bool, attributes: Value) -> Value {
     json!({"name": name, "csi": {"driver": DRIVER, "readOnly": read_only, "volumeAttributes": attributes}})
 }
@@ -279,17 +313,21 @@ mod tests {
     }
 
     fn made(target: Target, errand: &Errand) -> Value {
+        made_of(&spec(), Source::FileSystem("data".into()), target, errand)
+    }
+
+    fn made_of(spec: &FsCacheSpec, source: Source, target: Target, errand: &Errand) -> Value {
         let config = MoverConfig { pull_secrets: vec!["s".into()], ..MoverConfig::default() };
         let shop = Shop { config: &config, node_group_label: "group" };
         let setting = Setting {
-            source: "data".into(),
+            source: Some(source),
             source_uid: "uid-of-data".into(),
             target,
             places: vec![],
             doubts: vec![],
             room: String::new(),
         };
-        let job = job(&shop, &cache(), &spec(), &setting, errand);
+        let job = job(&shop, &cache(), spec, &setting, errand);
         // Every field is one that the API knows.
         let typed: Job = serde_json::from_value(job.clone()).unwrap();
         assert_eq!(Errand::of(&typed).as_ref(), Some(errand));
@@ -331,6 +369,36 @@ mod tests {
         assert_eq!((&csi(0)["readOnly"], &csi(1)["readOnly"]), (&json!(false), &json!(true)));
         assert_eq!(pod["nodeSelector"], json!({"group": "gpu"}));
         assert_eq!(pod["imagePullSecrets"], json!([{"name": "s"}]));
+    }
+
+    #[test]
+    fn a_buckets_mover_has_its_secret_as_files_and_only_to_fill() {
+        let s3 = json!({"bucket": "abc", "prefix": "a/", "endpoint": "https://s3.example", "secretRef": {"name": "s"}});
+        let spec = json!({"source": {"s3": s3}, "target": {"fileSystem": "fast"}, "exposure": "Claim"});
+        let spec: FsCacheSpec = serde_json::from_value(spec).unwrap();
+        let pod = |task| {
+            let target = Target::FileSystem { name: "fast".into(), group: "gpu".into() };
+            made_of(&spec, Source::Bucket, target, &errand(EVERYWHERE, task))["spec"]["template"]["spec"]
+                .take()
+        };
+        let fill = pod(Task::Fill);
+        let arguments = fill["containers"][0]["args"].as_array().unwrap();
+        let expected =
+            ["--bucket=abc", "--credentials=/credentials", "--prefix=a/", "--endpoint=https://s3.example"];
+        assert!(expected.iter().all(|argument| arguments.contains(&json!(argument))), "{arguments:?}");
+        assert!(
+            !arguments.iter().any(|argument| argument.as_str().unwrap().starts_with("--source")),
+            "{arguments:?}"
+        );
+        let secret = &fill["volumes"][1]["secret"];
+        assert_eq!((&secret["secretName"], &secret["optional"]), (&json!("s"), &json!(true)));
+        let mount = json!({"name": "source", "mountPath": "/credentials", "readOnly": true});
+        assert_eq!(fill["containers"][0]["volumeMounts"][1], mount);
+        for task in [Task::Scrub, Task::Remove, Task::RemoveAll] {
+            let pod = pod(task);
+            assert_eq!(pod["volumes"].as_array().map(Vec::len), Some(1), "{task:?}");
+            assert!(!pod.to_string().contains("bucket"), "{task:?}");
+        }
     }
 
     #[test]

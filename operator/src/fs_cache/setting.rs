@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::{Resource, ResourceExt};
 use workspacefs_api::fs_cache::EVERYWHERE;
 use workspacefs_api::local_storage::READY;
-use workspacefs_api::{FileSystem, FsCache, LocalStorage, Usage};
+use workspacefs_api::{Exposure, FileSystem, FsCache, LocalStorage, Usage};
 
 use super::findings::{READY as READY_CONDITION, SOURCE_REACHABLE, TARGET_AVAILABLE};
 use crate::conditions::Finding;
@@ -60,11 +60,20 @@ pub struct Place {
     pub is_ready: bool,
 }
 
+/// What is copied.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// The FileSystem of this name.
+    FileSystem(String),
+    /// A bucket: what is known of it stands in the spec, and whether it is there only the mover sees.
+    Bucket,
+}
+
 /// What an FsCache is between.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// Name of the source FileSystem.
-    pub source: String,
+    /// What is copied. None where only the target matters.
+    pub source: Option<Source>,
     /// Its uid: one that is made again under the same name has other files.
     pub source_uid: String,
     /// Where copies lie.
@@ -95,13 +104,16 @@ impl Setting {
     /// # Errors
     /// What keeps it from being a cache: the condition that says so.
     pub fn of(cache: &FsCache, around: &Around<'_>) -> Result<Self, Finding> {
-        if cache.spec.source.s3.is_some() {
-            return Err(not_supported(
-                "source.s3: buckets are not copied yet; use a source of kind fileSystem",
-            ));
-        }
         let on = Self::on_target(cache, around)?;
-        let source = source(cache, around)?;
+        if let Some(bucket) = &cache.spec.source.s3 {
+            if cache.spec.exposure != Exposure::Claim {
+                return Err(not_supported(
+                    "source.s3: a bucket has no place in a FileSystem where it could appear: exposure must be Claim",
+                ));
+            }
+            return Ok(Self { source: Some(Source::Bucket), source_uid: bucket.identity(), ..on });
+        }
+        let source = Some(Source::FileSystem(source(cache, around)?));
         let source_uid = around.source.and_then(|fs| fs.uid()).unwrap_or_default();
         Ok(Self { source, source_uid, ..on })
     }
@@ -118,14 +130,7 @@ impl Setting {
         };
         let doubts = [(around.source, SOURCE_REACHABLE), (around.file_system, TARGET_AVAILABLE)];
         let doubts = doubts.into_iter().filter_map(|(fs, kind)| doubt(fs?, kind)).collect();
-        Ok(Self {
-            source: String::new(),
-            source_uid: String::new(),
-            target,
-            places,
-            doubts,
-            room: room(around),
-        })
+        Ok(Self { source: None, source_uid: String::new(), target, places, doubts, room: room(around) })
     }
 
     /// Whether a node may expose what lies on the target: as the node plugin there decides it too.
@@ -268,5 +273,21 @@ mod tests {
             let node: Node = builders::object(json!({"metadata": {"name": "n1", "labels": labels}}));
             assert_eq!(setting.shows_on("group", &node), shows, "{labels}");
         }
+    }
+
+    #[test]
+    fn a_bucket_is_a_source_of_claims_and_of_nothing_else() {
+        let mut near = builders::nfs("server", 2049);
+        near["nodeGroup"] = json!("gpu");
+        let near = builders::file_system("a", "near", near);
+        let around = Around { source: None, file_system: Some(&near), storage: None, nodes: &[] };
+        let setting = |exposure: &str| {
+            let s3 = json!({"bucket": "abc", "secretRef": {"name": "s"}});
+            let spec = json!({"source": {"s3": s3}, "target": {"fileSystem": "near"}, "exposure": exposure});
+            Setting::of(&builders::fs_cache("a", "warm", spec), &around)
+        };
+        let claim = setting("Claim").unwrap();
+        assert_eq!((claim.source, &*claim.source_uid), (Some(Source::Bucket), "s3:abc"));
+        assert!(setting("Transparent").is_err());
     }
 }

@@ -166,11 +166,11 @@ impl Survey {
 
 /// The paths of the spec, with what is known of each.
 fn paths(spec: &FsCacheSpec, known: &[CachedPath]) -> Vec<CachedPath> {
-    let of = |path: &String| {
-        let found = known.iter().find(|known| known.path == *path).cloned();
-        found.unwrap_or_else(|| CachedPath { path: path.clone(), ..CachedPath::default() })
+    let of = |path: String| {
+        let found = known.iter().find(|known| known.path == path).cloned();
+        found.unwrap_or_else(|| CachedPath { path, ..CachedPath::default() })
     };
-    spec.source.paths.iter().map(of).collect()
+    spec.source.kept_paths().into_iter().map(of).collect()
 }
 
 /// The copies that there are, and an entry for each place that is to have one: before anything is done there, so that
@@ -206,7 +206,10 @@ fn sum_up_paths(paths: &mut [CachedPath], copies: &[CacheCopy]) {
         let lacks: Vec<String> =
             shown().filter(|copy| !copy.whole.contains(&path.path)).map(|copy| copy.node.clone()).collect();
         if lacks.is_empty() && shown().next().is_some() {
-            (path.state, path.message) = (PathState::Whole, String::new());
+            // What was said of it when it was not is over; what its mover says of a whole one stands.
+            if path.state != PathState::Whole {
+                (path.state, path.message) = (PathState::Whole, String::new());
+            }
         } else if path.state == PathState::Whole {
             path.state = PathState::Partial;
             path.message = if lacks == [EVERYWHERE] {

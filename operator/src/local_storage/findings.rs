@@ -1,5 +1,6 @@
 //! What status and conditions of a LocalStorage say, decided from what was seen. Pure.
 
+mod cache;
 mod disks;
 mod quota;
 mod unaccounted;
@@ -10,6 +11,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use workspacefs_api::{Health, LocalStorage, LocalStorageStatus, Media, quantity};
 
+pub use self::cache::cache_ready;
 pub use self::disks::about_disks;
 pub use self::quota::quota_enforced;
 pub use self::unaccounted::{Unaccounted, unaccounted};
@@ -25,6 +27,8 @@ pub const READY: &str = "Ready";
 pub const WORKSPACES_READY: &str = "WorkspacesReady";
 /// The quota is a limit.
 pub const QUOTA_ENFORCED: &str = "QuotaEnforced";
+/// The nodes have the FS-Cache that is asked for. Said only where one is.
+pub const CACHE_READY: &str = "CacheReady";
 /// Some node's disk is ill, or a claim's volume is lost. Said only where that is so.
 pub const DEGRADED: &str = "Degraded";
 /// On some node it is not a file system of its own. Said only where that is so.
@@ -33,8 +37,8 @@ pub const SHARES_FILE_SYSTEM: &str = "SharesFileSystem";
 pub const IN_USE: &str = "InUse";
 
 /// Every condition that the operator writes. Others are others'.
-pub const OURS: [&str; 7] =
-    [READY, WORKSPACES_READY, QUOTA_ENFORCED, DEGRADED, SHARES_FILE_SYSTEM, IN_USE, CLASS_READY];
+pub const OURS: [&str; 8] =
+    [READY, WORKSPACES_READY, QUOTA_ENFORCED, CACHE_READY, DEGRADED, SHARES_FILE_SYSTEM, IN_USE, CLASS_READY];
 
 /// How many nodes a message speaks of.
 const NODES_MAX: usize = 5;

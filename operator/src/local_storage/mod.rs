@@ -92,6 +92,7 @@ impl Reconciler for LocalStorages {
             findings::workspaces_ready(&identity.name, &self.workspace_selector, &shares),
             findings::quota_enforced(storage, &selected, &escaped),
         ];
+        findings.extend(findings::cache_ready(storage, &selected));
         findings.extend(findings::about_disks(&selected, &lost));
         let class_name = identity.class_name();
         findings.extend(class.as_ref().ok().and_then(|c| class::not_ready(&class_name, "LocalStorage", c)));

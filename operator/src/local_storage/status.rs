@@ -8,7 +8,7 @@ use kube::api::{ObjectMeta, PartialObjectMeta, Patch, PatchParams};
 use serde_json::json;
 use workspacefs_api::{LocalStorage, LocalStorageStatus};
 
-use super::findings::{DEGRADED, IN_USE, OURS, READY, SHARES_FILE_SYSTEM, Summary};
+use super::findings::{CACHE_READY, DEGRADED, IN_USE, OURS, READY, SHARES_FILE_SYSTEM, Summary};
 use super::objects::Identity;
 use crate::FIELD_MANAGER;
 use crate::class::CLASS_READY;
@@ -161,6 +161,10 @@ fn changes(old: &LocalStorageStatus, new: &LocalStorageStatus) -> Vec<Happened> 
             (READY, "False", "NoneReady") => Some((true, "NoneReady")),
             (READY, "False", "Invalid") => Some((true, "Invalid")),
             (DEGRADED, "True", _) => Some((true, "Degraded")),
+            (CACHE_READY, "True", "Ready") => Some((false, "CacheReady")),
+            // What nobody has said yet, or will not while its disk is away, is told elsewhere.
+            (CACHE_READY, "False", "NoReport" | "NoNodes" | "DiskNotReady" | "Leaving") => None,
+            (CACHE_READY, "False", _) => Some((true, "CacheNotReady")),
             (SHARES_FILE_SYSTEM, "True", _) => Some((true, "SharesFileSystem")),
             (IN_USE, "True", _) => Some((true, "InUse")),
             (CLASS_READY, "False", _) => Some((true, "StorageClassNotReady")),
@@ -192,6 +196,10 @@ mod tests {
         let some = Finding::new(READY, true, "SomeNotReady", "m");
         let none = Finding::new(READY, false, "NoneReady", "m");
         let ill = |reason| Finding::new(DEGRADED, true, reason, "m");
+        let cache = |reason| [Finding::new(CACHE_READY, reason == "Ready", reason, "m")];
+        assert_eq!(reasons(&[], &cache("DeviceBusy")), ["CacheNotReady"]);
+        assert_eq!(reasons(&cache("DeviceBusy"), &cache("Ready")), ["CacheReady"]);
+        assert!(reasons(&cache("Ready"), &cache("NoReport")).is_empty());
         assert_eq!(reasons(&[], std::slice::from_ref(&none)), ["NoneReady"]);
         assert_eq!(reasons(std::slice::from_ref(&none), std::slice::from_ref(&some)), ["Ready"]);
         assert!(reasons(std::slice::from_ref(&all), std::slice::from_ref(&some)).is_empty());

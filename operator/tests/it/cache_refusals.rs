@@ -37,7 +37,8 @@ async fn what_cannot_be_a_cache_says_why_and_no_mover_is_sent() {
         (on(json!({"fileSystem": "twin"})), "TargetAvailable", "TargetIsSource", "same folder"),
         (on(json!({"localStorage": "none"})), "TargetAvailable", "TargetMissing", "no LocalStorage none"),
         (on(json!({"localStorage": "nvme"})), "TargetAvailable", "NotListed", "spec.workspaces"),
-        (json!({"source": s3, "exposure": "Claim"}), "Ready", "NotSupported", "source.s3"),
+        // An object that is older than its rules.
+        (json!({"source": s3}), "Ready", "NotSupported", "exposure must be Claim"),
         (json!({"refresh": {"schedule": "61 * * * *"}}), "Ready", "Invalid", "schedule"),
     ];
     for (n, (more, ..)) in cases.iter().enumerate() {

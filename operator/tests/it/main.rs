@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cache;
+mod cache_bucket;
 mod cache_claim;
 mod cache_crash;
 mod cache_ends;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use workspacefs_api::Media;
 
 use super::identity::serial_of_page;
+use crate::local::image::is_image;
 
 /// What sysfs counts sizes in, whatever the device does.
 const SECTOR_BYTES: u64 = 512;
@@ -71,7 +72,7 @@ fn disk(folder: &Path, name: &str) -> Option<Block> {
     let is_loop = name.starts_with("loop");
     let is_on = |file: &str| text(&folder.join(file)).as_deref() == Some("1");
     if NEVER.iter().any(|prefix| is_numbered(name, prefix))
-        || (is_loop && text(&folder.join("loop/backing_file")).is_none())
+        || (is_loop && text(&folder.join("loop/backing_file")).is_none_or(|file| is_image(&file)))
         || is_on("removable")
         || is_on("hidden")
     {

@@ -78,6 +78,8 @@ fn memory_empty_and_read_only_devices_are_no_disks() {
         disk("sr0", "11:0", &[]),
         disk("nvme0c0n1", "259:1", &[("hidden", "1\n")]),
         disk("loop1", "7:1", &[("loop/backing_file", "/image\n")]),
+        // The node's cache.
+        disk("loop2", "7:2", &[("loop/backing_file", "/disks/u/state/fscache.img\n")]),
         disk("ubdb", "98:16", &[]),
     ];
     let names: Vec<String> = blocks(&disks).into_iter().map(|block| block.name).collect();

@@ -19,12 +19,13 @@ const STRANGERS_MAX: usize = 4096;
 const TIME_MAX: Duration = Duration::from_millis(200);
 
 impl Work<'_> {
-    pub fn unaccounted(&self) -> Result<u64, StepError> {
+    pub fn unaccounted(&self, aside: u64) -> Result<u64, StepError> {
         let records = self.model.records().count() as u64;
         let is_known = |project: u32| self.model.get(project).is_some();
         let until = Instant::now() + TIME_MAX;
         let has_time = || Instant::now() < until;
-        Ok(unaccounted(|from| self.disk.next_quota(from), is_known, has_time, records)?)
+        let bytes = unaccounted(|from| self.disk.next_quota(from), is_known, has_time)?;
+        Ok(told(bytes, records, aside))
     }
 }
 
@@ -33,7 +34,6 @@ fn unaccounted(
     next: impl Fn(u32) -> Result<Option<Quota>, DiskError>,
     is_known: impl Fn(u32) -> bool,
     has_time: impl Fn() -> bool,
-    records: u64,
 ) -> Result<u64, DiskError> {
     let (mut bytes, mut strangers): (u64, usize) = (0, 0);
     let mut from = Some(0);
@@ -49,9 +49,14 @@ fn unaccounted(
         }
         from = quota.project.checked_add(1);
     }
-    // What we take ourselves is nobody's escape.
+    Ok(bytes)
+}
+
+/// What we take ourselves is nobody's escape.
+fn told(bytes: u64, records: u64, aside: u64) -> u64 {
     let ours = OURS_BYTES + records.saturating_mul(RECORD_BYTES);
-    Ok(if bytes <= ours { 0 } else { bytes })
+    let bytes = bytes.saturating_sub(aside);
+    if bytes <= ours { 0 } else { bytes }
 }
 
 #[cfg(test)]
@@ -71,9 +76,9 @@ mod tests {
                 let found = projects.iter().find(|(project, _)| *project >= from);
                 Ok(found.map(|&(project, bytes_used)| Quota { project, bytes_used, ..Quota::default() }))
             };
-            let bytes = unaccounted(next, |project| project == 7 || project == 8, || true, records).unwrap();
+            let bytes = unaccounted(next, |project| project == 7 || project == 8, || true).unwrap();
             assert!(asked.get() <= projects.len() + 1, "each project is asked about once");
-            bytes
+            told(bytes, records, 0)
         };
         for (projects, records, expected) in [
             (&[][..], 0, 0),
@@ -90,9 +95,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_to_lie_in_no_folder_is_not_told() {
+        for (bytes, aside, expected) in [
+            (200 * MIB, 200 * MIB, 0),
+            (201 * MIB, 200 * MIB, 0),
+            (205 * MIB, 200 * MIB, 5 * MIB),
+            (0, 200 * MIB, 0),
+        ] {
+            assert_eq!(told(bytes, 0, aside), expected, "{bytes}");
+        }
+    }
+
+    #[test]
     fn a_kernel_that_answers_backwards_ends_the_walk() {
         let next = |_| Ok(Some(Quota { project: 3, bytes_used: 2 * MIB, ..Quota::default() }));
-        assert_eq!(unaccounted(next, |_| false, || true, 0).unwrap(), 2 * MIB);
+        assert_eq!(unaccounted(next, |_| false, || true).unwrap(), 2 * MIB);
     }
 
     #[test]
@@ -102,10 +119,10 @@ mod tests {
             asked.set(asked.get() + 1);
             Ok(Some(Quota { project, bytes_used: MIB, ..Quota::default() }))
         };
-        let bytes = unaccounted(next, |project| project < 10, || true, 0).unwrap();
+        let bytes = unaccounted(next, |project| project < 10, || true).unwrap();
         assert_eq!((bytes, asked.get()), (STRANGERS_MAX as u64 * MIB, STRANGERS_MAX + 10));
         asked.set(0);
-        let bytes = unaccounted(next, |_| false, || asked.get() < 3, 0).unwrap();
+        let bytes = unaccounted(next, |_| false, || asked.get() < 3).unwrap();
         assert_eq!((bytes, asked.get()), (3 * MIB, 3));
     }
 }

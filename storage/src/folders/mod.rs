@@ -199,12 +199,12 @@ impl Folders {
     }
 
     /// What is in use on the disk and is in no folder of ours; 0 where it is no more than our own records take, or where nothing
-    /// is counted. Asks about each project once.
+    /// is counted. `aside` bytes in no folder are known and not told. Asks about each project once.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn unaccounted(&self) -> Result<u64, ReadError> {
-        self.run(|work| work.unaccounted().map_err(ReadError))
+    pub fn unaccounted(&self, aside: u64) -> Result<u64, ReadError> {
+        self.run(|work| work.unaccounted(aside).map_err(ReadError))
     }
 
     /// The folder of the trash that is to be emptied next, none of the projects `except`; from now on it cannot be

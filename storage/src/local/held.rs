@@ -12,6 +12,7 @@ use workspacefs_runtime::chain;
 use workspacefs_sys::beneath::{self, Links};
 
 use super::health::{self, Failure, Watch};
+use super::image::{self, ImageError};
 use super::rarely::Rarely;
 use super::told::Told;
 use super::{Usage, UsageError, WorkspaceError, WorkspaceWish};
@@ -137,9 +138,24 @@ impl Held {
         let available = self.told.available(&self.folders.overview().map_err(on_disk)?);
         let unaccounted = match self.ground.is_shared {
             true => None,
-            false => Some(self.unaccounted.get(now, || self.folders.unaccounted().map_err(on_disk))?),
+            // The node's cache is in no folder, and nobody's escape.
+            false => {
+                let cache = image::taken(self.disk.root());
+                Some(self.unaccounted.get(now, || self.folders.unaccounted(cache).map_err(on_disk))?)
+            }
         };
         Ok(Some(Account { available, unaccounted }))
+    }
+
+    /// What can still be given away: promised to nobody, or free, where nothing is counted.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn unpromised(&self) -> Result<u64, ImageError> {
+        match self.has_quotas() {
+            true => Ok(self.folders.overview()?.bytes_unpromised),
+            false => Ok(self.disk.space()?.free),
+        }
     }
 
     /// Deletes a slice of what was thrown away and has had its time.

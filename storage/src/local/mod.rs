@@ -7,6 +7,7 @@ mod device;
 mod directory;
 mod health;
 mod held;
+pub mod image;
 mod known;
 mod node;
 mod rarely;
@@ -173,6 +174,7 @@ impl Keeper {
             available: None,
             unaccounted: None,
             shares_file_system: false,
+            cache: None,
             found: Vec::new(),
             observed_at: Time(Timestamp::now()),
         };

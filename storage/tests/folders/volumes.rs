@@ -228,14 +228,15 @@ fn what_is_in_no_folder_of_ours_is_counted() {
     let world = World::new();
     world.volumes().ensure(&wish(V, GIB)).unwrap();
     world.disk.write(&world.place(V), "file", GIB).unwrap();
-    assert_eq!(world.folders.unaccounted().unwrap(), 0);
+    assert_eq!(world.folders.unaccounted(0).unwrap(), 0);
     // Its owner gives a folder in it another project.
     let project = world.records()[0].project;
     let quota = world.disk.quota(project).unwrap();
     assert_eq!(quota.bytes_used, GIB);
     let place = world.place(V);
     world.disk.content().folders.get_mut(&place).unwrap().project = project + 1;
-    assert_eq!(world.folders.unaccounted().unwrap(), GIB);
+    assert_eq!(world.folders.unaccounted(0).unwrap(), GIB);
+    assert_eq!(world.folders.unaccounted(GIB).unwrap(), 0);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::files::Last;
 use super::known::{Key, Ordinal, Table};
 use super::{ManifestError, Place};
-use crate::stat::Stat;
+use crate::time::Time;
 
 /// See the module. Its entries are numbered before all of the new manifest's.
 #[derive(Debug)]
@@ -43,8 +43,8 @@ impl Earlier {
         self.last.next
     }
 
-    pub fn find(&self, path: &Path, stat: &Stat) -> Option<Ordinal> {
-        self.table.find(path, stat.size, stat.mtime, stat.ctime)
+    pub fn find(&self, path: &Path, size: u64, mtime: Time, ctime: Time) -> Option<Ordinal> {
+        self.table.find(path, size, mtime, ctime)
     }
 
     pub fn take_over(&self, ordinal: Ordinal) {
@@ -71,8 +71,7 @@ mod tests {
 
     use super::super::{Entry, Journal, ManifestReader};
     use super::*;
-    use crate::Time;
-    use crate::stat::Id;
+    use crate::stat::{Id, Stat};
 
     const TIME: Time = Time { seconds: 1, nanoseconds: 7 };
 

@@ -104,7 +104,12 @@ impl Journal {
 
     /// What the earlier copy's manifest says, if it is just this about the source's file. For [`Journal::take_over`].
     pub fn find_earlier(&self, path: &Path, stat: &Stat) -> Option<Ordinal> {
-        self.earlier.as_ref()?.find(path, stat)
+        self.find_earlier_as(path, stat.size, stat.mtime, stat.ctime)
+    }
+
+    /// The same of a source that is no directory.
+    pub fn find_earlier_as(&self, path: &Path, size: u64, mtime: Time, ctime: Time) -> Option<Ordinal> {
+        self.earlier.as_ref()?.find(path, size, mtime, ctime)
     }
 
     /// A file of the earlier copy has its final name in the destination: what is said of it will stand in the manifest.

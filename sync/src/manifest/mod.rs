@@ -60,7 +60,8 @@ pub struct Entry {
     pub size: u64,
     /// When the content of the source file was modified last.
     pub mtime: Time,
-    /// When anything of the source file was changed last.
+    /// When anything of the source file was changed last; of a source that is no directory its
+    /// [`Version::mark`](crate::Version::mark), as seconds. It is only ever compared.
     pub ctime: Time,
     /// blake3 of the content, if the run was asked for it.
     pub digest: Option<Digest>,

@@ -18,6 +18,7 @@ use workspacefs_api::local_attributes::{LocalVolumeAttributes, LocalVolumeId};
 use workspacefs_api::{DevicesSource, LocalSource, LocalStorage, LocalStorageSpec};
 use workspacefs_csi_proto::csi::v1;
 use workspacefs_csi_proto::csi::v1::node_server::Node as _;
+use workspacefs_storage::local::image::ImageWish;
 
 use crate::disk::{FILES, HANGS, NOT_READY};
 use crate::world::{GROUP, NAMESPACE, UID, WithMode, World, names, refused, request};
@@ -269,6 +270,35 @@ pub async fn a_helper_that_answers_is_not_killed_for_the_time_that_others_waited
     assert!(matches!(late, Err(DiskError::TimedOut { .. })), "{late:?}");
     assert_eq!(node.disks.helper_id(UID).await, Some(helper));
     assert!(node.disks.usage(UID, Place::Share(NAMESPACE_UID.into()), after(5000)).await.is_ok());
+}
+
+pub async fn a_look_that_waits_for_the_caches_image_says_nothing_of_the_disk(world: World) {
+    let node = plugin(&world, |_| {});
+    node.look().await;
+    fs::write(world.path(DISK).join(HANGS), "").unwrap();
+    let after = |millis| tokio::time::Instant::now() + Duration::from_millis(millis);
+    let image = node.disks.image(UID, ImageWish::Gone, after(30_000));
+    let looks = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        // In vain, and too late to be asked.
+        let in_vain = node.disks.look(UID, look(), after(300)).await;
+        let (late, ()) = tokio::join!(node.disks.look(UID, look(), after(1000)), async {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            fs::remove_file(world.path(DISK).join(HANGS)).unwrap();
+        });
+        [in_vain, late]
+    };
+    let (image, looks) = tokio::join!(image, looks);
+    image.unwrap();
+    for look in looks {
+        assert!(matches!(look, Err(DiskError::AtImage)), "{look:?}");
+    }
+    assert!(node.disks.entry(UID).unwrap().ready);
+    // Without an image, it is the disk that does not answer.
+    fs::write(world.path(DISK).join(HANGS), "").unwrap();
+    let silent = node.disks.look(UID, look(), after(300)).await;
+    assert!(matches!(silent, Err(DiskError::TimedOut { .. })), "{silent:?}");
+    fs::remove_file(world.path(DISK).join(HANGS)).unwrap();
 }
 
 pub async fn a_new_plugin_knows_which_local_volumes_are_mounted(world: World) {

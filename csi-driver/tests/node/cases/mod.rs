@@ -7,6 +7,7 @@ mod folders;
 mod kills;
 mod leaving;
 mod local;
+mod local_cache;
 mod local_volumes;
 mod managed;
 mod publish;
@@ -120,7 +121,12 @@ cases! {
         nothing_in_a_pod_chooses_a_part_of_a_local_volume,
         a_disk_that_hangs_holds_its_own_callers_only,
         a_helper_that_answers_is_not_killed_for_the_time_that_others_waited,
+        a_look_that_waits_for_the_caches_image_says_nothing_of_the_disk,
         a_new_plugin_knows_which_local_volumes_are_mounted;
+    local_cache:
+        a_mount_is_cached_where_the_cache_is_there_when_it_is_made_and_stays_what_it_is,
+        who_asks_for_no_cache_never_shares_a_mount_with_who_has_one_whatever_the_order,
+        a_claims_option_is_the_same_wish_and_a_node_that_keeps_no_cache_passes_it_on;
     local_volumes:
         a_claims_volume_is_a_folder_of_its_own_on_its_nodes_disk,
         a_claims_volume_is_mounted_where_it_is_and_made_by_no_mount,

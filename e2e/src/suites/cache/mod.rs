@@ -14,6 +14,7 @@ mod frozen;
 mod group_target;
 mod hygiene;
 mod killed;
+mod local_cache;
 mod lost;
 mod nodes;
 mod obstacles;
@@ -48,6 +49,7 @@ pub fn suite() -> Suite {
         refusals::cases(),
         killed::cases(),
         frozen::cases(),
+        local_cache::cases(),
         nodes::cases(),
         lost::cases(),
         hygiene::cases(),
