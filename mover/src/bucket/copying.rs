@@ -16,6 +16,9 @@ use crate::abort::Abort;
 /// How often it is looked whether it is to end.
 const STOP_EVERY: Duration = Duration::from_millis(100);
 
+/// What became of the object of this key.
+type Settled = (String, Result<Kept, Abort>);
+
 /// What is in the copy, and what is not.
 #[derive(Debug, Default)]
 pub(crate) struct Copied {
@@ -81,7 +84,7 @@ pub(crate) async fn measure(shop: &Arc<Shop>, terms: Terms<'_>) -> Result<Counts
 async fn copy_all(shop: &Arc<Shop>, terms: Terms<'_>) -> Result<Copied, Abort> {
     let mut copied = Copied::default();
     let mut found = 0_u64;
-    let mut tasks: JoinSet<(String, Result<Kept, Abort>)> = JoinSet::new();
+    let mut tasks: JoinSet<Settled> = JoinSet::new();
     let mut pages = shop.bucket.list(terms.prefix);
     while let Some(page) = pages.next().await.map_err(Abort::Bucket)? {
         for object in page {
@@ -137,7 +140,7 @@ impl Copied {
     async fn settle(
         &mut self,
         shop: &Arc<Shop>,
-        done: Option<Result<(String, Result<Kept, Abort>), JoinError>>,
+        done: Option<Result<Settled, JoinError>>,
     ) -> Result<(), Abort> {
         let Some(done) = done else { return Ok(()) };
         let (key, kept) = done.map_err(|error| Abort::Other(format!("a task has ended: {error}")))?;
