@@ -1,3 +1,5 @@
+//! The keeper with hands that are made up.
+
 use std::path::Path;
 use std::sync::Mutex as StdMutex;
 
