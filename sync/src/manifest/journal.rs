@@ -25,6 +25,9 @@ use crate::locked::lock;
 use crate::stat::Stat;
 use crate::time::Time;
 
+/// Given new entries, gives back those that may be written down.
+type ReadBack<'a> = dyn Fn(Vec<Entry>) -> Result<Vec<Entry>, Errno> + 'a;
+
 /// Bytes of files that are copied while so many are read back.
 const CONTENT_DUE: u64 = 64 << 20;
 
@@ -140,7 +143,7 @@ impl Journal {
     pub fn commit(
         &self,
         sync: impl FnOnce() -> Result<(), Errno>,
-        confirm: Option<&dyn Fn(Vec<Entry>) -> Result<Vec<Entry>, Errno>>,
+        confirm: Option<&ReadBack<'_>>,
     ) -> Result<(), Errno> {
         let mut output = lock(&self.output);
         output.broken.map_or(Ok(()), Err)?;
