@@ -151,8 +151,9 @@ impl Engine<'_> {
         }
         let mut wrong: HashMap<PathBuf, Difference> =
             report.wrong.into_iter().map(|wrong| (wrong.path, wrong.what)).collect();
-        let (bad, good) = entries.into_iter().partition(|entry| wrong.contains_key(&entry.path));
-        for Entry { path, size, .. } in Vec::from(bad) {
+        let (bad, good): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| wrong.contains_key(&entry.path));
+        for Entry { path, size, .. } in bad {
             let Some(difference) = wrong.remove(&path) else { continue };
             self.control.uncount_done(size);
             self.failed(What::File, size, path, Trouble::Problem(Problem::NotAsWritten(difference)));
