@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use workspacefs_sync::{Control, Entry, Options, Report, SyncError, Verify, VerifyError, VerifyReport};
+use workspacefs_sync::{
+    Control, Entry, Options, Report, SyncError, Verify, VerifyError, VerifyReport, verify_entries,
+};
 
 /// What copies and verifies.
 pub trait Engine: Sync {
@@ -22,7 +24,7 @@ pub trait Engine: Sync {
         workspacefs_sync::sync(source, destination, options, control)
     }
 
-    /// As [`workspacefs_sync::sync_confirmed`], by [`Engine::confirm`].
+    /// As [`workspacefs_sync::sync_confirmed`], by [`workspacefs_sync::verify_entries`].
     ///
     /// # Errors
     /// [`SyncError`]: it did not begin.
@@ -34,21 +36,8 @@ pub trait Engine: Sync {
         mode: Verify,
         control: &Control,
     ) -> Result<Report, SyncError> {
-        let confirm = |written: BorrowedFd<'_>, entries: &[Entry]| self.confirm(written, entries, mode);
+        let confirm = |written: BorrowedFd<'_>, entries: &[Entry]| verify_entries(written, entries, mode);
         workspacefs_sync::sync_confirmed(source, destination, options, &confirm, control)
-    }
-
-    /// As [`workspacefs_sync::verify_entries`].
-    ///
-    /// # Errors
-    /// [`VerifyError`]: nothing can be said.
-    fn confirm(
-        &self,
-        destination: BorrowedFd<'_>,
-        entries: &[Entry],
-        mode: Verify,
-    ) -> Result<VerifyReport, VerifyError> {
-        workspacefs_sync::verify_entries(destination, entries, mode)
     }
 
     /// As [`workspacefs_sync::verify`].
