@@ -13,15 +13,17 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use workspacefs_agent_proto::v1;
-use workspacefs_api::FILE_SYSTEM_UID_LABEL;
+use workspacefs_api::{FILE_SYSTEM_UID_LABEL, FileSystem};
 use workspacefs_runtime::CancellationToken;
 
 use super::caches::Caches;
 use super::managed::Embedded;
 use super::status::StatusWriter;
-use super::{FileSystems, Guarded, affinity};
+use super::{FileSystems, Guarded, affinity, read_through};
 use crate::config::Config;
 use crate::events::Events;
+use crate::kept::kept;
+use crate::local_storage;
 use crate::metrics::Metrics;
 use crate::probe::shared::Prober;
 use crate::reconciler;
@@ -29,7 +31,7 @@ use crate::server::Server;
 use crate::server::known::Knowledge;
 use crate::server::secrets;
 use crate::server::watcher::{Cluster, Watcher};
-use crate::triggers::{Queue, boxed, references};
+use crate::triggers::{Queue, boxed, references, those};
 
 /// Where this operator is, and who it is.
 pub struct Place<'a> {
@@ -52,7 +54,7 @@ pub async fn run(
 ) {
     let Place { client, namespace, events, metrics } = place;
     let (prober, woken) = Prober::new(config.probe_interval, config.probe_timeout, metrics.clone());
-    let (store, queue, caches) = watches(&client, woken);
+    let (store, queue, caches) = watches(&client, config.local_storage, woken);
     let cluster = Known { waker: prober.waker(), store: store.clone() };
     let mut watcher = None;
     let mut embedded = None;
@@ -117,6 +119,7 @@ impl Cluster for Known {
 
 fn watches(
     client: &Client,
+    local_storage: bool,
     woken: UnboundedReceiver<ObjectRef<Guarded>>,
 ) -> (Store<Guarded>, Queue<Guarded>, Caches) {
     let ours = watcher::Config::default().labels(FILE_SYSTEM_UID_LABEL);
@@ -167,11 +170,21 @@ fn watches(
         concerned(&known, &claim.namespace().unwrap_or_default(), &claim.name_any())
     });
 
+    let mut queues = Vec::new();
+    let storages = local_storage.then(|| {
+        let (storages, of_storage) = kept(Api::<local_storage::Guarded>::all(client.clone()), watcher::Config::default(), |_| {});
+        let known = store.clone();
+        queues.push(boxed(trigger_with(of_storage, move |_| {
+            those(&known, |fs: &FileSystem| read_through::is_asked(&fs.spec))
+        })));
+        storages
+    });
+
     let woken = stream::unfold(woken, |mut woken| async move {
         let who = woken.recv().await?;
         Some((Ok(ReconcileRequest::from(who)), woken))
     });
-    let queue = stream::select_all([
+    queues.extend([
         boxed(trigger_self(file_systems, ())),
         boxed(by_volume),
         boxed(by_claim),
@@ -179,7 +192,7 @@ fn watches(
         boxed(by_any_claim),
         boxed(woken),
     ]);
-    (store, queue.boxed(), Caches { volumes, claims, classes })
+    (store, stream::select_all(queues).boxed(), Caches { volumes, claims, classes, storages })
 }
 
 /// The FileSystem that a volume of ours serves: its claim has the FileSystem's name.

@@ -27,12 +27,24 @@ pub const IN_USE: &str = "InUse";
 pub const ISOLATED: &str = "Isolated";
 /// The capacity that is asked for is enforced. Said only where it is not.
 pub const RESIZED: &str = "Resized";
+/// Nodes have the kernel's cache to read it through. Said only where `localCache` asks for it.
+pub const CACHE_READY: &str = "CacheReady";
 /// The share that it lies on has little space left, or none. Said only where that is so.
 pub const SPACE_LOW: &str = "SpaceLow";
 
 /// Every condition that the operator writes. Others are others'.
-pub const OURS: [&str; 9] =
-    [READY, REACHABLE, QUOTA_ENFORCED, LOCKS_LOCAL, IN_USE, ISOLATED, RESIZED, CLASS_READY, SPACE_LOW];
+pub const OURS: [&str; 10] = [
+    READY,
+    REACHABLE,
+    QUOTA_ENFORCED,
+    LOCKS_LOCAL,
+    IN_USE,
+    ISOLATED,
+    RESIZED,
+    CLASS_READY,
+    CACHE_READY,
+    SPACE_LOW,
+];
 
 /// Ready, of a FileSystem with a volume of ours.
 pub fn ready(

@@ -15,6 +15,7 @@ mod managed;
 pub mod objects;
 pub mod own;
 pub mod plan;
+mod read_through;
 mod status;
 pub mod users;
 mod volume;
@@ -80,9 +81,14 @@ impl Reconciler for FileSystems {
             },
         };
         // Nothing moves before the end of a namespace; then the objects go too.
-        let Some(found) = found else {
+        let Some(mut found) = found else {
             return Ok(Next::Done(None));
         };
+        if let Ok(fs) = &object.0 {
+            let storages = self.caches.storages();
+            let readable = storages.as_ref().map(|all| all.iter().filter_map(|storage| storage.0.as_ref().ok()));
+            found.findings.extend(read_through::cache_ready(fs, readable));
+        }
         let (again, happened, levels) = (found.again, found.happened.clone(), found.levels.clone());
         self.status.write(&fs, Report { meta, old, found }).await?;
         for happened in &happened {

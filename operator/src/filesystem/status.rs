@@ -8,7 +8,7 @@ use serde_json::json;
 use workspacefs_api::{FileSystem, FileSystemStatus, Usage, UsageScope};
 
 use super::Found;
-use super::findings::{IN_USE, OURS, QUOTA_ENFORCED, REACHABLE, READY, RESIZED, SPACE_LOW};
+use super::findings::{CACHE_READY, IN_USE, OURS, QUOTA_ENFORCED, REACHABLE, READY, RESIZED, SPACE_LOW};
 use super::objects::Identity;
 use crate::FIELD_MANAGER;
 use crate::class::CLASS_READY;
@@ -117,6 +117,8 @@ fn changes(old: &FileSystemStatus, new: &FileSystemStatus) -> Vec<Happened> {
             }
             // A server that is away is told of by Reachable.
             (RESIZED, "False", reason) => warning(reason).map(|reason| (true, reason)),
+            (CACHE_READY, "False", _) => Some((true, "CacheNotReady")),
+            (CACHE_READY, "True", _) if was_false => Some((false, "CacheReady")),
             (CLASS_READY, "False", _) => Some((true, "StorageClassNotReady")),
             _ => None,
         };

@@ -276,3 +276,34 @@ async fn where_it_is_switched_off_nobody_asks_for_local_storages() {
     api.settled(QUIET).await;
     assert!(!requests(&api).iter().any(|r| r.resource == "localstorages"));
 }
+
+#[tokio::test]
+async fn a_file_system_with_local_cache_says_whether_the_nodes_have_the_cache() {
+    let (api, nfs) = (api().await, NfsServer::start().await);
+    let asked = |name: &str, cache: bool| {
+        let mut spec = builders::nfs("127.0.0.1", nfs.port);
+        spec["localCache"] = json!(cache);
+        api.put(&builders::file_system(SPACE, name, spec));
+    };
+    asked("cached", true);
+    asked("plain", false);
+    let _operator = Operator::start(&api, "a", config());
+    let message = until_reason(&api, "cached", "CacheReady", "NoCache").await;
+    assert!(message.contains("no LocalStorage has fsCache"), "{message}");
+
+    put_node(&api, "n1");
+    api.put(&builders::local_storage("fast", spec(json!({"fsCache": {"size": "1Gi"}}))));
+    let told = |ready: bool, reason: &str| {
+        let mut entry = serde_json::to_value(builders::node_storage("n1", true)).unwrap();
+        entry["cache"] = json!({"ready": ready, "reason": reason, "message": "stop it"});
+        report_as(&api, "fast", entry);
+    };
+    told(false, "DeviceBusy");
+    let message = until_reason(&api, "cached", "CacheReady", "DeviceBusy").await;
+    assert!(message.contains("LocalStorage fast") && message.contains("n1"), "{message}");
+    told(true, "Ready");
+    until_reason(&api, "cached", "CacheReady", "Ready").await;
+    api.delete("LocalStorage", "", "fast");
+    until_reason(&api, "cached", "CacheReady", "NoCache").await;
+    assert!(condition(&api, "plain", "CacheReady").is_none());
+}
