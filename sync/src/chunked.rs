@@ -138,6 +138,9 @@ impl Engine<'_> {
         if self.pump(&mut flow, worker.bytes(), start, end)? != end {
             large.over.store(true, Ordering::Relaxed);
         }
+        if let Some(destination) = &destination {
+            self.begin_write_back(destination.as_fd(), start, end - start);
+        }
         if let (Some(hashes), Some(hasher)) = (lock(&large.hashes).as_ref(), hasher) {
             hashes.put(index, hasher.finish());
         }

@@ -1,6 +1,7 @@
 //! Copying one file: read, looked at again, written under a temporary name, placed. A source that changed meanwhile is
 //! copied again; nothing of such a copy is ever seen.
 
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -164,6 +165,9 @@ impl Engine<'_> {
         if before.is_sparse() {
             ftruncate(&writing.file, before.size).map_err(Side::Destination.at("write"))?;
         }
+        if !cloned {
+            self.begin_write_back(writing.file.as_fd(), 0, before.size);
+        }
         self.place(subject, before, writing)?;
         Ok(Some(hasher.map(|hasher| *hasher.finalize().as_bytes())))
     }
@@ -213,6 +217,15 @@ impl Engine<'_> {
         })?;
         subject.dir.touch();
         Ok(())
+    }
+
+    /// What will be read back has to be on the disk first: the disk begins now, while others copy, and forgets nothing that anybody
+    /// needs. Who reads nothing back leaves it to the kernel, which knows better when.
+    pub fn begin_write_back(&self, file: BorrowedFd<'_>, start: u64, length: u64) {
+        if self.confirm.is_some() {
+            // Only advice. It begins to write what is dirty, and does not wait.
+            let _ = fadvise(file, start, NonZeroU64::new(length), Advice::DontNeed);
+        }
     }
 
     /// Tells the manifest.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// A program and its arguments: `SRC` and `DST` stand for the two trees, `SRCROOT` and `DSTROOT` for the folders that they lie in,
-/// `TMP` for a folder that it may use, `count=MIB` for the tree's size.
+/// `TMP` for a folder that it may use, `MIB` for the tree's size.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Tool {
     /// What it is called in comparisons.
@@ -73,6 +73,27 @@ pub const MOVER: Tool = tool(
         "TMP/outcome",
     ],
 );
+/// The same, where nothing is read back.
+pub const MOVER_BY_SIZE: Tool = tool(
+    "mover",
+    &[
+        "mover",
+        "--source",
+        "SRCROOT",
+        "--path",
+        "/tree",
+        "--target",
+        "DSTROOT/cache",
+        "--generation",
+        "1",
+        "--verify",
+        "size",
+        "--listen",
+        "127.0.0.1:0",
+        "--outcome",
+        "TMP/outcome",
+    ],
+);
 /// The mover, making the next one.
 pub const MOVER_REFRESH: Tool = tool(
     "mover",
@@ -103,6 +124,17 @@ pub const READ_SOURCE_64: Tool = tool("raw source", &["read-tree", "--readers", 
 /// As many bytes to the target, from nowhere.
 pub const WRITE: Tool =
     tool("raw target", &["dd", "if=/dev/zero", "of=DST", "bs=1M", "count=MIB", "conv=fsync"]);
+/// The same, and read back past the memory: what a verified copy asks of the target.
+pub const WRITE_AND_READ: Tool = tool(
+    "raw target, written and read back",
+    &[
+        "sh",
+        "-c",
+        "dd if=/dev/zero of=\"$0\" bs=1M count=\"$1\" conv=fsync && dd if=\"$0\" of=/dev/null bs=1M iflag=direct",
+        "DST",
+        "MIB",
+    ],
+);
 /// rm.
 pub const RM: Tool = tool("rm", &["rm", "-rf", "DST"]);
 
@@ -146,6 +178,7 @@ impl Places<'_> {
             "SRCROOT" => self.source.parent().unwrap_or(self.source),
             "DSTROOT" => self.destination.parent().unwrap_or(self.destination),
             "TMP" => self.scratch,
+            "MIB" => return self.mebibytes.to_string().into(),
             "count=MIB" => return format!("count={}", self.mebibytes).into(),
             _ => return word.into(),
         };
@@ -179,6 +212,7 @@ mod tests {
         assert_eq!(arguments(&FPSYNC)[4..], ["-t", "/tmp/x", "/s/tree/", "/d/tree/"]);
         assert_eq!(arguments(&RM), ["-rf", "/d/tree"]);
         assert_eq!(arguments(&WRITE), ["if=/dev/zero", "of=/d/tree", "bs=1M", "count=7", "conv=fsync"]);
+        assert_eq!(arguments(&WRITE_AND_READ)[2..], ["/d/tree", "7"]);
         let mover = arguments(&MOVER);
         for words in [
             ["--source", "/s"],

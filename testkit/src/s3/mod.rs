@@ -99,7 +99,14 @@ impl FakeS3 {
     /// # Errors
     /// Of the listener.
     pub async fn start(bucket: &str) -> std::io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::serve(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?, bucket)
+    }
+
+    /// The same, where `listener` listens.
+    ///
+    /// # Errors
+    /// Of the listener.
+    pub fn serve(listener: TcpListener, bucket: &str) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         let inner = Inner {
             bucket: bucket.to_owned(),
