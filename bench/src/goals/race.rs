@@ -352,6 +352,17 @@ pub const RACES: &[Race] = &[
     },
     Race {
         goal: Goal::G16,
+        title: "Reading a cache's large files from its disk",
+        full: shape(1, 8, GIB / 4, GIB / 4),
+        gate: None,
+        slow: Slow::Nothing,
+        task: Task::Read,
+        ours: &tool::READ_COPY_4,
+        peers: &[both(&tool::READ_RAW)],
+        demands: &[demand(Figure::Faster(&[&tool::READ_RAW]), 0.95, 1.0)],
+    },
+    Race {
+        goal: Goal::G16,
         title: "A cache's first fill, by size alone; source 1 ms away, attributes come with the listing",
         full: shape(100, 9600, 4096, 65_536),
         gate: None,

@@ -117,6 +117,13 @@ pub const MOVER_REFRESH: Tool = tool(
 );
 /// One reader of the copy.
 pub const READ_COPY: Tool = tool("copy", &["read-tree", "DST"]);
+/// A few readers of the copy.
+pub const READ_COPY_4: Tool = tool("copy", &["read-tree", "--readers", "4", "DST"]);
+/// The same bytes past the file system's memory, one file after the other.
+pub const READ_RAW: Tool = tool(
+    "raw disk",
+    &["sh", "-c", "for file in \"$0\"/*/*; do dd if=\"$file\" of=/dev/null bs=4M iflag=direct; done", "DST"],
+);
 /// One reader of the source.
 pub const READ_SOURCE: Tool = tool("source", &["read-tree", "SRC"]);
 /// As many readers of the source as it serves well.

@@ -172,7 +172,8 @@ fn watches(
 
     let mut queues = Vec::new();
     let storages = local_storage.then(|| {
-        let (storages, of_storage) = kept(Api::<local_storage::Guarded>::all(client.clone()), watcher::Config::default(), |_| {});
+        let (storages, of_storage) =
+            kept(Api::<local_storage::Guarded>::all(client.clone()), watcher::Config::default(), |_| {});
         let known = store.clone();
         queues.push(boxed(trigger_with(of_storage, move |_| {
             those(&known, |fs: &FileSystem| read_through::is_asked(&fs.spec))

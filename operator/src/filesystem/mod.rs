@@ -86,7 +86,8 @@ impl Reconciler for FileSystems {
         };
         if let Ok(fs) = &object.0 {
             let storages = self.caches.storages();
-            let readable = storages.as_ref().map(|all| all.iter().filter_map(|storage| storage.0.as_ref().ok()));
+            let readable =
+                storages.as_ref().map(|all| all.iter().filter_map(|storage| storage.0.as_ref().ok()));
             found.findings.extend(read_through::cache_ready(fs, readable));
         }
         let (again, happened, levels) = (found.again, found.happened.clone(), found.levels.clone());

@@ -14,6 +14,7 @@ use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::local::storage::NAME;
 use crate::suites::pod::PodSpec;
+use crate::suites::report::PRODUCT_NAMESPACE;
 use crate::topology::GATEWAY;
 
 const BUCKET: &str = "training";
@@ -76,7 +77,8 @@ async fn a_bucket_is_kept_as_a_claim_and_what_is_wrong_with_it_is_named_and_neve
 
 /// A plain object, one of several parts, one whose ETag is no MD5, and a key that cannot be a file.
 async fn filled() -> Result<FakeS3> {
-    let listener = TcpListener::bind(SocketAddr::from((GATEWAY, 0))).await.context("the cluster's gateway")?;
+    let listener =
+        TcpListener::bind(SocketAddr::from((GATEWAY, 0))).await.context("the cluster's gateway")?;
     let service = FakeS3::serve(listener, BUCKET)?;
     let store = service.store();
     store.put("data/one/greeting", "hello\n");
@@ -125,8 +127,8 @@ async fn digest(context: &Context, pod: &str) -> Result<String> {
 /// Neither what the API server keeps of this namespace, but for the Secret, nor what our processes said.
 async fn no_text_has_a_key(context: &Context) -> Result<()> {
     let kept = ["-n", context.namespace(), "get", "fscaches,events,jobs,pods", "-o", "json"];
-    let operator = ["-n", "workspacefs", "logs", "deployment/workspacefs-operator", "--tail=-1"];
-    let plugins = ["-n", "workspacefs", "logs", "daemonset/workspacefs-node", "--all-pods", "--tail=-1"];
+    let operator = ["-n", PRODUCT_NAMESPACE, "logs", "deployment/workspacefs-operator", "--tail=-1"];
+    let plugins = ["-n", PRODUCT_NAMESPACE, "logs", "daemonset/workspacefs-node", "--all-pods", "--tail=-1"];
     for arguments in [kept.as_slice(), &operator, &plugins] {
         let ended = context.kubectl(arguments, "").await?;
         let text = String::from_utf8_lossy(&ended.stdout);
