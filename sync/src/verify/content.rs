@@ -1,12 +1,12 @@
-//! Reading a file past this machine's memory: by direct I/O where the file system takes it, otherwise by asking the kernel to
-//! forget what it has of the file, before and after.
+//! Reading a file past this machine's memory: by direct I/O where the file system is known to mean it, otherwise by asking the
+//! kernel to forget what it has of the file, before and after.
 
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fstatfs};
 use rustix::io::{Errno, pread};
 
 /// Satisfies every block device.
@@ -35,12 +35,15 @@ impl Buffer {
 pub(super) struct Content {
     file: OwnedFd,
     direct: AtomicBool,
+    /// Direct reads come from the disk or the server, whatever lies in memory.
+    is_sure: bool,
 }
 
 impl Content {
     /// `direct` if it was opened with O_DIRECT.
     pub fn new(file: OwnedFd, direct: bool) -> Self {
-        Self { file, direct: AtomicBool::new(direct) }
+        let is_sure = direct && fstatfs(&file).is_ok_and(|stat| means_direct(stat.f_type & 0xffff_ffff));
+        Self { file, direct: AtomicBool::new(direct), is_sure }
     }
 
     /// Hands over the bytes of a part that begins at a multiple of [`ALIGNMENT`]; fewer if the file ends before.
@@ -50,8 +53,11 @@ impl Content {
         buffer: &mut Buffer,
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), Errno> {
-        // With direct I/O too: some file systems take it and read through the cache all the same.
-        self.forget(&part);
+        // With direct I/O too: some file systems take it and read through the cache all the same. Where none is needed it is left
+        // out: it can make every processor empty its lists of pages.
+        if !self.is_sure || !self.direct.load(Ordering::Relaxed) {
+            self.forget(&part);
+        }
         let mut at = part.start;
         while at < part.end {
             let bytes = self.read_some(at..part.end, buffer)?;
@@ -96,6 +102,14 @@ impl Content {
         // Advice: what is wrong with the file shows when it is read.
         let _ = fadvise(self.file.as_fd(), part.start, length, Advice::DontNeed);
     }
+}
+
+/// Whether a file system of this kind (statfs(2)) never answers a direct read from memory. ext4 does where data goes through its
+/// journal, btrfs where data is compressed, FUSE where its program likes.
+fn means_direct(magic: i64) -> bool {
+    const XFS: i64 = 0x5846_5342;
+    const NFS: i64 = 0x6969;
+    matches!(magic, XFS | NFS)
 }
 
 #[cfg(test)]

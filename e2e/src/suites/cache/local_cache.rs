@@ -2,6 +2,8 @@
 //! asked the server for; and what becomes of that when the plugin dies, when another program has the kernel's cache, when the
 //! kernel has none, and when it is full.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
@@ -19,6 +21,8 @@ use crate::suites::wait::{seconds, until};
 
 /// The FileSystem.
 const DATA: &str = "data";
+/// For the operator to say of the FileSystem what the nodes said of their storage.
+const TOLD_TIME_MAX: Duration = seconds(60);
 /// Large enough that no other cache holds it unnoticed, small enough for the machines' disks.
 const MUCH_MIB: u32 = 100;
 /// A cluster may be older than their place in its machines' description.
@@ -132,11 +136,13 @@ async fn without_the_kernels_cache_or_with_anothers_pods_start_and_the_status_sa
     let other = Fault::new(move || Ok(machine.shell(&line).map(drop)?));
     not_ready(&context, "DeviceBusy").await?;
     context.storage_condition(NAME, "CacheReady", "False", &["n1", "cachefilesd"]).await?;
+    context.reason(DATA, "CacheReady", "DeviceBusy", TOLD_TIME_MAX).await?;
     let uncached = reader(&context, "beside").await?;
     ensure!(!context.mount_of(&uncached).await?.has("fsc"), "it uses another program's cache");
     // What a pod has it keeps, also when there is a cache at last.
     other.end().await?;
     ready_cache(&context).await?;
+    context.reason(DATA, "CacheReady", "Ready", TOLD_TIME_MAX).await?;
     let cached = reader(&context, "cached").await?;
     ensure!(context.mount_of(&cached).await?.has("fsc"), "a new pod has no cache");
     ensure!(!context.mount_of(&uncached).await?.has("fsc"), "a running pod's mount has changed");
