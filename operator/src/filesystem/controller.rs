@@ -131,33 +131,18 @@ fn watches(
         .reflect(writer)
         .applied_objects();
 
-    let (volumes, writer) = reflector::store();
-    let of_volume = watcher(Api::<PersistentVolume>::all(client.clone()), ours.clone())
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .touched_objects();
+    let (volumes, of_volume) = kept(Api::<PersistentVolume>::all(client.clone()), ours.clone(), |_| {});
     let known = store.clone();
     let by_volume = trigger_with(of_volume, move |volume| owner_of_volume(&volume, &known));
 
-    let (claims, writer) = reflector::store();
-    let ours_too = ours.clone();
-    let of_claim = watcher(Api::<PersistentVolumeClaim>::all(client.clone()), ours)
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .touched_objects();
+    let of_ours = Api::<PersistentVolumeClaim>::all(client.clone());
+    let (claims, of_claim) = kept(of_ours, ours.clone(), |_| {});
     let known = store.clone();
     let by_claim = trigger_with(of_claim, move |claim| {
         concerned(&known, &claim.namespace().unwrap_or_default(), &claim.name_any())
     });
 
-    let (classes, writer) = reflector::store();
-    let of_class = watcher(Api::<StorageClass>::all(client.clone()), ours_too)
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .touched_objects();
+    let (classes, of_class) = kept(Api::<StorageClass>::all(client.clone()), ours, |_| {});
     let known = store.clone();
     let by_class = trigger_with(of_class, move |class| owner_of_class(&class, &known));
 
