@@ -4,8 +4,8 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, Uid, XattrFlags, chownat, fchmod, fchown, lgetxattr, llistxattr, lremovexattr,
-    lsetxattr,
+    AtFlags, Gid, Mode, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, fremovexattr,
+    fsetxattr, lgetxattr, llistxattr, lremovexattr, lsetxattr,
 };
 use rustix::io::Errno;
 
@@ -94,8 +94,8 @@ impl Engine<'_> {
         self.options.keep.xattrs || self.options.keep.acls
     }
 
-    /// Whether one name has other extended attributes than another.
-    pub fn attributes_differ(&self, from: Named<'_>, to: Named<'_>) -> Result<bool, Trouble> {
+    /// Whether one has other extended attributes than another.
+    pub fn attributes_differ(&self, from: Bearer<'_>, to: Bearer<'_>) -> Result<bool, Trouble> {
         if !self.keeps_attributes() {
             return Ok(false);
         }
@@ -105,8 +105,8 @@ impl Engine<'_> {
 
     fn attributes(
         &self,
-        from: Named<'_>,
-        to: Named<'_>,
+        from: Bearer<'_>,
+        to: Bearer<'_>,
     ) -> Result<(Vec<Attribute>, Vec<Attribute>), Trouble> {
         let (step, keep) = ("read the extended attributes", self.options.keep);
         let wanted = from.attributes(keep).map_err(Side::Source.at(step))?;
@@ -114,8 +114,8 @@ impl Engine<'_> {
         Ok((wanted, there))
     }
 
-    /// Makes the extended attributes of one name those of another; says whether any had to be changed.
-    pub fn copy_attributes(&self, from: Named<'_>, to: Named<'_>) -> Result<bool, Trouble> {
+    /// Makes the extended attributes of one those of another; says whether any had to be changed.
+    pub fn copy_attributes(&self, from: Bearer<'_>, to: Bearer<'_>) -> Result<bool, Trouble> {
         if !self.keeps_attributes() {
             return Ok(false);
         }
@@ -128,38 +128,51 @@ impl Engine<'_> {
     }
 }
 
-/// Something by its name in an open directory.
+/// What has attributes.
 #[derive(Clone, Copy)]
-pub(crate) struct Named<'a> {
-    pub directory: BorrowedFd<'a>,
-    pub name: &'a CStr,
+pub(crate) enum Bearer<'a> {
+    /// Something by its name in an open directory.
+    Named(BorrowedFd<'a>, &'a CStr),
+    /// An open file, not one that was opened with O_PATH.
+    Open(BorrowedFd<'a>),
+}
+
+/// How the kernel is asked for them.
+enum Way<'a> {
+    Path(CString),
+    Open(BorrowedFd<'a>),
 }
 
 type Attribute = (CString, Vec<u8>);
 
 /// As xattr(7) limits names' list and value.
 const BYTES_MAX: usize = 64 * 1024;
+/// Enough for nearly all. The kernel sets aside as much memory as it is asked for.
+const BYTES_AT_FIRST: usize = 256;
 
-impl Named<'_> {
+impl<'a> Bearer<'a> {
     /// A path that leads through the descriptor: there are no calls with both a descriptor and a name before Linux 6.13. Only
     /// the name itself is looked up, and no link is followed.
-    fn path(self) -> Result<CString, Errno> {
-        let mut path = format!("/proc/self/fd/{}/", self.directory.as_raw_fd()).into_bytes();
-        path.extend_from_slice(self.name.to_bytes());
-        CString::new(path).map_err(|_| Errno::INVAL)
+    fn way(self) -> Result<Way<'a>, Errno> {
+        let (directory, name) = match self {
+            Self::Open(file) => return Ok(Way::Open(file)),
+            Self::Named(directory, name) => (directory, name),
+        };
+        let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
+        path.extend_from_slice(name.to_bytes());
+        CString::new(path).map(Way::Path).map_err(|_| Errno::INVAL)
     }
 
     /// Those that are kept, in order. A file system that has none has none.
     fn attributes(self, keep: Keep) -> Result<Vec<Attribute>, Errno> {
-        let path = self.path()?;
-        let mut buffer = vec![0; BYTES_MAX];
-        let length = match llistxattr(&*path, &mut buffer[..]) {
-            Ok(length) => length,
+        let way = self.way()?;
+        let list = match whole(|buffer| way.list(buffer)) {
+            Ok(list) => list,
             Err(Errno::NOTSUP) => return Ok(Vec::new()),
             Err(errno) => return Err(errno),
         };
         let mut names: Vec<CString> = Vec::new();
-        for name in buffer.get(..length).unwrap_or_default().split(|byte| *byte == 0) {
+        for name in list.split(|byte| *byte == 0) {
             if is_kept(name, keep) {
                 names.push(CString::new(name).map_err(|_| Errno::INVAL)?);
             }
@@ -167,8 +180,8 @@ impl Named<'_> {
         names.sort();
         let mut attributes = Vec::new();
         for name in names {
-            match lgetxattr(&*path, &name, &mut buffer[..]) {
-                Ok(length) => attributes.push((name, buffer.get(..length).unwrap_or_default().to_vec())),
+            match whole(|buffer| way.get(&name, buffer)) {
+                Ok(value) => attributes.push((name, value)),
                 // Somebody took it away meanwhile.
                 Err(Errno::NODATA) => {}
                 Err(errno) => return Err(errno),
@@ -178,22 +191,73 @@ impl Named<'_> {
     }
 
     fn make(self, wanted: &[Attribute], there: &[Attribute]) -> Result<(), Errno> {
-        let path = self.path()?;
-        for (name, _) in there.iter().filter(|(name, _)| !wanted.iter().any(|(other, _)| other == name)) {
-            match lremovexattr(&*path, name) {
+        let too_many = there.iter().filter(|(name, _)| !wanted.iter().any(|(other, _)| other == name));
+        let missing = wanted.iter().filter(|attribute| !there.contains(attribute));
+        let (mut too_many, mut missing) = (too_many.peekable(), missing.peekable());
+        if too_many.peek().is_none() && missing.peek().is_none() {
+            return Ok(());
+        }
+        let way = self.way()?;
+        for (name, _) in too_many {
+            match way.remove(name) {
                 Ok(()) | Err(Errno::NODATA) => {}
                 Err(errno) => return Err(errno),
             }
         }
-        for attribute in wanted.iter().filter(|attribute| !there.contains(attribute)) {
-            match lsetxattr(&*path, &attribute.0, &attribute.1, XattrFlags::empty()) {
+        for (name, value) in missing {
+            match way.set(name, value) {
                 Ok(()) => {}
                 // What only root may set, and this is not root.
-                Err(Errno::PERM) if !attribute.0.as_bytes().starts_with(b"user.") => {}
+                Err(Errno::PERM) if !name.as_bytes().starts_with(b"user.") => {}
                 Err(errno) => return Err(errno),
             }
         }
         Ok(())
+    }
+}
+
+impl Way<'_> {
+    fn list(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Path(path) => llistxattr(&**path, buffer),
+            Self::Open(file) => flistxattr(file, buffer),
+        }
+    }
+
+    fn get(&self, name: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Path(path) => lgetxattr(&**path, name, buffer),
+            Self::Open(file) => fgetxattr(file, name, buffer),
+        }
+    }
+
+    fn set(&self, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+        match self {
+            Self::Path(path) => lsetxattr(&**path, name, value, XattrFlags::empty()),
+            Self::Open(file) => fsetxattr(file, name, value, XattrFlags::empty()),
+        }
+    }
+
+    fn remove(&self, name: &CStr) -> Result<(), Errno> {
+        match self {
+            Self::Path(path) => lremovexattr(&**path, name),
+            Self::Open(file) => fremovexattr(file, name),
+        }
+    }
+}
+
+/// What a call writes into a buffer, which it refuses with ERANGE where it is too small.
+fn whole(call: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
+    let mut few = [0; BYTES_AT_FIRST];
+    match call(&mut few) {
+        Ok(length) => Ok(few.get(..length).unwrap_or_default().to_vec()),
+        Err(Errno::RANGE) => {
+            let mut buffer = vec![0; BYTES_MAX];
+            let length = call(&mut buffer)?;
+            buffer.truncate(length);
+            Ok(buffer)
+        }
+        Err(errno) => Err(errno),
     }
 }
 
@@ -208,6 +272,20 @@ fn is_kept(name: &[u8], keep: Keep) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_for_the_first_buffer_is_read_into_a_larger_one() {
+        for length in [0, 1, BYTES_AT_FIRST, BYTES_AT_FIRST + 1, BYTES_MAX] {
+            let call = |buffer: &mut [u8]| {
+                let buffer = buffer.get_mut(..length).ok_or(Errno::RANGE)?;
+                buffer.fill(7);
+                Ok(length)
+            };
+            assert_eq!(whole(call), Ok(vec![7; length]));
+        }
+        assert_eq!(whole(|_| Err(Errno::NOTSUP)), Err(Errno::NOTSUP));
+        assert_eq!(whole(|_| Err(Errno::RANGE)), Err(Errno::RANGE));
+    }
 
     #[test]
     fn each_kind_of_attribute_is_kept_only_where_it_was_asked_for() {

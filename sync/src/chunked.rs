@@ -179,7 +179,7 @@ impl Engine<'_> {
             return self.begin_again(subject, large);
         }
         let writing = lock(&large.writing).take().ok_or(Trouble::Stopped)?;
-        self.place(subject, &large.before, writing)?;
+        self.place(subject, (large.source.as_fd(), &large.before), writing)?;
         let digest: Option<Digest> = lock(&large.hashes).take().and_then(Chunks::finish);
         self.is_placed(subject, &large.before, digest);
         Ok(Outcome::Done)

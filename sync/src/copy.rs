@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::Time;
 use crate::abilities::set_mtime;
-use crate::attributes::Named;
+use crate::attributes::Bearer;
 use crate::chunked::CHUNKED_BYTES_MIN;
 use crate::digest::Digest;
 use crate::engine::Engine;
@@ -132,7 +132,7 @@ impl Engine<'_> {
         let digest = self.options.checksum.then(|| *blake3::hash(content).as_bytes());
         let writing = self.write(subject, destination, before)?;
         write_all_at(writing.file.as_fd(), content, 0).map_err(Side::Destination.at("write"))?;
-        self.place(subject, before, writing)?;
+        self.place(subject, (source, before), writing)?;
         Ok(Some(digest))
     }
 
@@ -168,7 +168,7 @@ impl Engine<'_> {
         if !cloned {
             self.begin_write_back(writing.file.as_fd(), 0, before.size);
         }
-        self.place(subject, before, writing)?;
+        self.place(subject, (source, before), writing)?;
         Ok(Some(hasher.map(|hasher| *hasher.finalize().as_bytes())))
     }
 
@@ -181,8 +181,8 @@ impl Engine<'_> {
     ) -> Result<Writing, Trouble> {
         let at = |step| Side::Destination.at(step);
         let mode = self.first_mode(source);
-        // What is there has to be replaced, and extended attributes are given by name.
-        let may_be_nameless = subject.existing.is_none() && !self.keeps_attributes();
+        // What is there has to be replaced.
+        let may_be_nameless = subject.existing.is_none();
         let nameless = may_be_nameless.then(|| self.abilities.nameless(destination, &self.temporaries, mode));
         let (unplaced, file) = match nameless.flatten() {
             Some((nameless, file)) => (Unplaced::Nameless(nameless), file),
@@ -197,15 +197,17 @@ impl Engine<'_> {
         Ok(Writing { unplaced, file, made })
     }
 
-    /// Gives a file that is written its attributes and its name.
-    pub fn place(&self, subject: &Subject<'_>, source: &Stat, writing: Writing) -> Result<(), Trouble> {
+    /// Gives a file that is written the attributes of its source, and its name.
+    pub fn place(
+        &self,
+        subject: &Subject<'_>,
+        (source_file, source): (BorrowedFd<'_>, &Stat),
+        writing: Writing,
+    ) -> Result<(), Trouble> {
         let at = |step| Side::Destination.at(step);
         let Writing { unplaced, file, made } = writing;
         self.settle(file.as_fd(), &made, source)?;
-        if let (true, Unplaced::Named(temporary)) = (self.keeps_attributes(), &unplaced) {
-            let from = Named { directory: subject.source.as_fd(), name: subject.name };
-            self.copy_attributes(from, Named { directory: temporary.directory(), name: temporary.name() })?;
-        }
+        self.copy_attributes(Bearer::Open(source_file), Bearer::Open(file.as_fd()))?;
         set_mtime(file.as_fd(), source.mtime).map_err(at("set the time"))?;
         let placed = match unplaced {
             Unplaced::Named(temporary) => temporary.place(subject.name),

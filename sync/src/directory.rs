@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::abilities::set_mtime;
-use crate::attributes::Named;
+use crate::attributes::Bearer;
 use crate::compare::same_attributes;
 use crate::engine::Engine;
 use crate::place::Place;
@@ -177,8 +177,8 @@ impl Engine<'_> {
         let mut changed = !same;
         if self.keeps_attributes() {
             let source = dir.source.handle().map_err(Side::Source.at("open the source directory"))?;
-            let from = Named { directory: source.as_fd(), name: c"." };
-            changed |= self.copy_attributes(from, Named { directory, name: c"." })?;
+            let from = Bearer::Named(source.as_fd(), c".");
+            changed |= self.copy_attributes(from, Bearer::Named(directory, c"."))?;
         }
         if !same_time && !self.options.dry_run {
             set_mtime(directory, dir.stat.mtime).map_err(at("set the time"))?;

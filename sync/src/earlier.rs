@@ -69,7 +69,9 @@ impl Engine<'_> {
         }
         let Some(words) = self.words(worker, subject)? else { return Ok(None) };
         let is_linked = subject.existing.is_some_and(|existing| existing.id == there.id);
-        if self.attributes_differ(named(subject.source, subject.name), named(earlier, subject.name))? {
+        let (from, to) = (named(subject.source, subject.name), named(earlier, subject.name));
+        let are_known = matches!(words, Words::Earlier(_));
+        if !are_known && self.attributes_differ(from, to)? {
             return Ok(None);
         }
         if let Some(destination) = subject.destination.filter(|_| !is_linked && !self.options.dry_run)

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, readlinkat, symlinkat, utimens
 use rustix::io::Errno;
 
 use crate::abilities::timestamps;
-use crate::attributes::Named;
+use crate::attributes::Bearer;
 use crate::compare::{Terms, Verdict, is_another_too, may_be_coarse, verdict};
 use crate::directory::Dir;
 use crate::doom::{Doomed, Way};
@@ -258,7 +258,7 @@ impl Engine<'_> {
             return Err(Trouble::Vanished);
         }
         self.settle(file.as_fd(), &now, &subject.stat)?;
-        self.copy_attributes(named(subject.source, subject.name), named(destination, subject.name))?;
+        self.copy_attributes(named(subject.source, subject.name), Bearer::Open(file.as_fd()))?;
         Ok(())
     }
 
@@ -318,7 +318,7 @@ impl Engine<'_> {
         .map_err(at("make the link"))?;
         self.settle_link(made.directory(), made.name(), &subject.stat)?;
         if self.keeps_attributes() {
-            let to = Named { directory: made.directory(), name: made.name() };
+            let to = Bearer::Named(made.directory(), made.name());
             self.copy_attributes(named(subject.source, subject.name), to)?;
         }
         let times = timestamps(subject.stat.mtime);
@@ -344,8 +344,8 @@ impl Handles {
     }
 }
 
-pub(crate) fn named<'a>(handle: &'a Arc<Handle>, name: &'a CStr) -> Named<'a> {
-    Named { directory: handle.as_fd(), name }
+pub(crate) fn named<'a>(handle: &'a Arc<Handle>, name: &'a CStr) -> Bearer<'a> {
+    Bearer::Named(handle.as_fd(), name)
 }
 
 impl Subject<'_> {

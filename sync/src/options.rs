@@ -43,8 +43,9 @@ pub struct Earlier {
     /// Its directory, of the destination's file system; may be opened with O_PATH. Mount points in it are not entered.
     pub directory: Arc<OwnedFd>,
     /// The manifest of the run that made it, for a run that writes one too: only files that it vouches for are linked,
-    /// and what it says of them is taken over. Without it the earlier copy is believed, and for [`Options::checksum`]
-    /// the source of each linked file is read.
+    /// and what it says of them is taken over. That run kept the same ([`Options::keep`]): what has its ctime in the source has
+    /// the attributes that it was copied with, and neither side is asked for them. Without a manifest the earlier copy is believed,
+    /// and for [`Options::checksum`] the source of each linked file is read.
     pub manifest: Option<PathBuf>,
 }
 
