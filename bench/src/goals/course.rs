@@ -22,6 +22,8 @@ const DELAY: Duration = Duration::from_millis(1);
 const READ_AHEAD_KIB: u64 = 128;
 /// The name of the tree on its disk.
 const TREE: &str = "tree";
+/// Where what is to be in memory lies: a tmpfs.
+const MEMORY: &str = "/dev/shm";
 /// So many must be able to wait at the same time, or what is measured is the slow file system.
 const AT_ONCE_MIN: u64 = 24;
 
@@ -29,13 +31,22 @@ const AT_ONCE_MIN: u64 = 24;
 #[derive(Debug)]
 pub struct FileSystems {
     folder: PathBuf,
+    /// The same, in memory.
+    memory: PathBuf,
     programs: Vec<PathBuf>,
     /// The source's disk, and the tree that it has.
-    source: Option<(Shape, Disk)>,
+    source: Option<Source>,
     /// The destination's.
     destination: Option<Destination>,
     /// Locked, so that no other run measures here meanwhile.
     _alone: File,
+}
+
+#[derive(Debug)]
+struct Source {
+    shape: Shape,
+    is_elsewhere: bool,
+    disk: Disk,
 }
 
 #[derive(Debug)]
@@ -60,13 +71,15 @@ impl FileSystems {
         fs::create_dir_all(folder)?;
         let alone = File::create(folder.join("lock"))?;
         alone.try_lock().context("another run is measuring, and would be in the way of this one")?;
-        // What a run that was killed left.
-        let folder = folder.join("trees");
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        let (folder, memory) = (folder.join("trees"), Path::new(MEMORY).join("workspacefs-bench"));
+        for folder in [&folder, &memory] {
+            // What a run that was killed left.
+            if folder.exists() {
+                fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+            }
+            fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
-        fs::create_dir(&folder)?;
-        let this = Self { folder, programs, source: None, destination: None, _alone: alone };
+        let this = Self { folder, memory, programs, source: None, destination: None, _alone: alone };
         let check_in = this.folder.join("self-check");
         fs::create_dir(&check_in)?;
         let check = self_check(&this.program("slowfs")?, &check_in)?;
@@ -81,7 +94,7 @@ impl FileSystems {
     }
 
     fn source_disk(&self) -> Result<&Disk> {
-        Ok(&self.source.as_ref().context("no source was prepared")?.1)
+        Ok(&self.source.as_ref().context("no source was prepared")?.disk)
     }
 
     fn destination_disk(&self) -> Result<&Disk> {
@@ -132,7 +145,7 @@ impl FileSystems {
     }
 
     fn shape(&self) -> Result<Shape> {
-        Ok(self.source.as_ref().context("no source was prepared")?.0)
+        Ok(self.source.as_ref().context("no source was prepared")?.shape)
     }
 
     /// Puts the slow file system before one of the disks; what a tool gets as source and destination.
@@ -209,17 +222,28 @@ impl FileSystems {
     }
 }
 
+impl Drop for FileSystems {
+    fn drop(&mut self) {
+        // Disks first: they are mounted in it. What stays after all, the next run removes.
+        (self.source, self.destination) = (None, None);
+        let _ = fs::remove_dir(&self.memory);
+    }
+}
+
 impl Course for FileSystems {
     fn prepare(&mut self, race: &Race, shape: Shape) -> Result<()> {
-        if self.source.as_ref().is_none_or(|(has, _)| *has != shape) {
+        let is_elsewhere = race.source_is_elsewhere();
+        let fits = |has: &Source| has.shape == shape && has.is_elsewhere == is_elsewhere;
+        if !self.source.as_ref().is_some_and(fits) {
             // Before the next is made: together they may not have room.
             (self.source, self.destination) = (None, None);
-            let disk = shape.disk(&self.folder, "source", Format::Source)?;
+            let folder = if is_elsewhere { &self.memory } else { &self.folder };
+            let disk = shape.disk(folder, "source", Format::Source)?;
             // What is only deleted has no source.
             if race.task != Task::Delete {
                 shape.tree().make(&disk.path().join(TREE))?;
             }
-            self.source = Some((shape, disk));
+            self.source = Some(Source { shape, is_elsewhere, disk });
         }
         Ok(())
     }

@@ -450,6 +450,12 @@ impl Race {
         }
     }
 
+    /// Whether the source lies on another disk than the destination, in memory: what fills a cache comes from another computer.
+    /// Otherwise both share one disk, whose reads and writes together are limited, and a copy is slower than either side alone.
+    pub fn source_is_elsewhere(&self) -> bool {
+        matches!(self.task, Task::Fill | Task::FillAgain)
+    }
+
     /// Its tree, if it is run to that extent.
     pub fn shape(&self, extent: Extent) -> Option<Shape> {
         match extent {

@@ -36,7 +36,7 @@ async fn a_bucket_is_kept_as_a_claim_and_what_is_wrong_with_it_is_named_and_neve
     let store = service.store();
     keys(&context, WRONG).await?;
     context.create_cache(CACHE, of_bucket(&service)).await?;
-    context.note(context.cache_says(CACHE, "SourceReachable", "AccessDenied", &["secretAccessKey"]).await?);
+    context.note(context.cache_says(CACHE, "SourceReachable", "AccessDenied", &["secret access key"]).await?);
     keys(&context, SECRET_ACCESS_KEY).await?;
     context.refresh(CACHE, "with the right keys").await?;
     let first = context.warm(CACHE, "n1").await?;
