@@ -95,6 +95,8 @@ fn much() -> Vec<u8> {
 }
 
 fn changes_while_read(store: &Store) {
+    // What is as it was is linked, and not read at all.
+    store.put("data/much", vec![0; MUCH]);
     let mut version = 0_u8;
     store.on_request(move |seen, store| {
         if seen.key.ends_with("much") && seen.range.is_some() {
