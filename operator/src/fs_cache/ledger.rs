@@ -126,6 +126,11 @@ fn content(
     }
 }
 
+/// Whether a fill left no new generation.
+fn came_to_nothing(entry: &Entry<'_>, outcome: &Outcome) -> bool {
+    entry.errand.task == Task::Fill && outcome.generation != Some(entry.errand.generation)
+}
+
 /// Whether a run ended without having looked at everything. (That nothing is whole is a finding.)
 fn is_trouble(outcome: &Outcome) -> bool {
     outcome.failure.as_ref().is_some_and(|failure| failure.reason != FailureReason::NothingWhole)
@@ -164,7 +169,7 @@ fn failure(entry: &Entry<'_>) -> Option<(&'static str, String)> {
             }
             Some((name(*reason), message))
         }
-        None if entry.errand.task == Task::Fill && outcome.generation != Some(entry.errand.generation) => {
+        None if came_to_nothing(entry, outcome) => {
             Some(("MoverFailed", "the mover ended well and says nothing of the generation".into()))
         }
         None => None,
@@ -190,20 +195,23 @@ fn told_as(reason: &'static str) -> &'static str {
 }
 
 /// Writes each path's state; tells of those that ceased to be whole, or never were: of all of them in one Event of each reason, as
-/// of several that agree in all but their notes only one is shown.
+/// of several that agree in all but their notes only one is shown. Of a path that is whole a fill that came to no generation says
+/// nothing: what pods get is the earlier one, with its files.
 fn path_states(entry: &Entry<'_>, outcome: &Outcome, paths: &mut [CachedPath]) -> Vec<Happened> {
     let mut told: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     for (new, known) in outcome.paths.iter().zip(paths) {
         let is_news =
             known.state != new.state || (new.state == PathState::Whole && known.message != new.message);
-        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        *known = CachedPath {
-            path: std::mem::take(&mut known.path),
-            state: new.state,
-            files: count(new.files),
-            bytes: count(new.bytes),
-            message: new.message.clone(),
-        };
+        if !(known.state == PathState::Whole && came_to_nothing(entry, outcome)) {
+            let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            *known = CachedPath {
+                path: std::mem::take(&mut known.path),
+                state: new.state,
+                files: count(new.files),
+                bytes: count(new.bytes),
+                message: new.message.clone(),
+            };
+        }
         let because = if new.message.is_empty() { String::new() } else { format!(": {}", new.message) };
         let (reason, what) = match new.state {
             PathState::Whole if !new.message.is_empty() => (OBJECTS_NOT_PLAIN, "is kept"),

@@ -96,6 +96,34 @@ async fn a_bucket_that_cannot_be_read_says_why_and_what_was_copied_stays() {
 }
 
 #[tokio::test]
+async fn of_a_refresh_that_came_to_nothing_only_the_failure_is_told_and_the_copy_keeps_its_figures() {
+    const CHANGED: &str =
+        "1 object of the bucket cannot be read, first \"much\": it was changed while it was read";
+    let (api, _nfs, _operator) = start().await;
+    until_filled(&api, 1).await;
+    ask(&api, "now");
+    let changed = |_: &FakeApi, _: &Value| Outcome {
+        present: vec![1],
+        failure: Some(Failure { reason: FailureReason::NothingWhole, message: CHANGED.into() }),
+        paths: vec![PathOutcome { state: PathState::Partial, files: 1, bytes: 3, message: CHANGED.into() }],
+        ..Outcome::default()
+    };
+    let mut says = None;
+    api.until("it says so", |api| {
+        play(api, changed);
+        says = cache_condition(api, "warm", "Fresh").filter(|condition| condition.status == "False");
+        says.is_some()
+    })
+    .await;
+    assert!(says.unwrap().message.contains(CHANGED));
+    let status = cache(&api, "warm").unwrap().status.unwrap();
+    let paths: Vec<_> = status.paths.iter().map(|path| (path.state, path.files, path.bytes)).collect();
+    assert_eq!(paths, [(PathState::Whole, 2, 10)]);
+    assert_eq!((status.paths[0].message.as_str(), status.files.done), (REMARK, 2));
+    api.until("it is told", |api| told(api, "PathNotWhole") == 1).await;
+}
+
+#[tokio::test]
 async fn a_bucket_cache_that_is_deleted_has_its_copy_taken_away_without_the_secret() {
     let (api, _nfs, _operator) = start().await;
     until_filled(&api, 1).await;

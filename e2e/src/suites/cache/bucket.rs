@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use workspacefs_api::FsCache;
 use workspacefs_testkit::s3::{ACCESS_KEY_ID, FakeS3, SECRET_ACCESS_KEY, Store};
 
 use super::caches::{CACHE, FILL_TIME_MAX};
@@ -52,13 +51,11 @@ async fn a_bucket_is_kept_as_a_claim_and_what_is_wrong_with_it_is_named_and_neve
     // A newer version of it comes in the midst of each reading: no mixture is ever called whole.
     changes_while_read(store);
     context.refresh(CACHE, "while it changes").await?;
-    let state = |object: &FsCache| {
-        let paths = object.status.iter().flat_map(|status| &status.paths);
-        paths.clone().count() == 1 && paths.into_iter().all(|path| path.message.contains("much"))
-    };
-    let object = context.cache(CACHE, "the object that changed is named", FILL_TIME_MAX, state).await?;
-    let told = object.status.iter().flat_map(|status| &status.paths).map(|path| path.message.clone());
-    context.note(told.collect());
+    let words = ["much", "changed while it was read"];
+    context.note(context.event(CACHE, &[&["FillFailed"][..], &words].concat(), FILL_TIME_MAX).await?);
+    context.note(context.cache_says(CACHE, "Fresh", "RefreshFailed", &words).await?);
+    let status = context.fs_caches().get(CACHE).await?.status.unwrap_or_default();
+    ensure!(status.files.done == 3, "the copy that pods get has other figures: {status:?}");
     context.start([PodSpec::new("meanwhile").claim(CACHE, "/kept")]).await?;
     ensure!(digest(&context, "meanwhile").await? == MUCH_IS, "a pod reads what was never in the bucket");
     store.clear_hook();
