@@ -143,6 +143,18 @@ const fn shape(directories: u64, files: u64, bytes_min: u64, bytes_max: u64) -> 
     Shape { directories, files, bytes_min, bytes_max }
 }
 
+/// A cache's first generation, on the page only.
+const fn fill(
+    title: &'static str,
+    full: Shape,
+    slow: Slow,
+    ours: &'static Tool,
+    peers: &'static [Peer],
+    demands: &'static [Demand],
+) -> Race {
+    Race { goal: Goal::G16, title, full, gate: None, slow, task: Task::Fill, ours, peers, demands }
+}
+
 const GIB: u64 = 1 << 30;
 
 /// All of them. Those with the same tree stand together, so that it is made once.
@@ -341,17 +353,6 @@ pub const RACES: &[Race] = &[
     },
     Race {
         goal: Goal::G16,
-        title: "The same; attributes come with the listing",
-        full: shape(100, 9600, 4096, 65_536),
-        gate: None,
-        slow: Slow::SourcePlus,
-        task: Task::Read,
-        ours: &tool::READ_COPY,
-        peers: &[both(&tool::READ_SOURCE)],
-        demands: &[],
-    },
-    Race {
-        goal: Goal::G16,
         title: "Reading a cache's large files from its disk",
         full: shape(1, 8, GIB / 4, GIB / 4),
         gate: None,
@@ -361,50 +362,38 @@ pub const RACES: &[Race] = &[
         peers: &[both(&tool::READ_RAW)],
         demands: &[demand(Figure::Faster(&[&tool::READ_RAW]), 0.95, 1.0)],
     },
-    Race {
-        goal: Goal::G16,
-        title: "A cache's first fill, by size alone; source 1 ms away, attributes come with the listing",
-        full: shape(100, 9600, 4096, 65_536),
-        gate: None,
-        slow: Slow::SourcePlus,
-        task: Task::Fill,
-        ours: &tool::MOVER_BY_SIZE,
-        peers: &[both(&tool::READ_SOURCE_64), both(&tool::WRITE)],
-        demands: &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE]), 0.9, 1.0)],
-    },
-    Race {
-        goal: Goal::G16,
-        title: "A cache's first fill, read back; source 1 ms away, attributes come with the listing",
-        full: shape(100, 9600, 4096, 65_536),
-        gate: None,
-        slow: Slow::SourcePlus,
-        task: Task::Fill,
-        ours: &tool::MOVER,
-        peers: &[both(&tool::READ_SOURCE_64), shown(&tool::WRITE), both(&tool::WRITE_AND_READ)],
-        demands: &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE_AND_READ]), 0.9, 1.0)],
-    },
-    Race {
-        goal: Goal::G16,
-        title: "A cache's first fill with large files, by size alone; source 1 ms away, attributes cost an operation each",
-        full: shape(1, 8, GIB / 4, GIB / 4),
-        gate: None,
-        slow: Slow::Source,
-        task: Task::Fill,
-        ours: &tool::MOVER_BY_SIZE,
-        peers: &[both(&tool::READ_SOURCE_64), both(&tool::WRITE)],
-        demands: &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE]), 0.9, 1.0)],
-    },
-    Race {
-        goal: Goal::G16,
-        title: "A cache's first fill with large files, read back; source 1 ms away, attributes cost an operation each",
-        full: shape(1, 8, GIB / 4, GIB / 4),
-        gate: None,
-        slow: Slow::Source,
-        task: Task::Fill,
-        ours: &tool::MOVER,
-        peers: &[both(&tool::READ_SOURCE_64), shown(&tool::WRITE), both(&tool::WRITE_AND_READ)],
-        demands: &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE_AND_READ]), 0.9, 1.0)],
-    },
+    fill(
+        "A cache's first fill, by size alone; source 1 ms away, attributes come with the listing",
+        shape(100, 9600, 4096, 65_536),
+        Slow::SourcePlus,
+        &tool::MOVER_BY_SIZE,
+        &[both(&tool::READ_SOURCE_64), both(&tool::WRITE)],
+        &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE]), 0.9, 1.0)],
+    ),
+    fill(
+        "A cache's first fill, read back; source 1 ms away, attributes come with the listing",
+        shape(100, 9600, 4096, 65_536),
+        Slow::SourcePlus,
+        &tool::MOVER,
+        &[both(&tool::READ_SOURCE_64), shown(&tool::WRITE), both(&tool::WRITE_AND_READ)],
+        &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE_AND_READ]), 0.9, 1.0)],
+    ),
+    fill(
+        "A cache's first fill with large files, by size alone; source 1 ms away, attributes cost an operation each",
+        shape(1, 8, GIB / 4, GIB / 4),
+        Slow::Source,
+        &tool::MOVER_BY_SIZE,
+        &[both(&tool::READ_SOURCE_64), both(&tool::WRITE)],
+        &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE]), 0.9, 1.0)],
+    ),
+    fill(
+        "A cache's first fill with large files, read back; source 1 ms away, attributes cost an operation each",
+        shape(1, 8, GIB / 4, GIB / 4),
+        Slow::Source,
+        &tool::MOVER,
+        &[both(&tool::READ_SOURCE_64), shown(&tool::WRITE), both(&tool::WRITE_AND_READ)],
+        &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE_AND_READ]), 0.9, 1.0)],
+    ),
     Race {
         goal: Goal::G16,
         title: "A cache's refresh, nothing changed; source 1 ms away, attributes cost an operation each",
