@@ -5,7 +5,6 @@
 //! LocalStorage on n1's disk, which lists each case's namespace: they can go side by side, but for those that break something.
 
 mod admission;
-mod bucket;
 mod caches;
 mod claimed;
 mod deletion;
@@ -42,7 +41,6 @@ pub fn suite() -> Suite {
         shown::cases(),
         twice::cases(),
         claimed::cases(),
-        bucket::cases(),
         deletion::cases(),
         group_target::cases(),
         paths::cases(),
