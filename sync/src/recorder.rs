@@ -110,7 +110,8 @@ impl Recorder {
                 stop.replace(Some(why));
                 Errno::CANCELED
             })?;
-            wrong.replace(bad.into_iter().map(|(entry, what)| Wrong { path: entry.path, what }).collect());
+            let bad = bad.into_iter().map(|(entry, what)| Wrong { path: entry.path, what });
+            wrong.borrow_mut().extend(bad);
             Ok(good)
         };
         let committed = self.0.commit(|| syncfs(destination), Some(&confirm));

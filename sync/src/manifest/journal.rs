@@ -21,6 +21,7 @@ use super::files::{Last, header_of, visit_each};
 use super::frame::{FrameWriter, Header, LAST};
 use super::known::{Bits, Key, Latest, Ordinal, Table};
 use super::{Entry, ManifestError, Place, record};
+use crate::digest::CHUNK_LEN;
 use crate::locked::lock;
 use crate::stat::Stat;
 use crate::time::Time;
@@ -140,7 +141,8 @@ impl Journal {
 
     /// Writes down what was added until now. `sync` is called before, and has to make the destination safe from a power
     /// cut (syncfs): nothing is written down that one could take. It is not called if there is nothing to write. `confirm`
-    /// is then given the new entries, and gives back those that may be written down.
+    /// is given the new entries, and gives back those that may be written down: large files before `sync`, which waits for whatever is
+    /// being written, and small ones after it, which writes them all at once.
     ///
     /// # Errors
     /// What `sync`, `confirm` or the kernel says. Nothing can be written from then on: the run has to end. `INVAL` and `NAMETOOLONG`
@@ -157,11 +159,11 @@ impl Journal {
         if !self.earlier.as_ref().is_some_and(Earlier::take_new) && batch.is_empty() {
             return Ok(());
         }
-        let confirmed = |batch: Batch| match confirm {
-            Some(confirm) if !batch.is_empty() => confirm(batch.entries()?).and_then(|good| Batch::of(&good)),
-            _ => Ok(batch),
+        let secured = match confirm {
+            Some(confirm) => batch.entries().and_then(|entries| secured(entries, sync, confirm)),
+            None => sync().map(|()| batch),
         };
-        let written = sync().and_then(|()| confirmed(batch)).and_then(|batch| output.append(&batch));
+        let written = secured.and_then(|batch| output.append(&batch));
         output.broken = written.err();
         lock(&self.buffer).committed();
         written
@@ -201,6 +203,20 @@ impl Journal {
         }
         self.place.remove_journal()
     }
+}
+
+/// Those entries that may be written down.
+fn secured(
+    entries: Vec<Entry>,
+    sync: impl FnOnce() -> Result<(), Errno>,
+    confirm: &ReadBack<'_>,
+) -> Result<Batch, Errno> {
+    let confirmed = |entries: Vec<Entry>| if entries.is_empty() { Ok(entries) } else { confirm(entries) };
+    let (large, small) = entries.into_iter().partition(|entry| entry.size > CHUNK_LEN);
+    let mut good: Vec<Entry> = confirmed(large)?;
+    sync()?;
+    good.extend(confirmed(small)?);
+    Batch::of(&good)
 }
 
 impl Output {

@@ -1,5 +1,6 @@
 //! Journals through runs that end well, are cut, or go wrong.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::*;
+use crate::digest::CHUNK_LEN;
 
 fn time(seconds: i64) -> Time {
     Time { seconds, nanoseconds: 7 }
@@ -254,6 +256,29 @@ fn nothing_is_written_down_that_the_sync_did_not_make_safe_and_others_add_meanwh
     assert_eq!(journal.complete(), Err(Errno::IO));
     let journal = Journal::open(&path, false, None).unwrap();
     assert!(knows(&journal, "a", 1) && !knows(&journal, "c", 1));
+}
+
+#[test]
+fn large_files_are_confirmed_before_the_sync_and_small_ones_after_it() {
+    let (_dir, path, _) = folder();
+    let journal = Journal::open(&path, false, None).unwrap();
+    for (path, size) in [("small", CHUNK_LEN), ("large", CHUNK_LEN + 1), ("bad", CHUNK_LEN + 2)] {
+        journal.add(entry(path, size));
+    }
+    let steps = RefCell::new(Vec::new());
+    let confirm = |entries: Vec<Entry>| {
+        let good: Vec<Entry> = entries.into_iter().filter(|entry| entry.path != Path::new("bad")).collect();
+        steps.borrow_mut().extend(good.iter().map(|entry| entry.path.display().to_string()));
+        Ok(good)
+    };
+    let sync = || {
+        steps.borrow_mut().push("sync".into());
+        Ok(())
+    };
+    journal.commit(sync, Some(&confirm)).unwrap();
+    assert_eq!(steps.into_inner(), ["large", "sync", "small"]);
+    journal.complete().unwrap();
+    assert_eq!(read(&path), owned(&[("large", CHUNK_LEN + 1), ("small", CHUNK_LEN)]));
 }
 
 #[test]

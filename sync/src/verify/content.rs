@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fstatfs};
+use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fdatasync, fstatfs};
 use rustix::io::{Errno, pread};
 
 /// Satisfies every block device.
@@ -44,6 +44,11 @@ impl Content {
     pub fn new(file: OwnedFd, direct: bool) -> Self {
         let is_sure = direct && fstatfs(&file).is_ok_and(|stat| means_direct(stat.f_type & 0xffff_ffff));
         Self { file, direct: AtomicBool::new(direct), is_sure }
+    }
+
+    /// Where reads could come from memory: all of it is on the disk, so that memory can be told to forget it.
+    pub fn settle(&self) -> Result<(), Errno> {
+        if self.is_sure { Ok(()) } else { fdatasync(&self.file) }
     }
 
     /// Hands over the bytes of a part that begins at a multiple of [`ALIGNMENT`]; fewer if the file ends before.
@@ -94,6 +99,8 @@ impl Content {
     }
 
     fn read_through_cache(&self) -> Result<(), Errno> {
+        // What is not on the disk yet cannot be forgotten.
+        fdatasync(&self.file)?;
         fcntl_setfl(&self.file, fcntl_getfl(&self.file)? - OFlags::DIRECT)
     }
 

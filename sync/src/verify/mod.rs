@@ -19,6 +19,7 @@ use rustix::fs::{Mode, OFlags, openat, syncfs};
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::digest::CHUNK_LEN;
 use crate::manifest::{Entry, ManifestError, ManifestReader};
 use crate::progress::Control;
 use crate::report::{Counts, Stop};
@@ -153,8 +154,16 @@ pub fn verify_entries(
     mode: Verify,
 ) -> Result<VerifyReport, VerifyError> {
     let root = open_root(destination).map_err(VerifyError::Destination)?;
-    let workers = WORKERS_BESIDE.min(NonZeroUsize::new(entries.len()).unwrap_or(WORKERS_BESIDE));
-    run::run(root.as_fd(), entries.iter().cloned().map(Ok), mode, workers, &Control::new())
+    run::run(root.as_fd(), entries.iter().cloned().map(Ok), mode, workers_for(entries), &Control::new())
+}
+
+/// As many as have something to do: of a large file each of them reads chunks.
+fn workers_for(entries: &[Entry]) -> NonZeroUsize {
+    let tasks = entries.iter().fold(0, |tasks: u64, entry| {
+        tasks.saturating_add(entry.size.div_ceil(CHUNK_LEN).max(1))
+    });
+    let tasks = usize::try_from(tasks).unwrap_or(usize::MAX);
+    WORKERS_BESIDE.min(NonZeroUsize::new(tasks).unwrap_or(NonZeroUsize::MIN))
 }
 
 /// The descriptor handed in may be one that nothing can be done with but open what is beneath (O_PATH).

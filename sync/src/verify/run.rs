@@ -147,7 +147,8 @@ impl<I: Entries> Run<'_, I> {
     /// Gives a large file to all workers, if it can be opened and compared.
     fn open(&self, entry: Entry) {
         let opened = match entry.digest {
-            Some(digest) => check::open_content(self.root, &entry).map(|content| (content, digest)),
+            Some(digest) => check::open_content(self.root, &entry)
+                .and_then(|content| content.settle().map(|()| (content, digest)).map_err(reading)),
             None => check::look(self.root, &entry).and(Err(Difference::NoDigest)),
         };
         match opened {
