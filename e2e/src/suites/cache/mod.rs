@@ -5,6 +5,7 @@
 //! LocalStorage on n1's disk, which lists each case's namespace: they can go side by side, but for those that break something.
 
 mod admission;
+mod bucket;
 mod caches;
 mod claimed;
 mod deletion;
@@ -42,6 +43,7 @@ pub fn suite() -> Suite {
         twice::cases(),
         claimed::cases(),
         deletion::cases(),
+        bucket::cases(),
         group_target::cases(),
         paths::cases(),
         obstacles::cases(),
