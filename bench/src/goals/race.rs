@@ -419,7 +419,7 @@ pub const RACES: &[Race] = &[
         peers: &[both(&tool::RSYNC_REFRESH), both(&tool::RCLONE_REFRESH)],
         demands: &[
             demand(Figure::Faster(&[&tool::RSYNC]), 2.0, 4.0),
-            demand(Figure::Faster(&[&tool::RCLONE_64]), 1.5, 2.5),
+            close(Figure::Faster(&[&tool::RCLONE_64]), 1.5, 2.5),
             demand(Figure::OperationsPerFile, 0.05, 0.035),
         ],
     },
