@@ -41,6 +41,12 @@ export function shownLast(path: Path): string {
   return shownName(lastSegment(path)) || "/";
 }
 
+/** A text of many lines, with what would mislead its reader made visible; line breaks and tabs stay what they are. */
+export function visibleText(text: string): string {
+  const lines = text.replace(/\r\n/g, "\n");
+  return [...lines].map((char) => (/[\n\t ]/.test(char) ? char : (visibleCharacter(char, false) ?? char))).join("");
+}
+
 /** What stands for a character that cannot be seen; null for one that can. */
 function visibleCharacter(char: string, atEdge: boolean): string | null {
   const code = char.codePointAt(0) ?? 0;
