@@ -118,7 +118,8 @@ export class Imports {
 }
 
 function view(one: Running) {
-  const failed = one.state === "done" && one.wish.bucket === "partly" ? [{ key: "../up", reason: "no valid path" }] : [];
+  const failed =
+    one.state === "done" && one.wish.bucket === "partly" ? [{ key: "../up", reason: "no valid path" }] : [];
   const rate = one.endedAt === null ? (one.done * OBJECT_BYTES * 1000) / Math.max(1, Date.now() - one.startedAt) : null;
   return {
     id: one.id,

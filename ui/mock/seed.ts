@@ -1,6 +1,6 @@
 /** What the mock's file systems hold at the start: ordinary files, ten thousand rows, and names that mean harm. */
 
-import { deflateSync, crc32 } from "node:zlib";
+import { crc32, deflateSync } from "node:zlib";
 import { bytesOf, node, type Tree } from "./tree";
 
 /** Names that a careless page would break on, as bytes. */
@@ -48,7 +48,8 @@ function picture(): Buffer {
   const rows = Buffer.alloc(height * (width * 3 + 1), 245);
   for (let x = 0; x < width; x += 1) {
     const y = Math.round(15 + 90 * (1 - Math.exp(-x / 60)));
-    for (let dot = y; dot < Math.min(height, y + 3); dot += 1) rows.set([36, 86, 199], dot * (width * 3 + 1) + 1 + x * 3);
+    for (let dot = y; dot < Math.min(height, y + 3); dot += 1)
+      rows.set([36, 86, 199], dot * (width * 3 + 1) + 1 + x * 3);
   }
   for (let y = 0; y < height; y += 1) rows[y * (width * 3 + 1)] = 0;
   const header = Buffer.alloc(13);
@@ -63,5 +64,10 @@ function picture(): Buffer {
     return Buffer.concat([ends.subarray(0, 4), named, ends.subarray(4)]);
   };
   const magic = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-  return Buffer.concat([magic, chunk("IHDR", header), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))]);
+  return Buffer.concat([
+    magic,
+    chunk("IHDR", header),
+    chunk("IDAT", deflateSync(rows)),
+    chunk("IEND", Buffer.alloc(0)),
+  ]);
 }

@@ -8,7 +8,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { filesApi, usage } from "./files";
-import { EDITOR_TOKEN, fileSystems, manifest, STORAGE, Sessions, sessionView, VIEWER_TOKEN } from "./gateway";
+import { EDITOR_TOKEN, fileSystems, manifest, Sessions, STORAGE, sessionView, VIEWER_TOKEN } from "./gateway";
 import { empty, Fail, json, jsonBody, type Request } from "./http";
 import { Imports } from "./imports";
 import { seed } from "./seed";
@@ -57,7 +57,11 @@ class Server {
       this.sessions.logout(request);
       return empty(request);
     }
-    if (rest === "workspaces") return json(request, [{ name: "vision", fileSystems: 3 }, { name: "speech", fileSystems: 1 }]);
+    if (rest === "workspaces")
+      return json(request, [
+        { name: "vision", fileSystems: 3 },
+        { name: "speech", fileSystems: 1 },
+      ]);
     const [, ws, kind, fs, api] = /^workspaces\/([^/]+)\/([a-z]+)(?:\/([^/]+)\/api\/(.*))?$/.exec(rest) ?? [];
     if (ws !== "vision" && ws !== "speech") throw new Fail("Forbidden", "You may not see this workspace.");
     if (kind === "storage") return json(request, STORAGE);

@@ -26,8 +26,14 @@ const WORDS: Record<string, Words> = {
     what: "You may not do this.",
     todo: "Ask an administrator of the workspace for the right, or the file's owner to change its mode.",
   },
-  NotFound: { what: "There is nothing here.", todo: "It may have been moved or deleted: go back and load the folder again." },
-  Exists: { what: "There is already something with this name.", todo: "Choose another name, or replace what is there." },
+  NotFound: {
+    what: "There is nothing here.",
+    todo: "It may have been moved or deleted: go back and load the folder again.",
+  },
+  Exists: {
+    what: "There is already something with this name.",
+    todo: "Choose another name, or replace what is there.",
+  },
   NotEmpty: { what: "The folder is not empty.", todo: "Delete what is in it first." },
   IsDirectory: { what: "This is a folder.", todo: "Choose a file." },
   NotDirectory: { what: "A part of this path is a file.", todo: "Choose a folder." },
@@ -42,7 +48,10 @@ const WORDS: Record<string, Words> = {
     what: "The file system is full.",
     todo: "Delete files or empty the trash, or ask an administrator for more capacity.",
   },
-  Internal: { what: "The server made a mistake.", todo: "Try again; if it stays, tell an administrator, with the time." },
+  Internal: {
+    what: "The server made a mistake.",
+    todo: "Try again; if it stays, tell an administrator, with the time.",
+  },
   Unreachable: {
     what: "The file service of this file system does not answer.",
     todo: "It may be starting: try again in a minute. Administrators see why in the FileSystem's condition FilesReady.",
@@ -72,7 +81,9 @@ export function inOneLine(error: unknown): string {
 export function mayPass(error: unknown): boolean {
   return (
     error instanceof ApiError &&
-    ["Offline", "Unreachable", "TimedOut", "Busy", "Internal", "Unauthenticated", "ChecksumMismatch"].includes(error.code)
+    ["Offline", "Unreachable", "TimedOut", "Busy", "Internal", "Unauthenticated", "ChecksumMismatch"].includes(
+      error.code,
+    )
   );
 }
 

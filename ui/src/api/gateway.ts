@@ -37,7 +37,13 @@ export class Gateway {
     const body = asking.json !== undefined ? JSON.stringify(asking.json) : (asking.body ?? null);
     let response: Response;
     try {
-      response = await fetch(this.url(path), { method, headers, body, signal: asking.signal ?? null, cache: "no-store" });
+      response = await fetch(this.url(path), {
+        method,
+        headers,
+        body,
+        signal: asking.signal ?? null,
+        cache: "no-store",
+      });
     } catch (error) {
       if (asking.signal?.aborted) throw error;
       throw new ApiError(0, "Offline", "");

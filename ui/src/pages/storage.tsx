@@ -64,7 +64,8 @@ function Disks({ disks }: { disks: LocalStorage[] }) {
     <section aria-labelledby="disks">
       <h2 id="disks">Local disks</h2>
       <p className="lead">
-        Disks of the nodes of a node group. What is written there stays on that node, so it cannot be reached from these pages.
+        Disks of the nodes of a node group. What is written there stays on that node, so it cannot be reached from these
+        pages.
       </p>
       {disks.length === 0 && <Empty>No local disks are open to this workspace.</Empty>}
       <ul className="cards">

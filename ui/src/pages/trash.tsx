@@ -76,8 +76,8 @@ function Deleted({ entry }: { entry: TrashEntry }) {
         <Name segment={lastSegment(entry.path)} />
       </div>
       <small>
-        from <PathText path={parent(entry.path)} />, {bytes(entry.size)}, deleted {time(entry.deletedAt)} by {entry.deletedBy},
-        kept until {time(entry.expiresAt)}
+        from <PathText path={parent(entry.path)} />, {bytes(entry.size)}, deleted {time(entry.deletedAt)} by{" "}
+        {entry.deletedBy}, kept until {time(entry.expiresAt)}
       </small>
     </div>
   );
@@ -93,8 +93,8 @@ function Ask({ what, close, forget }: AskProps) {
   return (
     <Dialog title={what === "all" ? "Empty the trash?" : "Delete for good?"} onClose={close}>
       <p>
-        {what === "all" ? "Everything in the trash" : <Name segment={lastSegment(what.path)} />} will be gone and cannot be
-        brought back.
+        {what === "all" ? "Everything in the trash" : <Name segment={lastSegment(what.path)} />} will be gone and cannot
+        be brought back.
       </p>
       <div className="buttons end">
         <button type="button" onClick={close}>

@@ -20,7 +20,9 @@ export function WorkspacesPage() {
       {query.data?.length === 0 && (
         <Empty>
           <p>You may not see the file systems of any workspace.</p>
-          <p>Ask an administrator to bind you to the role workspacefs-viewer or workspacefs-editor in your workspace.</p>
+          <p>
+            Ask an administrator to bind you to the role workspacefs-viewer or workspacefs-editor in your workspace.
+          </p>
         </Empty>
       )}
       <ul className="cards">

@@ -18,7 +18,12 @@ export function Header({ route, session }: { route: Route; session: Session }) {
       {ws && (
         <nav aria-label={`Workspace ${ws}`}>
           <strong className="where">{ws}</strong>
-          <Tab label="File systems" to={{ page: "filesystems", ws }} on={"fs" in route && route.page !== "mount"} route={route} />
+          <Tab
+            label="File systems"
+            to={{ page: "filesystems", ws }}
+            on={"fs" in route && route.page !== "mount"}
+            route={route}
+          />
           <Tab label="Mount" to={{ page: "mount", ws, fs: null, from: "" }} route={route} />
           <Tab label="Caches and disks" to={{ page: "storage", ws }} route={route} />
         </nav>

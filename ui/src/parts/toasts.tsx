@@ -38,7 +38,10 @@ export function Toasts({ children }: { children: ReactNode }) {
     },
     [close],
   );
-  const list = useMemo(() => toasts.map((toast) => <Note key={toast.id} toast={toast} close={close} />), [toasts, close]);
+  const list = useMemo(
+    () => toasts.map((toast) => <Note key={toast.id} toast={toast} close={close} />),
+    [toasts, close],
+  );
   return (
     <ToastContext value={show}>
       {children}

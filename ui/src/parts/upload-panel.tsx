@@ -124,7 +124,9 @@ function Row({ upload }: { upload: Upload }) {
       <div className="grow">
         <Name segment={lastSegment(upload.path)} />
         <small>{status(upload)}</small>
-        {!ended && <progress aria-label={`Upload of ${name}`} max={100} value={percent(upload.sent, upload.size) ?? 0} />}
+        {!ended && (
+          <progress aria-label={`Upload of ${name}`} max={100} value={percent(upload.sent, upload.size) ?? 0} />
+        )}
         {upload.error && !ended && <p className="field-error">{errorOf(upload)}</p>}
         {upload.error?.code === "Exists" && <Clash upload={upload} name={name} />}
       </div>

@@ -3,7 +3,7 @@
  * transport, and whoever shows it subscribes. An upload whose connection is lost waits and goes on by itself.
  */
 
-import { ApiError, mayPass } from "../api/errors";
+import { type ApiError, mayPass } from "../api/errors";
 
 export type UploadState = "queued" | "running" | "waiting" | "paused" | "done" | "failed" | "cancelled";
 
@@ -38,7 +38,8 @@ export interface Running {
 
 export type Transport = (upload: Upload, events: TransportEvents) => Running;
 
-export type NewUpload = Pick<Upload, "ws" | "fs" | "path" | "file"> & Partial<Pick<Upload, "serverId" | "overwrite" | "sent">>;
+export type NewUpload = Pick<Upload, "ws" | "fs" | "path" | "file"> &
+  Partial<Pick<Upload, "serverId" | "overwrite" | "sent">>;
 
 const AT_ONCE = 3;
 const NOTIFY_MS = 100;
@@ -201,7 +202,8 @@ export class UploadQueue {
     if (discard) this.waits.delete(id);
     if (running) running.stop(discard);
     // Nothing runs, but the server may hold bytes of it: the transport is asked to throw those away.
-    else if (discard && this.uploads.get(id)?.serverId) this.transport(this.uploads.get(id) as Upload, SILENT).stop(true);
+    else if (discard && this.uploads.get(id)?.serverId)
+      this.transport(this.uploads.get(id) as Upload, SILENT).stop(true);
   }
 
   /** Bytes flow again: the next loss begins with a short wait. */

@@ -26,7 +26,8 @@ export function useActions(files: Files): Actions {
   const { client } = useServices();
   return useMemo(() => {
     const changed = () => {
-      for (const kind of ["list", "usage", "trash"]) void client.invalidateQueries({ queryKey: [kind, files.ws, files.fs] });
+      for (const kind of ["list", "usage", "trash"])
+        void client.invalidateQueries({ queryKey: [kind, files.ws, files.fs] });
     };
     return {
       remove: (entries) => remove(files, entries, toast, changed),
@@ -43,7 +44,10 @@ export function useActions(files: Files): Actions {
 type Notify = (toast: Toast) => void;
 
 /** One after the other: the order of errors is then that of the table, and a full trash stops nothing else. */
-async function each(entries: Entry[], act: (entry: Entry) => Promise<void>): Promise<{ entry: Entry; error: unknown }[]> {
+async function each(
+  entries: Entry[],
+  act: (entry: Entry) => Promise<void>,
+): Promise<{ entry: Entry; error: unknown }[]> {
   const failed: { entry: Entry; error: unknown }[] = [];
   for (const entry of entries) {
     try {
@@ -110,7 +114,10 @@ async function move(files: Files, entries: Entry[], folder: string, toast: Notif
   if (entries.length === 1 && entries[0]) {
     await files.move(entries[0].path, join(folder, lastSegment(entries[0].path)));
   } else {
-    const failed = await each(entries, async (entry) => void (await files.move(entry.path, join(folder, lastSegment(entry.path)))));
+    const failed = await each(
+      entries,
+      async (entry) => void (await files.move(entry.path, join(folder, lastSegment(entry.path)))),
+    );
     sayFailures(failed, "moved", toast);
     if (failed.length === entries.length) return;
   }

@@ -99,7 +99,10 @@ export function MoveDialog({ files, entries, from, onClose, move }: MoveProps) {
     }
   };
   return (
-    <Dialog title={entries.length === 1 ? "Move to another folder" : `Move ${count(entries.length, "item")}`} onClose={onClose}>
+    <Dialog
+      title={entries.length === 1 ? "Move to another folder" : `Move ${count(entries.length, "item")}`}
+      onClose={onClose}
+    >
       {entries.length === 1 && entries[0] && (
         <p className="lead">
           <Name segment={lastSegment(entries[0].path)} />
@@ -134,8 +137,8 @@ export function ForGoodDialog({ entries, onClose, remove }: ForGoodProps) {
   return (
     <Dialog title="Delete for good?" onClose={onClose}>
       <p>
-        {entries.length === 1 && only ? <Name segment={lastSegment(only.path)} /> : count(entries.length, "item")} will not go
-        into the trash and cannot be brought back.
+        {entries.length === 1 && only ? <Name segment={lastSegment(only.path)} /> : count(entries.length, "item")} will
+        not go into the trash and cannot be brought back.
       </p>
       <div className="buttons end">
         <button type="button" onClick={onClose}>

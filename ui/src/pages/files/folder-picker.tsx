@@ -1,8 +1,8 @@
 /** Chooses a folder by walking: the folders in it are buttons, the way to it are breadcrumbs. */
 
 import type { Files } from "../../api/files";
-import { sortEntries } from "../../lib/sort";
 import { lastSegment } from "../../lib/paths";
+import { sortEntries } from "../../lib/sort";
 import { Icon } from "../../parts/icons";
 import { Name } from "../../parts/name";
 import { Empty, Loading, Problem } from "../../parts/problem";

@@ -67,11 +67,20 @@ export function Overlays({ opened, close, files, path, actions, reset }: Props) 
       );
     case "forGood":
       return (
-        <ForGoodDialog entries={opened.entries} onClose={close} remove={() => void actions.removeForGood(opened.entries)} />
+        <ForGoodDialog
+          entries={opened.entries}
+          onClose={close}
+          remove={() => void actions.removeForGood(opened.entries)}
+        />
       );
     case "preview":
       return (
-        <Preview files={files} entry={opened.entry} onClose={close} onDownload={() => actions.download([opened.entry])} />
+        <Preview
+          files={files}
+          entry={opened.entry}
+          onClose={close}
+          onDownload={() => actions.download([opened.entry])}
+        />
       );
     case "cloud":
       return <CloudDialog files={files} destination={path} onClose={close} />;

@@ -40,7 +40,15 @@ export function FilesPage({ ws, fs, path }: Place) {
   const found = useSearch(files, path, text);
   const actions = useActions(files);
   const upload = useUploader(files);
-  const browser = useBrowser({ path, entries: found?.entries ?? listing.entries, rights, actions, open: setOpened, ws, fs });
+  const browser = useBrowser({
+    path,
+    entries: found?.entries ?? listing.entries,
+    rights,
+    actions,
+    open: setOpened,
+    ws,
+    fs,
+  });
   const hrefOf = (to: string) => href({ page: "files", ws, fs, path: to });
   return (
     <>

@@ -111,7 +111,13 @@ function Title({ entry, folderHref, onOpen }: Props) {
     onOpen(entry);
   };
   return (
-    <button type="button" className="open" tabIndex={-1} onClick={open} onDoubleClick={(event) => event.stopPropagation()}>
+    <button
+      type="button"
+      className="open"
+      tabIndex={-1}
+      onClick={open}
+      onDoubleClick={(event) => event.stopPropagation()}
+    >
       {name}
     </button>
   );

@@ -1,6 +1,15 @@
 /** The table of a folder's entries. However many there are, only those in view are drawn. */
 
-import { type KeyboardEvent, type MouseEvent, type UIEvent, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  type MouseEvent,
+  type UIEvent,
+  useEffect,
+  useId,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from "react";
 import type { Entry } from "../../api/types";
 import type { Selection } from "../../lib/selection";
 import type { Sort, SortKey } from "../../lib/sort";

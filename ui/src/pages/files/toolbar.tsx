@@ -34,7 +34,14 @@ export function UploadMenu({ path, upload, onCloud }: UploadProps) {
           { label: "From Cloud", icon: "cloud", run: onCloud },
         ]}
       />
-      <input ref={files} type="file" multiple hidden aria-label="Files to upload" onChange={(event) => take(event.target)} />
+      <input
+        ref={files}
+        type="file"
+        multiple
+        hidden
+        aria-label="Files to upload"
+        onChange={(event) => take(event.target)}
+      />
       <input
         ref={(input) => {
           folder.current = input;

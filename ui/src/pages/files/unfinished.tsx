@@ -62,8 +62,8 @@ function Row({ files, upload }: { files: Files; upload: UnfinishedUpload }) {
       <div className="grow">
         <Name segment={upload.path.split("/").at(-1) ?? ""} />
         <small>
-          {percent(upload.offset, upload.size)} % of {bytes(upload.size)}, to <PathText path={parent(upload.path)} />, kept until{" "}
-          {time(upload.expiresAt)}
+          {percent(upload.offset, upload.size)} % of {bytes(upload.size)}, to <PathText path={parent(upload.path)} />,
+          kept until {time(upload.expiresAt)}
         </small>
       </div>
       <div className="buttons">

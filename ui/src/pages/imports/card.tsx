@@ -101,7 +101,9 @@ function Progress({ one, running }: { one: Import; running: boolean }) {
       )}
       <p className="import-facts">{facts.filter(Boolean).join(", ")}</p>
       {one.bySize > 0 && !running && (
-        <p className="hint">{count(one.bySize, "object")} could be checked by size only: the bucket gives no checksum for them.</p>
+        <p className="hint">
+          {count(one.bySize, "object")} could be checked by size only: the bucket gives no checksum for them.
+        </p>
       )}
     </>
   );

@@ -100,16 +100,38 @@ function CloudFields({ form, problems, set }: FieldsProps) {
   const r2 = form.provider === "r2";
   return (
     <>
-      {r2 && <Field label="Endpoint" required placeholder="https://ACCOUNT.r2.cloudflarestorage.com" {...of("endpoint")} />}
+      {r2 && (
+        <Field label="Endpoint" required placeholder="https://ACCOUNT.r2.cloudflarestorage.com" {...of("endpoint")} />
+      )}
       <Field label="Bucket" required {...of("bucket")} />
       <Field label="Access key id" required {...of("accessKeyId")} />
-      <Field label="Secret access key" required type="password" {...of("secretAccessKey")} autoComplete="new-password" />
-      <Field label="Destination" required hint="The folder to import into; it is made if need be." {...of("destination")} />
+      <Field
+        label="Secret access key"
+        required
+        type="password"
+        {...of("secretAccessKey")}
+        autoComplete="new-password"
+      />
+      <Field
+        label="Destination"
+        required
+        hint="The folder to import into; it is made if need be."
+        {...of("destination")}
+      />
       <details open={Boolean(problems.region || problems.prefix || (!r2 && problems.endpoint))}>
         <summary>More</summary>
         <Field label="Prefix" hint="Only objects whose keys begin so." placeholder="datasets/2026/" {...of("prefix")} />
-        {!r2 && <Field label="Region" hint="Found by itself if left out." placeholder="eu-central-1" {...of("region")} />}
-        {!r2 && <Field label="Endpoint" hint="Only for a server other than AWS." placeholder="https://s3.example.com" {...of("endpoint")} />}
+        {!r2 && (
+          <Field label="Region" hint="Found by itself if left out." placeholder="eu-central-1" {...of("region")} />
+        )}
+        {!r2 && (
+          <Field
+            label="Endpoint"
+            hint="Only for a server other than AWS."
+            placeholder="https://s3.example.com"
+            {...of("endpoint")}
+          />
+        )}
       </details>
     </>
   );

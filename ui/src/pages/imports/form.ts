@@ -30,7 +30,8 @@ export function problemsOf(form: Form): Problems {
   const problems: Problems = {};
   if (form.provider === "r2") Object.assign(problems, endpointProblem(form.endpoint));
   if (form.bucket.trim() === "") problems.bucket = "Enter the bucket's name.";
-  else if (/[/:\s]/.test(form.bucket.trim())) problems.bucket = "Only the bucket's name, without address, path or spaces.";
+  else if (/[/:\s]/.test(form.bucket.trim()))
+    problems.bucket = "Only the bucket's name, without address, path or spaces.";
   if (form.accessKeyId.trim() === "") problems.accessKeyId = "Enter the access key id.";
   if (form.secretAccessKey.trim() === "") problems.secretAccessKey = "Enter the secret access key.";
   const path = pathProblem(form.destination);

@@ -33,8 +33,8 @@ export function KeysDialog({ files, one, onClose }: { files: Files; one: Import;
     <Dialog title="Enter the keys again" onClose={onClose}>
       <form noValidate onSubmit={(event) => void send(event)}>
         <p>
-          The import from <bdi>{one.bucket}</bdi> was interrupted. It goes on where it stopped; complete objects are not read
-          again.
+          The import from <bdi>{one.bucket}</bdi> was interrupted. It goes on where it stopped; complete objects are not
+          read again.
         </p>
         <Field
           label="Access key id"

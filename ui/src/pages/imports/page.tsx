@@ -8,8 +8,8 @@ import { Icon } from "../../parts/icons";
 import { Empty, Loading, Problem } from "../../parts/problem";
 import { useTitle } from "../../parts/title";
 import { useFiles, useRights, useServices } from "../../services";
-import { CloudDialog } from "./cloud-dialog";
 import { ImportCard } from "./card";
+import { CloudDialog } from "./cloud-dialog";
 import { KeysDialog } from "./keys-dialog";
 
 const RUNNING_MS = 1_000;

@@ -22,7 +22,13 @@ export interface MountForm {
 }
 
 export function initialForm(fs: string | null, from: string): MountForm {
-  const row = { id: 1, source: `fs:${fs ?? "default"}`, from: from ? inputFromPath(from) : "", as: "/data", readOnly: false };
+  const row = {
+    id: 1,
+    source: `fs:${fs ?? "default"}`,
+    from: from ? inputFromPath(from) : "",
+    as: "/data",
+    readOnly: false,
+  };
   return { kind: "job", name: "", image: "", nodeGroup: "", rows: [row] };
 }
 
@@ -63,7 +69,9 @@ export function manifestRequest(form: MountForm): ManifestRequest {
 
 function mountOf(row: MountRow): Mount {
   const name = row.source.slice(row.source.indexOf(":") + 1);
-  const mount: Mount = isDisk(row) ? { localStorage: name, as: row.as.trim() } : { fileSystem: name, as: row.as.trim() };
+  const mount: Mount = isDisk(row)
+    ? { localStorage: name, as: row.as.trim() }
+    : { fileSystem: name, as: row.as.trim() };
   const from = row.from.trim();
   // On a local disk a workspace has its whole share, so there is no folder to mount from.
   if (!isDisk(row) && from !== "" && from !== "/") mount.from = from;

@@ -38,7 +38,8 @@ export function Manifest({ yaml, stale, name }: { yaml: string | null; stale: bo
       )}
       {yaml !== null && (
         <p className="hint">
-          Save it as <code>{name || "workload"}.yaml</code>, then <code>kubectl apply -f {name || "workload"}.yaml</code>.
+          Save it as <code>{name || "workload"}.yaml</code>, then{" "}
+          <code>kubectl apply -f {name || "workload"}.yaml</code>.
         </p>
       )}
     </section>

@@ -8,7 +8,16 @@ import { Loading, Problem } from "../../parts/problem";
 import { useTitle } from "../../parts/title";
 import { useFileSystems, useServices } from "../../services";
 import { useStorage } from "../storage";
-import { addRow, changeRow, chooseGroup, initialForm, type MountForm, manifestRequest, placeOf, removeRow } from "./form";
+import {
+  addRow,
+  changeRow,
+  chooseGroup,
+  initialForm,
+  type MountForm,
+  manifestRequest,
+  placeOf,
+  removeRow,
+} from "./form";
 import { Manifest } from "./manifest";
 import { MountRowFields } from "./row";
 
@@ -24,7 +33,8 @@ export function MountPage({ ws, fs, from }: { ws: string; fs: string | null; fro
   const storage = useStorage(ws);
   if (fileSystems.isPending || storage.isPending) return <Loading what="Loading what can be mounted" />;
   const broken = fileSystems.error ?? storage.error;
-  if (broken) return <Problem error={broken} retry={() => void Promise.all([fileSystems.refetch(), storage.refetch()])} />;
+  if (broken)
+    return <Problem error={broken} retry={() => void Promise.all([fileSystems.refetch(), storage.refetch()])} />;
   const first = fs ?? (fileSystems.data?.find((one) => one.default) ?? fileSystems.data?.[0])?.name ?? null;
   return <MountForms ws={ws} start={initialForm(first, from)} />;
 }

@@ -64,7 +64,11 @@ export function MountRowFields({ number, row, fileSystems, disks, nodeGroup, onl
       />
       <div className="row">
         <label className="tick">
-          <input type="checkbox" checked={row.readOnly} onChange={(event) => change({ readOnly: event.target.checked })} />
+          <input
+            type="checkbox"
+            checked={row.readOnly}
+            onChange={(event) => change({ readOnly: event.target.checked })}
+          />
           Read only
         </label>
         {!only && (
