@@ -34,11 +34,13 @@ window.addEventListener("beforeunload", (event) => {
     event.preventDefault();
 });
 
-let refresh: ReturnType<typeof setTimeout> | undefined;
+let refreshing = false;
 queue.onDone = () => {
   // A folder of many files would otherwise be read again after each.
-  refresh ??= setTimeout(() => {
-    refresh = undefined;
+  if (refreshing) return;
+  refreshing = true;
+  setTimeout(() => {
+    refreshing = false;
     void client.invalidateQueries({ queryKey: ["list"] });
     void client.invalidateQueries({ queryKey: ["usage"] });
   }, 700);

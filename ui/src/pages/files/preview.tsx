@@ -48,7 +48,7 @@ function Picture({ files, entry }: { files: Files; entry: Entry }) {
   if (broken) return <Empty>This picture cannot be shown. It may be damaged; download it to look closer.</Empty>;
   return (
     <div className="picture">
-      <img src={files.previewUrl(entry)} alt={`The picture ${shownLast(entry.path)}`} onError={() => setBroken(true)} />
+      <img src={files.previewUrl(entry)} alt={shownLast(entry.path)} onError={() => setBroken(true)} />
     </div>
   );
 }

@@ -46,7 +46,6 @@ export function Row(props: Props) {
   const size = entry.type === "file" ? bytes(entry.size) : "";
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the grid has the focus and handles the keys
-    // biome-ignore lint/a11y/useFocusableInteractive: rows are reached by aria-activedescendant
     <div
       id={props.id}
       role="row"
