@@ -138,6 +138,8 @@ describe("files", () => {
     const folder = await ownFolder(page, "search");
     await api(page, "PUT", `folders/${folder}/deep/er?parents=true`);
     await api(page, "PUT", `content/${folder}/deep/er/Needle-${folder}.txt`, "x");
+    await page.reload();
+    await row(page, "deep").waitFor();
     await page.getByRole("searchbox").fill("needle");
     await row(page, `Needle-${folder}.txt`).getByText("in /").waitFor();
     await page.getByRole("searchbox").fill("no such name anywhere");

@@ -122,9 +122,16 @@ export async function ownFolder(page: Page, name: string): Promise<string> {
   const path = `flows-${Date.now().toString(36)}-${name}`;
   const made = await api(page, "PUT", `folders/${path}`);
   expect(made.status).toBe(201);
-  await page.evaluate((hash) => void (window.location.hash = hash), filesHash(path));
+  await go(page, filesHash(path));
   await page.getByText("This folder is empty").waitFor();
   return path;
+}
+
+/** Goes to another page as a link would. */
+export async function go(page: Page, hash: string): Promise<void> {
+  await page.evaluate((to) => {
+    window.location.hash = to;
+  }, hash);
 }
 
 /** The row of a name as it is shown. */

@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
-import { enter, FILE_SYSTEM, filesHash, open, REAL_URL, seriousFindings, shot, stage, WORKSPACE } from "./harness";
+import { enter, FILE_SYSTEM, filesHash, go, open, REAL_URL, seriousFindings, shot, stage, WORKSPACE } from "./harness";
 
 const on = stage();
 
@@ -19,7 +19,11 @@ const PAGES: [string, string, (page: Page) => Promise<void>][] = [
     (page) => page.getByRole("heading", { name: "Trash" }).waitFor(),
   ],
   ["mount-empty", `#/ws/${WORKSPACE}/mount`, (page) => page.getByLabel("Mount As").waitFor()],
-  ["storage", `#/ws/${WORKSPACE}/storage`, (page) => page.getByRole("heading", { name: "Local disks" }).waitFor()],
+  [
+    "storage",
+    `#/ws/${WORKSPACE}/storage`,
+    (page) => page.getByRole("heading", { name: "Local disks", exact: true }).waitFor(),
+  ],
 ];
 
 const LOOKS = [
@@ -41,7 +45,7 @@ describe.each(LOOKS)("in %s", (look, wish) => {
   it("no page has a serious finding of axe, nor is wider than the window", async () => {
     const { page, end } = await enter(on, "#/", wish);
     for (const [name, hash, ready] of PAGES) {
-      await page.evaluate((to) => void (window.location.hash = to), hash);
+      await go(page, hash);
       await ready(page);
       expect(await seriousFindings(page), name).toEqual([]);
       const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
@@ -81,7 +85,7 @@ describe.skipIf(REAL_URL)("with the mock's files", () => {
     await page.getByText("11 entries").first().waitFor();
     expect(await seriousFindings(page)).toEqual([]);
     await shot(page, "hostile-names");
-    await page.evaluate(() => void (window.location.hash = "#/ws/vision/fs/archive/files"));
+    await go(page, "#/ws/vision/fs/archive/files");
     await page.getByRole("alert").filter({ hasText: "does not answer" }).waitFor({ timeout: 30_000 });
     await shot(page, "unreachable");
     await end();

@@ -10,6 +10,7 @@ import "./styles/base.css";
 import "./styles/parts.css";
 import "./styles/pages.css";
 import "./styles/files.css";
+import "./styles/uploads.css";
 import { applyTheme, storedTheme } from "./theme";
 import { browserMemory } from "./upload/memory";
 import { UploadQueue } from "./upload/queue";

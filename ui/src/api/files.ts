@@ -137,7 +137,8 @@ export class Files {
     return `${this.gateway.url(this.base)}/${below}`;
   }
 
+  /** Whole, since the tus client resolves the relative Location of an upload against it. */
   uploadsUrl(): string {
-    return `${this.gateway.url(this.base)}/uploads`;
+    return new URL(`${this.gateway.url(this.base)}/uploads`, window.location.href).href;
   }
 }

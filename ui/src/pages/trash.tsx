@@ -51,8 +51,14 @@ export function TrashPage({ ws, fs }: { ws: string; fs: string }) {
                 <Icon name="undo" />
                 Restore<span className="unseen"> {shownLast(entry.path)}</span>
               </button>
-              <button type="button" className="quiet" disabled={!rights.delete} onClick={() => setAsking(entry)}>
-                Delete for good<span className="unseen">: {shownLast(entry.path)}</span>
+              <button
+                type="button"
+                className="quiet"
+                aria-label={`Delete for good: ${shownLast(entry.path)}`}
+                disabled={!rights.delete}
+                onClick={() => setAsking(entry)}
+              >
+                Delete for good
               </button>
             </div>
           </li>

@@ -17,6 +17,8 @@ export function Dialog({ title, onClose, children, wide }: Props) {
     const before = document.activeElement;
     const shown = dialog.current;
     if (shown && !shown.open) shown.showModal();
+    // The browser would choose the first button, which closes: the first field is meant, or the answer that changes nothing.
+    shown?.querySelector<HTMLElement>("form input, form select, .buttons button")?.focus();
     return () => {
       shown?.close();
       // What opened it may be gone, as a row that was renamed.

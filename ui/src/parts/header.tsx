@@ -68,11 +68,12 @@ export function ThemeSwitch() {
 function User({ session }: { session: Session }) {
   const { gateway, client, queue } = useServices();
   const leave = async () => {
-    queue.pauseAll();
     await gateway.logout().catch(() => {});
     // Nothing of this user may be shown to the next.
-    client.clear();
     client.setQueryData(["session"], null);
+    client.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });
+    queue.cancelAll();
+    queue.clearEnded();
   };
   return (
     <>

@@ -192,11 +192,16 @@ function Clash({ upload, name }: { upload: Upload; name: string }) {
   const beside = join(parent(upload.path), encodeName(besides(upload.file.name)));
   return (
     <div className="buttons">
-      <button ref={first} type="button" onClick={() => queue.again(upload.id, { path: beside })}>
-        Keep both<span className="unseen">: {name}</span>
+      <button
+        ref={first}
+        type="button"
+        aria-label={`Keep both: ${name}`}
+        onClick={() => queue.again(upload.id, { path: beside })}
+      >
+        Keep both
       </button>
-      <button type="button" onClick={() => queue.again(upload.id, { overwrite: true })}>
-        Replace<span className="unseen">: {name}</span>
+      <button type="button" aria-label={`Replace: ${name}`} onClick={() => queue.again(upload.id, { overwrite: true })}>
+        Replace
       </button>
     </div>
   );

@@ -27,8 +27,13 @@ interface DroppedFolder extends DroppedEntry {
 export function entriesOf(transfer: DataTransfer): DroppedEntry[] {
   return [...transfer.items]
     .filter((item) => item.kind === "file")
-    .map((item) => item.webkitGetAsEntry() as DroppedEntry | null)
+    .map((item) => (item.webkitGetAsEntry() as DroppedEntry | null) ?? plainFile(item.getAsFile()))
     .filter((entry) => entry !== null);
+}
+
+/** What another program hands over may be no entry of a file system, but is a file all the same. */
+function plainFile(file: File | null): DroppedFile | null {
+  return file && { isFile: true, isDirectory: false, name: file.name, file: (done) => done(file) };
 }
 
 export async function collectDropped(entries: DroppedEntry[], folder: string): Promise<Collected> {

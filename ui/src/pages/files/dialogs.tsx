@@ -42,7 +42,6 @@ export function NameDialog({ title, label, action, initial = "", onClose, submit
         <Field
           label={label}
           required
-          autoFocus
           autoComplete="off"
           value={name}
           onValue={setName}

@@ -56,7 +56,7 @@ export function Row(props: Props) {
       onClick={(event) => props.onClick(entry, event)}
       onDoubleClick={() => props.onOpen(entry)}
     >
-      <div role="gridcell" className="cell check">
+      <div role="gridcell" className="cell col-check">
         <input
           type="checkbox"
           tabIndex={-1}
@@ -78,10 +78,10 @@ export function Row(props: Props) {
           <small className="narrow-only">{[size, time(entry.modified)].filter(Boolean).join(", ")}</small>
         </div>
       </div>
-      <div role="gridcell" className="cell size">
+      <div role="gridcell" className="cell col-size">
         {size}
       </div>
-      <div role="gridcell" className="cell modified">
+      <div role="gridcell" className="cell col-modified">
         {time(entry.modified)}
       </div>
     </div>

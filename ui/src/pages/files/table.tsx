@@ -101,7 +101,7 @@ function Head({ rows, selection, sort, onSort, onToggleAll }: Props) {
   return (
     <div role="rowgroup" className="grid-head">
       <div role="row" aria-rowindex={1} className="grid-row">
-        <div role="columnheader" className="cell check">
+        <div role="columnheader" className="cell col-check">
           <input
             type="checkbox"
             aria-label="Select all"
@@ -132,7 +132,7 @@ function HeadCell({ column, label, sort, onSort }: HeadCellProps) {
   return (
     <div
       role="columnheader"
-      className={`cell ${column}`}
+      className={`cell col-${column}`}
       aria-sort={here ? (sort.descending ? "descending" : "ascending") : undefined}
     >
       {sort ? (

@@ -39,7 +39,6 @@ export function KeysDialog({ files, one, onClose }: { files: Files; one: Import;
         <Field
           label="Access key id"
           required
-          autoFocus
           autoComplete="off"
           value={keys.accessKeyId}
           error={errorAt("accessKeyId")}
