@@ -7,7 +7,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
-import { afterAll, beforeAll, expect } from "vitest";
+import { afterAll, beforeAll, expect, onTestFailed } from "vitest";
 import { EDITOR_TOKEN, type Mock, startMock } from "../mock/server";
 
 export const REAL_URL = process.env.WSFS_UI_URL;
@@ -75,6 +75,8 @@ export async function open(on: Stage, wish: Wish = {}): Promise<Visit> {
     // A refused request is part of many flows; what the policy refused is a mistake of ours.
     if (message.type() === "error" && !/Failed to load resource/.test(text)) complaints.push(text);
   });
+  // A flow that fails leaves its page open: what it was is worth seeing.
+  onTestFailed(({ task }) => shot(page, `failed ${task.name.slice(0, 40)}`));
   const end = async () => {
     await context.close();
     expect(complaints).toEqual([]);

@@ -91,6 +91,7 @@ describe("keys", () => {
     expect(selected(press("Home", { shiftKey: true }, at))).toBe("ab");
     expect(selected(press("PageDown", {}, at))).toBe("e");
     expect(selected(press("End"))).toBe("e");
+    expect(selected(press("Home"))).toBe("a");
   });
 
   it("leave letters and the browser's own keys alone", () => {

@@ -8,6 +8,12 @@ import { decodeBytes, lastSegment, type NamePart, type Path, segments } from "./
 /** Characters without a shape of their own that change how their neighbours read. */
 const MISLEADING = /[\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/;
 
+const ESCAPES: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+function hex(value: number, digits: number): string {
+  return value.toString(16).toUpperCase().padStart(digits, "0");
+}
+
 /** The parts of one encoded segment. */
 export function nameParts(segment: string): NamePart[] {
   const parts: NamePart[] = [];
@@ -50,12 +56,12 @@ export function visibleText(text: string): string {
 /** What stands for a character that cannot be seen; null for one that can. */
 function visibleCharacter(char: string, atEdge: boolean): string | null {
   const code = char.codePointAt(0) ?? 0;
-  if (code < 0x20) return String.fromCharCode(0x2400 + code);
-  if (code === 0x7f) return "\u2421";
-  if (code >= 0x80 && code < 0xa0) return `\\x${code.toString(16).toUpperCase()}`;
+  // Spelled out in letters: the signs that Unicode has for them are missing in many fonts.
+  if (ESCAPES[char]) return ESCAPES[char];
+  if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return `\\x${hex(code, 2)}`;
   // A space at either end is easily overlooked, and is why "the same" name is not found.
-  if (char === " " && atEdge) return "\u2420";
-  if (MISLEADING.test(char)) return `<U+${code.toString(16).toUpperCase().padStart(4, "0")}>`;
+  if (char === " " && atEdge) return "\u00b7";
+  if (MISLEADING.test(char)) return `<U+${hex(code, 4)}>`;
   return null;
 }
 
@@ -79,7 +85,7 @@ function textPieces(bytes: Uint8Array): Piece[] {
       pieces.push(...characters(decoder.decode(bytes.subarray(at, at + length))));
       at += length;
     } catch {
-      pieces.push({ text: `\\x${(bytes[at] ?? 0).toString(16).toUpperCase().padStart(2, "0")}`, valid: false });
+      pieces.push({ text: `\\x${hex(bytes[at] ?? 0, 2)}`, valid: false });
       at += 1;
     }
   }

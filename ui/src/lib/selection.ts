@@ -13,6 +13,10 @@ export interface Selection {
 
 export const NOTHING: Selection = { selected: new Set(), anchor: null, active: null };
 
+export function only(row: string): Selection {
+  return { selected: new Set([row]), anchor: row, active: row };
+}
+
 export interface Modifiers {
   shift: boolean;
   ctrl: boolean;
@@ -21,7 +25,7 @@ export interface Modifiers {
 export function click(state: Selection, rows: readonly string[], row: string, keys: Modifiers): Selection {
   if (keys.shift && state.anchor !== null) return range(state, rows, row, keys.ctrl);
   if (keys.ctrl) return toggle(state, row);
-  return { selected: new Set([row]), anchor: row, active: row };
+  return only(row);
 }
 
 /** A checkbox, ctrl+click, or the space bar. */
@@ -39,7 +43,7 @@ export function step(state: Selection, rows: readonly string[], by: number, keys
   const row = rows[to] as string;
   if (keys.shift) return range({ ...state, anchor: state.anchor ?? state.active ?? row }, rows, row, false);
   if (keys.ctrl) return { ...state, active: row };
-  return { selected: new Set([row]), anchor: row, active: row };
+  return only(row);
 }
 
 export function all(state: Selection, rows: readonly string[]): Selection {
@@ -67,7 +71,7 @@ export function retain(state: Selection, before: readonly string[], rows: readon
 function range(state: Selection, rows: readonly string[], row: string, add: boolean): Selection {
   const from = rows.indexOf(state.anchor ?? row);
   const to = rows.indexOf(row);
-  if (from < 0 || to < 0) return { selected: new Set([row]), anchor: row, active: row };
+  if (from < 0 || to < 0) return only(row);
   const span = rows.slice(Math.min(from, to), Math.max(from, to) + 1);
   return { selected: new Set(add ? [...state.selected, ...span] : span), anchor: state.anchor ?? row, active: row };
 }

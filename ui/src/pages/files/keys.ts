@@ -28,11 +28,11 @@ export function askedBy(pressed: Pressed, selection: Selection, rows: readonly s
       return moved(pageRows);
     case "PageUp":
       return moved(-pageRows);
+    // From nowhere, step begins at the end that it comes from: here the other one is meant.
     case "Home":
-      return moved(-rows.length);
+      return moved(selection.active === null ? 1 : -rows.length);
     case "End":
-      // From nowhere, step begins at the first row: the last is meant.
-      return selection.active === null ? moved(-1) : moved(rows.length);
+      return moved(selection.active === null ? -1 : rows.length);
     case "a":
       return keys.ctrl ? { kind: "select", selection: all(selection, rows) } : null;
     case " ":

@@ -18,10 +18,11 @@ interface Props {
   files: Files;
   path: string;
   actions: Actions;
-  reset: () => void;
+  /** What is to be selected afterwards: what was made or renamed, or nothing. */
+  select: (entry: Entry | null) => void;
 }
 
-export function Overlays({ opened, close, files, path, actions, reset }: Props) {
+export function Overlays({ opened, close, files, path, actions, select }: Props) {
   if (!opened) return null;
   switch (opened.kind) {
     case "folder":
@@ -31,7 +32,7 @@ export function Overlays({ opened, close, files, path, actions, reset }: Props) 
           label="Name of the folder"
           action="Create"
           onClose={close}
-          submit={(name) => actions.makeFolder(path, name)}
+          submit={(name) => actions.makeFolder(path, name).then(select)}
         />
       );
     case "file":
@@ -41,7 +42,7 @@ export function Overlays({ opened, close, files, path, actions, reset }: Props) 
           label="Name of the file"
           action="Create"
           onClose={close}
-          submit={(name) => actions.makeFile(path, name)}
+          submit={(name) => actions.makeFile(path, name).then(select)}
         />
       );
     case "rename":
@@ -52,7 +53,7 @@ export function Overlays({ opened, close, files, path, actions, reset }: Props) 
           action="Rename"
           initial={renameInitial(opened.entry)}
           onClose={close}
-          submit={(name) => actions.rename(opened.entry, name)}
+          submit={(name) => actions.rename(opened.entry, name).then(select)}
         />
       );
     case "move":
@@ -62,7 +63,7 @@ export function Overlays({ opened, close, files, path, actions, reset }: Props) 
           entries={opened.entries}
           from={path}
           onClose={close}
-          move={(folder) => actions.move(opened.entries, folder).then(reset)}
+          move={(folder) => actions.move(opened.entries, folder).then(() => select(null))}
         />
       );
     case "forGood":

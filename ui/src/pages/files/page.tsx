@@ -6,7 +6,7 @@ import type { Files } from "../../api/files";
 import type { Entry } from "../../api/types";
 import { bytes, count } from "../../lib/format";
 import { shownPath } from "../../lib/names";
-import { NOTHING } from "../../lib/selection";
+import { NOTHING, only } from "../../lib/selection";
 import { FsTabs } from "../../parts/fs-tabs";
 import { Icon } from "../../parts/icons";
 import { Empty, Loading, Problem } from "../../parts/problem";
@@ -84,7 +84,7 @@ export function FilesPage({ ws, fs, path }: Place) {
         files={files}
         path={path}
         actions={actions}
-        reset={() => browser.select(NOTHING)}
+        select={(entry) => browser.select(entry ? only(entry.path) : NOTHING)}
       />
     </>
   );
