@@ -72,9 +72,10 @@ interface Props {
   run: Commands;
 }
 
-export function Toolbar({ rights, chosen, run }: Props) {
-  if (chosen.length === 0) {
-    return (
+export function Toolbar(props: Props) {
+  const { rights, chosen, run } = props;
+  return (
+    <div className="buttons">
       <div className="buttons" role="toolbar" aria-label="Folder">
         <button type="button" disabled={!rights.write} onClick={run.newFolder}>
           <Icon name="plus" />
@@ -85,8 +86,12 @@ export function Toolbar({ rights, chosen, run }: Props) {
           New file
         </button>
       </div>
-    );
-  }
+      {chosen.length > 0 && <SelectionBar {...props} />}
+    </div>
+  );
+}
+
+function SelectionBar({ rights, chosen, run }: Props) {
   const moves = rights.write && rights.delete;
   const readable = chosen.every((entry) => entry.type === "file" || entry.type === "dir");
   return (
