@@ -8,12 +8,14 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, onTestFailed } from "vitest";
-import { EDITOR_TOKEN, type Mock, startMock } from "../mock/server";
+import { EDITOR_TOKEN, type Mock, startMock, VIEWER_TOKEN } from "../mock/server";
 
 export const REAL_URL = process.env.WSFS_UI_URL;
 export const WORKSPACE = process.env.WSFS_UI_WORKSPACE ?? "vision";
 export const FILE_SYSTEM = process.env.WSFS_UI_FS ?? "default";
-const TOKEN = process.env.WSFS_UI_TOKEN ?? EDITOR_TOKEN;
+export const TOKEN = process.env.WSFS_UI_TOKEN ?? EDITOR_TOKEN;
+/** Somebody who may read and nothing more; before a real gateway only if one is named. */
+export const VIEWER = process.env.WSFS_UI_VIEWER_TOKEN ?? (REAL_URL ? undefined : VIEWER_TOKEN);
 const SHOTS = process.env.WSFS_UI_SHOTS;
 
 const WIDE = { width: 1280, height: 800 };

@@ -5,9 +5,9 @@ import { enter, FILE_SYSTEM, filesHash, go, open, REAL_URL, seriousFindings, sho
 const on = stage();
 
 const PAGES: [string, string, (page: Page) => Promise<void>][] = [
-  ["workspaces", "#/", (page) => page.getByRole("link", { name: WORKSPACE }).waitFor()],
+  ["workspaces", "#/", (page) => page.getByRole("link", { name: new RegExp(`^${WORKSPACE}\\s`) }).waitFor()],
   ["filesystems", `#/ws/${WORKSPACE}`, (page) => page.getByRole("link", { name: FILE_SYSTEM, exact: true }).waitFor()],
-  ["files", filesHash(), (page) => page.getByRole("row").nth(1).waitFor()],
+  ["files", filesHash(), (page) => page.getByText(/^\d[\d,]* entr(y|ies)$/).waitFor()],
   [
     "imports",
     `#/ws/${WORKSPACE}/fs/${FILE_SYSTEM}/imports`,

@@ -24,9 +24,12 @@ export function App() {
     queryKey: ["session"],
     queryFn: ({ signal }) => gateway.session(signal),
     staleTime: Number.POSITIVE_INFINITY,
+    // A login in another window has changed the cookie of this one too, and with it the csrf word.
+    refetchOnWindowFocus: "always",
   });
   if (session.isPending) return <Loading what="Looking whether you are logged in" />;
-  if (session.isError) {
+  // Only if nobody is known yet: a page in use outlasts a gateway that is away for a moment.
+  if (session.data === undefined) {
     return (
       <main className="alone">
         <Problem error={session.error} retry={() => void session.refetch()} />

@@ -23,6 +23,13 @@ export function useServices(): Services {
   return services;
 }
 
+/** Nothing of one user is shown to the next, nor uploaded in their name. */
+export function forgetUser({ client, queue }: Services): void {
+  client.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });
+  queue.cancelAll();
+  queue.clearEnded();
+}
+
 export function useFiles(ws: string, fs: string): Files {
   const { gateway } = useServices();
   return useMemo(() => new Files(gateway, ws, fs), [gateway, ws, fs]);

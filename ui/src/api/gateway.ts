@@ -15,6 +15,8 @@ export interface Asking {
 
 export class Gateway {
   private csrf = "";
+  /** Who was logged in last, also after that login has ended. */
+  user: string | null = null;
   /** Called when an answer says that the login has ended. */
   onLoginEnded: () => void = () => {};
 
@@ -94,6 +96,7 @@ export class Gateway {
 
   private remember(session: Session): Session {
     this.csrf = session.csrf;
+    this.user = session.user;
     return session;
   }
 }

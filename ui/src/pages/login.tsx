@@ -5,11 +5,12 @@ import { ApiError, explain } from "../api/errors";
 import { Field } from "../parts/field";
 import { ThemeSwitch } from "../parts/header";
 import { useTitle } from "../parts/title";
-import { useServices } from "../services";
+import { forgetUser, useServices } from "../services";
 
 export function LoginPage() {
   useTitle("Log in");
-  const { gateway, client, queue } = useServices();
+  const services = useServices();
+  const { gateway, client, queue } = services;
   const [token, setToken] = useState("");
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
@@ -20,7 +21,9 @@ export function LoginPage() {
     if (word === "") return setProblem("Enter a token.");
     setBusy(true);
     try {
+      const before = gateway.user;
       const session = await gateway.login(word);
+      if (before !== null && before !== session.user) forgetUser(services);
       setToken("");
       // What was refused meanwhile is asked for again, and uploads that waited for a login go on.
       client.setQueryData(["session"], session);

@@ -3,7 +3,7 @@
 import { useState } from "react";
 import type { Session } from "../api/types";
 import { href, type Route } from "../route";
-import { useServices } from "../services";
+import { forgetUser, useServices } from "../services";
 import { applyTheme, nextTheme, storedTheme } from "../theme";
 import { Icon } from "./icons";
 
@@ -66,14 +66,13 @@ export function ThemeSwitch() {
 }
 
 function User({ session }: { session: Session }) {
-  const { gateway, client, queue } = useServices();
+  const services = useServices();
   const leave = async () => {
-    await gateway.logout().catch(() => {});
-    // Nothing of this user may be shown to the next.
-    client.setQueryData(["session"], null);
-    client.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });
-    queue.cancelAll();
-    queue.clearEnded();
+    // Before the logout, so that the server can be told what to throw away.
+    services.queue.cancelAll();
+    await services.gateway.logout().catch(() => {});
+    services.client.setQueryData(["session"], null);
+    forgetUser(services);
   };
   return (
     <>

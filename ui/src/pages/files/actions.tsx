@@ -18,7 +18,7 @@ export interface Actions {
   makeFile(folder: string, name: string): Promise<Entry>;
   rename(entry: Entry, name: string): Promise<Entry>;
   move(entries: Entry[], folder: string): Promise<void>;
-  download(entries: Entry[]): void;
+  download(entries: Pick<Entry, "path" | "type">[]): void;
 }
 
 export function useActions(files: Files): Actions {
@@ -36,30 +36,42 @@ export function useActions(files: Files): Actions {
       makeFile: (folder, name) => files.makeFile(join(folder, encodeName(name))).finally(changed),
       rename: (entry, name) => files.move(entry.path, join(parent(entry.path), encodeName(name))).finally(changed),
       move: (entries, folder) => move(files, entries, folder, toast).finally(changed),
-      download: (entries) => void download(files, entries),
+      download: (entries) => void download(files, entries, toast),
     };
   }, [files, toast, client]);
 }
 
 type Notify = (toast: Toast) => void;
 
-/** One after the other: the order of errors is then that of the table, and a full trash stops nothing else. */
-async function each(
-  entries: Entry[],
-  act: (entry: Entry) => Promise<void>,
-): Promise<{ entry: Entry; error: unknown }[]> {
-  const failed: { entry: Entry; error: unknown }[] = [];
-  for (const entry of entries) {
-    try {
-      await act(entry);
-    } catch (error) {
-      failed.push({ entry, error });
-    }
-  }
+type Failed = { entry: Entry; error: unknown }[];
+
+const AT_ONCE = 6;
+/** From here on it takes long enough that one wonders whether anything happens. */
+const MANY = 50;
+
+/** A few at a time. What fails stops nothing else: each is a wish of its own. */
+async function each<T>(
+  things: readonly T[],
+  act: (thing: T) => Promise<void>,
+): Promise<{ thing: T; error: unknown }[]> {
+  const failed: { thing: T; error: unknown }[] = [];
+  const rest = things.values();
+  const worker = async () => {
+    for (const thing of rest) await act(thing).catch((error: unknown) => void failed.push({ thing, error }));
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
   return failed;
 }
 
-function sayFailures(failed: { entry: Entry; error: unknown }[], what: string, toast: Notify): void {
+async function eachEntry(entries: Entry[], act: (entry: Entry) => Promise<void>): Promise<Failed> {
+  return (await each(entries, act)).map(({ thing, error }) => ({ entry: thing, error }));
+}
+
+function sayMany(entries: Entry[], doing: string, toast: Notify): void {
+  if (entries.length >= MANY) toast({ text: `${doing} ${count(entries.length, "item")} …` });
+}
+
+function sayFailures(failed: Failed, what: string, toast: Notify): void {
   const first = failed[0];
   if (!first) return;
   const others = failed.length > 1 ? ` (and ${failed.length - 1} more)` : "";
@@ -80,7 +92,8 @@ function Subject({ entries }: { entries: Entry[] }): ReactNode {
 async function remove(files: Files, entries: Entry[], toast: Notify, changed: () => void): Promise<void> {
   const kept: string[] = [];
   const gone: Entry[] = [];
-  const failed = await each(entries, async (entry) => {
+  sayMany(entries, "Deleting", toast);
+  const failed = await eachEntry(entries, async (entry) => {
     const id = await files.remove(entry.path);
     if (id) kept.push(id);
     gone.push(entry);
@@ -94,16 +107,20 @@ async function remove(files: Files, entries: Entry[], toast: Notify, changed: ()
     </>
   );
   const undo = async () => {
-    let problem: unknown = null;
-    for (const id of kept) await files.restore(id).catch((error: unknown) => (problem ??= error));
+    const [problem] = await each(kept, async (id) => void (await files.restore(id)));
     changed();
-    toast(problem ? { bad: true, text: `Not everything came back. ${inOneLine(problem)}` } : { text: "Brought back." });
+    toast(
+      problem
+        ? { bad: true, text: `Not everything came back. ${inOneLine(problem.error)}` }
+        : { text: "Brought back." },
+    );
   };
   toast(kept.length > 0 ? { text, action: { label: "Undo", run: () => void undo() } } : { text });
 }
 
 async function removeForGood(files: Files, entries: Entry[], toast: Notify, changed: () => void): Promise<void> {
-  const failed = await each(entries, async (entry) => void (await files.remove(entry.path, true)));
+  sayMany(entries, "Deleting", toast);
+  const failed = await eachEntry(entries, async (entry) => void (await files.remove(entry.path, true)));
   changed();
   sayFailures(failed, "deleted", toast);
   const gone = entries.length - failed.length;
@@ -114,7 +131,7 @@ async function move(files: Files, entries: Entry[], folder: string, toast: Notif
   if (entries.length === 1 && entries[0]) {
     await files.move(entries[0].path, join(folder, lastSegment(entries[0].path)));
   } else {
-    const failed = await each(
+    const failed = await eachEntry(
       entries,
       async (entry) => void (await files.move(entry.path, join(folder, lastSegment(entry.path)))),
     );
@@ -130,9 +147,15 @@ async function move(files: Files, entries: Entry[], folder: string, toast: Notif
 }
 
 const BETWEEN_DOWNLOADS_MS = 400;
+/** A browser asks or refuses when a page begins more. */
+const DOWNLOADS_MAX = 10;
 
 /** By links, so that the browser streams to disk; several with a pause, or it takes only the last. */
-async function download(files: Files, entries: Entry[]): Promise<void> {
+async function download(files: Files, entries: Pick<Entry, "path" | "type">[], toast: Notify): Promise<void> {
+  if (entries.length > DOWNLOADS_MAX) {
+    const text = `At most ${DOWNLOADS_MAX} can be downloaded at once. Download the whole folder as zip, or use the command wfs.`;
+    return toast({ bad: true, text });
+  }
   for (const entry of entries) {
     const link = document.createElement("a");
     link.href = files.downloadUrl(entry);

@@ -1,7 +1,7 @@
 /** The files of one folder: what is in it, and everything one can do with it. */
 
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import type { Files } from "../../api/files";
 import type { Entry } from "../../api/types";
 import { bytes, count } from "../../lib/format";
@@ -36,6 +36,9 @@ export function FilesPage({ ws, fs, path }: Place) {
   const rights = useRights(ws, fs);
   const [text, setText] = useState("");
   const [opened, setOpened] = useState<Opened | null>(null);
+  // What was searched for lay below the folder that was left.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: to be run when the folder changes
+  useEffect(() => setText(""), [path]);
   const listing = useListing(files, path);
   const found = useSearch(files, path, text);
   const actions = useActions(files);
@@ -61,7 +64,12 @@ export function FilesPage({ ws, fs, path }: Place) {
           <UploadMenu path={path} upload={(what) => void upload(what)} onCloud={() => setOpened({ kind: "cloud" })} />
         )}
       </div>
-      <Toolbar rights={rights} chosen={browser.chosen} run={browser.commands} />
+      <Toolbar
+        rights={rights}
+        chosen={browser.chosen}
+        run={browser.commands}
+        mountHref={href({ page: "mount", ws, fs, from: path })}
+      />
       {rights.write && <Unfinished files={files} />}
       <DropZone path={path} allowed={rights.write} upload={(what) => void upload(what)}>
         {listing.error ? <Problem error={listing.error} retry={listing.reload} /> : null}
@@ -77,7 +85,7 @@ export function FilesPage({ ws, fs, path }: Place) {
         />
         <Below listing={listing} found={found} />
       </DropZone>
-      <StatusLine files={files} listing={listing} selected={browser.chosen} />
+      <StatusLine files={files} listing={listing} found={found?.entries.length ?? null} selected={browser.chosen} />
       <Overlays
         opened={opened}
         close={() => setOpened(null)}
@@ -128,18 +136,27 @@ function Below({ listing, found }: { listing: Listing; found: ReturnType<typeof 
   return <Empty>This folder is empty. Drop files here, or use Upload File.</Empty>;
 }
 
-function StatusLine({ files, listing, selected }: { files: Files; listing: Listing; selected: Entry[] }) {
+interface StatusProps {
+  files: Files;
+  listing: Listing;
+  /** How many names a search found; null while nothing is searched for. */
+  found: number | null;
+  selected: Entry[];
+}
+
+function StatusLine({ files, listing, found, selected }: StatusProps) {
   const usage = useQuery({ queryKey: ["usage", files.ws, files.fs], queryFn: () => files.usage(), staleTime: 10_000 });
   const sum = selected.filter((entry) => entry.type === "file").reduce((total, entry) => total + entry.size, 0);
-  const chosen = selected.length > 0 ? `${selected.length} selected${sum > 0 ? `, ${bytes(sum)}` : ""}` : "";
+  const chosen =
+    selected.length > 0 ? `${selected.length.toLocaleString("en")} selected${sum > 0 ? `, ${bytes(sum)}` : ""}` : "";
   const space = usage.data ? `${bytes(usage.data.used)} of ${bytes(usage.data.capacity)} used` : "";
   const trash = usage.data?.trash.bytes ? `, ${bytes(usage.data.trash.bytes)} of it in the trash` : "";
   return (
     <p className="status-line">
       <span role="status">
-        {count(listing.entries.length, "entry", "entries")}
-        {listing.loading && " so far"}
-        {!listing.sortable && ", in the file system's own order (more than 50,000)"}
+        {found === null ? count(listing.entries.length, "entry", "entries") : `${count(found, "name")} found`}
+        {found === null && listing.loading && " so far"}
+        {found === null && !listing.sortable && ", in the file system's own order (more than 50,000)"}
         {chosen && `, ${chosen}`}
       </span>
       <span>

@@ -36,7 +36,7 @@ export function FileTable(props: Props) {
   const { rows, selection } = props;
   const id = useId();
   const rowHeight = useRowHeight();
-  const { box, view, onScroll } = useView();
+  const { box, view, onScroll } = useView(props.label);
   const active = selection.active === null ? -1 : rows.findIndex((row) => row.path === selection.active);
   useLayoutEffect(() => {
     const scroller = box.current;
@@ -81,7 +81,7 @@ export function FileTable(props: Props) {
 }
 
 /** What part of the table is in view, as the box is scrolled or becomes larger. */
-function useView() {
+function useView(place: string) {
   const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 600 });
   useEffect(() => {
@@ -91,6 +91,9 @@ function useView() {
     watch.observe(scroller);
     return () => watch.disconnect();
   }, []);
+  // Another folder begins at its top.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: to be run when the place changes
+  useLayoutEffect(() => box.current?.scrollTo(0, 0), [place]);
   const onScroll = (event: UIEvent<HTMLElement>) =>
     setView({ top: event.currentTarget.scrollTop, height: event.currentTarget.clientHeight });
   return { box, view, onScroll };

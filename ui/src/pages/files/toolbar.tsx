@@ -63,6 +63,7 @@ export interface Commands {
   move: () => void;
   remove: () => void;
   download: () => void;
+  downloadAll: () => void;
   clear: () => void;
 }
 
@@ -70,10 +71,11 @@ interface Props {
   rights: Rights;
   chosen: Entry[];
   run: Commands;
+  mountHref: string;
 }
 
 export function Toolbar(props: Props) {
-  const { rights, chosen, run } = props;
+  const { rights, chosen, run, mountHref } = props;
   return (
     <div className="buttons">
       <div className="buttons" role="toolbar" aria-label="Folder">
@@ -85,6 +87,18 @@ export function Toolbar(props: Props) {
           <Icon name="plus" />
           New file
         </button>
+        {chosen.length === 0 && (
+          <>
+            <button type="button" disabled={!rights.read} onClick={run.downloadAll}>
+              <Icon name="download" />
+              Download all as zip
+            </button>
+            <a className="button" href={mountHref}>
+              <Icon name="disk" />
+              Mount this folder
+            </a>
+          </>
+        )}
       </div>
       {chosen.length > 0 && <SelectionBar {...props} />}
     </div>

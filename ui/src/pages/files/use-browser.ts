@@ -73,7 +73,7 @@ function go(place: { ws: string; fs: string }, path: string): void {
   window.location.hash = href({ page: "files", ws: place.ws, fs: place.fs, path });
 }
 
-function commandsOf({ rights, actions, open }: Given, chosen: Entry[], clear: () => void): Commands {
+function commandsOf({ rights, actions, open, path }: Given, chosen: Entry[], clear: () => void): Commands {
   const moves = rights.write && rights.delete;
   return {
     clear,
@@ -90,5 +90,6 @@ function commandsOf({ rights, actions, open }: Given, chosen: Entry[], clear: ()
       if (rights.delete && chosen.length > 0) void actions.remove(chosen);
     },
     download: () => actions.download(chosen),
+    downloadAll: () => actions.download([{ path, type: "dir" }]),
   };
 }
