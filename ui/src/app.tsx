@@ -11,6 +11,7 @@ import { MountPage } from "./pages/mount/page";
 import { StoragePage } from "./pages/storage";
 import { TrashPage } from "./pages/trash";
 import { WorkspacesPage } from "./pages/workspaces";
+import { Boundary } from "./parts/boundary";
 import { Header } from "./parts/header";
 import { Loading, Problem } from "./parts/problem";
 import { UploadPanel } from "./parts/upload-panel";
@@ -58,7 +59,7 @@ function Frame({ route, session }: { route: Route; session: Session }) {
       </button>
       <Header route={route} session={session} />
       <main ref={main} tabIndex={-1} className={`page page-${route.page}`}>
-        {pageOf(route)}
+        <Boundary place={place}>{pageOf(route)}</Boundary>
       </main>
       <UploadPanel />
     </>

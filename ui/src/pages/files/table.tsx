@@ -93,7 +93,9 @@ function useView(place: string) {
   }, []);
   // Another folder begins at its top.
   // biome-ignore lint/correctness/useExhaustiveDependencies: to be run when the place changes
-  useLayoutEffect(() => box.current?.scrollTo(0, 0), [place]);
+  useLayoutEffect(() => {
+    if (box.current) box.current.scrollTop = 0;
+  }, [place]);
   const onScroll = (event: UIEvent<HTMLElement>) =>
     setView({ top: event.currentTarget.scrollTop, height: event.currentTarget.clientHeight });
   return { box, view, onScroll };
