@@ -77,7 +77,7 @@ interface Props {
 export function Toolbar(props: Props) {
   const { rights, chosen, run, mountHref } = props;
   return (
-    <div className="buttons">
+    <div className="buttons toolbars">
       <div className="buttons" role="toolbar" aria-label="Folder">
         <button type="button" disabled={!rights.write} onClick={run.newFolder}>
           <Icon name="plus" />
