@@ -56,7 +56,8 @@ async fn at_the_turn_to_a_new_authority_old_and_new_certificates_are_good() {
 
 #[tokio::test]
 async fn who_has_another_authoritys_certificate_is_let_in_nowhere() {
-    let (ours, others) = (authority("test", Timestamp::now()).unwrap(), authority("test", years_ago(1)).unwrap());
+    let (ours, others) =
+        (authority("test", Timestamp::now()).unwrap(), authority("test", years_ago(1)).unwrap());
     let stranger = credentials(&others, CLIENT, &[&ours]);
     call(credentials(&ours, SERVER, &[&ours]), stranger).await.unwrap_err();
     let impostor = credentials(&others, SERVER, &[&ours]);
