@@ -125,8 +125,7 @@ impl Certificates {
                 }
             }
         }
-        let often = kube::core::Status::failure("others write it all the time", "Conflict").with_code(409);
-        Err(PassError::api("write the certificate of its files")(kube::Error::Api(often.boxed())).into())
+        Err(overtaken("write the certificate of its files").into())
     }
 
     /// Takes the FileSystem's entries away, and the Secret with the last of them.
@@ -148,7 +147,7 @@ impl Certificates {
                 Err(error) => return Err(PassError::api("remove the certificate of its files")(error)),
             }
         }
-        Ok(())
+        Err(overtaken("remove the certificate of its files"))
     }
 
     fn remember(&self, fs: &Identity, trust: &Trust, pair: &Pair) -> String {
@@ -162,6 +161,12 @@ impl Certificates {
     fn seen(&self) -> MutexGuard<'_, HashMap<String, Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Others were faster each time: the next pass is tried soon.
+fn overtaken(step: &'static str) -> PassError {
+    let often = kube::core::Status::failure("others write the Secret all the time", "Conflict").with_code(409);
+    PassError::api(step)(kube::Error::Api(often.boxed()))
 }
 
 async fn read(api: &Api<Secret>) -> Result<Option<Secret>, PassError> {
