@@ -248,7 +248,8 @@ mod tests {
         assert_eq!(config.mover, MoverConfig::default());
         assert!(config.files.is_none());
         assert_eq!(Config::parse("files: {}").unwrap().files, Some(FilesConfig::default()));
-        let amounts = Config::parse("files: {resources: {limits: {cpu: 1}}}").unwrap().files.unwrap().resources;
+        let amounts =
+            Config::parse("files: {resources: {limits: {cpu: 1}}}").unwrap().files.unwrap().resources;
         assert_eq!(amounts.limits.unwrap()["cpu"].0, "1");
         let mover = Config::parse("mover: {image: i, pullSecrets: [s]}").unwrap().mover;
         assert_eq!(

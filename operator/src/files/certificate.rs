@@ -101,9 +101,8 @@ impl Certificates {
                 _ => {}
             }
             let held = found.as_ref().and_then(|secret| pair(secret, &fs.uid));
-            let good = held.filter(|pair| {
-                matches!(certificates::judge(pair, &trust.bundle, now), Verdict::Keep { .. })
-            });
+            let good = held
+                .filter(|pair| matches!(certificates::judge(pair, &trust.bundle, now), Verdict::Keep { .. }));
             let owned = found.as_ref().is_some_and(|secret| owners(secret).any(|o| o.uid == fs.uid));
             let pair = match good {
                 Some(pair) if owned => return Ok(Held::Good(self.remember(fs, trust, &pair))),
@@ -165,7 +164,8 @@ impl Certificates {
 
 /// Others were faster each time: the next pass is tried soon.
 fn overtaken(step: &'static str) -> PassError {
-    let often = kube::core::Status::failure("others write the Secret all the time", "Conflict").with_code(409);
+    let often =
+        kube::core::Status::failure("others write the Secret all the time", "Conflict").with_code(409);
     PassError::api(step)(kube::Error::Api(often.boxed()))
 }
 

@@ -51,7 +51,8 @@ pub fn running(deployment: &Deployment, pods: &[&Pod]) -> Finding {
     if seen && one(status.available_replicas) && one(status.updated_replicas) {
         return Finding::new(FILES_READY, true, "Running", "its files can be reached through the gateway");
     }
-    let failed = status.conditions.iter().flatten().find(|c| c.type_ == "ReplicaFailure" && c.status == "True");
+    let failed =
+        status.conditions.iter().flatten().find(|c| c.type_ == "ReplicaFailure" && c.status == "True");
     if let Some(why) = failed.and_then(|condition| condition.message.as_deref()) {
         return refused(why);
     }
@@ -88,7 +89,8 @@ fn last_words(container: &ContainerStatus) -> String {
         let said = ended.message.as_deref().map(str::trim).filter(|said| !said.is_empty());
         let reason = ended.reason.as_deref().unwrap_or("Error");
         // Of a whole log its end says most.
-        let said = said.and_then(|said| said.lines().last()).map_or(String::new(), |line| format!(": {line}"));
+        let said =
+            said.and_then(|said| said.lines().last()).map_or(String::new(), |line| format!(": {line}"));
         format!(" ({reason}, exit code {}){said}", ended.exit_code)
     })
 }
@@ -132,7 +134,9 @@ mod tests {
     #[test]
     fn what_quota_and_admission_refuse_is_told_in_words_that_stay_the_same() {
         let quota = |pod| {
-            let message = format!("pods \"{pod}\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=9, limited: pods=9");
+            let message = format!(
+                "pods \"{pod}\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=9, limited: pods=9"
+            );
             running(&deployment(failure(&message)), &[])
         };
         assert_eq!(quota("files-a-x1"), quota("files-a-x2"));
@@ -140,10 +144,14 @@ mod tests {
         assert!(quota("x").message.contains("pods=9"));
         let missing = "pods \"p\" is forbidden: failed quota: q: must specify limits.cpu for: files";
         assert_eq!(running(&deployment(failure(missing)), &[]).reason, "QuotaExceeded");
-        let security = "pods \"p\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true";
+        let security =
+            "pods \"p\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true";
         let refused = running(&deployment(failure(security)), &[]);
         assert_eq!((refused.reason, refused.status), ("Forbidden", "False"));
-        assert!(refused.message.contains("runAsNonRoot") && !refused.message.contains("\"p\""), "{refused:?}");
+        assert!(
+            refused.message.contains("runAsNonRoot") && !refused.message.contains("\"p\""),
+            "{refused:?}"
+        );
         let hook = "admission webhook \"x\" denied the request: no";
         assert!(running(&deployment(failure(hook)), &[]).message.contains(hook));
     }

@@ -59,7 +59,9 @@ pub enum KeysError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// There is a ConfigMap of that name that we did not make.
-    #[error("ConfigMap {FILES_CA_CONFIG_MAP} was not made by workspacefs: it is left alone. Delete it, and it is made")]
+    #[error(
+        "ConfigMap {FILES_CA_CONFIG_MAP} was not made by workspacefs: it is left alone. Delete it, and it is made"
+    )]
     Foreign,
     /// The API server refused, or did not answer.
     #[error("cannot {0} ConfigMap {FILES_CA_CONFIG_MAP}")]
@@ -140,11 +142,7 @@ impl Keys<'_> {
             Some(map) => {
                 // Of that very version: one that somebody changed meanwhile is a conflict.
                 let map = ConfigMap { data: Some(data), ..map };
-                self.maps
-                    .replace(FILES_CA_CONFIG_MAP, &by_us, &map)
-                    .await
-                    .map(drop)
-                    .map_err(failed("write"))
+                self.maps.replace(FILES_CA_CONFIG_MAP, &by_us, &map).await.map(drop).map_err(failed("write"))
             }
             None => {
                 let labels = BTreeMap::from([(MANAGED_BY.0.to_string(), MANAGED_BY.1.to_string())]);

@@ -122,12 +122,15 @@ impl Files {
     ) -> Result<Option<Found>, PassError> {
         let found = |finding, again| Ok(Some(Found { finding, again }));
         if !self.caches.filled().await {
-            let why = "the Deployments, Services, NetworkPolicies, pods and nodes of files cannot be watched yet";
+            let why =
+                "the Deployments, Services, NetworkPolicies, pods and nodes of files cannot be watched yet";
             return found(findings::starting(why), LOOK_AGAIN);
         }
         let known = self.trust.borrow().clone();
         let trust = match known {
-            None => return found(Finding::not_yet(findings::FILES_READY, "its keys are being made"), LOOK_AGAIN),
+            None => {
+                return found(Finding::not_yet(findings::FILES_READY, "its keys are being made"), LOOK_AGAIN);
+            }
             Some(Err(why)) => return found(findings::starting(why), LOOK_AGAIN),
             Some(Ok(trust)) => trust,
         };
@@ -152,9 +155,10 @@ impl Files {
                 found(findings::refused(&why), wait)
             }
             Ok(Err(Obstacle::Taken(kind, name))) => found(findings::name_taken(kind, &name), LOOK_AGAIN),
-            Ok(Err(Obstacle::Leaving(kind))) => {
-                found(findings::starting(format!("its {kind} is being deleted, and is made again then")), LOOK_AGAIN)
-            }
+            Ok(Err(Obstacle::Leaving(kind))) => found(
+                findings::starting(format!("its {kind} is being deleted, and is made again then")),
+                LOOK_AGAIN,
+            ),
             Err(CertificatesError::Pass(error)) if namespace_is_ending(&error) => Ok(None),
             Err(CertificatesError::Pass(error)) => Err(error),
             Err(error @ CertificatesError::Make(_)) => found(findings::starting(chain(&error)), LOOK_AGAIN),
@@ -315,7 +319,8 @@ impl Files {
     }
 
     async fn drop_policy(&self, fs: &Identity) -> Result<(), PassError> {
-        match self.caches.policies.get(&ObjectRef::new(&object_name(&fs.name, &fs.uid)).within(&fs.namespace)) {
+        match self.caches.policies.get(&ObjectRef::new(&object_name(&fs.name, &fs.uid)).within(&fs.namespace))
+        {
             Some(policy) if objects::is_of(policy.as_ref(), &fs.uid) => {
                 let api = self.api::<NetworkPolicy>(&fs.namespace);
                 child::delete(&api, policy.as_ref(), "delete the NetworkPolicy of its files").await
@@ -338,10 +343,12 @@ impl Files {
             self.certificates.remove(fs).await
         };
         match gone.await {
-            Err(PassError::Api { source, .. })
-                if matches!(source.as_ref(), kube::Error::Api(status) if status.is_forbidden()) =>
+            Err(PassError::Api { source, .. }) if matches!(source.as_ref(), kube::Error::Api(status) if status.is_forbidden()) =>
             {
-                tracing::warn!(error = chain(source.as_ref()), "what ran its files is left to the garbage collector");
+                tracing::warn!(
+                    error = chain(source.as_ref()),
+                    "what ran its files is left to the garbage collector"
+                );
                 Ok(())
             }
             gone => gone,
@@ -358,7 +365,9 @@ impl Files {
         let api = self.api::<K>(&fs.namespace);
         let name = object_name(&fs.name, &fs.uid);
         let found = api.get_opt(&name).await.map_err(PassError::api("read what runs its files"))?;
-        match found.filter(|object| objects::is_of(object, &fs.uid) && object.meta().deletion_timestamp.is_none()) {
+        match found
+            .filter(|object| objects::is_of(object, &fs.uid) && object.meta().deletion_timestamp.is_none())
+        {
             Some(object) => child::delete(&api, &object, "delete what runs its files").await,
             None => Ok(()),
         }

@@ -212,12 +212,7 @@ fn container(config: &FilesConfig, fs: &Identity, spec: &FileSystemSpec, parts: 
     })
 }
 
-fn arguments(
-    config: &FilesConfig,
-    fs: &Identity,
-    spec: &FileSystemSpec,
-    parts: &Parts<'_>,
-) -> Vec<String> {
+fn arguments(config: &FilesConfig, fs: &Identity, spec: &FileSystemSpec, parts: &Parts<'_>) -> Vec<String> {
     let owner = spec.owner.clone().unwrap_or_default();
     let mut arguments = vec!["serve".to_string()];
     // Kubelet makes $(NAME) what that variable is, and $$ a $.

@@ -26,7 +26,11 @@ type Key = (String, String, String);
 fn taints(node: &Node) -> BTreeSet<Key> {
     let all = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let lasting = all.iter().filter(|taint| !STATES.iter().any(|state| taint.key.starts_with(state)));
-    lasting.map(|Taint { key, value, effect, .. }| (key.clone(), value.clone().unwrap_or_default(), effect.clone())).collect()
+    lasting
+        .map(|Taint { key, value, effect, .. }| {
+            (key.clone(), value.clone().unwrap_or_default(), effect.clone())
+        })
+        .collect()
 }
 
 fn toleration((key, value, effect): Key) -> Value {
@@ -54,7 +58,8 @@ mod tests {
         let drained = ("node.kubernetes.io/unschedulable", "", "NoSchedule");
         let going = ("ToBeDeletedByClusterAutoscaler", "1700000000", "NoSchedule");
         let nodes = [node(&[going, DEDICATED]), node(&[DEDICATED, drained])];
-        let tolerated = json!({"key": "example.com/team", "operator": "Equal", "value": "a", "effect": "NoSchedule"});
+        let tolerated =
+            json!({"key": "example.com/team", "operator": "Equal", "value": "a", "effect": "NoSchedule"});
         assert_eq!(tolerations(&nodes), Some(vec![tolerated]));
         // Also where it is the only node: a state is no wish.
         assert_eq!(tolerations(&[node(&[drained])]), Some(vec![]));

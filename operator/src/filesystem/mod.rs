@@ -225,7 +225,8 @@ impl FileSystems {
                 Ok(())
             }
             Err(error) => {
-                let asking = Finding::not_yet(files::findings::FILES_READY, "what runs its files is being asked");
+                let asking =
+                    Finding::not_yet(files::findings::FILES_READY, "what runs its files is being asked");
                 found.findings.push(asking);
                 Err(error)
             }

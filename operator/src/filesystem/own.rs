@@ -79,8 +79,7 @@ mod tests {
 
     #[test]
     fn what_others_add_does_not_matter_and_what_we_wish_does() {
-        let actual =
-            json!({"a": 1, "labels": {"x": "1", "y": "2"}, "list": [{"n": 1, "extra": 2}], "storage": "1Ti", "cpu": "1", "memory": "1Gi"});
+        let actual = json!({"a": 1, "labels": {"x": "1", "y": "2"}, "list": [{"n": 1, "extra": 2}], "storage": "1Ti", "cpu": "1", "memory": "1Gi"});
         for (wished, covered) in [
             (json!({"labels": {"x": "1"}}), true),
             (json!({"labels": {"x": "2"}}), false),

@@ -19,6 +19,8 @@ mod crash;
 mod deletion;
 mod embedded;
 mod ends;
+mod files;
+mod files_crash;
 mod isolation;
 mod leader;
 mod local;

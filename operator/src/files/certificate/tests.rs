@@ -56,12 +56,8 @@ async fn each_file_system_has_its_two_entries_and_the_secret_goes_with_the_last(
     let first = print(certificates.ensure(&a, &trust, at(0)).await.unwrap());
     let second = print(certificates.ensure(&b, &trust, at(0)).await.unwrap());
     assert_ne!(first, second);
-    let mut all = vec![
-        certificate_entry(&a.uid),
-        key_entry(&a.uid),
-        certificate_entry(&b.uid),
-        key_entry(&b.uid),
-    ];
+    let mut all =
+        vec![certificate_entry(&a.uid), key_entry(&a.uid), certificate_entry(&b.uid), key_entry(&b.uid)];
     all.sort_unstable();
     assert_eq!(entries(&api), all);
     let secret = stored(&api).unwrap();
@@ -142,7 +138,8 @@ async fn a_foreign_secret_is_left_alone() {
 async fn what_the_namespace_does_not_admit_is_told() {
     let api = world().await;
     let (fs, trust, certificates) = (file_system(&api, "a"), trust(at(0)), certificates(&api));
-    let _ = api.trap(0, Moment::Before, Fault::Status(403), |request: &Request| request.resource == "secrets");
+    let _ =
+        api.trap(0, Moment::Before, Fault::Status(403), |request: &Request| request.resource == "secrets");
     assert!(matches!(certificates.ensure(&fs, &trust, at(0)).await.unwrap(), Held::Refused(_)));
     print(certificates.ensure(&fs, &trust, at(0)).await.unwrap());
 }

@@ -20,7 +20,12 @@ fn spec(value: Value) -> FileSystemSpec {
 fn made(config: &FilesConfig, name: &str, spec: &FileSystemSpec, tolerations: Vec<Value>) -> Value {
     let shop = Shop { config, node_group_label: "example.com/pool", namespace: "workspacefs-system" };
     let keys = ["a2V5".to_string()];
-    deployment(&shop, &identity(name), spec, &Parts { print: "0123456789abcdef", public_keys: &keys, tolerations })
+    deployment(
+        &shop,
+        &identity(name),
+        spec,
+        &Parts { print: "0123456789abcdef", public_keys: &keys, tolerations },
+    )
 }
 
 fn plain(spec: Value) -> Value {
