@@ -99,9 +99,15 @@ impl Chart {
     pub fn files(&self) -> Result<String> {
         let mut helm = self.command();
         helm.arg("--values").arg(self.folder.join("ci/files-values.yaml"));
-        for template in
-            ["operator-rbac", "retire-rbac", "dashboard-rbac", "user-roles", "dashboard", "files-policies"]
-        {
+        for template in [
+            "operator-config",
+            "operator-rbac",
+            "retire-rbac",
+            "dashboard-rbac",
+            "user-roles",
+            "dashboard",
+            "files-policies",
+        ] {
             helm.args(["--show-only", &format!("templates/{template}.yaml")]);
         }
         Ok(plain(&shell::output(&mut helm)?))

@@ -417,3 +417,13 @@ async fn rights_that_are_missing_harm_nothing_but_the_files() {
     api.delete("FileSystem", SPACE, "data");
     api.until("it is gone", |api| file_system(api, SPACE, "data").is_none()).await;
 }
+
+#[test]
+fn what_the_chart_writes_into_the_configuration_is_what_the_operator_has_by_itself() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/rendered/files.yaml");
+    let rendered = std::fs::read_to_string(file).unwrap();
+    let map = rendered.split("\n---").find(|object| object.contains("kind: ConfigMap")).unwrap();
+    let map: Value = serde_saphyr::from_str(map).unwrap();
+    let config = Config::parse(map["data"]["config.yaml"].as_str().unwrap()).unwrap();
+    assert_eq!(config.files, Some(FilesConfig::default()));
+}
