@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -17,7 +16,6 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tokio::time::Instant;
 use workspacefs_api::files::{FILES_SECRET, certificate_entry, key_entry, tls_name};
 
 use super::keys::Trust;
@@ -31,7 +29,7 @@ use crate::server::certificates::{self, CertificateError, Pair, Usage, Verdict};
 use crate::server::secrets::is_ours;
 
 /// How long what was seen is believed: a Secret that somebody deletes is missed only when a pod starts.
-const BELIEVED: Duration = Duration::from_secs(600);
+const BELIEVED_SECONDS: i64 = 600;
 /// How often a pass writes before it leaves it to the next.
 const TRIES: u32 = 5;
 
@@ -42,7 +40,7 @@ pub struct Certificates {
 }
 
 struct Seen {
-    at: Instant,
+    at: Timestamp,
     /// Of the authorities' bundle by which it was judged.
     bundle: String,
     /// Its own.
@@ -87,7 +85,7 @@ impl Certificates {
         now: Timestamp,
     ) -> Result<Held, CertificatesError> {
         if let Some(seen) = self.seen().get(&fs.uid)
-            && seen.at.elapsed() < BELIEVED
+            && (0..BELIEVED_SECONDS).contains(&(now.as_second() - seen.at.as_second()))
             && seen.bundle == trust.bundle
         {
             return Ok(Held::Good(seen.print.clone()));
@@ -105,14 +103,14 @@ impl Certificates {
                 .filter(|pair| matches!(certificates::judge(pair, &trust.bundle, now), Verdict::Keep { .. }));
             let owned = found.as_ref().is_some_and(|secret| owners(secret).any(|o| o.uid == fs.uid));
             let pair = match good {
-                Some(pair) if owned => return Ok(Held::Good(self.remember(fs, trust, &pair))),
+                Some(pair) if owned => return Ok(Held::Good(self.remember(fs, trust, &pair, now))),
                 Some(pair) => pair,
                 None => certificates::leaf(&trust.authority, Usage::Server(&tls_name(&fs.uid)), now)?,
             };
             match write(&api, found.as_ref(), fs, &pair).await {
                 Ok(()) => {
                     tracing::info!(secret = FILES_SECRET, "certificate of files written");
-                    return Ok(Held::Good(self.remember(fs, trust, &pair)));
+                    return Ok(Held::Good(self.remember(fs, trust, &pair, now)));
                 }
                 // Another pass, or somebody else, was faster.
                 Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
@@ -149,10 +147,10 @@ impl Certificates {
         Err(overtaken("remove the certificate of its files"))
     }
 
-    fn remember(&self, fs: &Identity, trust: &Trust, pair: &Pair) -> String {
+    fn remember(&self, fs: &Identity, trust: &Trust, pair: &Pair, now: Timestamp) -> String {
         let digest = Sha256::digest(pair.certificate.as_bytes());
         let print: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let seen = Seen { at: Instant::now(), bundle: trust.bundle.clone(), print: print.clone() };
+        let seen = Seen { at: now, bundle: trust.bundle.clone(), print: print.clone() };
         self.seen().insert(fs.uid.clone(), seen);
         print
     }

@@ -18,7 +18,7 @@ mod taints;
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -140,7 +140,7 @@ impl Files {
             let why = "waits until the FileSystem itself is Ready: its pod could not mount it";
             return found(findings::starting(why), LOOK_AGAIN);
         }
-        if let Some((why, left)) = self.refusals.standing(&fs.uid) {
+        if let Some((why, left)) = self.refusals.standing(&fs.uid, Instant::now()) {
             return found(findings::refused(&why), left);
         }
         match self.ensure(fs, spec, &trust).await {
@@ -151,7 +151,7 @@ impl Files {
                 found(findings::running(&deployment, &pods), LOOK_AGAIN)
             }
             Ok(Err(Obstacle::Refused(why))) => {
-                let wait = self.refusals.add(&fs.uid, &why);
+                let wait = self.refusals.add(&fs.uid, &why, Instant::now());
                 found(findings::refused(&why), wait)
             }
             Ok(Err(Obstacle::Taken(kind, name))) => found(findings::name_taken(kind, &name), LOOK_AGAIN),
