@@ -12,8 +12,9 @@ const DASHBOARD: &str = "workspacefs-dashboard";
 const FILES: &str = "filesystems/files";
 
 /// What the gateway may do: the resources and the verbs.
-const GATEWAYS: [(&[&str], &[&str]); 3] = [
-    (&["tokenreviews", "subjectaccessreviews"], &["create"]),
+const GATEWAYS: [(&[&str], &[&str]); 4] = [
+    (&["tokenreviews"], &["create"]),
+    (&["subjectaccessreviews"], &["create"]),
     (&["filesystems", "fscaches", "localstorages"], &["get", "list", "watch"]),
     (&["namespaces", "nodes"], &["get", "list", "watch"]),
 ];
