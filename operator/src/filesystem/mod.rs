@@ -41,7 +41,7 @@ use self::status::{Report, StatusWriter};
 use crate::child::{Child, namespace_is_ending};
 use crate::class::{self, Classes};
 use crate::conditions::Finding;
-use crate::error::PassError;
+use crate::error::{ErrorKind, PassError, chain};
 use crate::events::Happened;
 use crate::files::{self, Files};
 use crate::probe::shared::Prober;
@@ -225,9 +225,14 @@ impl FileSystems {
                 Ok(())
             }
             Err(error) => {
-                let asking =
-                    Finding::not_yet(files::findings::FILES_READY, "what runs its files is being asked");
-                found.findings.push(asking);
+                found.findings.push(match error.kind() {
+                    // Somebody has to act: a right is missing.
+                    ErrorKind::Refused => files::findings::starting(chain(&error)),
+                    ErrorKind::Conflict | ErrorKind::Away => Finding::not_yet(
+                        files::findings::FILES_READY,
+                        "what runs its files is being asked for",
+                    ),
+                });
                 Err(error)
             }
         }
