@@ -21,6 +21,7 @@ mod embedded;
 mod ends;
 mod files;
 mod files_crash;
+mod files_policies;
 mod isolation;
 mod leader;
 mod local;
