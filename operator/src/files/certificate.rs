@@ -130,7 +130,7 @@ impl Certificates {
         self.seen().remove(&fs.uid);
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &fs.namespace);
         for _ in 0..TRIES {
-            let Some(secret) = read(&api).await?.filter(|secret| is_ours(secret)) else { return Ok(()) };
+            let Some(secret) = read(&api).await?.filter(is_ours) else { return Ok(()) };
             let has = |entry: &str| secret.data.as_ref().is_some_and(|data| data.contains_key(entry));
             let ours = [certificate_entry(&fs.uid), key_entry(&fs.uid)];
             let owned = owners(&secret).any(|owner| owner.uid == fs.uid);

@@ -115,8 +115,8 @@ mod tests {
         assert!(with(|config| config.upload_days = 0).unwrap_err().contains("uploadDays is 0"));
         assert!(with(|config| config.trash_days = 4000).unwrap_err().contains("from 0 to 3650"));
         for bad in ["", "-x", "a b", "$(HOME)", "a,b", "ä"] {
-            let mut config = FilesConfig::default();
-            config.allow_endpoints = vec!["10.0.0.0/8".into(), bad.into()];
+            let allow_endpoints = vec!["10.0.0.0/8".into(), bad.into()];
+            let config = FilesConfig { allow_endpoints, ..FilesConfig::default() };
             assert_eq!(config.checked(), Err(FilesConfigError::Endpoint(bad.into())));
         }
         for good in ["10.0.0.0/8", "fd00::/8", "minio.storage.svc", "[fd00::1]:9000"] {

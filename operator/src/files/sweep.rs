@@ -88,7 +88,7 @@ where
 {
     let api = Api::<K>::namespaced(client.clone(), namespace);
     let found = api.get_opt(name).await.map_err(PassError::api("look for what ran files"))?;
-    match found.filter(|object| is_ours(object)) {
+    match found.filter(is_ours) {
         Some(object) => child::delete(&api, &object, STEP).await.map(|()| 1),
         None => Ok(0),
     }

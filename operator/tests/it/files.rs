@@ -118,7 +118,7 @@ async fn when_all_is_well_passes_ask_and_write_nothing() {
 async fn what_a_quota_refuses_is_told_and_not_tried_again_at_once() {
     let (api, nfs) = (api().await, NfsServer::start().await);
     put_nfs(&api, "data", nfs.port);
-    let _ = api.trap(0, Moment::Before, Fault::Status(403), |r: &Request| r.resource == "deployments");
+    drop(api.trap(0, Moment::Before, Fault::Status(403), |r: &Request| r.resource == "deployments"));
     let _operator = Operator::start(&api, "a", files_config());
     let message = until_files(&api, "Forbidden").await;
     assert!(message.contains("injected by the test"), "{message}");

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use cel::{Context, Program, Value as Cel};
+use cel::{Context, ExecutionError, Program, Value as Cel};
 use serde_json::{Value, json};
 use workspacefs_operator::files::config::FilesConfig;
 use workspacefs_operator::files::objects::{Parts, Shop, common_labels, deployment, network_policy, service};
@@ -70,7 +70,7 @@ impl<'a> Asked<'a> {
             "resource": {"resource": self.resource},
         });
         let mut context = Context::default();
-        context.add_function("dyn", |value: Cel| value);
+        context.add_function("dyn", |value: Cel| -> Result<Cel, ExecutionError> { Ok(value) });
         for (name, value) in [("request", &request), ("object", &self.now), ("oldObject", &self.before)] {
             context.add_variable_from_value(name, cel::to_value(value).unwrap());
         }

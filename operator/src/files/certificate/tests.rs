@@ -137,8 +137,7 @@ async fn a_foreign_secret_is_left_alone() {
 async fn what_the_namespace_does_not_admit_is_told() {
     let api = world().await;
     let (fs, trust, certificates) = (file_system(&api, "a"), trust(at(0)), certificates(&api));
-    let _ =
-        api.trap(0, Moment::Before, Fault::Status(403), |request: &Request| request.resource == "secrets");
+    drop(api.trap(0, Moment::Before, Fault::Status(403), |request: &Request| request.resource == "secrets"));
     assert!(matches!(certificates.ensure(&fs, &trust, at(0)).await.unwrap(), Held::Refused(_)));
     print(certificates.ensure(&fs, &trust, at(0)).await.unwrap());
 }
