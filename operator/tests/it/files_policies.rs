@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 
-use cel::{Context, ExecutionError, Program, Value as Cel};
+use cel::parser::Parser;
+use cel::{Context, ExecutionError, Value as Cel};
 use serde_json::{Value, json};
 use workspacefs_operator::files::config::FilesConfig;
 use workspacefs_operator::files::objects::{Parts, Shop, common_labels, deployment, network_policy, service};
@@ -75,8 +76,9 @@ impl<'a> Asked<'a> {
             context.add_variable_from_value(name, cel::to_value(value).unwrap());
         }
         context.add_variable_from_value("variables", variables.clone());
-        let program = Program::compile(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
-        program.execute(&context).unwrap_or_else(|error| panic!("{expression}: {error}"))
+        let parsed = Parser::new().enable_optional_syntax(true).parse(expression);
+        let parsed = parsed.unwrap_or_else(|error| panic!("{expression}: {error}"));
+        Cel::resolve(&parsed, &context).unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
 }
 
