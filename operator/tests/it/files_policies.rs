@@ -4,8 +4,9 @@
 
 use std::collections::HashMap;
 
-use cel::parser::Parser;
-use cel::{Context, ExecutionError, Value as Cel};
+use cel::extractors::This;
+use cel::objects::Key;
+use cel::{Context, ExecutionError, Program, Value as Cel};
 use serde_json::{Value, json};
 use workspacefs_operator::files::config::FilesConfig;
 use workspacefs_operator::files::objects::{Parts, Shop, common_labels, deployment, network_policy, service};
@@ -72,14 +73,49 @@ impl<'a> Asked<'a> {
         });
         let mut context = Context::default();
         context.add_function("dyn", |value: Cel| -> Result<Cel, ExecutionError> { Ok(value) });
+        context.add_function("at", at);
+        context.add_function("otherwise", otherwise);
         for (name, value) in [("request", &request), ("object", &self.now), ("oldObject", &self.before)] {
             context.add_variable_from_value(name, cel::to_value(value).unwrap());
         }
         context.add_variable_from_value("variables", variables.clone());
-        let parsed = Parser::new().enable_optional_syntax(true).parse(expression);
-        let parsed = parsed.unwrap_or_else(|error| panic!("{expression}: {error}"));
-        Cel::resolve(&parsed, &context).unwrap_or_else(|error| panic!("{expression}: {error}"))
+        let expression = without_options(expression);
+        let program = Program::compile(&expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
+        program.execute(&context).unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
+}
+
+/// The expression with optional fields (`.?field`, `[?'key']`, `.orValue(x)`) said by functions: this CEL fails where such a
+/// field is missing.
+fn without_options(expression: &str) -> String {
+    let mut said = String::new();
+    let mut rest = expression;
+    while let Some(start) = rest.find(".?").into_iter().chain(rest.find("[?'")).min() {
+        said.push_str(&rest[..start]);
+        let (key, after) = match rest[start..].strip_prefix("[?'") {
+            Some(key) => key.split_once("']").unwrap(),
+            None => {
+                let field = &rest[start + 2..];
+                field.split_at(field.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(field.len()))
+            }
+        };
+        said.push_str(&format!(".at('{key}')"));
+        rest = after;
+    }
+    said.push_str(rest);
+    said.replace(".orValue(", ".otherwise(")
+}
+
+/// The field, or null.
+fn at(This(this): This<Cel>, key: std::sync::Arc<String>) -> Result<Cel, ExecutionError> {
+    Ok(match this {
+        Cel::Map(map) => map.map.get(&Key::String(key)).cloned().unwrap_or(Cel::Null),
+        _ => Cel::Null,
+    })
+}
+
+fn otherwise(This(this): This<Cel>, other: Cel) -> Result<Cel, ExecutionError> {
+    Ok(if matches!(this, Cel::Null) { other } else { this })
 }
 
 fn identity() -> Identity {
