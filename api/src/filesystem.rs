@@ -142,7 +142,7 @@ pub struct FileSystemStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// Ready, Reachable, QuotaEnforced, Isolated, LocksLocal; Resized and StorageClassReady where they are False; SpaceLow
-    /// where it is True; while it is being deleted, InUse and NotOurs.
+    /// where it is True; FilesReady where files are shown in browsers; while it is being deleted, InUse and NotOurs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

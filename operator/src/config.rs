@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::files::config::{FilesConfig, FilesConfigError};
 use crate::selector::{is_label_key, is_selector};
 use crate::workspace::template::{Template, TemplateError};
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub fs_caches: bool,
     /// How movers are run.
     pub mover: MoverConfig,
+    /// How `files` are run. None: there are none.
+    pub files: Option<FilesConfig>,
 }
 
 /// How movers, which fill caches, are run.
@@ -81,6 +84,8 @@ struct File {
     fs_caches: bool,
     #[serde(default)]
     mover: MoverConfig,
+    #[serde(default)]
+    files: Option<FilesConfig>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -151,6 +156,9 @@ pub enum ConfigError {
     /// The template would make FileSystems that cannot work.
     #[error("defaultFileSystem is not a usable template")]
     Template(#[source] TemplateError),
+    /// `files` could not work so.
+    #[error(transparent)]
+    Files(#[from] FilesConfigError),
 }
 
 impl Config {
@@ -192,6 +200,7 @@ impl Config {
             local_storage: file.local_storage,
             fs_caches: file.fs_caches,
             mover: file.mover,
+            files: file.files.map(FilesConfig::checked).transpose()?,
         })
     }
 }
@@ -237,6 +246,11 @@ mod tests {
         assert!(!Config::parse("localStorage: false").unwrap().local_storage);
         assert!(!config.fs_caches && Config::parse("fsCaches: true").unwrap().fs_caches);
         assert_eq!(config.mover, MoverConfig::default());
+        assert!(config.files.is_none());
+        assert_eq!(Config::parse("files: {}").unwrap().files, Some(FilesConfig::default()));
+        let amounts =
+            Config::parse("files: {resources: {limits: {cpu: 1}}}").unwrap().files.unwrap().resources;
+        assert_eq!(amounts.limits.unwrap()["cpu"].0, "1");
         let mover = Config::parse("mover: {image: i, pullSecrets: [s]}").unwrap().mover;
         assert_eq!(
             (mover.image.as_str(), mover.pull_policy.as_str(), mover.pull_secrets.len()),
@@ -260,6 +274,9 @@ mod tests {
             ("nfsServer: {servce: x}", "servce"),
             ("localStorage: maybe", "localStorage"),
             ("mover: {imge: x}", "imge"),
+            ("files: {trashDys: 1}", "trashDys"),
+            ("files: {uploadDays: 0}", "files.uploadDays"),
+            ("files: {allowEndpoints: ['a b']}", "files.allowEndpoints"),
             ("defaultFileSystem: {backend: {managed: {capacity: none}}}", "capacity"),
             ("defaultFileSystem: {backend: {}}", "exactly one"),
             ("defaultFileSystem: {backend: {nfs: {server: a, export: /e, foldr: x}}}", "foldr"),

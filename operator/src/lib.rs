@@ -1,6 +1,6 @@
 //! The operator: keeps volumes, claims and conditions of FileSystems and LocalStorages as they should be, with the label of
-//! the nodes where local storage is ready, and gives every workspace its default FileSystem; sends movers for FsCaches; keeps the
-//! embedded NFS server's certificates and asks its agent for folders. One replica works at a time ([`lease`]); every change is level-triggered: a pass looks at what there
+//! the nodes where local storage is ready, and gives every workspace its default FileSystem; sends movers for FsCaches; runs
+//! `files` for those who use a browser; keeps the embedded NFS server's certificates and asks its agent for folders. One replica works at a time ([`lease`]); every change is level-triggered: a pass looks at what there
 //! is, not at what happened, and can be cut off and repeated anywhere.
 
 pub mod backoff;
@@ -11,6 +11,7 @@ pub mod conditions;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod files;
 pub mod filesystem;
 pub mod fs_cache;
 pub mod guarded;
@@ -38,7 +39,7 @@ use workspacefs_runtime::{CancellationToken, Gate};
 
 use crate::config::Config;
 use crate::events::Events;
-use crate::filesystem::controller::Place;
+use crate::filesystem::controller::{Keys, Place};
 use crate::lease::{Election, LeaseTimes, LostLease};
 use crate::metrics::Metrics;
 use crate::server::secrets;
@@ -143,7 +144,15 @@ async fn work(
     };
     let place = Place { client: client.clone(), namespace, events: events.clone(), metrics: metrics.clone() };
     let (known, certificates) = watch::channel(Err("its certificates are being made".into()));
-    let file_systems = filesystem::controller::run(place, config, certificates, shutdown.clone());
+    let (told, files) = watch::channel(None);
+    let keys = Keys { certificates, files };
+    let file_systems = filesystem::controller::run(place, config, keys, shutdown.clone());
+    let files = async {
+        match &config.files {
+            Some(_) => files::keys::keep(client.clone(), namespace, metrics, told, shutdown.clone()).await,
+            None => files::sweep::run(client.clone(), namespace, shutdown.clone()).await,
+        }
+    };
     let secrets = async {
         if config.nfs_server.is_some() {
             secrets::keep(client.clone(), namespace, metrics, known, shutdown.clone()).await;
@@ -160,5 +169,5 @@ async fn work(
             None => tracing::info!("no default FileSystem configured"),
         }
     };
-    tokio::join!(file_systems, local_storages, fs_caches, secrets, workspaces);
+    tokio::join!(file_systems, local_storages, fs_caches, files, secrets, workspaces);
 }

@@ -1,6 +1,6 @@
 //! What an uninstall begins with. Without the node plugin kubelet could unmount nothing, so it does not begin while pods use
-//! FileSystems or LocalStorages. Then the operator is stopped, its lease taken, and what holds both, and LocalVolumes, taken off
-//! them: nobody would be left to do it, and neither their namespaces nor their kinds could ever end. No file, no volume and no
+//! FileSystems or LocalStorages. Then the operator is stopped, its lease taken, the pods of `files`, which are its own, ended, and
+//! what holds both kinds, and LocalVolumes, taken off them: nobody would be left to do it, and neither their namespaces nor their kinds could ever end. No file, no volume and no
 //! node's label is touched. Each step can be repeated, and be cut.
 
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
-use kube::api::{ListParams, ObjectList, PartialObjectMeta, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, ObjectList, PartialObjectMeta, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -22,6 +22,7 @@ use workspacefs_api::{
     DRIVER, FILES_FINALIZER, FINALIZER, FileSystem, FsCache, LOCAL_DRIVER, LocalStorage, LocalVolume,
 };
 
+use crate::files::objects::{COMPONENT, common_selector};
 use crate::filesystem::users;
 use crate::lease::{Election, LostLease};
 use crate::reconciler::set_finalizers;
@@ -30,6 +31,18 @@ use crate::{FIELD_MANAGER, Replica};
 /// The Deployment that runs the operator.
 const DEPLOYMENT: &str = "workspacefs-operator";
 const PAGE: u32 = 500;
+/// How long the pods of `files` may take to end: longer than their grace, shorter than an uninstall's patience.
+const FILES_TIME_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked whether they have.
+const FILES_LOOK: Duration = Duration::from_millis(500);
+
+/// Whose use of a FileSystem counts.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Whose {
+    Everybodys,
+    /// All but the pods of `files`.
+    Others,
+}
 
 /// Why an uninstall must not go on.
 #[derive(Debug, Error)]
@@ -72,7 +85,7 @@ pub async fn retire(client: Client, replica: Replica, time_max: Duration) -> Res
 }
 
 async fn steps(client: Client, replica: Replica) -> Result<(), RetireError> {
-    refuse_if_used(&client).await?;
+    refuse_if_used(&client, Whose::Others).await?;
     let Replica { identity, namespace, times } = replica;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
     let replicas = scale(&deployments, 0).await?;
@@ -80,7 +93,9 @@ async fn steps(client: Client, replica: Replica) -> Result<(), RetireError> {
     election.acquire(|| {}).await;
     // Looked at again: between the first look and now pods may have come.
     let held = async {
-        refuse_if_used(&client).await?;
+        refuse_if_used(&client, Whose::Others).await?;
+        end_files(&client).await?;
+        refuse_if_used(&client, Whose::Everybodys).await?;
         take_finalizers_off::<FileSystem>(&client, Api::namespaced).await?;
         // What lies on their targets stays.
         take_finalizers_off::<FsCache>(&client, Api::namespaced).await?;
@@ -121,13 +136,44 @@ async fn scale(deployments: &Api<Deployment>, replicas: i32) -> Result<Option<i3
     }
 }
 
-async fn refuse_if_used(client: &Client) -> Result<(), RetireError> {
+/// Has the pods of `files` end, and waits until they have, or for as long as that may take.
+async fn end_files(client: &Client) -> Result<(), RetireError> {
+    let labelled = || ListParams::default().labels(&common_selector());
+    let everywhere: Api<Deployment> = Api::all(client.clone());
+    for deployment in all(everywhere, labelled()).await.map_err(failed("list what runs files"))? {
+        let own: Api<Deployment> =
+            Api::namespaced(client.clone(), &deployment.namespace().unwrap_or_default());
+        let exactly = Preconditions { uid: deployment.uid(), resource_version: None };
+        let how = DeleteParams { preconditions: Some(exactly), ..DeleteParams::default() };
+        match own.delete(&deployment.name_any(), &how).await {
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+            deleted => drop(deleted.map_err(failed("end what runs files"))?),
+        }
+    }
+    let ended = async {
+        loop {
+            let live = labelled().fields("status.phase!=Succeeded,status.phase!=Failed");
+            let pods: Vec<Pod> =
+                all(Api::all(client.clone()), live).await.map_err(failed("list the pods of files"))?;
+            if pods.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(FILES_LOOK).await;
+        }
+    };
+    // Those that do not are named by who looks next.
+    timeout(FILES_TIME_MAX, ended).await.unwrap_or(Ok(()))
+}
+
+async fn refuse_if_used(client: &Client, whose: Whose) -> Result<(), RetireError> {
     let volumes: Vec<PersistentVolume> =
         all(Api::all(client.clone()), ListParams::default()).await.map_err(failed("list the volumes"))?;
     let claims: HashSet<(String, String)> = volumes.iter().filter_map(claim_of).collect();
     let live = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
     let pods: Vec<Pod> = all(Api::all(client.clone()), live).await.map_err(failed("list the pods"))?;
-    let mut users: Vec<String> = pods.iter().filter(|pod| uses(pod, &claims)).map(full_name).collect();
+    let counts = |pod: &&Pod| whose == Whose::Everybodys || !is_of_files(pod);
+    let mut users: Vec<String> =
+        pods.iter().filter(counts).filter(|pod| uses(pod, &claims)).map(full_name).collect();
     users.sort_unstable();
     if users.is_empty() { Ok(()) } else { Err(RetireError::InUse(users)) }
 }
@@ -140,6 +186,10 @@ fn claim_of(volume: &PersistentVolume) -> Option<(String, String)> {
         .filter(|spec| spec.csi.as_ref().is_some_and(|csi| is_our_driver(&csi.driver)))?;
     let claim = spec.claim_ref.as_ref()?;
     Some((claim.namespace.clone()?, claim.name.clone()?))
+}
+
+fn is_of_files(pod: &Pod) -> bool {
+    pod.labels().get(COMPONENT.0).is_some_and(|component| component == COMPONENT.1)
 }
 
 fn is_our_driver(name: &str) -> bool {

@@ -65,8 +65,11 @@ fn write(files: &[File]) -> anyhow::Result<()> {
 
 /// What Helm makes of the chart.
 fn rendered() -> anyhow::Result<Vec<File>> {
-    let text = Chart::open()?.kustomize_base()?;
-    Ok(vec![File { path: "deploy/kustomize/workspacefs.yaml", text }])
+    let chart = Chart::open()?;
+    Ok(vec![
+        File { path: "deploy/kustomize/workspacefs.yaml", text: chart.kustomize_base()? },
+        File { path: "charts/rendered/files.yaml", text: chart.files()? },
+    ])
 }
 
 /// What is made from the crate `api`.

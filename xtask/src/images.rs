@@ -34,6 +34,13 @@ const IMAGES: [Image; 2] = [
 const NFS_SERVER: Image =
     Image { name: "nfs-server", binaries: &["nfs-server"], debian: Some(&debian::NFS_SERVER) };
 
+/// The API to files and the gateway: two programs that speak to each other, so of one version.
+const FILES: Image = Image { name: "files", binaries: &["files", "dashboard"], debian: None };
+/// The packages of [`FILES`].
+const FILES_PROGRAMS: [&str; 2] = ["workspacefs-files", "workspacefs-dashboard"];
+/// Whether they are built. Their crates are on their way: this line says so, and nothing else does.
+const WITH_FILES: bool = false;
+
 /// How long an image that nobody asked for is kept: another checkout's cluster may be about to load it.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
 
@@ -43,7 +50,7 @@ pub struct Args {}
 /// Builds what changed and says where it is.
 pub fn run(_args: Args) -> Result<()> {
     let binaries = static_binaries()?;
-    for image in IMAGES.iter().chain([&NFS_SERVER]) {
+    for image in IMAGES.iter().chain(files()).chain([&NFS_SERVER]) {
         println!("{}", image.archive(&binaries, &folder()?)?.display());
     }
     Ok(())
@@ -55,7 +62,7 @@ pub fn build() -> Result<Vec<PathBuf>> {
     let binaries = static_binaries()?;
     let folder = folder()?;
     let mut tars: Vec<PathBuf> =
-        IMAGES.iter().map(|image| image.archive(&binaries, &folder)).collect::<Result<_>>()?;
+        IMAGES.iter().chain(files()).map(|image| image.archive(&binaries, &folder)).collect::<Result<_>>()?;
     let programs = Programs::build(&ClusterConfig::from_environment("images")?, &Progress::default())?;
     tars.extend(sidecars::archives(&programs, &folder)?);
     Ok(tars)
@@ -66,6 +73,11 @@ pub fn build_with_server() -> Result<Vec<PathBuf>> {
     let mut tars = build()?;
     tars.push(NFS_SERVER.archive(&static_binaries()?, &folder()?)?);
     Ok(tars)
+}
+
+/// The image of files in the browser, once there is one.
+fn files() -> Option<&'static Image> {
+    WITH_FILES.then_some(&FILES)
 }
 
 /// What cases of a suite run in their pods, beside busybox, which every cluster has.
@@ -105,7 +117,7 @@ pub fn static_binaries() -> Result<PathBuf> {
     cargo
         .args(["build", "--quiet", "--release", "--locked", "--bins", "--target", &target])
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
-    for package in PROGRAMS {
+    for package in PROGRAMS.iter().chain(FILES_PROGRAMS.iter().filter(|_| WITH_FILES)) {
         cargo.args(["--package", package]);
     }
     shell::run(&mut cargo)?;

@@ -30,6 +30,28 @@ mover:
     - {{ .name | quote }}
     {{- end }}
   {{- end }}
+{{- if .Values.files.enabled }}
+files:
+  image: {{ .Values.image.files | quote }}
+  pullPolicy: {{ .Values.image.pullPolicy }}
+  {{- with .Values.image.pullSecrets }}
+  pullSecrets:
+    {{- range . }}
+    - {{ .name | quote }}
+    {{- end }}
+  {{- end }}
+  trashDays: {{ .Values.files.trashDays }}
+  uploadDays: {{ .Values.files.uploadDays }}
+  {{- with .Values.files.allowEndpoints }}
+  allowEndpoints:
+    {{- range . }}
+    - {{ . | quote }}
+    {{- end }}
+  {{- end }}
+  networkPolicy: {{ .Values.files.networkPolicy }}
+  resources:
+    {{- toYaml .Values.files.resources | nindent 4 }}
+{{- end }}
 {{- if .Values.nfsServer.storage }}
 nfsServer: {service: workspacefs-nfs}
 isolationProbe: {service: workspacefs-isolation-probe}

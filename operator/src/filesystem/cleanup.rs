@@ -1,10 +1,11 @@
-//! The end of a FileSystem: its class goes first, so that no further claim begins. Then no pod and no further claim uses it any
+//! The end of a FileSystem: what runs its `files` goes first, then its class, so that no further claim begins. Then no pod and no further claim uses it any
 //! more, then its claim goes, then the volume, then its folder on the embedded server to where its policy says, then the
 //! finalizer. Files of other servers are never touched here (the CSI controller does that, held by a finalizer of its own),
 //! nor is a claim of another driver. An object that cannot be read ends like any other; its files are retained.
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::ObjectMeta;
 use workspacefs_agent_proto::v1::{Disposal, RemoveFileSystemRequest};
 use workspacefs_api::{FileSystemStatus, ReclaimPolicy};
@@ -17,12 +18,25 @@ use crate::child::Child;
 use crate::conditions::Finding;
 use crate::error::{PassError, chain};
 use crate::events::Happened;
+use crate::files::Files;
 use crate::reconciler::Next;
 
 /// Pods are not watched, so they are asked for again this often, and only meanwhile.
 const ASK_PODS_AGAIN: Duration = Duration::from_secs(10);
 /// Claims and volumes are watched; this is for a watch that missed something.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The pods of `files` have been told to go, and take a moment.
+const ASK_FILES_AGAIN: Duration = Duration::from_secs(2);
+
+/// Who has it mounted.
+enum InUse {
+    /// Nobody, or nobody any more.
+    No,
+    /// Pods of `files`, which are going.
+    ByFiles,
+    /// Pods of others.
+    ByPods(Finding),
+}
 
 /// What becomes of a FileSystem's folder on the embedded server; None where it has none there.
 pub(super) fn disposal(object: &Guarded) -> Option<Disposal> {
@@ -49,8 +63,10 @@ impl FileSystems {
         let claim = self.find_claim(fs).await?;
         let volume = self.find_volume(fs).await?;
         let own = (!matches!(claim, Child::Foreign)).then_some(fs.name.as_str());
-        if let Some(in_use) = self.in_use(fs, users::Named { inline: Some(&fs.name), claim: own }).await? {
-            return self.wait_for_pods(fs, meta, old, in_use).await;
+        match self.in_use(fs, users::Named { inline: Some(&fs.name), claim: own }).await? {
+            InUse::No => {}
+            InUse::ByFiles => return self.wait_for_files(fs, meta, old).await,
+            InUse::ByPods(in_use) => return self.wait_for_pods(fs, meta, old, in_use).await,
         }
         if let Some(in_use) = self.claims_on(fs).await? {
             self.say(fs, meta, old, vec![terminating("waits for further claims on it"), in_use]).await?;
@@ -79,8 +95,9 @@ impl FileSystems {
     ) -> Result<Next, PassError> {
         // The driver mounts no such FileSystem inline.
         match self.in_use(fs, users::Named { inline: None, claim: Some(claim) }).await? {
-            Some(in_use) => self.wait_for_pods(fs, meta, old, in_use).await,
-            None => Ok(Next::Done(None)),
+            InUse::ByPods(in_use) => self.wait_for_pods(fs, meta, old, in_use).await,
+            InUse::ByFiles => self.wait_for_files(fs, meta, old).await,
+            InUse::No => Ok(Next::Done(None)),
         }
     }
 
@@ -93,6 +110,16 @@ impl FileSystems {
     ) -> Result<Next, PassError> {
         self.say(fs, meta, old, vec![terminating("waits for the pods that use it"), in_use]).await?;
         Ok(Next::Waiting(ASK_PODS_AGAIN))
+    }
+
+    async fn wait_for_files(
+        &self,
+        fs: &Identity,
+        meta: &ObjectMeta,
+        old: FileSystemStatus,
+    ) -> Result<Next, PassError> {
+        self.say(fs, meta, old, vec![terminating("waits for the pod of its files to end")]).await?;
+        Ok(Next::Waiting(ASK_FILES_AGAIN))
     }
 
     async fn take_volume_away(
@@ -166,10 +193,17 @@ impl FileSystems {
         self.status.write(fs, Report { meta, old, found }).await
     }
 
-    /// Condition InUse, where pods use it.
-    async fn in_use(&self, fs: &Identity, named: users::Named<'_>) -> Result<Option<Finding>, PassError> {
-        let pods = users::in_namespace(&self.client, &fs.namespace, named).await?;
-        let found = || Finding::new(IN_USE, true, "PodsUseIt", users::message("pod", &pods));
-        Ok((!pods.is_empty()).then(found))
+    /// Who has it mounted; of pods of others, condition InUse.
+    async fn in_use(&self, fs: &Identity, named: users::Named<'_>) -> Result<InUse, PassError> {
+        let is_files = |pod: &Pod| self.files.is_some() && Files::is_one(pod, fs);
+        let users::Users { others, set_apart } =
+            users::told_apart(&self.client, &fs.namespace, named, is_files).await?;
+        Ok(match (others.is_empty(), set_apart) {
+            (true, 0) => InUse::No,
+            (true, _) => InUse::ByFiles,
+            (false, _) => {
+                InUse::ByPods(Finding::new(IN_USE, true, "PodsUseIt", users::message("pod", &others)))
+            }
+        })
     }
 }

@@ -22,6 +22,7 @@ use super::status::StatusWriter;
 use super::{FileSystems, Guarded, affinity, read_through};
 use crate::config::Config;
 use crate::events::Events;
+use crate::files::{self, Files, Site};
 use crate::kept::kept;
 use crate::local_storage;
 use crate::metrics::Metrics;
@@ -45,16 +46,26 @@ pub struct Place<'a> {
     pub metrics: Metrics,
 }
 
-/// Runs until `shutdown`. `certificates` tells what to show to the embedded server's agent, where there is one.
-pub async fn run(
-    place: Place<'_>,
-    config: &Config,
-    certificates: watch::Receiver<secrets::Known>,
-    shutdown: CancellationToken,
-) {
+/// What it shows to others, and gives to `files`, as soon as it is made.
+pub struct Keys {
+    /// To the embedded server's agent, where there is one.
+    pub certificates: watch::Receiver<secrets::Known>,
+    /// To the pods of `files`, where there are such.
+    pub files: watch::Receiver<files::keys::Known>,
+}
+
+/// Runs until `shutdown`.
+pub async fn run(place: Place<'_>, config: &Config, keys: Keys, shutdown: CancellationToken) {
     let Place { client, namespace, events, metrics } = place;
+    let Keys { certificates, files: trust } = keys;
     let (prober, woken) = Prober::new(config.probe_interval, config.probe_timeout, metrics.clone());
-    let (store, queue, caches) = watches(&client, config.local_storage, woken);
+    let (store, mut queues, caches) = watches(&client, config.local_storage, woken);
+    let label = &config.node_group_label;
+    let files = config.files.clone().map(|how| {
+        let caches = files::watch(&client, &store, label, trust.clone(), &mut queues);
+        Files::new(how, Site { client: client.clone(), namespace, node_group_label: label, trust }, caches)
+    });
+    let queue = stream::select_all(queues).boxed();
     let cluster = Known { waker: prober.waker(), store: store.clone() };
     let mut watcher = None;
     let mut embedded = None;
@@ -79,6 +90,7 @@ pub async fn run(
         caches,
         prober,
         embedded,
+        files,
         node_group_label: config.node_group_label.clone(),
         probe_interval: config.probe_interval,
     };
@@ -121,7 +133,7 @@ fn watches(
     client: &Client,
     local_storage: bool,
     woken: UnboundedReceiver<ObjectRef<Guarded>>,
-) -> (Store<Guarded>, Queue<Guarded>, Caches) {
+) -> (Store<Guarded>, Vec<Queue<Guarded>>, Caches) {
     let ours = watcher::Config::default().labels(FILE_SYSTEM_UID_LABEL);
 
     let (store, writer) = reflector::store();
@@ -178,7 +190,7 @@ fn watches(
         boxed(by_any_claim),
         boxed(woken),
     ]);
-    (store, stream::select_all(queues).boxed(), Caches { volumes, claims, classes, storages })
+    (store, queues, Caches { volumes, claims, classes, storages })
 }
 
 /// The FileSystem that a volume of ours serves: its claim has the FileSystem's name.

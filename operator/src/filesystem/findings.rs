@@ -10,6 +10,7 @@ use super::plan::{CAPACITY_PLACEHOLDER, Wanted};
 use crate::child::Child;
 use crate::class::CLASS_READY;
 use crate::conditions::Finding;
+use crate::files::findings::FILES_READY;
 use crate::pair;
 use crate::probe::{Outcome, Target};
 
@@ -33,7 +34,7 @@ pub const CACHE_READY: &str = "CacheReady";
 pub const SPACE_LOW: &str = "SpaceLow";
 
 /// Every condition that the operator writes. Others are others'.
-pub const OURS: [&str; 10] = [
+pub const OURS: [&str; 11] = [
     READY,
     REACHABLE,
     QUOTA_ENFORCED,
@@ -44,6 +45,7 @@ pub const OURS: [&str; 10] = [
     CLASS_READY,
     CACHE_READY,
     SPACE_LOW,
+    FILES_READY,
 ];
 
 /// Ready, of a FileSystem with a volume of ours.

@@ -41,8 +41,9 @@ use self::status::{Report, StatusWriter};
 use crate::child::{Child, namespace_is_ending};
 use crate::class::{self, Classes};
 use crate::conditions::Finding;
-use crate::error::PassError;
+use crate::error::{ErrorKind, PassError, chain};
 use crate::events::Happened;
+use crate::files::{self, Files};
 use crate::probe::shared::Prober;
 use crate::reconciler::{Held, Next, Reconciler};
 
@@ -56,6 +57,8 @@ pub struct FileSystems {
     prober: Prober<ObjectRef<Guarded>>,
     /// None: there is no embedded server.
     embedded: Option<Embedded>,
+    /// None: nobody's files are shown to browsers.
+    files: Option<Files>,
     status: StatusWriter,
     node_group_label: String,
     probe_interval: Duration,
@@ -90,6 +93,8 @@ impl Reconciler for FileSystems {
                 storages.as_ref().map(|all| all.iter().filter_map(|storage| storage.0.as_ref().ok()));
             found.findings.extend(read_through::cache_ready(fs, readable));
         }
+        // What goes wrong there is told, and then tried again; the FileSystem's own status does not wait for it.
+        let kept = self.keep_files(object, &fs, &old, &mut found).await;
         let (again, happened, levels) = (found.again, found.happened.clone(), found.levels.clone());
         self.status.write(&fs, Report { meta, old, found }).await?;
         for happened in &happened {
@@ -98,11 +103,16 @@ impl Reconciler for FileSystems {
         if let Some((embedded, levels)) = self.embedded.as_ref().zip(levels) {
             embedded.heard(&fs.uid, levels);
         }
+        kept?;
         Ok(Next::Done(again))
     }
 
     async fn cleanup(&self, object: &Guarded) -> Result<Next, PassError> {
         let (identity, meta, old) = self.begin(object).await?;
+        // Its pods use the FileSystem, so they go first.
+        if let Some(files) = &self.files {
+            files.take_away(&identity).await?;
+        }
         if let Ok(fs) = &object.0
             && let Plan::Claim(claim) = Plan::of(fs)
         {
@@ -185,6 +195,47 @@ impl FileSystems {
         let meta = object.meta();
         let fs = Identity::of(meta).ok_or(PassError::Incomplete("name, namespace and uid"))?;
         Ok((fs, meta, object.status()))
+    }
+
+    /// Has `files` run for it, as far as it can be mounted; adds what there is to say.
+    async fn keep_files(
+        &self,
+        object: &Guarded,
+        fs: &Identity,
+        old: &FileSystemStatus,
+        found: &mut Found,
+    ) -> Result<(), PassError> {
+        let was = old.conditions.iter().any(|condition| condition.type_ == files::findings::FILES_READY);
+        let (files, file_system) = match (&self.files, &object.0) {
+            (Some(files), Ok(file_system)) => (files, file_system),
+            // Of one that cannot be read, what runs stays as it is.
+            (Some(_), Err(_)) => return Ok(()),
+            // Where nobody ever asked for them there is nothing to say.
+            (None, _) => {
+                found.findings.extend(was.then(files::findings::disabled));
+                return Ok(());
+            }
+        };
+        let is_ready = found.findings.iter().any(|f| f.kind == findings::READY && f.status == "True");
+        match files.apply(fs, &file_system.spec, is_ready).await {
+            Ok(None) => Ok(()),
+            Ok(Some(files::Found { finding, again })) => {
+                found.findings.push(finding);
+                found.again = Some(found.again.map_or(again, |other| other.min(again)));
+                Ok(())
+            }
+            Err(error) => {
+                found.findings.push(match error.kind() {
+                    // Somebody has to act: a right is missing.
+                    ErrorKind::Refused => files::findings::starting(chain(&error)),
+                    ErrorKind::Conflict | ErrorKind::Away => Finding::not_yet(
+                        files::findings::FILES_READY,
+                        "what runs its files is being asked for",
+                    ),
+                });
+                Err(error)
+            }
+        }
     }
 
     /// A FileSystem on an NFS server of others. None where the namespace is ending, in which nothing can be made.

@@ -35,13 +35,16 @@ pub fn is_claim_of(claim: &PersistentVolumeClaim, label: &str, uid: &str) -> boo
     (owned || labelled) && volume == Some(volume_name(uid).as_str())
 }
 
+/// Fields that hold quantities, which the API server writes in its own way.
+const SIZES: [&str; 4] = ["storage", "cpu", "memory", "ephemeral-storage"];
+
 /// Whether `actual` says everything that `wished` says. What others added does not matter; sizes are compared as numbers;
 /// an empty list or map is the same as none.
 pub fn covers(actual: &Value, wished: &Value) -> bool {
     match (actual, wished) {
         (Value::Object(actual), Value::Object(wished)) => {
             wished.iter().all(|(key, wish)| match actual.get(key) {
-                Some(Value::String(is)) if key == "storage" => {
+                Some(Value::String(is)) if SIZES.contains(&key.as_str()) => {
                     wish.as_str().is_some_and(|wish| same_size(is, wish))
                 }
                 Some(is) => covers(is, wish),
@@ -76,8 +79,7 @@ mod tests {
 
     #[test]
     fn what_others_add_does_not_matter_and_what_we_wish_does() {
-        let actual =
-            json!({"a": 1, "labels": {"x": "1", "y": "2"}, "list": [{"n": 1, "extra": 2}], "storage": "1Ti"});
+        let actual = json!({"a": 1, "labels": {"x": "1", "y": "2"}, "list": [{"n": 1, "extra": 2}], "storage": "1Ti", "cpu": "1", "memory": "1Gi"});
         for (wished, covered) in [
             (json!({"labels": {"x": "1"}}), true),
             (json!({"labels": {"x": "2"}}), false),
@@ -88,6 +90,8 @@ mod tests {
             (json!({"absent": []}), true),
             (json!({"storage": "1024Gi"}), true),
             (json!({"storage": "1023Gi"}), false),
+            (json!({"cpu": "1000m", "memory": "1024Mi"}), true),
+            (json!({"cpu": "999m"}), false),
         ] {
             assert_eq!(covers(&actual, &wished), covered, "{wished}");
         }

@@ -15,6 +15,7 @@ use crate::class::CLASS_READY;
 use crate::conditions;
 use crate::error::PassError;
 use crate::events::{Events, Happened};
+use crate::files::findings::FILES_READY;
 
 /// Writes status and Events.
 pub struct StatusWriter {
@@ -120,6 +121,10 @@ fn changes(old: &FileSystemStatus, new: &FileSystemStatus) -> Vec<Happened> {
             (CACHE_READY, "False", _) => Some((true, "CacheNotReady")),
             (CACHE_READY, "True", _) if was_false => Some((false, "CacheReady")),
             (CLASS_READY, "False", _) => Some((true, "StorageClassNotReady")),
+            // Steps on the way, and what somebody has decided.
+            (FILES_READY, "False", "Starting" | "Disabled") => None,
+            (FILES_READY, "False", _) => Some((true, "FilesNotReady")),
+            (FILES_READY, "True", _) if was_false => Some((false, "FilesReady")),
             _ => None,
         };
         if let Some((warning, reason)) = event {

@@ -19,6 +19,15 @@ pub struct Named<'a> {
     pub claim: Option<&'a str>,
 }
 
+/// Those of a namespace.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub struct Users {
+    /// By name, sorted.
+    pub others: Vec<String>,
+    /// How many there are of those that were to be set apart.
+    pub set_apart: usize,
+}
+
 /// Those of a namespace, by name, sorted.
 ///
 /// # Errors
@@ -28,19 +37,35 @@ pub async fn in_namespace(
     namespace: &str,
     file_system: Named<'_>,
 ) -> Result<Vec<String>, PassError> {
+    told_apart(client, namespace, file_system, |_| false).await.map(|users| users.others)
+}
+
+/// Those of a namespace; of some only how many there are.
+///
+/// # Errors
+/// The API server's.
+pub async fn told_apart(
+    client: &Client,
+    namespace: &str,
+    file_system: Named<'_>,
+    is_apart: impl Fn(&Pod) -> bool,
+) -> Result<Users, PassError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let live = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed").limit(500);
-    let (mut names, mut page) = (Vec::new(), live.clone());
+    let (mut users, mut page) = (Users::default(), live.clone());
     loop {
         let pods = api.list(&page).await.map_err(PassError::api("list the pods that may use it"))?;
-        names.extend(names_of(&pods.items, file_system));
+        let (apart, others): (Vec<&Pod>, Vec<&Pod>) =
+            pods.items.iter().filter(|pod| uses(pod, file_system)).partition(|pod| is_apart(pod));
+        users.set_apart += apart.len();
+        users.others.extend(others.into_iter().map(ResourceExt::name_any));
         match pods.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = live.clone().continue_token(&token),
             None => break,
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    users.others.sort_unstable();
+    Ok(users)
 }
 
 /// Whether a pod has the file system mounted, or may any moment: it is on a node and has not ended.
@@ -59,14 +84,6 @@ fn names(volume: &Volume, file_system: Named<'_>) -> bool {
     let ours = volume.csi.as_ref().filter(|csi| csi.driver == DRIVER);
     let inline = ours.and_then(|csi| csi.volume_attributes.as_ref()?.get("fileSystem")).map(String::as_str);
     (claim.is_some() && claim == file_system.claim) || (inline.is_some() && inline == file_system.inline)
-}
-
-/// The names of those that use it, sorted.
-pub fn names_of<'a>(pods: impl IntoIterator<Item = &'a Pod>, file_system: Named<'_>) -> Vec<String> {
-    let mut names: Vec<String> =
-        pods.into_iter().filter(|pod| uses(pod, file_system)).map(ResourceExt::name_any).collect();
-    names.sort_unstable();
-    names
 }
 
 /// The sentence of condition InUse; `kind` is what `users` are, as in "pod".

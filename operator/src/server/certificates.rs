@@ -31,11 +31,11 @@ pub struct Pair {
 
 /// For what a certificate is good.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Usage {
+pub enum Usage<'a> {
     /// To be called under that name.
-    Server(&'static str),
+    Server(&'a str),
     /// To call; the name is for people.
-    Client(&'static str),
+    Client(&'a str),
 }
 
 /// Why a certificate could not be made.
@@ -49,14 +49,14 @@ pub enum CertificateError {
     Clock(Timestamp),
 }
 
-/// A new authority.
+/// A new authority, whose name begins with `who`.
 ///
 /// # Errors
 /// [`CertificateError`].
-pub fn authority(now: Timestamp) -> Result<Pair, CertificateError> {
+pub fn authority(who: &str, now: Timestamp) -> Result<Pair, CertificateError> {
     let mut params = params(now, AUTHORITY_DAYS)?;
     // Two authorities in one bundle, at the turn from one to the next, have two names.
-    params.distinguished_name = name(&format!("workspacefs-nfs-authority-{}", now.as_second()));
+    params.distinguished_name = name(&format!("{who}-{}", now.as_second()));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().map_err(CertificateError::Make)?;
@@ -68,7 +68,7 @@ pub fn authority(now: Timestamp) -> Result<Pair, CertificateError> {
 ///
 /// # Errors
 /// [`CertificateError`].
-pub fn leaf(authority: &Pair, usage: Usage, now: Timestamp) -> Result<Pair, CertificateError> {
+pub fn leaf(authority: &Pair, usage: Usage<'_>, now: Timestamp) -> Result<Pair, CertificateError> {
     let mut params = params(now, LEAF_DAYS)?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_certificate_is_renewed_when_a_third_of_its_life_is_left() {
-        let authority = authority(now()).unwrap();
+        let authority = authority("test", now()).unwrap();
         let leaf = leaf(&authority, Usage::Client("x"), now()).unwrap();
         let judge = |pair, days| judge(pair, &authority.certificate, later(days));
         for (pair, days) in [(&leaf, LEAF_DAYS), (&authority, AUTHORITY_DAYS)] {
@@ -183,8 +183,8 @@ mod tests {
 
     #[test]
     fn what_is_broken_or_of_others_is_useless() {
-        let ours = authority(now()).unwrap();
-        let others = authority(now()).unwrap();
+        let ours = authority("test", now()).unwrap();
+        let others = authority("test", now()).unwrap();
         let a = leaf(&ours, Usage::Client("x"), now()).unwrap();
         let b = leaf(&others, Usage::Client("x"), now()).unwrap();
         let mixed = Pair { certificate: a.certificate.clone(), key: b.key.clone() };

@@ -94,22 +94,27 @@ pub async fn keep(
     }
 }
 
-struct Keeper<'a> {
-    api: Api<Secret>,
-    metrics: &'a Metrics,
+/// Makes Secrets of the operator's own namespace, and keeps them.
+pub(crate) struct Keeper<'a> {
+    /// Those of the namespace.
+    pub api: Api<Secret>,
+    /// When certificates end is told here.
+    pub metrics: &'a Metrics,
 }
 
-/// What a Secret holds.
+/// What a Secret with a certificate holds.
 #[derive(Clone)]
-struct Content {
-    pair: Pair,
-    bundle: String,
+pub(crate) struct Content {
+    /// Its own certificate.
+    pub pair: Pair,
+    /// Those of the authorities to be believed.
+    pub bundle: String,
 }
 
 impl Keeper<'_> {
     /// Brings all three into order; the client's credentials.
     async fn ensure(&self, now: Timestamp) -> Result<Credentials, SecretError> {
-        let authority = self.authority(now).await?;
+        let authority = self.authority(AUTHORITY, now).await?;
         self.leaf(SERVER, Usage::Server(SERVER_NAME), &authority, now).await?;
         let client = self.leaf(CLIENT, Usage::Client(CLIENT), &authority, now).await?;
         Ok(Credentials {
@@ -119,32 +124,33 @@ impl Keeper<'_> {
         })
     }
 
-    async fn authority(&self, now: Timestamp) -> Result<Content, SecretError> {
-        let found = self.read(AUTHORITY).await?;
+    /// The authority in the Secret of that name, renewed in time.
+    pub(crate) async fn authority(&self, name: &'static str, now: Timestamp) -> Result<Content, SecretError> {
+        let found = self.read(name).await?;
         let content = found.as_ref().and_then(content);
         let verdict = content
             .as_ref()
             .map_or(Verdict::Useless, |c| certificates::judge(&c.pair, &c.pair.certificate, now));
         let previous = match (content, verdict) {
             (Some(content), Verdict::Keep { .. }) => {
-                self.tell(AUTHORITY, &content, now);
+                self.tell(name, &content, now);
                 return Ok(content);
             }
             (Some(content), Verdict::Renew) => content.pair.certificate,
             _ => String::new(),
         };
         let made =
-            certificates::authority(now).map_err(|error| SecretError::Certificate(AUTHORITY, error))?;
+            certificates::authority(name, now).map_err(|error| SecretError::Certificate(name, error))?;
         let content = Content { bundle: format!("{}{previous}", made.certificate), pair: made };
-        self.write(AUTHORITY, found, &content).await?;
-        self.tell(AUTHORITY, &content, now);
+        self.write(name, found, KIND, entries(&content)).await?;
+        self.tell(name, &content, now);
         Ok(content)
     }
 
     async fn leaf(
         &self,
         name: &'static str,
-        usage: Usage,
+        usage: Usage<'_>,
         authority: &Content,
         now: Timestamp,
     ) -> Result<Content, SecretError> {
@@ -166,7 +172,7 @@ impl Keeper<'_> {
                 Content { pair, bundle: authority.bundle.clone() }
             }
         };
-        self.write(name, found, &content).await?;
+        self.write(name, found, KIND, entries(&content)).await?;
         self.tell(name, &content, now);
         Ok(content)
     }
@@ -178,7 +184,8 @@ impl Keeper<'_> {
         }
     }
 
-    async fn read(&self, name: &'static str) -> Result<Option<Secret>, SecretError> {
+    /// The Secret, if it is there and ours.
+    pub(crate) async fn read(&self, name: &'static str) -> Result<Option<Secret>, SecretError> {
         let found = self.api.get_opt(name).await.map_err(failed("read", name))?;
         match found {
             Some(secret) if !is_ours(&secret) => Err(SecretError::Foreign(name)),
@@ -187,22 +194,14 @@ impl Keeper<'_> {
     }
 
     /// Creates, or writes over exactly what was read: one that somebody made or changed meanwhile is a conflict.
-    async fn write(
+    pub(crate) async fn write(
         &self,
         name: &'static str,
         found: Option<Secret>,
-        content: &Content,
+        kind: &str,
+        data: BTreeMap<String, ByteString>,
     ) -> Result<(), SecretError> {
         let by_us = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        let data = [
-            (AUTHORITY_FILE, &content.bundle),
-            (CERTIFICATE_FILE, &content.pair.certificate),
-            (KEY_FILE, &content.pair.key),
-        ];
-        let data: BTreeMap<String, ByteString> = data
-            .into_iter()
-            .map(|(file, text)| (file.to_string(), ByteString(text.clone().into_bytes())))
-            .collect();
         let verb = if found.is_some() { "renew" } else { "make" };
         let written = match found {
             Some(found) => {
@@ -214,12 +213,12 @@ impl Keeper<'_> {
                 let metadata =
                     ObjectMeta { name: Some(name.into()), labels: Some(labels), ..ObjectMeta::default() };
                 let secret =
-                    Secret { metadata, data: Some(data), type_: Some(KIND.into()), ..Secret::default() };
+                    Secret { metadata, data: Some(data), type_: Some(kind.into()), ..Secret::default() };
                 self.api.create(&by_us, &secret).await
             }
         };
         written.map_err(failed(verb, name))?;
-        tracing::info!(secret = name, "certificate {}", if verb == "make" { "made" } else { "renewed" });
+        tracing::info!(secret = name, "Secret {}", if verb == "make" { "made" } else { "renewed" });
         Ok(())
     }
 }
@@ -228,8 +227,18 @@ fn failed(verb: &'static str, name: &'static str) -> impl FnOnce(kube::Error) ->
     move |source| SecretError::Api { verb, name, source: Box::new(source) }
 }
 
-fn is_ours(secret: &Secret) -> bool {
-    secret.labels().get(MANAGED_BY.0).is_some_and(|value| value == MANAGED_BY.1)
+/// Whether we made this object.
+pub(crate) fn is_ours(object: &impl ResourceExt) -> bool {
+    object.labels().get(MANAGED_BY.0).is_some_and(|value| value == MANAGED_BY.1)
+}
+
+fn entries(content: &Content) -> BTreeMap<String, ByteString> {
+    let data = [
+        (AUTHORITY_FILE, &content.bundle),
+        (CERTIFICATE_FILE, &content.pair.certificate),
+        (KEY_FILE, &content.pair.key),
+    ];
+    data.into_iter().map(|(file, text)| (file.to_string(), ByteString(text.clone().into_bytes()))).collect()
 }
 
 fn content(secret: &Secret) -> Option<Content> {

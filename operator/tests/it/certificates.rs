@@ -13,14 +13,14 @@ use workspacefs_operator::server::certificates::{Pair, Usage, authority, leaf};
 
 use crate::embedded::{FakeAgent, fresh_address};
 
-const SERVER: Usage = Usage::Server(SERVER_NAME);
-const CLIENT: Usage = Usage::Client("workspacefs-nfs-client");
+const SERVER: Usage<'static> = Usage::Server(SERVER_NAME);
+const CLIENT: Usage<'static> = Usage::Client("workspacefs-nfs-client");
 
 fn years_ago(years: i64) -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second() - years * 365 * 86_400).unwrap()
 }
 
-fn credentials(signer: &Pair, usage: Usage, bundle: &[&Pair]) -> Credentials {
+fn credentials(signer: &Pair, usage: Usage<'_>, bundle: &[&Pair]) -> Credentials {
     let pair = leaf(signer, usage, Timestamp::now()).unwrap();
     let authority = bundle.iter().map(|pair| pair.certificate.as_str()).collect();
     Credentials { authority, certificate: pair.certificate, key: pair.key }
@@ -41,13 +41,13 @@ async fn call(server: Credentials, client: Credentials) -> Result<(), Status> {
 
 #[tokio::test]
 async fn both_ends_of_one_authority_understand_each_other() {
-    let ours = authority(Timestamp::now()).unwrap();
+    let ours = authority("test", Timestamp::now()).unwrap();
     call(credentials(&ours, SERVER, &[&ours]), credentials(&ours, CLIENT, &[&ours])).await.unwrap();
 }
 
 #[tokio::test]
 async fn at_the_turn_to_a_new_authority_old_and_new_certificates_are_good() {
-    let (old, new) = (authority(years_ago(7)).unwrap(), authority(Timestamp::now()).unwrap());
+    let (old, new) = (authority("test", years_ago(7)).unwrap(), authority("test", Timestamp::now()).unwrap());
     let both = [&new, &old];
     for (server, client) in [(&old, &new), (&new, &old), (&old, &old), (&new, &new)] {
         call(credentials(server, SERVER, &both), credentials(client, CLIENT, &both)).await.unwrap();
@@ -56,7 +56,8 @@ async fn at_the_turn_to_a_new_authority_old_and_new_certificates_are_good() {
 
 #[tokio::test]
 async fn who_has_another_authoritys_certificate_is_let_in_nowhere() {
-    let (ours, others) = (authority(Timestamp::now()).unwrap(), authority(years_ago(1)).unwrap());
+    let (ours, others) =
+        (authority("test", Timestamp::now()).unwrap(), authority("test", years_ago(1)).unwrap());
     let stranger = credentials(&others, CLIENT, &[&ours]);
     call(credentials(&ours, SERVER, &[&ours]), stranger).await.unwrap_err();
     let impostor = credentials(&others, SERVER, &[&ours]);
@@ -65,7 +66,7 @@ async fn who_has_another_authoritys_certificate_is_let_in_nowhere() {
 
 #[tokio::test]
 async fn a_callers_certificate_makes_no_server() {
-    let ours = authority(Timestamp::now()).unwrap();
+    let ours = authority("test", Timestamp::now()).unwrap();
     let caller = credentials(&ours, CLIENT, &[&ours]);
     call(caller.clone(), caller).await.unwrap_err();
 }

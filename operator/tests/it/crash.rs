@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use workspacefs_operator::config::Config;
+use workspacefs_operator::files::config::FilesConfig;
 use workspacefs_testkit::{FakeApi, Fault, Moment, builders};
 
 use crate::embedded::*;
@@ -12,7 +13,7 @@ use crate::world::*;
 pub struct Scene {
     pub api: FakeApi,
     /// Of the NFS server of others.
-    port: u16,
+    pub port: u16,
     /// Only where the story is about it.
     embedded: Option<Embedded>,
 }
@@ -22,6 +23,8 @@ pub struct Scene {
 pub struct Story {
     /// Whether there is an embedded server, and whether the operator knows it before the event.
     pub embedded: Option<Since>,
+    /// Whether `files` are switched on then.
+    pub files: fn(Since) -> bool,
     /// What the undisturbed operator has brought up before, if anything.
     pub before: fn(&Scene),
     /// Whether it has, beside the FileSystems.
@@ -36,7 +39,7 @@ pub struct Story {
     pub events_once: bool,
 }
 
-/// Since when there is an embedded server.
+/// Before the event of a story, or after it.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub enum Since {
     Before,
@@ -73,7 +76,7 @@ impl Scene {
     }
 
     /// Nothing is left of FileSystem `data`.
-    fn empty(&self) -> bool {
+    pub fn empty(&self) -> bool {
         file_system(&self.api, SPACE, "data").is_none()
             && ["PersistentVolume", "PersistentVolumeClaim", "StorageClass"]
                 .iter()
@@ -91,6 +94,7 @@ impl Scene {
 
 pub const NFS: Story = Story {
     embedded: None,
+    files: |_| false,
     before: |_| {},
     begun: |_| true,
     event: |_| {},
@@ -325,10 +329,13 @@ async fn play(story: Story, port: u16, crash: Option<Crash>) -> Option<Value> {
     };
     let scene = Scene { api, port, embedded };
     let api = &scene.api;
-    let config = |now| match story.embedded {
-        Some(since) if since == Since::Before || now == Since::Event => embedded_config(),
-        Some(_) => config(),
-        None => config_with_default(port),
+    let config = |now| {
+        let config = match story.embedded {
+            Some(since) if since == Since::Before || now == Since::Event => embedded_config(),
+            Some(_) => config(),
+            None => config_with_default(port),
+        };
+        Config { files: (story.files)(now).then(FilesConfig::default), ..config }
     };
     (story.before)(&scene);
     let operator = Operator::start(api, "a", config(Since::Before));
@@ -400,6 +407,9 @@ fn portrait(scene: &Scene) -> Value {
         "PersistentVolumeClaim",
         "StorageClass",
         "Node",
+        "Deployment",
+        "Service",
+        "NetworkPolicy",
     ];
     let mut all: Vec<Value> = kinds.iter().flat_map(|kind| api.all(kind)).collect();
     let mut names = Vec::new();
@@ -414,6 +424,13 @@ fn portrait(scene: &Scene) -> Value {
         names.push((namespace["metadata"]["uid"].as_str().unwrap().into(), "<namespace>".into()));
     }
     all.iter_mut().for_each(strip);
+    // The entries of Secrets and ConfigMaps, not what is in them.
+    let kept: Vec<Value> = ["Secret", "ConfigMap"].iter().flat_map(|kind| api.all(kind)).collect();
+    all.extend(kept.iter().map(|object| {
+        let entries: Vec<&String> =
+            object["data"].as_object().into_iter().flat_map(|data| data.keys()).collect();
+        json!([object["metadata"]["name"], entries, object["metadata"]["ownerReferences"]])
+    }));
     if let Some(embedded) = &scene.embedded {
         let secrets: Vec<Value> = api.all("Secret").iter().map(|s| s["metadata"]["name"].clone()).collect();
         let folders: Vec<Value> =
@@ -441,6 +458,8 @@ fn portrait(scene: &Scene) -> Value {
 fn strip(value: &mut Value) {
     match value {
         Value::Object(map) => {
+            // Digests of certificates and keys.
+            map.retain(|key, _| !key.starts_with("files.workspacefs.io/"));
             let times =
                 ["creationTimestamp", "lastTransitionTime", "observedAt", "refreshedAt", "verifiedAt"];
             for field in times.iter().chain(&["resourceVersion", "lastJob"]) {
@@ -448,7 +467,10 @@ fn strip(value: &mut Value) {
             }
             map.values_mut().for_each(strip);
         }
-        Value::Array(items) => items.iter_mut().for_each(strip),
+        Value::Array(items) => {
+            items.retain(|item| !item.as_str().is_some_and(|text| text.starts_with("--public-key=")));
+            items.iter_mut().for_each(strip);
+        }
         _ => {}
     }
 }

@@ -216,3 +216,52 @@ async fn it_gives_up_in_time_while_an_operator_leads() {
     let late = retire(api.client_as("retire"), replica, Duration::from_secs(2)).await;
     assert!(matches!(late, Err(RetireError::Late(_))), "{late:?}");
 }
+
+/// A pod of `files` on a node, and the Deployment that it is of.
+fn put_files(api: &FakeApi) {
+    let labels =
+        json!({"app.kubernetes.io/component": "files", "app.kubernetes.io/managed-by": "workspacefs"});
+    api.put(&json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "spec": {},
+        "metadata": {"namespace": SPACE, "name": "files-data", "labels": labels},
+    }));
+    let inline = json!([{"name": "v", "csi": {"driver": "csi.workspacefs.io", "volumeAttributes": {"fileSystem": "data"}}}]);
+    let mut pod = builders::running_pod(SPACE, "files-data-x", inline);
+    pod.metadata.labels = serde_json::from_value(labels).unwrap();
+    api.put(&pod);
+}
+
+#[tokio::test]
+async fn what_runs_files_is_ended_first_and_holds_nothing_up() {
+    let api = api().await;
+    put_file_systems(&api);
+    put_files(&api);
+    let retiring = try_to_retire(&api);
+    let ending = async {
+        api.until("the Deployment is gone", |api| {
+            api.find::<Value>("Deployment", SPACE, "files-data").is_none()
+        })
+        .await;
+        assert!(finalizers(&api).iter().any(|held| !held.is_null()), "its pod still has it mounted");
+        // As the garbage collector does.
+        api.delete("Pod", SPACE, "files-data-x");
+    };
+    let (retired, ()) = tokio::join!(retiring, ending);
+    retired.unwrap();
+    assert_eq!(replicas(&api), json!(0));
+}
+
+#[tokio::test]
+async fn while_others_use_a_file_system_what_runs_files_stays() {
+    let api = api().await;
+    put_file_systems(&api);
+    put_files(&api);
+    let inline = json!([{"name": "v", "csi": {"driver": "csi.workspacefs.io", "volumeAttributes": {"fileSystem": "data"}}}]);
+    api.put(&builders::running_pod(SPACE, "user", inline));
+    let refused = try_to_retire(&api).await.unwrap_err();
+    assert!(
+        matches!(&refused, RetireError::InUse(users) if *users == [format!("{SPACE}/user")]),
+        "{refused}"
+    );
+    assert!(api.find::<Value>("Deployment", SPACE, "files-data").is_some());
+}

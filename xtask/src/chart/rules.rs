@@ -1,13 +1,23 @@
 //! What must hold for the rendered chart, whatever the values: rights are named one by one, only what mounts is privileged
 //! and then for a reason that is listed here, one container runs per node, the embedded server is reached through a
-//! NetworkPolicy only, and an uninstall keeps the kinds and the server's address.
+//! NetworkPolicy only, and an uninstall keeps the kinds and the server's address. What there is to say of files in the browser
+//! stands in [`super::files`].
 
 use serde_json::Value;
 
 use super::list;
 
 /// Our own Secrets, and what the one process that makes them may do with them. To read all is nobody's business.
-const SECRETS: [&str; 3] = ["workspacefs-nfs-authority", "workspacefs-nfs-tls", "workspacefs-nfs-client"];
+const SECRETS: [&str; 5] = [
+    "workspacefs-nfs-authority",
+    "workspacefs-nfs-tls",
+    "workspacefs-nfs-client",
+    "workspacefs-files-authority",
+    "workspacefs-gateway",
+];
+
+/// The one of each workspace that the operator makes, and the role by which it does.
+const WORKSPACE_SECRET: (&str, &str) = ("workspacefs-files", "workspacefs-operator");
 
 /// The container that mounts, in the one Deployment that has one.
 const MOUNTS: (&str, &str) = ("workspacefs-controller", "csi-driver");
@@ -60,6 +70,7 @@ fn object(object: &Value) -> Vec<String> {
         "ClusterRole" | "Role" => rights(object),
         "DaemonSet" => node(object),
         "Deployment" | "Job" => unprivileged(object),
+        "StatefulSet" if object["metadata"]["name"] == "workspacefs-dashboard" => unprivileged(object),
         "CustomResourceDefinition" => {
             let kept = object["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep";
             if kept { vec![] } else { vec!["an uninstall would delete every object of the kind".into()] }
@@ -90,15 +101,20 @@ fn rights(role: &Value) -> Vec<String> {
     found
 }
 
-/// Reading and writing by name, or making new ones: in the release's own namespace, never by list.
+/// Reading and writing by name, or making new ones, never by list: in the release's own namespace, and of workspaces the one
+/// Secret that is ours there.
 fn of_own_secrets(role: &Value, rule: &Value) -> bool {
     let only = |field: &str, allowed: &[&str]| {
         let values = list(&rule[field]);
         !values.is_empty() && values.iter().all(|value| allowed.iter().any(|allowed| value == allowed))
     };
-    let by_name = only("resourceNames", &SECRETS) && only("verbs", &["get", "update"]);
+    let by_name = only("resourceNames", &SECRETS) && only("verbs", &["get", "update", "delete"]);
     let new = rule["resourceNames"].is_null() && only("verbs", &["create"]);
-    role["kind"] == "Role" && (by_name || new) && only("resources", &["secrets"])
+    let (name, operator) = WORKSPACE_SECRET;
+    let of_workspaces = only("resourceNames", &[name]) && only("verbs", &["get", "patch", "delete"]);
+    let is_operators = role["kind"] == "ClusterRole" && role["metadata"]["name"] == operator;
+    (role["kind"] == "Role" && (by_name || new) && only("resources", &["secrets", "configmaps"]))
+        || (is_operators && (of_workspaces || new) && only("resources", &["secrets"]))
 }
 
 fn node(daemon_set: &Value) -> Vec<String> {
@@ -183,6 +199,22 @@ mod tests {
             (json!(["create", "list"]), Value::Null),
         ] {
             assert_eq!(role(rule(verbs.clone(), names.clone())), 1, "{verbs} {names}");
+        }
+        let of_workspaces = |name: &str, verbs: Value, names: Value| {
+            let role =
+                json!({"kind": "ClusterRole", "metadata": {"name": name}, "rules": [rule(verbs, names)]});
+            object(&role).len()
+        };
+        let ours = || json!(["workspacefs-files"]);
+        assert_eq!(of_workspaces("workspacefs-operator", json!(["get", "patch", "delete"]), ours()), 0);
+        assert_eq!(of_workspaces("workspacefs-operator", json!(["create"]), Value::Null), 0);
+        for (name, verbs, names) in [
+            ("workspacefs-operator", json!(["get"]), Value::Null),
+            ("workspacefs-operator", json!(["list"]), ours()),
+            ("workspacefs-operator", json!(["get"]), json!(["workspacefs-nfs-tls"])),
+            ("workspacefs-dashboard", json!(["get"]), ours()),
+        ] {
+            assert_eq!(of_workspaces(name, verbs.clone(), names.clone()), 1, "{name} {verbs} {names}");
         }
         let everywhere = super::tests::role(rule(json!(["get"]), json!(["workspacefs-nfs-tls"])));
         assert_eq!(object(&everywhere), ["ClusterRole r: a right to Secrets"]);

@@ -1,0 +1,247 @@
+//! The chart's policies let pass what the operator makes for `files`, and nothing else: their expressions, as the chart renders
+//! them, are evaluated over the operator's own objects. (By a CEL of Rust; what the API server's makes of them is for the
+//! end-to-end tests.)
+
+use std::collections::HashMap;
+
+use cel::extractors::This;
+use cel::objects::Key;
+use cel::{Context, ExecutionError, Program, Value as Cel};
+use serde_json::{Value, json};
+use workspacefs_operator::files::config::FilesConfig;
+use workspacefs_operator::files::objects::{Parts, Shop, common_labels, deployment, network_policy, service};
+use workspacefs_operator::filesystem::objects::Identity;
+use workspacefs_testkit::builders;
+
+use crate::world::SYSTEM;
+
+const OBJECTS: &str = "workspacefs-files-objects";
+const PODS: &str = "workspacefs-files-pods";
+
+/// A policy's spec, as the chart renders it with files switched on.
+fn policy(name: &str) -> Value {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/rendered/files.yaml");
+    let rendered = std::fs::read_to_string(file).unwrap();
+    let objects = rendered.split("\n---").filter(|text| text.contains("kind: ValidatingAdmissionPolicy\n"));
+    let mut objects = objects.map(|text| serde_saphyr::from_str::<Value>(text).unwrap());
+    objects.find(|object| object["metadata"]["name"] == name).expect(name)["spec"].take()
+}
+
+/// A request of the operator's.
+struct Asked<'a> {
+    operation: &'a str,
+    resource: &'a str,
+    namespace: &'a str,
+    now: Value,
+    before: Value,
+}
+
+impl<'a> Asked<'a> {
+    fn create(resource: &'a str, object: Value) -> Self {
+        Self { operation: "CREATE", resource, namespace: "team-a", now: object, before: Value::Null }
+    }
+
+    fn update(resource: &'a str, before: Value, now: Value) -> Self {
+        Self { operation: "UPDATE", resource, namespace: "team-a", now, before }
+    }
+
+    fn delete(resource: &'a str, object: Value) -> Self {
+        Self { operation: "DELETE", resource, namespace: "team-a", now: Value::Null, before: object }
+    }
+
+    /// What the policy says against it.
+    fn refused(&self, name: &str) -> Vec<String> {
+        let spec = policy(name);
+        let text = |value: &Value| value.as_str().unwrap().to_string();
+        let mut variables = HashMap::new();
+        for variable in spec["variables"].as_array().unwrap() {
+            let found = self.evaluate(&text(&variable["expression"]), &variables);
+            variables.insert(text(&variable["name"]), found);
+        }
+        let validations = spec["validations"].as_array().unwrap().iter();
+        let broken = validations.filter(|rule| match self.evaluate(&text(&rule["expression"]), &variables) {
+            Cel::Bool(holds) => !holds,
+            other => panic!("{other:?}: {rule}"),
+        });
+        broken.map(|rule| text(&rule["message"])).collect()
+    }
+
+    fn evaluate(&self, expression: &str, variables: &HashMap<String, Cel>) -> Cel {
+        let request = json!({
+            "operation": self.operation, "namespace": self.namespace,
+            "resource": {"resource": self.resource},
+        });
+        let mut context = Context::default();
+        context.add_function("dyn", |value: Cel| -> Result<Cel, ExecutionError> { Ok(value) });
+        context.add_function("at", at);
+        context.add_function("otherwise", otherwise);
+        for (name, value) in [("request", &request), ("object", &self.now), ("oldObject", &self.before)] {
+            context.add_variable_from_value(name, cel::to_value(value).unwrap());
+        }
+        context.add_variable_from_value("variables", variables.clone());
+        let expression = without_options(expression);
+        let program = Program::compile(&expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
+        program.execute(&context).unwrap_or_else(|error| panic!("{expression}: {error}"))
+    }
+}
+
+/// The expression with optional fields (`.?field`, `[?'key']`, `.orValue(x)`) said by functions: this CEL fails where such a
+/// field is missing.
+fn without_options(expression: &str) -> String {
+    let mut said = String::new();
+    let mut rest = expression;
+    while let Some(start) = rest.find(".?").into_iter().chain(rest.find("[?'")).min() {
+        said.push_str(&rest[..start]);
+        let (key, after) = match rest[start..].strip_prefix("[?'") {
+            Some(key) => key.split_once("']").unwrap(),
+            None => {
+                let field = &rest[start + 2..];
+                field.split_at(field.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(field.len()))
+            }
+        };
+        said.push_str(&format!(".at('{key}')"));
+        rest = after;
+    }
+    said.push_str(rest);
+    said.replace(".orValue(", ".otherwise(")
+}
+
+/// The field, or null.
+fn at(This(this): This<Cel>, key: std::sync::Arc<String>) -> Result<Cel, ExecutionError> {
+    Ok(match this {
+        Cel::Map(map) => map.map.get(&Key::String(key)).cloned().unwrap_or(Cel::Null),
+        _ => Cel::Null,
+    })
+}
+
+fn otherwise(This(this): This<Cel>, other: Cel) -> Result<Cel, ExecutionError> {
+    Ok(if matches!(this, Cel::Null) { other } else { this })
+}
+
+fn identity() -> Identity {
+    let uid = "0f8fad5b-d9cb-469f-a165-70867728950e".into();
+    Identity { namespace: "team-a".into(), name: "data".into(), uid }
+}
+
+/// What the operator makes of a FileSystem with that spec.
+fn made(spec: Value) -> Value {
+    let config = FilesConfig { pull_secrets: vec!["s".into()], ..FilesConfig::default() };
+    let shop = Shop { config: &config, node_group_label: "group", namespace: SYSTEM };
+    let keys = ["a2V5".to_string()];
+    let toleration = json!({"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"});
+    let parts = Parts { print: "p", public_keys: &keys, tolerations: vec![toleration] };
+    deployment(&shop, &identity(), &serde_json::from_value(spec).unwrap(), &parts)
+}
+
+/// One with everything that a FileSystem can have.
+fn full() -> Value {
+    let mut spec = builders::nfs("s", 2049);
+    spec["nodeGroup"] = json!("gpu");
+    spec["owner"] = json!({"uid": 1000, "gid": 1000, "mode": "0750"});
+    made(spec)
+}
+
+fn secret(name: &str, labels: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": labels}})
+}
+
+#[test]
+fn what_the_operator_makes_passes() {
+    let of_claim = made(json!({"backend": {"persistentVolumeClaim": {"claimName": "theirs"}}}));
+    for object in [full(), made(builders::managed("1Gi")), of_claim] {
+        for asked in [
+            Asked::create("deployments", object.clone()),
+            Asked::update("deployments", object.clone(), object.clone()),
+        ] {
+            assert_eq!(asked.refused(OBJECTS), Vec::<String>::new());
+            assert_eq!(asked.refused(PODS), Vec::<String>::new());
+        }
+        assert_eq!(Asked::delete("deployments", object).refused(OBJECTS), Vec::<String>::new());
+    }
+    let config = FilesConfig::default();
+    let shop = Shop { config: &config, node_group_label: "group", namespace: SYSTEM };
+    for (resource, object) in [
+        ("services", service(&identity())),
+        ("networkpolicies", network_policy(&shop, &identity())),
+        ("secrets", secret("workspacefs-files", common_labels())),
+    ] {
+        for asked in [
+            Asked::create(resource, object.clone()),
+            Asked::update(resource, object.clone(), object.clone()),
+            Asked::delete(resource, object),
+        ] {
+            assert_eq!(asked.refused(OBJECTS), Vec::<String>::new(), "{resource} {}", asked.operation);
+        }
+    }
+    // In its own namespace it has Secrets of other names.
+    let own = secret("workspacefs-gateway", json!({"app.kubernetes.io/managed-by": "workspacefs"}));
+    let own = Asked { namespace: SYSTEM, ..Asked::create("secrets", own) };
+    assert_eq!(own.refused(OBJECTS), Vec::<String>::new());
+}
+
+#[test]
+fn objects_of_others_are_neither_made_nor_changed_nor_deleted() {
+    let mut theirs = full();
+    theirs["metadata"]["labels"] = json!({"app": "theirs"});
+    let mut renamed = full();
+    renamed["metadata"]["name"] = json!("database");
+    for asked in [
+        Asked::create("deployments", renamed.clone()),
+        Asked::delete("deployments", renamed),
+        Asked::delete("deployments", theirs.clone()),
+        // One does not become ours by being changed.
+        Asked::update("deployments", theirs.clone(), full()),
+        Asked::update("deployments", full(), theirs),
+        Asked::create("secrets", secret("token", common_labels())),
+        Asked::delete("secrets", secret("workspacefs-files", json!({}))),
+    ] {
+        assert_eq!(asked.refused(OBJECTS).len(), 1, "{} {}", asked.operation, asked.resource);
+    }
+    let open = |field: &str, value: Value| {
+        let mut service = service(&identity());
+        service["spec"][field] = value;
+        Asked::create("services", service).refused(OBJECTS).len()
+    };
+    assert_eq!(open("type", json!("LoadBalancer")), 1);
+    assert_eq!(open("externalIPs", json!(["192.0.2.1"])), 1);
+}
+
+#[test]
+fn a_pod_with_a_right_a_privilege_or_another_volume_is_refused() {
+    let with = |path: &str, value: Value| {
+        let mut object = full();
+        let (parent, field) = path.rsplit_once('/').unwrap();
+        let parent = format!("/spec/template/spec{parent}");
+        object.pointer_mut(&parent).unwrap()[field] = value;
+        let made = Asked::create("deployments", object.clone()).refused(PODS).len();
+        assert_eq!(Asked::update("deployments", full(), object).refused(PODS).len(), made);
+        made
+    };
+    let context = "/containers/0/securityContext";
+    for (path, value) in [
+        ("/automountServiceAccountToken".into(), json!(true)),
+        ("/automountServiceAccountToken".into(), Value::Null),
+        ("/serviceAccountName".into(), json!("admin")),
+        ("/hostNetwork".into(), json!(true)),
+        ("/hostPID".into(), json!(true)),
+        ("/hostIPC".into(), json!(true)),
+        ("/volumes".into(), json!([{"name": "v", "hostPath": {"path": "/"}}])),
+        ("/volumes".into(), json!([{"name": "v", "secret": {"secretName": "token"}}])),
+        ("/volumes".into(), json!([{"name": "v", "projected": {"sources": []}}])),
+        ("/volumes".into(), json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io"}}])),
+        ("/initContainers".into(), json!([{"name": "i", "image": "x"}])),
+        ("/containers".into(), json!([full()["spec"]["template"]["spec"]["containers"][0], {"name": "b"}])),
+        (format!("{context}/privileged"), json!(true)),
+        (format!("{context}/allowPrivilegeEscalation"), json!(true)),
+        (format!("{context}/capabilities"), json!({"drop": ["ALL"], "add": ["SYS_ADMIN"]})),
+        (format!("{context}/capabilities"), json!({})),
+        ("/containers/0/securityContext".into(), json!({})),
+        (
+            "/containers/0/env".into(),
+            json!([{"name": "X", "valueFrom": {"secretKeyRef": {"name": "t", "key": "k"}}}]),
+        ),
+        ("/containers/0/envFrom".into(), json!([{"secretRef": {"name": "t"}}])),
+    ] {
+        assert_eq!(with(&path, value.clone()), 1, "{path} {value}");
+    }
+}
