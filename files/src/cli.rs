@@ -148,10 +148,12 @@ mod tests {
 
     #[test]
     fn the_command_line_is_as_the_contract_has_it() {
-        let key = workspacefs_files_proto::Signer::from_pem(&workspacefs_files_proto::Signer::generate_pem().unwrap())
-            .unwrap()
-            .public_key()
-            .to_base64();
+        let key = workspacefs_files_proto::Signer::from_pem(
+            &workspacefs_files_proto::Signer::generate_pem().unwrap(),
+        )
+        .unwrap()
+        .public_key()
+        .to_base64();
         let line = format!(
             "files serve --root /data --file-system uid --public-key {key} --public-key {key} --tls-cert c --tls-key k \
              --listen 127.0.0.1:1 --metrics 127.0.0.1:2 --owner 1000:100 --mode 0770 --trash-days 3 --upload-days 2 \

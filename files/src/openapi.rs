@@ -8,7 +8,11 @@ use crate::routes::{browse, change, content, streams, trash, uploads};
 /// Of all routes but imports.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "workspacefs files", description = "The files of one FileSystem. ADR 18 says more.", version = "1"),
+    info(
+        title = "workspacefs files",
+        description = "The files of one FileSystem. ADR 18 says more.",
+        version = "1"
+    ),
     paths(
         browse::list,
         browse::stat,
