@@ -169,12 +169,17 @@ impl Root {
     /// Whether [`Root::folder_made`] would get to the folder that `path` lies in: what is there of it is folders.
     pub fn parent_can_be_made(&self, path: &FilePath) -> bool {
         let mut above = path.split().map(|(parent, _)| parent);
+        let mut missing: Option<Vec<u8>> = None;
         while let Some(at) = above {
             match self.folder(&at) {
-                Ok(_) => return true,
+                // A link that leads nowhere is no folder, and has the name all the same.
+                Ok(folder) => {
+                    return missing.is_none_or(|name| Facts::at(folder.as_fd(), &name).is_err());
+                }
                 Err(Error::NotFound) if self.refuse_hidden(&at).is_ok() => {}
                 Err(_) => return false,
             }
+            missing = at.split().map(|(_, name)| name.to_vec());
             above = at.split().map(|(parent, _)| parent);
         }
         false
