@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Gid, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, mkdirat, openat, readlinkat};
 use rustix::io::Errno;
 use workspacefs_files_proto::types::EntryType;
-use workspacefs_files_proto::{BadPath, FilePath};
+use workspacefs_files_proto::{BadPath, Code, FilePath};
 use workspacefs_sys::beneath;
 
 use crate::error::Error;
@@ -76,8 +76,12 @@ impl Root {
         let root = Self { directory, owner };
         beneath::probe().map_err(Error::at("resolve paths safely: openat2 is missing"))?;
         match root.area(Area::Uploads) {
+            Ok(_) => Ok(root),
             // What cannot be written to can be read all the same.
-            Ok(_) | Err(Error::ReadOnly | Error::Quota) => Ok(root),
+            Err(error) if matches!(error.code(), Code::Forbidden | Code::QuotaExceeded) => {
+                tracing::warn!(%error, "nothing can be written");
+                Ok(root)
+            }
             Err(error) => Err(error),
         }
     }
