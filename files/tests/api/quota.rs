@@ -32,6 +32,8 @@ async fn a_full_file_system_is_told_as_such_and_the_trash_gives_way_oldest_first
     assert_eq!(server.get("/v1/trash").await.json()["entries"], json!([]));
     assert!(server.get("/v1/content/kept").await.ok().body == megabytes(2));
 
+    // What did not fit is gone, in a moment: there is room for one megabyte, and then not for three.
+    put_soon(&server, "small", megabytes(1)).await;
     let copied = server.post("/v1/copy", json!({"from": "next", "to": "copy"})).await;
     assert_eq!(copied.lines().last().unwrap()["error"]["code"], "QuotaExceeded");
     server.ask("PUT", "/v1/folders/d").send().await.ok();
@@ -39,9 +41,12 @@ async fn a_full_file_system_is_told_as_such_and_the_trash_gives_way_oldest_first
     let copied = server.post("/v1/copy", json!({"from": "d", "to": "e"})).await;
     assert_eq!(copied.lines().last().unwrap()["error"]["code"], "QuotaExceeded");
     server.get("/v1/stat/e").await.is(404, "NotFound");
-    // What did not fit is gone: there is room again.
+    put_soon(&server, "fits", megabytes(1)).await;
+}
+
+async fn put_soon(server: &Server, name: &str, content: Vec<u8>) {
     for _ in 0..100 {
-        if server.put("/v1/content/fits", megabytes(2)).await.status == 201 {
+        if server.put(&format!("/v1/content/{name}"), &content).await.status == 201 {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
