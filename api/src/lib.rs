@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod cache_attributes;
 pub mod duration;
+pub mod files;
 pub mod filesystem;
 pub mod fs_cache;
 pub mod level;

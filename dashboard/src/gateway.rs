@@ -1,0 +1,105 @@
+//! All that requests need, and how they find their way to it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use tokio_util::sync::CancellationToken;
+use workspacefs_files_proto::Signer;
+
+use crate::caller::{Callers, Door};
+use crate::error::ApiError;
+use crate::files::leash::LeashTimes;
+use crate::files::{self, Upstream};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::objects::Objects;
+use crate::{api, pages};
+
+/// What one gateway works with.
+pub struct Gateway {
+    /// Who calls, and what they may.
+    pub callers: Callers,
+    /// The cluster's objects.
+    pub objects: Objects,
+    /// The way to the file APIs.
+    pub upstream: Upstream,
+    /// Signs assertions.
+    pub signer: Signer,
+    /// How much of one user runs at once.
+    pub limits: Limits,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How long transfers may stand still.
+    pub times: LeashTimes,
+    /// Key of the label that names a node's group.
+    pub group_label: String,
+}
+
+/// The connection by which a request came.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Which listener let it in.
+    pub door: Door,
+    /// Closes it.
+    pub hang_up: CancellationToken,
+}
+
+impl Peer {
+    /// Of a request that came by one of our listeners; any other is treated as one from anywhere.
+    pub fn of(extensions: &Extensions) -> Self {
+        let anybody = || Self { door: Door::Main, hang_up: CancellationToken::new() };
+        extensions.get::<Self>().cloned().unwrap_or_else(anybody)
+    }
+}
+
+/// The routes.
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    let api = Router::new()
+        .route("/healthz", get(async || "ok"))
+        .route("/version", get(api::version))
+        .route("/login", post(api::login))
+        .route("/logout", post(api::logout))
+        .route("/session", get(api::session))
+        .route("/workspaces", get(api::workspaces))
+        .route("/workspaces/{ws}/filesystems", get(api::file_systems))
+        .route("/workspaces/{ws}/storage", get(api::storage))
+        .route("/workspaces/{ws}/manifest", post(api::manifest))
+        .route("/workspaces/{ws}/filesystems/{fs}/api/{*rest}", any(files::proxy))
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::NotFound);
+    Router::new()
+        .nest("/wfs/v1", api)
+        .route("/healthz", get(async || "ok"))
+        .fallback(pages::page)
+        .layer(middleware::from_fn_with_state(gateway.clone(), finish))
+        .with_state(gateway)
+}
+
+/// What every answer has, whatever it is, unless it has said so itself already.
+const EVERYWHERE: [(HeaderName, &str); 7] = [
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+
+async fn finish(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    gateway.metrics.answered(response.status().as_u16());
+    add_missing(response.headers_mut());
+    response.into_response()
+}
+
+fn add_missing(headers: &mut HeaderMap) {
+    for (name, value) in EVERYWHERE {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+}
