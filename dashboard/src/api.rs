@@ -107,10 +107,7 @@ pub async fn logout(State(gateway): State<Arc<Gateway>>, request: Request) -> Of
 }
 
 /// `GET /workspaces`.
-pub async fn workspaces(
-    State(gateway): State<Arc<Gateway>>,
-    request: Request,
-) -> Of<Json<Vec<Workspace>>> {
+pub async fn workspaces(State(gateway): State<Arc<Gateway>>, request: Request) -> Of<Json<Vec<Workspace>>> {
     let (parts, _) = request.into_parts();
     let who = known(&gateway, &parts).await?.identity;
     let all = gateway.objects.workspaces();
@@ -193,14 +190,14 @@ async fn sees(gateway: &Gateway, who: &Arc<Identity>, resource: &'static str, ws
 
 /// A JSON body. Its media type must say so: a form of another site cannot.
 async fn read<T: DeserializeOwned>(parts: &request::Parts, body: Body) -> Of<T> {
-    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
         return Err(ApiError::bad("the body must be application/json", None));
     }
     let collected = timeout(BODY_TIME_MAX, to_bytes(body, BODY_BYTES_MAX)).await;
-    let bytes =
-        collected.map_err(|_| ApiError::TimedOut)?.map_err(|_| ApiError::TooLarge(BODY_BYTES_MAX))?;
+    let bytes = collected.map_err(|_| ApiError::TimedOut)?.map_err(|_| ApiError::TooLarge(BODY_BYTES_MAX))?;
     // What serde says of a wrong body may hold a part of it, so of a login it is not repeated.
     serde_json::from_slice(&bytes).map_err(|error| {
         ApiError::bad(format!("the body is not what it should be, at column {}", error.column()), None)

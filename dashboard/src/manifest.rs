@@ -92,7 +92,9 @@ fn read(form: Form, ws: &str, group_label: &str) -> Result<Manifest, ApiError> {
         None => {}
     }
     for (number, mount) in form.mounts.into_iter().enumerate() {
-        manifest.mounts.push(read_mount(mount).map_err(|(name, why)| field(&format!("mounts[{number}].{name}"))(why))?);
+        manifest
+            .mounts
+            .push(read_mount(mount).map_err(|(name, why)| field(&format!("mounts[{number}].{name}"))(why))?);
     }
     Ok(manifest)
 }
@@ -130,11 +132,15 @@ fn check(manifest: &Manifest, ws: &str, objects: &Objects) -> Result<(), ApiErro
                 if let (Some(of), Some(group)) = (fs.spec.node_group.as_deref(), group)
                     && of != group
                 {
-                    return refuse("nodeGroup", format!("file system {name} is mounted on nodes of {of} only"));
+                    return refuse(
+                        "nodeGroup",
+                        format!("file system {name} is mounted on nodes of {of} only"),
+                    );
                 }
             }
             What::LocalStorage(name) => {
-                let Some(storage) = storages.iter().find(|storage| storage.name_any() == name.as_str()) else {
+                let Some(storage) = storages.iter().find(|storage| storage.name_any() == name.as_str())
+                else {
                     return refuse("localStorage", format!("the workspace has no local storage {name}"));
                 };
                 let of = &storage.spec.node_group;

@@ -62,7 +62,11 @@ impl Metrics {
             "TokenReviews and SubjectAccessReviews sent; alert on answered=\"no\": nobody can work then",
             metrics.reviews.clone(),
         );
-        registry.register("transfers_cut", "Transfers ended before their end, by reason", metrics.cuts.clone());
+        registry.register(
+            "transfers_cut",
+            "Transfers ended before their end, by reason",
+            metrics.cuts.clone(),
+        );
         registry.register("transfer_bytes", "Bytes of file contents, by direction", metrics.bytes.clone());
         registry.register("logins", "Logins, by status", metrics.logins.clone());
         registry.register("transfers", "Requests to file APIs that run now", metrics.transfers.clone());

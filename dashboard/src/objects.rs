@@ -6,11 +6,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt, future};
+use futures::{FutureExt, StreamExt, future};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, metadata_watcher, watcher};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use workspacefs_api::{FileSystem, FsCache, LocalStorage};
@@ -30,12 +30,12 @@ pub struct Objects {
 impl Objects {
     /// Begins to watch. The future runs for ever: it is the watching.
     pub fn watch(client: &Client, selector: &str) -> (Self, BoxFuture<'static, ()>) {
-        let (file_systems, a) = kept(Api::<DeserializeGuard<FileSystem>>::all(client.clone()));
-        let (caches, b) = kept(Api::<DeserializeGuard<FsCache>>::all(client.clone()));
-        let (storages, c) = kept(Api::<DeserializeGuard<LocalStorage>>::all(client.clone()));
-        let config = watcher::Config::default().labels(selector);
-        let stream = metadata_watcher(Api::<Namespace>::all(client.clone()), config);
-        let (workspaces, d) = keep("namespaces", stream);
+        let all = watcher::Config::default;
+        let (file_systems, a) = kept(Api::<DeserializeGuard<FileSystem>>::all(client.clone()), all());
+        let (caches, b) = kept(Api::<DeserializeGuard<FsCache>>::all(client.clone()), all());
+        let (storages, c) = kept(Api::<DeserializeGuard<LocalStorage>>::all(client.clone()), all());
+        let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
+        let (workspaces, d) = kept(namespaces, all().labels(selector));
         let watching = future::join4(a, b, c, d).map(|_| ()).boxed();
         (Self { file_systems, caches, storages, workspaces }, watching)
     }
@@ -104,30 +104,20 @@ where
     found
 }
 
-fn kept<K>(api: Api<K>) -> (Store<K>, impl Future<Output = ()> + Send + 'static)
+fn kept<K>(api: Api<K>, which: watcher::Config) -> (Store<K>, impl Future<Output = ()> + Send + 'static)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let what = std::any::type_name::<K>();
-    keep(what, watcher(api, watcher::Config::default()))
-}
-
-fn keep<K>(
-    what: &'static str,
-    stream: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
-) -> (Store<K>, impl Future<Output = ()> + Send + 'static)
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-{
     let (store, writer) = reflector::store();
-    let changes = stream
+    let changes = watcher(api, which)
         .default_backoff()
         .modify(|object: &mut K| object.meta_mut().managed_fields = None)
         .reflect(writer)
         .touched_objects();
     let watching = changes.for_each(move |change| {
         if let Err(error) = change {
-            tracing::warn!(what, error = workspacefs_runtime::chain(&error), "a watch was interrupted");
+            let what = K::plural(&());
+            tracing::warn!(%what, error = workspacefs_runtime::chain(&error), "a watch was interrupted");
         }
         future::ready(())
     });

@@ -38,9 +38,11 @@ pub async fn serve(args: Serve, client: Client, stop: CancellationToken) -> anyh
     let (objects, watching) = Objects::watch(&client, &args.workspace_selector);
     let gateway = gateway(&args, client, objects.clone(), metrics.clone())?;
     let ports = ports(&args, &stop).await?;
-    let serving = future::join_all(ports.into_iter().map(|port| {
-        tokio::spawn(port.serve(router(gateway.clone()), metrics.clone(), stop.clone()))
-    }));
+    let serving = future::join_all(
+        ports
+            .into_iter()
+            .map(|port| tokio::spawn(port.serve(router(gateway.clone()), metrics.clone(), stop.clone()))),
+    );
     let opened = async {
         if objects.ready().await {
             gate.open();

@@ -17,9 +17,8 @@ pub struct Token(Arc<Zeroizing<String>>);
 impl Token {
     /// A token has visible ASCII characters only, and is not endless.
     pub fn parse(text: &str) -> Option<Self> {
-        let good = !text.is_empty()
-            && text.len() <= TOKEN_BYTES_MAX
-            && text.bytes().all(|b| b.is_ascii_graphic());
+        let good =
+            !text.is_empty() && text.len() <= TOKEN_BYTES_MAX && text.bytes().all(|b| b.is_ascii_graphic());
         good.then(|| Self(Arc::new(Zeroizing::new(text.to_owned()))))
     }
 

@@ -50,7 +50,8 @@ struct CacheAnswer {
 /// What a workspace with these objects has.
 pub fn storage(file_systems: &[FileSystem], storages: &[LocalStorage], caches: &[FsCache]) -> Storage {
     let dedicated = file_systems.iter().filter_map(|fs| fs.spec.node_group.clone());
-    let node_groups = dedicated.chain(storages.iter().map(|storage| storage.spec.node_group.clone())).collect();
+    let node_groups =
+        dedicated.chain(storages.iter().map(|storage| storage.spec.node_group.clone())).collect();
     Storage {
         node_groups,
         local_storages: storages.iter().map(local_storage).collect(),
@@ -127,8 +128,10 @@ mod tests {
         let spec = json!({"nodeGroup": "cpu", "source": source, "workspaces": ["ws"]});
         let mut local = builders::local_storage("nvme", spec);
         let nodes = [builders::node_storage("a", true), builders::node_storage("b", false)];
-        local.status = serde_json::from_value(json!({"nodes": nodes, "capacity": "1Ti", "health": "Degraded"})).unwrap();
-        let spec = json!({"source": {"fileSystem": "default", "paths": ["/d"]}, "target": {"fileSystem": "fast"}});
+        local.status =
+            serde_json::from_value(json!({"nodes": nodes, "capacity": "1Ti", "health": "Degraded"})).unwrap();
+        let spec =
+            json!({"source": {"fileSystem": "default", "paths": ["/d"]}, "target": {"fileSystem": "fast"}});
         let mut warm = builders::fs_cache("ws", "warm", spec);
         warm.status = serde_json::from_value(json!({"phase": "Filling", "progress": "42%"})).unwrap();
         let said = serde_json::to_value(storage(&[dedicated], &[local], &[warm])).unwrap();

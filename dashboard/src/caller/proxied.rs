@@ -29,7 +29,8 @@ pub fn identity(names: &ProxyHeaders, headers: &HeaderMap) -> Option<Identity> {
     for header in names.groups.iter().flat_map(|name| headers.get_all(name)) {
         groups.extend(text(header)?.split(',').map(str::trim).filter(|g| !g.is_empty()).map(str::to_owned));
     }
-    if user.is_empty() || user.starts_with(RESERVED) || groups.iter().any(|group| group.starts_with(RESERVED)) {
+    if user.is_empty() || user.starts_with(RESERVED) || groups.iter().any(|group| group.starts_with(RESERVED))
+    {
         return None;
     }
     groups.push(EVERYBODY.into());
@@ -37,7 +38,10 @@ pub fn identity(names: &ProxyHeaders, headers: &HeaderMap) -> Option<Identity> {
 }
 
 fn text(value: &HeaderValue) -> Option<&str> {
-    std::str::from_utf8(value.as_bytes()).ok().map(str::trim).filter(|text| !text.chars().any(char::is_control))
+    std::str::from_utf8(value.as_bytes())
+        .ok()
+        .map(str::trim)
+        .filter(|text| !text.chars().any(char::is_control))
 }
 
 #[cfg(test)]

@@ -98,8 +98,7 @@ impl Sessions {
     /// [`OpenError`].
     pub fn open(&self, user: &str, token: Token) -> Result<Opened, OpenError> {
         let text = || secret::random().map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes));
-        let (cookie, csrf) =
-            (text().map_err(|_| OpenError::Random)?, text().map_err(|_| OpenError::Random)?);
+        let (cookie, csrf) = (text().map_err(|_| OpenError::Random)?, text().map_err(|_| OpenError::Random)?);
         let set_cookie = HeaderValue::from_str(&format!("{COOKIE}={cookie}; {ATTRIBUTES}"))
             .map_err(|_| OpenError::Random)?;
         let mut open = self.lock();

@@ -63,8 +63,14 @@ mod tests {
     fn hostile_names_stay_inside_their_quotes() {
         for (name, expected) in [
             (&b"a b.txt"[..], "attachment; filename=\"a b.txt\"; filename*=UTF-8''a%20b.txt"),
-            (b"\"; filename=\"x.html", "attachment; filename=\"__ filename=_x.html\"; filename*=UTF-8''%22%3B%20filename%3D%22x.html"),
-            (b"a\r\nSet-Cookie: x", "attachment; filename=\"aSet-Cookie: x\"; filename*=UTF-8''aSet-Cookie%3A%20x"),
+            (
+                b"\"; filename=\"x.html",
+                "attachment; filename=\"__ filename=_x.html\"; filename*=UTF-8''%22%3B%20filename%3D%22x.html",
+            ),
+            (
+                b"a\r\nSet-Cookie: x",
+                "attachment; filename=\"aSet-Cookie: x\"; filename*=UTF-8''aSet-Cookie%3A%20x",
+            ),
             ("é.txt".as_bytes(), "attachment; filename=\"_.txt\"; filename*=UTF-8''%C3%A9.txt"),
             (b"\xff.bin", "attachment; filename=\"_.bin\"; filename*=UTF-8''%EF%BF%BD.bin"),
             ("a\u{202e}gpj.exe".as_bytes(), "attachment; filename=\"agpj.exe\"; filename*=UTF-8''agpj.exe"),
@@ -102,7 +108,9 @@ mod tests {
 
     #[test]
     fn the_last_name_is_decoded_once() {
-        for (path, name) in [("content/a/b%2520c", &b"b%20c"[..]), ("a/%FF/", b"\xff"), ("", b""), ("//", b"")] {
+        for (path, name) in
+            [("content/a/b%2520c", &b"b%20c"[..]), ("a/%FF/", b"\xff"), ("", b""), ("//", b"")]
+        {
             assert_eq!(last_name(path), name);
         }
     }

@@ -197,8 +197,14 @@ mod tests {
         assert_eq!(got.len(), 7, "{got:?}");
         let preview = answer(&said, Asked { preview: true, ..asked });
         assert_eq!(preview["content-type"], "text/plain; charset=utf-8");
-        assert_eq!((&preview["content-disposition"], preview.contains_key("set-cookie")), (&"inline".parse().unwrap(), false));
-        let refused = answer(&headers(&[("content-type", "application/json")]), Asked { is_success: false, preview: true, ..asked });
+        assert_eq!(
+            (&preview["content-disposition"], preview.contains_key("set-cookie")),
+            (&"inline".parse().unwrap(), false)
+        );
+        let refused = answer(
+            &headers(&[("content-type", "application/json")]),
+            Asked { is_success: false, preview: true, ..asked },
+        );
         assert_eq!(refused["content-type"], "application/json");
         assert!(!refused.contains_key("content-disposition"));
         let json = answer(&said, Asked { answer: Answer::Json, ..asked });
@@ -207,7 +213,8 @@ mod tests {
 
     #[test]
     fn archives_are_named_by_their_folder_and_uploads_are_found_relative() {
-        let asked = |rest| Asked { answer: Answer::Archive, preview: false, rest, fs: "default", is_success: true };
+        let asked =
+            |rest| Asked { answer: Answer::Archive, preview: false, rest, fs: "default", is_success: true };
         for (rest, kind, name) in [
             ("archive/a/b%20c", "application/zip", "filename=\"b c.zip\""),
             ("archive/", "application/x-tar", "filename=\"default.tar\""),

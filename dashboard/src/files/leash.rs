@@ -3,7 +3,7 @@
 //! as a whole file.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -290,5 +290,107 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::body::Body as AxumBody;
+    use futures::{StreamExt, stream};
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Nothing for ever, after one chunk.
+    fn stuck() -> AxumBody {
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"x"))]);
+        AxumBody::from_stream(first.chain(stream::pending()))
+    }
+
+    fn leashed(tether: &Arc<Tether>, way: Way) -> Leashed<AxumBody, ()> {
+        Leashed::new(stuck(), way, tether.clone(), ())
+    }
+
+    async fn ends(tether: &Arc<Tether>, standing: impl Fn() -> Standing + Send + Sync + 'static) -> (Cut, Duration, bool) {
+        let (begun, hang_up, standing) = (Instant::now(), CancellationToken::new(), Arc::new(standing));
+        let _watch = watch(tether, LeashTimes::default(), hang_up.clone(), move || {
+            let standing = standing.clone();
+            async move { standing() }
+        });
+        tether.is_cut().await;
+        // The watcher hangs up right after.
+        tokio::task::yield_now().await;
+        (tether.reason().unwrap(), begun.elapsed(), hang_up.is_cancelled())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_sends_nothing_is_cut_and_hung_up_on() {
+        let tether = Tether::new(Metrics::default());
+        let mut body = leashed(&tether, Way::Up);
+        let reading = tokio::spawn(async move {
+            assert!(body.frame().await.unwrap().is_ok());
+            body.frame().await.unwrap().unwrap_err().to_string()
+        });
+        let (cut, after, hung_up) = ends(&tether, || Standing::Good).await;
+        assert_eq!((cut, hung_up), (Cut::CallerIdle, true));
+        assert!(after >= seconds(60) && after <= seconds(64), "{after:?}");
+        assert_eq!(reading.await.unwrap(), Cut::CallerIdle.to_string());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_takes_nothing_is_cut_and_hung_up_on() {
+        let tether = Tether::new(Metrics::default());
+        let mut body = leashed(&tether, Way::Down);
+        assert!(body.frame().await.unwrap().is_ok());
+        let (cut, after, hung_up) = ends(&tether, || Standing::Good).await;
+        assert_eq!((cut, hung_up), (Cut::CallerIdle, true));
+        assert!(after >= seconds(60) && after <= seconds(64), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_may_take_longer_but_not_for_ever() {
+        // One that never answers, and one that stops in the middle.
+        for begun in [false, true] {
+            let tether = Tether::new(Metrics::default());
+            let mut body = leashed(&tether, Way::Down);
+            let reading = begun.then(|| tokio::spawn(async move { while body.frame().await.unwrap().is_ok() {} }));
+            let (cut, after, hung_up) = ends(&tether, || Standing::Good).await;
+            assert_eq!((cut, hung_up), (Cut::FilesIdle, false));
+            assert!(after >= seconds(300) && after <= seconds(304), "{after:?}");
+            if let Some(reading) = reading {
+                reading.await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transfer_outlives_a_short_silence_of_the_api_server_not_a_long_one() {
+        let (tether, asked) = (Tether::new(Metrics::default()), Mutex::new(0));
+        let (cut, after, _) = ends(&tether, move || {
+            let mut asked = asked.lock().unwrap();
+            *asked += 1;
+            // Silent for 18 s, then an answer, then silence.
+            if *asked == 10 { Standing::Good } else { Standing::Unknown }
+        })
+        .await;
+        assert_eq!(cut, Cut::Unreviewed);
+        assert!(after > seconds(40) && after <= seconds(44), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_reason_stays_and_acts_with_the_next_review() {
+        let tether = Tether::new(Metrics::default());
+        let (cut, after, hung_up) = ends(&tether, || Standing::Cut(Cut::Forbidden)).await;
+        tether.cut(Cut::CallerIdle);
+        assert_eq!((cut, tether.reason(), hung_up), (Cut::Forbidden, Some(Cut::Forbidden), false));
+        assert!(after <= seconds(2));
+        let mut body = leashed(&tether, Way::Down);
+        assert!(body.frame().await.unwrap().is_err(), "nothing passes after a cut");
     }
 }

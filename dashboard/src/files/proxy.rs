@@ -132,10 +132,10 @@ async fn pass(
 ) -> Result<Response, ApiError> {
     let permit = gateway.limits.begin(&admitted.caller.identity.user).ok_or(ApiError::Busy)?;
     let running = gateway.metrics.transfer();
-    let (target, preview) =
-        route::target(&admitted.place.rest, parts.uri.query(), admitted.route.answer);
+    let (target, preview) = route::target(&admitted.place.rest, parts.uri.query(), admitted.route.answer);
     let tether = Tether::new(gateway.metrics.clone());
-    let request = outgoing(gateway, &admitted, &parts, &target, Leashed::new(body, Way::Up, tether.clone(), ()))?;
+    let request =
+        outgoing(gateway, &admitted, &parts, &target, Leashed::new(body, Way::Up, tether.clone(), ()))?;
     let (place, route) = (admitted.place.clone(), admitted.route);
     let uid = admitted.uid.clone();
     let watch = watch(gateway, admitted, &tether, peer);
@@ -179,8 +179,7 @@ fn outgoing(
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let request = format!("{} {target}", parts.method);
     let claims = Claims::new(&admitted.caller.identity.user, &admitted.uid, &verbs, request, now);
-    let assertion =
-        HeaderValue::from_str(&gateway.signer.sign(&claims)).map_err(|_| ApiError::Internal)?;
+    let assertion = HeaderValue::from_str(&gateway.signer.sign(&claims)).map_err(|_| ApiError::Internal)?;
     let mut request = Request::new(Body::new(body));
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = uri;
@@ -249,7 +248,8 @@ fn unreachable(gateway: &Gateway, uid: &str, error: &hyper_util::client::legacy:
 /// A small body, whose paths go into the audit log. Keys of buckets are not looked at.
 async fn collect(body: Body, change: Option<&mut Change>) -> Result<Body, ApiError> {
     let collected = timeout(NAMED_BODY_TIME_MAX, to_bytes(body, NAMED_BODY_BYTES_MAX)).await;
-    let bytes = collected.map_err(|_| ApiError::TimedOut)?.map_err(|_| ApiError::TooLarge(NAMED_BODY_BYTES_MAX))?;
+    let bytes =
+        collected.map_err(|_| ApiError::TimedOut)?.map_err(|_| ApiError::TooLarge(NAMED_BODY_BYTES_MAX))?;
     if let (Some(change), Ok(Value::Object(named))) = (change, serde_json::from_slice(&bytes)) {
         for what in ["from", "to", "bucket", "prefix", "destination"] {
             if let Some(path) = named.get(what).and_then(Value::as_str) {
@@ -274,7 +274,10 @@ mod tests {
     #[test]
     fn a_place_keeps_the_path_as_it_was_sent_and_names_are_labels() {
         let place = Place::of("/wfs/v1/workspaces/ws/filesystems/default/api/content/a%2Fb//c").unwrap();
-        assert_eq!((place.ws.as_str(), place.fs.as_str(), place.rest.as_str()), ("ws", "default", "content/a%2Fb//c"));
+        assert_eq!(
+            (place.ws.as_str(), place.fs.as_str(), place.rest.as_str()),
+            ("ws", "default", "content/a%2Fb//c")
+        );
         for bad in [
             "/wfs/v1/workspaces/%77s/filesystems/default/api/usage",
             "/wfs/v1/workspaces/ws/filesystems/../api/usage",

@@ -111,7 +111,10 @@ pub fn own(names: &[&str]) -> Result<(Arc<Shown>, String), TlsError> {
     Ok((Arc::new(shown), digest.join(":")))
 }
 
-fn usable(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Arc<CertifiedKey>, TlsError> {
+fn usable(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<CertifiedKey>, TlsError> {
     let provider = rustls::crypto::ring::default_provider();
     CertifiedKey::from_der(chain, key, &provider).map(Arc::new).map_err(TlsError::Use)
 }

@@ -53,7 +53,8 @@ fn answer(find: Find, path: &str, asked: &HeaderMap) -> Response {
     let age = if path.starts_with(HASHED) { FOR_EVER } else { "no-cache" };
     let mut response = bytes.into_response();
     let headers = response.headers_mut();
-    let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    let mut set =
+        |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_TYPE, media_type(path));
     set(header::CACHE_CONTROL, age);
     set(header::CONTENT_SECURITY_POLICY, POLICY);
@@ -103,8 +104,12 @@ mod tests {
     use super::*;
 
     fn made_up(path: &str) -> Option<Cow<'static, [u8]>> {
-        let known: &[(&str, &str)] =
-            &[("index.html", "page"), ("assets/a-1.js", "script"), ("assets/a-1.js.br", "small"), ("icon.svg", "x")];
+        let known: &[(&str, &str)] = &[
+            ("index.html", "page"),
+            ("assets/a-1.js", "script"),
+            ("assets/a-1.js.br", "small"),
+            ("icon.svg", "x"),
+        ];
         known.iter().find(|(name, _)| *name == path).map(|(_, text)| Cow::Borrowed(text.as_bytes()))
     }
 
@@ -121,7 +126,10 @@ mod tests {
             assert_eq!(response.headers()["cache-control"], age, "{path}");
             assert_eq!(response.headers()["content-type"], kind, "{path}");
             let policy = response.headers()["content-security-policy"].to_str().unwrap();
-            assert!(policy.contains("require-trusted-types-for 'script'") && !policy.contains("unsafe"), "{policy}");
+            assert!(
+                policy.contains("require-trusted-types-for 'script'") && !policy.contains("unsafe"),
+                "{policy}"
+            );
         }
         for path in ["/x", "/../Cargo.toml", "/assets", "/assets/"] {
             assert_eq!(answer(made_up, path, &none).status(), StatusCode::NOT_FOUND, "{path}");

@@ -192,7 +192,11 @@ mod tests {
             (json!({"authenticated": true}), &[], false),
             (json!({"authenticated": true, "user": {"username": "jane"}}), &ours, false),
             (json!({"authenticated": true, "user": {"username": "jane"}, "audiences": ["b"]}), &ours, false),
-            (json!({"authenticated": true, "user": {"username": "jane"}, "audiences": ["b", "a"]}), &ours, true),
+            (
+                json!({"authenticated": true, "user": {"username": "jane"}, "audiences": ["b", "a"]}),
+                &ours,
+                true,
+            ),
         ] {
             let said = judge(serde_json::from_value(status.clone()).unwrap(), audiences);
             assert_eq!(said.is_some(), good, "{status}");

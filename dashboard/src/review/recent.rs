@@ -29,7 +29,7 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
     /// The answer, from `ask` if there is none yet or it is too old. Errors are not kept: whoever waits asks again.
     pub async fn get<E>(&self, key: K, ask: impl AsyncFnOnce() -> Result<V, E>) -> Result<V, E> {
         let slot = self.slot(key);
-        slot.answer.get_or_try_init(ask).await.cloned()
+        slot.answer.get_or_try_init(|| ask()).await.cloned()
     }
 
     fn slot(&self, key: K) -> Arc<Slot<V>> {

@@ -1,8 +1,6 @@
 //! What a caller may do with a FileSystem's files, as three rights, and the questions to the API server that decide them.
 
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use serde::Serialize;
 use workspacefs_files_proto::Verb;
 
@@ -90,13 +88,7 @@ impl Question {
 
     /// May the caller list those objects there? Without a namespace: everywhere.
     pub fn list(resource: &'static str, namespace: &str) -> Self {
-        Self {
-            verb: "list",
-            resource,
-            subresource: "",
-            namespace: namespace.into(),
-            name: String::new(),
-        }
+        Self { verb: "list", resource, subresource: "", namespace: namespace.into(), name: String::new() }
     }
 
     /// As the API server takes it.
