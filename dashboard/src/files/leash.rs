@@ -89,12 +89,14 @@ pub enum Way {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 enum Stand {
-    /// Not begun, or at its end: for the answer, that means waiting for its head.
+    /// Not begun: for the answer, that means waiting for its head.
     Rest = 0,
     /// Its source has nothing yet.
     AtSource = 1,
     /// Its sink has not asked for more yet.
     AtSink = 2,
+    /// At its end.
+    Done = 3,
 }
 
 /// One body's movement: its stand, and since when.
@@ -174,6 +176,7 @@ impl Tether {
 
     /// Who holds the transfer up for too long, if anybody does.
     fn idle(&self, times: &LeashTimes) -> Option<Cut> {
+        const REST: u8 = Stand::Rest as u8;
         const SOURCE: u8 = Stand::AtSource as u8;
         const SINK: u8 = Stand::AtSink as u8;
         let (up, up_still) = self.still(Way::Up);
@@ -182,7 +185,8 @@ impl Tether {
             || (down == SINK && down_still > times.caller_idle_max);
         let files = match (up, down) {
             // Its head is waited for: what went up meanwhile counts.
-            (SINK | 0, 0) => up_still > times.files_idle_max,
+            (SOURCE, REST) => false,
+            (_, REST) => up_still > times.files_idle_max,
             (_, SOURCE) => down_still > times.files_idle_max,
             _ => false,
         };
@@ -279,7 +283,7 @@ where
                 this.tether.metrics.bytes(if this.way == Way::Up { "in" } else { "out" }, bytes);
                 this.tether.moved(this.way, Stand::AtSink);
             }
-            Poll::Ready(_) => this.tether.moved(this.way, Stand::Rest),
+            Poll::Ready(_) => this.tether.moved(this.way, Stand::Done),
         }
         polled
     }
@@ -317,7 +321,10 @@ mod tests {
         Leashed::new(stuck(), way, tether.clone(), ())
     }
 
-    async fn ends(tether: &Arc<Tether>, standing: impl Fn() -> Standing + Send + Sync + 'static) -> (Cut, Duration, bool) {
+    async fn ends(
+        tether: &Arc<Tether>,
+        standing: impl Fn() -> Standing + Send + Sync + 'static,
+    ) -> (Cut, Duration, bool) {
         let (begun, hang_up, standing) = (Instant::now(), CancellationToken::new(), Arc::new(standing));
         let _watch = watch(tether, LeashTimes::default(), hang_up.clone(), move || {
             let standing = standing.clone();
@@ -359,7 +366,8 @@ mod tests {
         for begun in [false, true] {
             let tether = Tether::new(Metrics::default());
             let mut body = leashed(&tether, Way::Down);
-            let reading = begun.then(|| tokio::spawn(async move { while body.frame().await.unwrap().is_ok() {} }));
+            let reading =
+                begun.then(|| tokio::spawn(async move { while body.frame().await.unwrap().is_ok() {} }));
             let (cut, after, hung_up) = ends(&tether, || Standing::Good).await;
             assert_eq!((cut, hung_up), (Cut::FilesIdle, false));
             assert!(after >= seconds(300) && after <= seconds(304), "{after:?}");

@@ -29,16 +29,22 @@ async fn pages_of_other_sites_get_nothing_whatever_the_browser_adds_for_them() {
             for own in [("cookie", cookie.as_str()), ("authorization", token.as_str())] {
                 let headers = [own, ("x-wfs-csrf", csrf.as_str()), foreign];
                 let said = world.ask(with(method, &path, &headers, Body::empty())).await;
-                assert_eq!((said.status.as_u16(), said.code().as_str()), (403, "Forbidden"), "{method} {path} {foreign:?}");
+                assert_eq!(
+                    (said.status.as_u16(), said.code().as_str()),
+                    (403, "Forbidden"),
+                    "{method} {path} {foreign:?}"
+                );
                 assert!(!said.headers.contains_key("access-control-allow-origin"));
             }
         }
         let headers = [("content-type", "application/json"), foreign];
-        let said = world.ask(with("POST", "/wfs/v1/login", &headers, json!({"token": JANE}).to_string())).await;
+        let said =
+            world.ask(with("POST", "/wfs/v1/login", &headers, json!({"token": JANE}).to_string())).await;
         assert_eq!((said.status.as_u16(), said.header("set-cookie")), (403, ""), "{foreign:?}");
     }
     assert!(world.files.seen().is_empty());
-    let headers = [("cookie", cookie.as_str()), ("x-wfs-csrf", csrf.as_str()), ("origin", "https://localhost")];
+    let headers =
+        [("cookie", cookie.as_str()), ("x-wfs-csrf", csrf.as_str()), ("origin", "https://localhost")];
     let said = world.ask(with("PUT", &format!("{API}/content/a"), &headers, Body::empty())).await;
     assert_eq!(said.status, 200, "our own page");
 }
@@ -49,7 +55,13 @@ async fn the_pages_themselves_may_be_linked_to_and_never_framed() {
     let said = world.ask(with("GET", "/", &[("sec-fetch-site", "cross-site")], Body::empty())).await;
     assert_eq!(said.status, 200);
     let policy = said.header("content-security-policy");
-    for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "require-trusted-types-for 'script'", "base-uri 'none'"] {
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "base-uri 'none'",
+    ] {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe"));
@@ -61,7 +73,9 @@ async fn the_pages_themselves_may_be_linked_to_and_never_framed() {
     ] {
         assert_eq!(said.header(name), value, "{name}");
     }
-    for (method, path) in [("GET", "/nothing"), ("POST", "/"), ("GET", "/wfs/v1/nothing"), ("PUT", "/wfs/v1/session")] {
+    for (method, path) in
+        [("GET", "/nothing"), ("POST", "/"), ("GET", "/wfs/v1/nothing"), ("PUT", "/wfs/v1/session")]
+    {
         assert_eq!(world.ask(with(method, path, &[], Body::empty())).await.status, 404, "{method} {path}");
     }
 }

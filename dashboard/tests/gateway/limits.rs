@@ -46,6 +46,34 @@ async fn one_users_transfers_do_not_take_anothers_place() {
 }
 
 #[tokio::test]
+async fn over_http_2_the_same_rules_hold() {
+    let world = World::start().await;
+    let (cookie, csrf) = world.log_in(JANE).await;
+    let mut tls = (*world.pki.client(None)).clone();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let tls = TlsConnector::from(std::sync::Arc::new(tls));
+    let stream = tls.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    for (origin, status) in [("https://localhost", 200), ("https://evil.example", 403)] {
+        let request = axum::http::Request::builder()
+            .method("PUT")
+            .uri(format!("https://localhost{API}/content/a%2F?x=%26"))
+            .header("cookie", "a=b")
+            .header("cookie", &cookie)
+            .header("x-wfs-csrf", &csrf)
+            .header("origin", origin);
+        let answer = sender.send_request(request.body(Body::from("content")).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), status, "{origin}");
+    }
+    let seen = world.files.seen();
+    assert_eq!((seen.len(), seen[0].request.as_str()), (1, "PUT /v1/content/a%2F?x=%26"));
+}
+
+#[tokio::test]
 async fn rubbish_instead_of_http_ends_the_connection_and_nothing_else() {
     let world = World::start().await;
     let stream = TcpStream::connect(world.address).await.unwrap();

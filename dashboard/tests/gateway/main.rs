@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod cross_site;
 mod fake_files;
 mod limits;

@@ -20,17 +20,27 @@ async fn world() -> World {
     let spec = json!({"nodeGroup": "gpu", "source": source, "workspaces": ["ws"]});
     world.api.put(&builders::local_storage("nvme", spec));
     let objects = world.objects.clone();
-    world.api.until("all is seen", |_| !objects.storages("ws").is_empty() && objects.file_system("ws", "fast").is_some()).await;
+    world
+        .api
+        .until("all is seen", |_| {
+            !objects.storages("ws").is_empty() && objects.file_system("ws", "fast").is_some()
+        })
+        .await;
     world
 }
 
 #[tokio::test]
 async fn an_endpoint_is_two_documents_in_the_workspace() {
     let world = world().await;
-    let said = ask(&world, JANE, &json!({
-        "kind": "endpoint", "name": "serve", "image": "httpd:2",
-        "mounts": [{"fileSystem": "default", "from": "/site", "as": "/srv", "readOnly": true}],
-    })).await;
+    let said = ask(
+        &world,
+        JANE,
+        &json!({
+            "kind": "endpoint", "name": "serve", "image": "httpd:2",
+            "mounts": [{"fileSystem": "default", "from": "/site", "as": "/srv", "readOnly": true}],
+        }),
+    )
+    .await;
     let yaml = said.json()["yaml"].as_str().unwrap().to_owned();
     let expected = "\
 apiVersion: apps/v1

@@ -36,7 +36,12 @@ async fn the_file_api_gets_the_same_bytes_and_the_gateways_word_only() {
         ("if-none-match", "\"1\""),
     ];
     for (method, path, target, verbs) in [
-        ("GET", "list/a%FF%2F/..?limit=5&cursor=%26", "/v1/list/a%FF%2F/..?limit=5&cursor=%26", vec![Verb::Read]),
+        (
+            "GET",
+            "list/a%FF%2F/..?limit=5&cursor=%26",
+            "/v1/list/a%FF%2F/..?limit=5&cursor=%26",
+            vec![Verb::Read],
+        ),
         ("GET", "content//a//b%20c?preview=1&x=1", "/v1/content//a//b%20c?x=1", vec![Verb::Read]),
         ("DELETE", "content/a?recursive=true", "/v1/content/a?recursive=true", vec![Verb::Delete]),
         ("PUT", "folders/%E2%80%AE", "/v1/folders/%E2%80%AE", vec![Verb::Write]),
@@ -51,7 +56,9 @@ async fn the_file_api_gets_the_same_bytes_and_the_gateways_word_only() {
             assert!(!seen.headers.contains_key(name), "{name}");
         }
         assert_eq!(seen.headers["range"], "bytes=0-1");
-        assert!(!seen.headers.values().any(|value| value.as_bytes().windows(13).any(|w| w == JANE.as_bytes())));
+        assert!(
+            !seen.headers.values().any(|value| value.as_bytes().windows(13).any(|w| w == JANE.as_bytes()))
+        );
     }
 }
 
@@ -126,12 +133,20 @@ async fn a_download_reaches_the_caller_while_the_file_api_still_sends() {
 async fn a_file_is_saved_never_shown_whatever_its_name_or_the_file_api_says() {
     let world = World::start().await;
     world.files.answer(|_| async {
-        let hostile = [("content-type", "text/html"), ("content-disposition", "inline"), ("set-cookie", "a=b"), ("etag", "\"1\"")];
+        let hostile = [
+            ("content-type", "text/html"),
+            ("content-disposition", "inline"),
+            ("set-cookie", "a=b"),
+            ("etag", "\"1\""),
+        ];
         answer(200, &hostile, "<script>alert(1)</script>")
     });
     for (path, name) in [
         ("a.html", "attachment; filename=\"a.html\"; filename*=UTF-8''a.html"),
-        ("d/%22%3B%0D%0ASet-Cookie%3A%20x", "attachment; filename=\"__Set-Cookie: x\"; filename*=UTF-8''%22%3BSet-Cookie%3A%20x"),
+        (
+            "d/%22%3B%0D%0ASet-Cookie%3A%20x",
+            "attachment; filename=\"__Set-Cookie: x\"; filename*=UTF-8''%22%3BSet-Cookie%3A%20x",
+        ),
         ("%FF%E2%80%AEgpj.exe", "attachment; filename=\"_gpj.exe\"; filename*=UTF-8''%EF%BF%BDgpj.exe"),
     ] {
         let said = world.get(READER, &format!("{API}/content/{path}")).await;
@@ -141,7 +156,11 @@ async fn a_file_is_saved_never_shown_whatever_its_name_or_the_file_api_says() {
         assert!(said.header("content-security-policy").starts_with("sandbox;"));
         assert_eq!((said.header("set-cookie"), said.header("etag")), ("", "\"1\""));
     }
-    for (name, kind) in [("a.png", "image/png"), ("a.svg", "text/plain; charset=utf-8"), ("a.html", "text/plain; charset=utf-8")] {
+    for (name, kind) in [
+        ("a.png", "image/png"),
+        ("a.svg", "text/plain; charset=utf-8"),
+        ("a.html", "text/plain; charset=utf-8"),
+    ] {
         let said = world.get(READER, &format!("{API}/content/{name}?preview=1")).await;
         assert_eq!((said.header("content-type"), said.header("content-disposition")), (kind, "inline"));
         assert!(said.header("content-security-policy").starts_with("sandbox;"));
@@ -157,14 +176,24 @@ async fn errors_and_tus_headers_of_the_file_api_come_through_and_redirects_do_no
         answer(201, &tus, "")
     });
     let said = world.ask(bearer("POST", &format!("{API}/uploads"), JANE)).await;
-    assert_eq!((said.status.as_u16(), said.header("location"), said.header("tus-resumable")), (201, "uploads/abc", "1.0.0"));
+    assert_eq!(
+        (said.status.as_u16(), said.header("location"), said.header("tus-resumable")),
+        (201, "uploads/abc", "1.0.0")
+    );
     world.files.answer(|_| async { answer(302, &[("location", "https://evil.example/")], "") });
     assert_eq!(world.get(JANE, &format!("{API}/content/a")).await.header("location"), "");
     world.files.answer(|_| async {
-        answer(507, &[("content-type", "application/json"), ("retry-after", "1")], r#"{"code":"QuotaExceeded","message":"full"}"#)
+        answer(
+            507,
+            &[("content-type", "application/json"), ("retry-after", "1")],
+            r#"{"code":"QuotaExceeded","message":"full"}"#,
+        )
     });
     let said = world.get(JANE, &format!("{API}/content/a")).await;
-    assert_eq!((said.status.as_u16(), said.code().as_str(), said.header("content-disposition")), (507, "QuotaExceeded", ""));
+    assert_eq!(
+        (said.status.as_u16(), said.code().as_str(), said.header("content-disposition")),
+        (507, "QuotaExceeded", "")
+    );
     world.files.answer(|_| async { answer(304, &[("etag", "\"1\"")], "") });
     let said = world.get(JANE, &format!("{API}/content/a")).await;
     assert_eq!((said.status.as_u16(), said.header("etag"), said.bytes.len()), (304, "\"1\"", 0));
@@ -183,10 +212,14 @@ async fn a_download_that_the_file_api_breaks_off_is_never_taken_for_a_whole_file
     let world = World::start().await;
     world.files.answer(|_| async {
         let broken = stream::iter([Ok(Bytes::from_static(b"half")), Err(std::io::Error::other("gone"))]);
-        answer(200, &[], Body::from_stream(broken.then(async |chunk: Chunk| {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            chunk
-        })))
+        answer(
+            200,
+            &[],
+            Body::from_stream(broken.then(async |chunk: Chunk| {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                chunk
+            })),
+        )
     });
     let response = world.send(bearer("GET", &format!("{API}/content/a"), JANE)).await;
     assert_eq!(response.status(), 200);
@@ -197,7 +230,9 @@ async fn a_download_that_the_file_api_breaks_off_is_never_taken_for_a_whole_file
 async fn a_file_api_with_another_certificate_hears_nothing() {
     let world = World::start().await;
     let other = world.pki.leaf("0f8fad5b-d9cb-469f-a165-70867728950e.files.workspacefs.io");
-    let key = workspacefs_files_proto::Signer::from_pem(&workspacefs_files_proto::Signer::generate_pem().unwrap()).unwrap();
+    let key =
+        workspacefs_files_proto::Signer::from_pem(&workspacefs_files_proto::Signer::generate_pem().unwrap())
+            .unwrap();
     let impostor = crate::fake_files::FakeFiles::start(other.server(), "x", key.public_key()).await;
     *world.place.lock().unwrap() = impostor.address;
     let said = world.get(JANE, &format!("{API}/content/a")).await;
@@ -216,7 +251,12 @@ async fn where_no_file_api_runs_the_operators_reason_is_told() {
         }]);
     });
     let objects = world.objects.clone();
-    world.api.until("the change is seen", |_| objects.file_system("ws", "default").unwrap().condition("FilesReady").is_some()).await;
+    world
+        .api
+        .until("the change is seen", |_| {
+            objects.file_system("ws", "default").unwrap().condition("FilesReady").is_some()
+        })
+        .await;
     let said = world.get(JANE, &format!("{API}/content/a")).await;
     assert_eq!(said.status, 502);
     assert!(said.json()["message"].as_str().unwrap().contains("the quota allows no more pods"));

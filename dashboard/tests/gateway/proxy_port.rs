@@ -48,11 +48,15 @@ async fn behind_the_proxy_a_bearer_token_counts_more_and_changes_need_the_csrf_t
     let own = world.pki.leaf("proxy");
     let token = format!("Bearer {JOE}");
     let both = [JANE[0], JANE[1], ("authorization", token.as_str())];
-    let said = world.by_proxy(Some(&own), with("GET", "/wfs/v1/session", &both, Body::empty())).await.unwrap();
+    let said =
+        world.by_proxy(Some(&own), with("GET", "/wfs/v1/session", &both, Body::empty())).await.unwrap();
     assert_eq!(said.json()["user"], "joe");
-    let put = |csrf: &str| with("PUT", &format!("{API}/folders/a"), &[JANE[0], JANE[1], ("x-wfs-csrf", csrf)], Body::empty());
+    let put = |csrf: &str| {
+        with("PUT", &format!("{API}/folders/a"), &[JANE[0], JANE[1], ("x-wfs-csrf", csrf)], Body::empty())
+    };
     assert_eq!(world.by_proxy(Some(&own), put("")).await.unwrap().status, 403);
-    let said = world.by_proxy(Some(&own), with("GET", "/wfs/v1/session", &JANE, Body::empty())).await.unwrap();
+    let said =
+        world.by_proxy(Some(&own), with("GET", "/wfs/v1/session", &JANE, Body::empty())).await.unwrap();
     let csrf = said.json()["csrf"].as_str().unwrap().to_owned();
     assert_eq!(world.by_proxy(Some(&own), put(&csrf)).await.unwrap().status, 200);
     assert!(!world.files.last().headers.contains_key("x-remote-user"));

@@ -11,7 +11,12 @@ use crate::world::{API, JANE, World, login, with};
 async fn the_gateway_reads_our_kinds_and_the_namespaces_and_makes_reviews() {
     let world = World::start().await;
     world.ask(login(&json!({"token": JANE}))).await;
-    for path in ["/wfs/v1/workspaces", "/wfs/v1/workspaces/ws/filesystems", "/wfs/v1/workspaces/ws/storage", "/wfs/v1/session"] {
+    for path in [
+        "/wfs/v1/workspaces",
+        "/wfs/v1/workspaces/ws/filesystems",
+        "/wfs/v1/workspaces/ws/storage",
+        "/wfs/v1/session",
+    ] {
         assert_eq!(world.get(JANE, path).await.status, 200);
     }
     assert_eq!(world.get(JANE, &format!("{API}/list/")).await.status, 200);

@@ -37,7 +37,8 @@ async fn bad_logins_give_no_cookie() {
         (json!({"token": "x".repeat(70_000)}).to_string(), 413),
         (json!({"token": "x".repeat(20_000)}).to_string(), 401),
     ] {
-        let said = world.ask(with("POST", "/wfs/v1/login", &[("content-type", "application/json")], body)).await;
+        let said =
+            world.ask(with("POST", "/wfs/v1/login", &[("content-type", "application/json")], body)).await;
         assert_eq!((said.status.as_u16(), said.header("set-cookie")), (status, ""));
     }
     let form = [("content-type", "application/x-www-form-urlencoded")];
@@ -64,9 +65,13 @@ async fn what_changes_something_carries_the_sessions_own_csrf_token() {
     let (cookie, csrf) = world.log_in(JANE).await;
     let (_, of_joe) = world.log_in(JOE).await;
     let path = format!("{API}/folders/a");
-    for (sent, status) in
-        [(None, 403), (Some(""), 403), (Some("x"), 403), (Some(of_joe.as_str()), 403), (Some(csrf.as_str()), 200)]
-    {
+    for (sent, status) in [
+        (None, 403),
+        (Some(""), 403),
+        (Some("x"), 403),
+        (Some(of_joe.as_str()), 403),
+        (Some(csrf.as_str()), 200),
+    ] {
         let mut headers = vec![("cookie", cookie.as_str())];
         headers.extend(sent.map(|sent| ("x-wfs-csrf", sent)));
         let said = world.ask(with("PUT", &path, &headers, Body::empty())).await;

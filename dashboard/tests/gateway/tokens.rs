@@ -11,7 +11,13 @@ use crate::world::{API, JANE, JOE, READER, World, bearer, with};
 async fn without_a_good_token_nothing_is_said_and_nothing_passes() {
     let world = World::start().await;
     let list = format!("{API}/list/");
-    for path in [&list, "/wfs/v1/session", "/wfs/v1/workspaces", "/wfs/v1/workspaces/ws/filesystems", "/wfs/v1/workspaces/ws/storage"] {
+    for path in [
+        &list,
+        "/wfs/v1/session",
+        "/wfs/v1/workspaces",
+        "/wfs/v1/workspaces/ws/filesystems",
+        "/wfs/v1/workspaces/ws/storage",
+    ] {
         for headers in [
             &[][..],
             &[("authorization", "Bearer unknown")],
@@ -25,7 +31,11 @@ async fn without_a_good_token_nothing_is_said_and_nothing_passes() {
             &[("x-forwarded-user", "jane"), ("impersonate-user", "jane")],
         ] {
             let said = world.ask(with("GET", path, headers, Body::empty())).await;
-            assert_eq!((said.status.as_u16(), said.code().as_str()), (401, "Unauthenticated"), "{path} {headers:?}");
+            assert_eq!(
+                (said.status.as_u16(), said.code().as_str()),
+                (401, "Unauthenticated"),
+                "{path} {headers:?}"
+            );
         }
     }
     assert!(world.files.seen().is_empty());
@@ -44,11 +54,21 @@ async fn a_bad_bearer_token_is_not_made_good_by_a_good_cookie() {
 async fn what_is_anothers_reads_as_if_it_were_not_there() {
     let world = World::start().await;
     world.api.put_token("stranger", json!({"username": "stranger"}), &[]);
-    for (method, path) in [("GET", "list/"), ("GET", "content/a"), ("PUT", "content/a"), ("DELETE", "content/a"), ("POST", "uploads")] {
+    for (method, path) in [
+        ("GET", "list/"),
+        ("GET", "content/a"),
+        ("PUT", "content/a"),
+        ("DELETE", "content/a"),
+        ("POST", "uploads"),
+    ] {
         let mut answers = Vec::new();
-        for (token, ws, fs) in
-            [(JOE, "ws", "default"), (JOE, "nowhere", "default"), (JOE, "ws", "nothing"), ("stranger", "ws", "default"), (JOE, "other", "nothing")]
-        {
+        for (token, ws, fs) in [
+            (JOE, "ws", "default"),
+            (JOE, "nowhere", "default"),
+            (JOE, "ws", "nothing"),
+            ("stranger", "ws", "default"),
+            (JOE, "other", "nothing"),
+        ] {
             let path = format!("/wfs/v1/workspaces/{ws}/filesystems/{fs}/api/{path}");
             let said = world.ask(bearer(method, &path, token)).await;
             answers.push((said.status, said.bytes, said.headers.len()));
@@ -101,7 +121,10 @@ async fn each_request_takes_its_own_right_and_half_of_one_is_none() {
     world.api.put_token("writer", json!({"username": "writer"}), &[]);
     world.api.grant("writer", &["create", "update"], "filesystems/files", "ws", "default");
     let said = world.ask(bearer("POST", &format!("{API}/move"), "writer")).await;
-    assert_eq!((said.status.as_u16(), said.json()["message"].as_str().unwrap()), (403, "you may not delete here"));
+    assert_eq!(
+        (said.status.as_u16(), said.json()["message"].as_str().unwrap()),
+        (403, "you may not delete here")
+    );
 }
 
 #[tokio::test]
@@ -134,7 +157,10 @@ async fn reviews_are_asked_with_all_that_is_known_and_seldom() {
     assert!(tokens <= 3 && access.len() <= 6, "{tokens} {}", access.len());
     for review in access {
         let spec = &review["spec"];
-        assert_eq!((&spec["user"], &spec["groups"], &spec["uid"]), (&json!("jane"), &json!(["team"]), &json!("7")));
+        assert_eq!(
+            (&spec["user"], &spec["groups"], &spec["uid"]),
+            (&json!("jane"), &json!(["team"]), &json!("7"))
+        );
         assert_eq!(spec["extra"], json!({"scopes": ["files"]}));
     }
 }

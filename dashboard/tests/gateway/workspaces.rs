@@ -27,11 +27,15 @@ async fn file_systems_are_shown_with_the_callers_rights_on_each() {
     let objects = world.objects.clone();
     world.api.until("it is seen", |_| objects.file_system("ws", "secret").is_some()).await;
     let said = world.get(READER, "/wfs/v1/workspaces/ws/filesystems").await.json();
-    let rights: Vec<_> = said.as_array().unwrap().iter().map(|fs| (fs["name"].clone(), fs["rights"].clone())).collect();
-    assert_eq!(rights, [
-        (json!("default"), json!({"read": true, "write": false, "delete": false})),
-        (json!("secret"), json!({"read": false, "write": false, "delete": false})),
-    ]);
+    let rights: Vec<_> =
+        said.as_array().unwrap().iter().map(|fs| (fs["name"].clone(), fs["rights"].clone())).collect();
+    assert_eq!(
+        rights,
+        [
+            (json!("default"), json!({"read": true, "write": false, "delete": false})),
+            (json!("secret"), json!({"read": false, "write": false, "delete": false})),
+        ]
+    );
     assert_eq!(said[0]["uid"], world.uid.as_str());
 }
 
@@ -44,13 +48,20 @@ async fn storage_is_what_the_workspace_may_use_and_caches_take_their_own_right()
     };
     world.api.put(&local("ours", &["ws"]));
     world.api.put(&local("theirs", &["other"]));
-    let spec = json!({"source": {"fileSystem": "default", "paths": ["/d"]}, "target": {"localStorage": "ours"}});
+    let spec =
+        json!({"source": {"fileSystem": "default", "paths": ["/d"]}, "target": {"localStorage": "ours"}});
     world.api.put(&builders::fs_cache("ws", "warm", spec));
     let objects = world.objects.clone();
-    world.api.until("all is seen", |_| !objects.storages("other").is_empty() && !objects.caches("ws").is_empty()).await;
+    world
+        .api
+        .until("all is seen", |_| !objects.storages("other").is_empty() && !objects.caches("ws").is_empty())
+        .await;
     let said = world.get(JANE, "/wfs/v1/workspaces/ws/storage").await.json();
     let names: Vec<_> = said["localStorages"].as_array().unwrap().iter().map(|s| s["name"].clone()).collect();
-    assert_eq!((names, &said["nodeGroups"], &said["caches"]), (vec![json!("ours")], &json!(["gpu"]), &json!([])));
+    assert_eq!(
+        (names, &said["nodeGroups"], &said["caches"]),
+        (vec![json!("ours")], &json!(["gpu"]), &json!([]))
+    );
     world.api.grant("reader", &["list"], "fscaches", "ws", "*");
     let said = world.get(READER, "/wfs/v1/workspaces/ws/storage").await.json();
     assert_eq!((&said["caches"][0]["name"], &said["caches"][0]["target"]), (&json!("warm"), &json!("ours")));

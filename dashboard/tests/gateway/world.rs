@@ -131,7 +131,8 @@ impl World {
         };
         let stop = CancellationToken::new();
         let mut addresses = Vec::new();
-        for (door, clients) in [(Door::Main, None), (Door::Proxy(Arc::new(names)), Some(authority.as_path()))] {
+        for (door, clients) in [(Door::Main, None), (Door::Proxy(Arc::new(names)), Some(authority.as_path()))]
+        {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());
             let tls = tls::config(shown.clone(), clients).unwrap();
@@ -218,7 +219,11 @@ fn people(api: &FakeApi) -> String {
     api.put(&builders::file_system("other", "default", builders::managed("1Gi")));
     api.put(&builders::file_system("plain", "default", builders::managed("1Gi")));
     let extra = json!({"scopes": ["files"]});
-    api.put_token(JANE, json!({"username": "jane", "groups": ["team"], "uid": "7", "extra": extra}), &["wfs"]);
+    api.put_token(
+        JANE,
+        json!({"username": "jane", "groups": ["team"], "uid": "7", "extra": extra}),
+        &["wfs"],
+    );
     api.put_token(READER, json!({"username": "reader"}), &["wfs"]);
     api.put_token(JOE, json!({"username": "joe"}), &["wfs"]);
     let all = ["get", "list", "create", "update", "delete"];
