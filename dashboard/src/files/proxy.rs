@@ -230,7 +230,8 @@ async fn standing(gateway: &Gateway, admitted: &Admitted) -> Standing {
 fn refused(cut: Cut) -> ApiError {
     match cut {
         Cut::Unauthenticated => ApiError::Unauthenticated("the token or the session ended meanwhile"),
-        Cut::Forbidden | Cut::Gone => ApiError::NotFound,
+        Cut::Forbidden => ApiError::Forbidden("go on"),
+        Cut::Gone => ApiError::NotFound,
         Cut::Unreviewed => ApiError::NoReview,
         Cut::CallerIdle | Cut::FilesIdle => ApiError::TimedOut,
     }

@@ -16,11 +16,19 @@ use crate::world::{API, JANE, PER_USER_MAX, READER, World, bearer, with};
 async fn headers_without_end_are_refused() {
     let world = World::start().await;
     let long = "x".repeat(70_000);
-    let said = world.ask(with("GET", "/wfs/v1/version", &[("x-long", &long)], Body::empty())).await;
-    assert_eq!(said.status, 431);
     let many: Vec<(String, String)> = (0..200).map(|n| (format!("x-{n}"), "x".into())).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    assert_eq!(world.ask(with("GET", "/wfs/v1/version", &many, Body::empty())).await.status, 431);
+    for headers in [&[("x-long", long.as_str())][..], &many] {
+        // Where not all of it was read, the connection may be reset before the answer is.
+        if let Ok(answer) = world.try_send(with("GET", "/wfs/v1/version", headers, Body::empty())).await {
+            assert_eq!(answer.status(), 431);
+        }
+    }
+    let fits = "x".repeat(20_000);
+    assert_eq!(
+        world.ask(with("GET", "/wfs/v1/version", &[("x-long", &fits)], Body::empty())).await.status,
+        200
+    );
 }
 
 #[tokio::test]

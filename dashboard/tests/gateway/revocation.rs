@@ -110,7 +110,7 @@ async fn an_upload_breaks_when_the_right_goes_and_is_not_taken_for_whole() {
     let (said, ()) = tokio::join!(timeout(ACTS_IN + Duration::from_secs(1), asking), revoking);
     let said = said.expect("the upload goes on");
     assert!(since.elapsed() < ACTS_IN + Duration::from_millis(300));
-    assert_eq!(said.status, 404, "{said:?}");
+    assert_eq!(said.status, 403, "{said:?}");
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(*ended.lock().unwrap(), Some(false));
 }

@@ -148,6 +148,11 @@ impl World {
         send(self.address, self.pki.client(None), request).await.unwrap()
     }
 
+    /// The same; an error where the connection was closed instead of an answer.
+    pub async fn try_send(&self, request: Request<Body>) -> std::io::Result<Response<Incoming>> {
+        send(self.address, self.pki.client(None), request).await
+    }
+
     /// The same to the proxy's port, with that certificate.
     pub async fn by_proxy(&self, own: Option<&Pair>, request: Request<Body>) -> std::io::Result<Said> {
         Ok(read(send(self.proxy, self.pki.client(own), request).await?).await)
