@@ -51,7 +51,7 @@ const ANSWER: &[&str] = &[
 const JSON_TYPES: &[&str] = &["application/json", "application/x-ndjson"];
 const ARCHIVE_TYPES: &[&str] = &["application/zip", "application/x-tar"];
 const BYTES: &str = "application/octet-stream";
-const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'self'");
+const SANDBOX: &str = "sandbox; default-src 'none'; frame-ancestors 'self'";
 
 /// The headers for `files`.
 pub fn request(from: &HeaderMap) -> HeaderMap {
@@ -79,7 +79,7 @@ pub fn answer(from: &HeaderMap, asked: Asked<'_>) -> HeaderMap {
     if let Some(location) = from.get(header::LOCATION).filter(|location| is_upload(location)) {
         headers.insert(header::LOCATION, location.clone());
     }
-    headers.insert(header::CONTENT_SECURITY_POLICY, SANDBOX);
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     let said = from.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
