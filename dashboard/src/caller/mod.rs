@@ -29,6 +29,16 @@ pub enum Door {
     Proxy(Arc<ProxyHeaders>),
 }
 
+impl Door {
+    /// For the log.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Proxy(_) => "proxy",
+        }
+    }
+}
+
 /// Somebody, known for this request.
 #[derive(Clone, Debug)]
 pub struct Caller {

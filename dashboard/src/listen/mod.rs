@@ -87,6 +87,9 @@ impl Port {
     pub async fn serve(self, router: Router, metrics: Metrics, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(self.limits.connections_max));
         let running = TaskTracker::new();
+        if let Ok(address) = self.listener.local_addr() {
+            tracing::info!(%address, door = self.door.as_str(), "listening");
+        }
         loop {
             let accept = async {
                 let slot = slots.clone().acquire_owned().await;

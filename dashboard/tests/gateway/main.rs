@@ -9,6 +9,7 @@ mod limits;
 mod manifest;
 mod passing;
 mod pki;
+mod process;
 mod proxy_port;
 mod rbac;
 mod revocation;

@@ -192,7 +192,7 @@ pub fn with(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<
     request.body(body.into()).unwrap()
 }
 
-async fn send(
+pub async fn send(
     address: SocketAddr,
     tls: Arc<ClientConfig>,
     request: Request<Body>,
@@ -208,14 +208,14 @@ async fn send(
     sent.expect("no answer in 20 s").map_err(std::io::Error::other)
 }
 
-async fn read(response: Response<Incoming>) -> Said {
+pub async fn read(response: Response<Incoming>) -> Said {
     let (parts, body) = response.into_parts();
     let collected = timeout(Duration::from_secs(20), body.collect()).await.expect("no end in 20 s");
     Said { status: parts.status, headers: parts.headers, bytes: collected.unwrap().to_bytes().to_vec() }
 }
 
 /// Two workspaces and a namespace that is none, and who may do what there. The uid of `ws`'s default FileSystem.
-fn people(api: &FakeApi) -> String {
+pub fn people(api: &FakeApi) -> String {
     let workspace = [("workspacefs.io/workspace", "true")];
     api.put(&builders::namespace("ws", &workspace));
     api.put(&builders::namespace("other", &workspace));
