@@ -38,24 +38,25 @@ pub async fn serve(args: Serve, client: Client, stop: CancellationToken) -> anyh
     let (objects, watching) = Objects::watch(&client, &args.workspace_selector);
     let gateway = gateway(&args, client, objects.clone(), metrics.clone())?;
     let ports = ports(&args, &stop).await?;
-    let serving = future::join_all(
-        ports
-            .into_iter()
-            .map(|port| tokio::spawn(port.serve(router(gateway.clone()), metrics.clone(), stop.clone()))),
-    );
-    let opened = async {
-        if objects.ready().await {
-            gate.open();
+    let serving = async {
+        // Before, what is there would read as if it were not.
+        if stop.run_until_cancelled(objects.ready()).await != Some(true) {
+            return Ok(Vec::new());
         }
-        future::pending::<()>().await;
+        gate.open();
+        let router = router(gateway);
+        let serve = |port: Port| tokio::spawn(port.serve(router.clone(), metrics.clone(), stop.clone()));
+        future::join_all(ports.into_iter().map(serve)).await.into_iter().collect()
     };
     // Served until the very end: a shutdown can be watched.
     let told = http::serve(args.metrics, Arc::new(registry), readiness, CancellationToken::new());
     tokio::select! {
         told = told => told.context("the port of metrics"),
         () = watching => anyhow::bail!("the watches ended"),
-        () = opened => Ok(()),
-        ended = serving => ended.into_iter().collect::<Result<Vec<()>, _>>().map(|_| ()).context("a port"),
+        ended = serving => {
+            let ended: Result<Vec<()>, tokio::task::JoinError> = ended;
+            ended.map(|_| ()).context("a port")
+        }
     }
 }
 
