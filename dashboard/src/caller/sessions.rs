@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_session_ends_by_idleness_by_age_and_by_logout() {
-        let hours = |hours| Duration::from_secs(hours * 3600);
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let sessions = Sessions::new(SessionLimits::default());
         let opened = sessions.open("jane", token("t")).unwrap();
         let headers = with(&[&value(&opened)]);
