@@ -59,23 +59,21 @@ impl Peer {
 
 /// The routes.
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    let api = Router::new()
-        .route("/healthz", get(async || "ok"))
-        .route("/version", get(api::version))
-        .route("/login", post(api::login))
-        .route("/logout", post(api::logout))
-        .route("/session", get(api::session))
-        .route("/workspaces", get(api::workspaces))
-        .route("/workspaces/{ws}/filesystems", get(api::file_systems))
-        .route("/workspaces/{ws}/storage", get(api::storage))
-        .route("/workspaces/{ws}/manifest", post(api::manifest))
-        .route("/workspaces/{ws}/filesystems/{fs}/api/{*rest}", any(files::proxy))
-        .fallback(async || ApiError::NotFound)
-        .method_not_allowed_fallback(async || ApiError::NotFound);
+    // Not nested: a nested route would see another path than was sent.
     Router::new()
-        .nest("/wfs/v1", api)
         .route("/healthz", get(async || "ok"))
+        .route("/wfs/v1/healthz", get(async || "ok"))
+        .route("/wfs/v1/version", get(api::version))
+        .route("/wfs/v1/login", post(api::login))
+        .route("/wfs/v1/logout", post(api::logout))
+        .route("/wfs/v1/session", get(api::session))
+        .route("/wfs/v1/workspaces", get(api::workspaces))
+        .route("/wfs/v1/workspaces/{ws}/filesystems", get(api::file_systems))
+        .route("/wfs/v1/workspaces/{ws}/storage", get(api::storage))
+        .route("/wfs/v1/workspaces/{ws}/manifest", post(api::manifest))
+        .route("/wfs/v1/workspaces/{ws}/filesystems/{fs}/api/{*rest}", any(files::proxy))
         .fallback(pages::page)
+        .method_not_allowed_fallback(async || ApiError::NotFound)
         .layer(middleware::from_fn_with_state(gateway.clone(), finish))
         .with_state(gateway)
 }

@@ -19,12 +19,8 @@ async fn world() -> World {
     let source = json!({"directory": {"path": "/mnt/x"}});
     let spec = json!({"nodeGroup": "gpu", "source": source, "workspaces": ["ws"]});
     world.api.put(&builders::local_storage("nvme", spec));
-    let objects = world.objects.clone();
     world
-        .api
-        .until("all is seen", |_| {
-            !objects.storages("ws").is_empty() && objects.file_system("ws", "fast").is_some()
-        })
+        .sees(|objects| !objects.storages("ws").is_empty() && objects.file_system("ws", "fast").is_some())
         .await;
     world
 }

@@ -250,12 +250,8 @@ async fn where_no_file_api_runs_the_operators_reason_is_told() {
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         }]);
     });
-    let objects = world.objects.clone();
     world
-        .api
-        .until("the change is seen", |_| {
-            objects.file_system("ws", "default").unwrap().condition("FilesReady").is_some()
-        })
+        .sees(|objects| objects.file_system("ws", "default").unwrap().condition("FilesReady").is_some())
         .await;
     let said = world.get(JANE, &format!("{API}/content/a")).await;
     assert_eq!(said.status, 502);

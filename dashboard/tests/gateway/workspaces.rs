@@ -24,8 +24,7 @@ async fn everybody_sees_their_own_workspaces_only() {
 async fn file_systems_are_shown_with_the_callers_rights_on_each() {
     let world = World::start().await;
     world.api.put(&builders::file_system("ws", "secret", builders::managed("1Gi")));
-    let objects = world.objects.clone();
-    world.api.until("it is seen", |_| objects.file_system("ws", "secret").is_some()).await;
+    world.sees(|objects| objects.file_system("ws", "secret").is_some()).await;
     let said = world.get(READER, "/wfs/v1/workspaces/ws/filesystems").await.json();
     let rights: Vec<_> =
         said.as_array().unwrap().iter().map(|fs| (fs["name"].clone(), fs["rights"].clone())).collect();
@@ -51,11 +50,7 @@ async fn storage_is_what_the_workspace_may_use_and_caches_take_their_own_right()
     let spec =
         json!({"source": {"fileSystem": "default", "paths": ["/d"]}, "target": {"localStorage": "ours"}});
     world.api.put(&builders::fs_cache("ws", "warm", spec));
-    let objects = world.objects.clone();
-    world
-        .api
-        .until("all is seen", |_| !objects.storages("other").is_empty() && !objects.caches("ws").is_empty())
-        .await;
+    world.sees(|objects| !objects.storages("other").is_empty() && !objects.caches("ws").is_empty()).await;
     let said = world.get(JANE, "/wfs/v1/workspaces/ws/storage").await.json();
     let names: Vec<_> = said["localStorages"].as_array().unwrap().iter().map(|s| s["name"].clone()).collect();
     assert_eq!(
@@ -73,8 +68,7 @@ async fn an_object_that_cannot_be_read_hides_no_other() {
     world.api.put(&builders::file_system("ws", "broken", builders::managed("1Gi")));
     world.api.edit("FileSystem", "ws", "broken", |fs| fs["spec"] = json!("from a later version"));
     world.api.put(&builders::file_system("ws", "later", builders::managed("1Gi")));
-    let objects = world.objects.clone();
-    world.api.until("the later is seen", |_| objects.file_system("ws", "later").is_some()).await;
+    world.sees(|objects| objects.file_system("ws", "later").is_some()).await;
     let said = world.get(JANE, "/wfs/v1/workspaces/ws/filesystems").await.json();
     let names: Vec<_> = said.as_array().unwrap().iter().map(|fs| fs["name"].clone()).collect();
     assert_eq!(names, ["default", "later"]);

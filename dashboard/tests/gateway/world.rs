@@ -143,6 +143,16 @@ impl World {
         Self { api, files, uid, objects, pki, address, proxy, place, stop, _folder: folder }
     }
 
+    /// Waits until the gateway's watches have brought what `done` looks for.
+    pub async fn sees(&self, done: impl Fn(&Objects) -> bool) {
+        let seen = async {
+            while !done(&self.objects) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), seen).await.expect("the gateway never saw it");
+    }
+
     /// Sends a request to the port for everybody, as it is.
     pub async fn send(&self, request: Request<Body>) -> Response<Incoming> {
         send(self.address, self.pki.client(None), request).await.unwrap()
