@@ -5,6 +5,9 @@ use workspacefs_testkit::builders;
 
 use crate::world::{JANE, JOE, Said, World, with};
 
+/// What is done to a good form.
+type Change<'a> = &'a dyn Fn(&mut Value);
+
 async fn ask(world: &World, token: &str, form: &Value) -> Said {
     let token = format!("Bearer {token}");
     let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
@@ -89,7 +92,7 @@ spec:
 #[tokio::test]
 async fn what_is_wrong_names_its_field() {
     let world = world().await;
-    let form = |change: &dyn Fn(&mut Value)| {
+    let form = |change: Change| {
         let mut form = json!({
             "kind": "job", "name": "train", "image": "t:1", "nodeGroup": "gpu",
             "mounts": [{"fileSystem": "fast", "as": "/data"}, {"localStorage": "nvme", "as": "/scratch"}],
@@ -98,7 +101,7 @@ async fn what_is_wrong_names_its_field() {
         form
     };
     assert_eq!(ask(&world, JANE, &form(&|_| {})).await.status, 200);
-    let cases: [(&dyn Fn(&mut Value), &str); 12] = [
+    let cases: [(Change, &str); 12] = [
         (&|form| form["name"] = json!("A b"), "name"),
         (&|form| form["image"] = json!("a\nb"), "image"),
         (&|form| form["nodeGroup"] = json!("a/b"), "nodeGroup"),
