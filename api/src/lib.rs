@@ -11,6 +11,7 @@ pub mod level;
 pub mod local_attributes;
 pub mod local_storage;
 pub mod local_volume;
+pub mod manifest;
 pub mod mount_options;
 pub mod mover;
 pub mod path;

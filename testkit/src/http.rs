@@ -152,6 +152,12 @@ fn carry_out(
     content_type: &str,
     body: &Bytes,
 ) -> Result<Value, Refusal> {
+    if verb == Verb::Create
+        && let Ok(review) = serde_json::from_slice(body)
+        && let Some(reviewed) = shared.access().review(target.resource.plural, &review)
+    {
+        return Ok(reviewed);
+    }
     let mut state = shared.state();
     let namespace = target.namespace.as_deref().unwrap_or("");
     let key = key(target.resource, namespace, target.name.as_deref().unwrap_or(""));

@@ -38,6 +38,8 @@ const ALL: &[Resource] = &[
     resource("networking.k8s.io", "networkpolicies", "NetworkPolicy"),
     cluster_scoped(resource("storage.k8s.io", "storageclasses", "StorageClass")),
     resource("coordination.k8s.io", "leases", "Lease"),
+    cluster_scoped(resource("authentication.k8s.io", "tokenreviews", "TokenReview")),
+    cluster_scoped(resource("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview")),
     resource("events.k8s.io", "events", "Event"),
     Resource { version: "v1alpha1", ..with_status(resource("workspacefs.io", "filesystems", "FileSystem")) },
     Resource { version: "v1alpha1", ..with_status(resource("workspacefs.io", "fscaches", "FsCache")) },

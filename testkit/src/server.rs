@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use crate::access::Access;
 use crate::faults::{Fault, Moment, Outage, Trap, Verdict};
 use crate::requests::{Request, Verb};
 use crate::resources::Resource;
@@ -31,6 +32,7 @@ pub struct FakeApi {
 
 pub(crate) struct Shared {
     state: Mutex<State>,
+    access: Mutex<Access>,
     requests: Mutex<Vec<Request>>,
     traps: Mutex<Vec<Trap>>,
     version: watch::Sender<u64>,
@@ -51,6 +53,7 @@ impl FakeApi {
     pub async fn start() -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
+            access: Mutex::default(),
             requests: Mutex::default(),
             traps: Mutex::default(),
             version: watch::Sender::new(0),
@@ -210,6 +213,10 @@ impl FakeApi {
         self.shared.outage.send_replace(outage);
     }
 
+    pub(crate) fn access(&self) -> MutexGuard<'_, Access> {
+        self.shared.access()
+    }
+
     /// Waits until `done` holds for the server's objects, for at most 20 seconds.
     ///
     /// # Panics
@@ -261,6 +268,10 @@ impl FakeApi {
 impl Shared {
     pub fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    pub fn access(&self) -> MutexGuard<'_, Access> {
+        lock(&self.access)
     }
 
     pub fn versions(&self) -> watch::Receiver<u64> {

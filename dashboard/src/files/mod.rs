@@ -1,0 +1,11 @@
+//! The door to the file APIs: which request takes which rights, which headers pass, and the way there and back.
+
+pub mod disposition;
+pub mod headers;
+pub mod leash;
+mod proxy;
+mod route;
+mod upstream;
+
+pub use proxy::proxy;
+pub use upstream::{Locate, Upstream};

@@ -1,0 +1,303 @@
+//! One request to a file API, from who asks to the last byte. Bodies are streamed both ways and never collected, but for the few
+//! small ones whose JSON names paths that the audit log is to have.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Uri, request};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::time::timeout;
+use workspacefs_api::{files, manifest};
+use workspacefs_files_proto::{ASSERTION_HEADER, Claims};
+use workspacefs_runtime::chain;
+
+use super::headers::{self, Asked};
+use super::leash::{self, Cut, Leashed, Standing, Tether, Watch, Way};
+use super::route::{self, Route};
+use crate::audit::Change;
+use crate::caller::Caller;
+use crate::error::ApiError;
+use crate::gateway::{Gateway, Peer};
+use crate::limits::Permit;
+use crate::metrics::Running;
+use crate::review::{Identity, NoAnswer, Right};
+
+const NAMED_BODY_BYTES_MAX: usize = 64 << 10;
+const NAMED_BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A FileSystem and what is asked of its file API.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Place {
+    ws: String,
+    fs: String,
+    /// What follows `/api/`, as it was sent.
+    rest: String,
+}
+
+impl Place {
+    /// From the path as it was sent: a decoded one could not be sent on as it came.
+    fn of(path: &str) -> Option<Self> {
+        let rest = path.strip_prefix("/wfs/v1/workspaces/")?;
+        let (ws, rest) = rest.split_once("/filesystems/")?;
+        let (fs, rest) = rest.split_once("/api/")?;
+        let own = |text: &str| manifest::name(text).ok().map(|name| name.as_str().to_owned());
+        Some(Self { ws: own(ws)?, fs: own(fs)?, rest: rest.to_owned() })
+    }
+}
+
+/// Everything about a request that has been let through.
+struct Admitted {
+    caller: Caller,
+    place: Place,
+    route: Route,
+    uid: String,
+}
+
+/// Answers `/wfs/v1/workspaces/{ws}/filesystems/{fs}/api/{rest}`.
+pub async fn proxy(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let peer = Peer::of(&parts.extensions);
+    let caller = match gateway.callers.of(&parts, &peer.door).await {
+        Ok(caller) => caller,
+        Err(refusal) => return ApiError::from(refusal).into_response(),
+    };
+    let Some(place) = Place::of(parts.uri.path()) else { return ApiError::NotFound.into_response() };
+    let Some(route) = route::route(&parts.method, &place.rest) else {
+        return ApiError::NotFound.into_response();
+    };
+    let method = parts.method.as_str();
+    let mut change =
+        route.changes.then(|| Change::new(&caller.identity.user, method, &place.ws, &place.fs, &place.rest));
+    let answered = async {
+        let admitted = admit(&gateway, caller, place, route).await?;
+        let body = if route.names_paths { collect(body, change.as_mut()).await? } else { body };
+        if let (Some(change), Some(path)) = (change.as_mut(), upload_path(&parts.headers)) {
+            change.names("path", &path);
+        }
+        pass(&gateway, admitted, parts, body, peer).await
+    };
+    let response = answered.await.unwrap_or_else(ApiError::into_response);
+    if let Some(change) = &mut change {
+        change.answered(response.status().as_u16());
+    }
+    response
+}
+
+/// Whether the caller may, and where to. What they may not know of is not there.
+async fn admit(gateway: &Gateway, caller: Caller, place: Place, route: Route) -> Result<Admitted, ApiError> {
+    if let Some(right) = missing(gateway, &caller.identity, &place, route.rights).await? {
+        let rights = gateway.callers.reviewer().rights(&caller.identity, &place.ws, &place.fs).await?;
+        let sees = rights.read || rights.write || rights.delete;
+        // Whoever has some right knows that it is there: but only if it is.
+        let is_there = sees && uid(gateway, &place).is_some();
+        return Err(if is_there { ApiError::Forbidden(right.as_str()) } else { ApiError::NotFound });
+    }
+    let uid = uid(gateway, &place).ok_or(ApiError::NotFound)?;
+    Ok(Admitted { caller, place, route, uid })
+}
+
+fn uid(gateway: &Gateway, place: &Place) -> Option<String> {
+    let is_workspace = gateway.objects.is_workspace(&place.ws);
+    is_workspace.then(|| gateway.objects.file_system(&place.ws, &place.fs)?.metadata.uid).flatten()
+}
+
+/// The first right that the caller has not.
+async fn missing(
+    gateway: &Gateway,
+    who: &Arc<Identity>,
+    place: &Place,
+    rights: &[Right],
+) -> Result<Option<Right>, NoAnswer> {
+    for right in rights {
+        if !gateway.callers.reviewer().has(who, *right, &place.ws, &place.fs).await? {
+            return Ok(Some(*right));
+        }
+    }
+    Ok(None)
+}
+
+/// Sends it on, and the answer back.
+async fn pass(
+    gateway: &Arc<Gateway>,
+    admitted: Admitted,
+    parts: request::Parts,
+    body: Body,
+    peer: Peer,
+) -> Result<Response, ApiError> {
+    let permit = gateway.limits.begin(&admitted.caller.identity.user).ok_or(ApiError::Busy)?;
+    let running = gateway.metrics.transfer();
+    let (target, preview) = route::target(&admitted.place.rest, parts.uri.query(), admitted.route.answer);
+    let tether = Tether::new(gateway.metrics.clone());
+    let request =
+        outgoing(gateway, &admitted, &parts, &target, Leashed::new(body, Way::Up, tether.clone(), ()))?;
+    let (place, route) = (admitted.place.clone(), admitted.route);
+    let uid = admitted.uid.clone();
+    let watch = watch(gateway, admitted, &tether, peer);
+    let sent = tokio::select! {
+        biased;
+        () = tether.is_cut() => None,
+        sent = gateway.upstream.send(request) => Some(sent),
+    };
+    if let Some(cut) = tether.reason() {
+        return Err(refused(cut));
+    }
+    let answer = match sent {
+        Some(Ok(answer)) => answer,
+        Some(Err(error)) => return Err(unreachable(gateway, &uid, &error)),
+        None => return Err(ApiError::Internal),
+    };
+    let asked = Asked {
+        answer: route.answer,
+        preview,
+        rest: &place.rest,
+        fs: &place.fs,
+        is_success: answer.status().is_success(),
+    };
+    Ok(incoming(answer, asked, tether, (watch, permit, running)))
+}
+
+fn outgoing(
+    gateway: &Gateway,
+    admitted: &Admitted,
+    parts: &request::Parts,
+    target: &str,
+    body: Leashed<Body, ()>,
+) -> Result<Request, ApiError> {
+    let name = files::tls_name(&admitted.uid);
+    let uri: Uri = format!("https://{name}:{}{target}", files::FILES_PORT)
+        .parse()
+        .map_err(|_| ApiError::bad("the path is no part of a URL", None))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| ApiError::Internal)?.as_secs();
+    let verbs: Vec<_> = admitted.route.rights.iter().map(|right| right.asserted()).collect();
+    // As `files` will read it: the same bytes, since they went through the same parser.
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let request = format!("{} {target}", parts.method);
+    let claims = Claims::new(&admitted.caller.identity.user, &admitted.uid, &verbs, request, now);
+    let assertion = HeaderValue::from_str(&gateway.signer.sign(&claims)).map_err(|_| ApiError::Internal)?;
+    let mut request = Request::new(Body::new(body));
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers::request(&parts.headers);
+    request.headers_mut().insert(ASSERTION_HEADER, assertion);
+    Ok(request)
+}
+
+fn incoming(
+    answer: axum::http::Response<Incoming>,
+    asked: Asked<'_>,
+    tether: Arc<Tether>,
+    held: (Watch, Permit, Running),
+) -> Response {
+    let (parts, body) = answer.into_parts();
+    let mut response = Response::new(Body::new(Leashed::new(body, Way::Down, tether, held)));
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = headers::answer(&parts.headers, asked);
+    response
+}
+
+fn watch(gateway: &Arc<Gateway>, admitted: Admitted, tether: &Arc<Tether>, peer: Peer) -> Watch {
+    let (gateway, admitted, times) = (gateway.clone(), Arc::new(admitted), gateway.times);
+    leash::watch(tether, times, peer.hang_up, move || {
+        let (gateway, admitted) = (gateway.clone(), admitted.clone());
+        async move { standing(&gateway, &admitted).await }
+    })
+}
+
+/// What is to become of a transfer that runs.
+async fn standing(gateway: &Gateway, admitted: &Admitted) -> Standing {
+    let identity = match gateway.callers.again(&admitted.caller).await {
+        Err(NoAnswer) => return Standing::Unknown,
+        Ok(None) => return Standing::Cut(Cut::Unauthenticated),
+        Ok(Some(identity)) => identity,
+    };
+    if uid(gateway, &admitted.place).as_ref() != Some(&admitted.uid) {
+        return Standing::Cut(Cut::Gone);
+    }
+    match missing(gateway, &identity, &admitted.place, admitted.route.rights).await {
+        Err(NoAnswer) => Standing::Unknown,
+        Ok(Some(_)) => Standing::Cut(Cut::Forbidden),
+        Ok(None) => Standing::Good,
+    }
+}
+
+/// What a caller hears of a transfer that was cut before its answer began.
+fn refused(cut: Cut) -> ApiError {
+    match cut {
+        Cut::Unauthenticated => ApiError::Unauthenticated("the token or the session ended meanwhile"),
+        Cut::Forbidden => ApiError::Forbidden("go on"),
+        Cut::Gone => ApiError::NotFound,
+        Cut::Unreviewed => ApiError::NoReview,
+        Cut::CallerIdle | Cut::FilesIdle => ApiError::TimedOut,
+    }
+}
+
+/// The log has the cause; the caller hears what the operator says of the file API, which is what can be done about it.
+fn unreachable(gateway: &Gateway, uid: &str, error: &hyper_util::client::legacy::Error) -> ApiError {
+    tracing::warn!(file_system = uid, error = chain(error), "a file API does not answer");
+    let fs = gateway.objects.by_uid(uid);
+    let condition = fs.as_ref().and_then(|fs| fs.condition("FilesReady"));
+    let said = condition.filter(|condition| condition.status != "True").map(|c| c.message.clone());
+    ApiError::Unreachable(said.unwrap_or_else(|| "try again in a moment".into()))
+}
+
+/// A small body, whose paths go into the audit log. Keys of buckets are not looked at.
+async fn collect(body: Body, change: Option<&mut Change>) -> Result<Body, ApiError> {
+    let collected = timeout(NAMED_BODY_TIME_MAX, to_bytes(body, NAMED_BODY_BYTES_MAX)).await;
+    let bytes =
+        collected.map_err(|_| ApiError::TimedOut)?.map_err(|_| ApiError::TooLarge(NAMED_BODY_BYTES_MAX))?;
+    if let (Some(change), Ok(Value::Object(named))) = (change, serde_json::from_slice(&bytes)) {
+        for what in ["from", "to", "bucket", "prefix", "destination"] {
+            if let Some(path) = named.get(what).and_then(Value::as_str) {
+                change.names(what, path);
+            }
+        }
+    }
+    Ok(Body::from(bytes))
+}
+
+/// The path in the metadata of a tus upload.
+fn upload_path(headers: &HeaderMap) -> Option<String> {
+    let metadata = headers.get("upload-metadata")?.to_str().ok()?;
+    let value = metadata.split(',').find_map(|pair| pair.trim().strip_prefix("path "))?;
+    String::from_utf8(BASE64_STANDARD.decode(value.trim()).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_keeps_the_path_as_it_was_sent_and_names_are_labels() {
+        let place = Place::of("/wfs/v1/workspaces/ws/filesystems/default/api/content/a%2Fb//c").unwrap();
+        assert_eq!(
+            (place.ws.as_str(), place.fs.as_str(), place.rest.as_str()),
+            ("ws", "default", "content/a%2Fb//c")
+        );
+        for bad in [
+            "/wfs/v1/workspaces/%77s/filesystems/default/api/usage",
+            "/wfs/v1/workspaces/ws/filesystems/../api/usage",
+            "/wfs/v1/workspaces/ws/x/filesystems/default/api/usage",
+            "/wfs/v1/workspaces/ws/filesystems/a/b/api/usage",
+            "/wfs/v1/workspaces/ws/filesystems//api/usage",
+            "/wfs/v1/workspaces/WS/filesystems/default/api/usage",
+            "/wfs/v1/workspaces/ws/filesystems/default/apix/usage",
+        ] {
+            assert_eq!(Place::of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_an_upload_is_in_its_metadata() {
+        let mut headers = HeaderMap::new();
+        headers.insert("upload-metadata", "mode MDY0NA==, path YS9iJTIw,x".parse().unwrap());
+        assert_eq!(upload_path(&headers).as_deref(), Some("a/b%20"));
+        headers.insert("upload-metadata", "path ???".parse().unwrap());
+        assert_eq!(upload_path(&headers), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! Too much of everything.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::Response;
+use futures::{future, stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::world::{API, JANE, PER_USER_MAX, READER, World, bearer, with};
+
+#[tokio::test]
+async fn headers_without_end_are_refused() {
+    let world = World::start().await;
+    let long = "x".repeat(70_000);
+    let many: Vec<(String, String)> = (0..200).map(|n| (format!("x-{n}"), "x".into())).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    for headers in [&[("x-long", long.as_str())][..], many.as_slice()] {
+        // Where not all of it was read, the connection may be reset before the answer is.
+        if let Ok(answer) = world.try_send(with("GET", "/wfs/v1/version", headers, Body::empty())).await {
+            assert_eq!(answer.status(), 431);
+        }
+    }
+    let fits = "x".repeat(20_000);
+    assert_eq!(
+        world.ask(with("GET", "/wfs/v1/version", &[("x-long", &fits)], Body::empty())).await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn one_users_transfers_do_not_take_anothers_place() {
+    let world = World::start().await;
+    world.files.answer(|_| async {
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"x"))]);
+        Response::new(Body::from_stream(futures::StreamExt::chain(first, stream::pending())))
+    });
+    let path = format!("{API}/content/a");
+    let running = future::join_all((0..PER_USER_MAX).map(|_| world.send(bearer("GET", &path, JANE)))).await;
+    assert!(running.iter().all(|response| response.status() == 200));
+    let said = world.get(JANE, &path).await;
+    assert_eq!((said.status.as_u16(), said.code().as_str(), said.header("retry-after")), (429, "Busy", "2"));
+    assert_eq!(world.send(bearer("GET", &path, READER)).await.status(), 200);
+    drop(running);
+    let freed = async {
+        while world.send(bearer("GET", &path, JANE)).await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), freed).await.expect("nothing is given back");
+}
+
+#[tokio::test]
+async fn over_http_2_the_same_rules_hold() {
+    let world = World::start().await;
+    let (cookie, csrf) = world.log_in(JANE).await;
+    let mut tls = (*world.pki.client(None)).clone();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let tls = TlsConnector::from(std::sync::Arc::new(tls));
+    let stream = tls.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    for (origin, status) in [("https://localhost", 200), ("https://evil.example", 403)] {
+        let request = axum::http::Request::builder()
+            .method("PUT")
+            .uri(format!("https://localhost{API}/content/a%2F?x=%26"))
+            .header("cookie", "a=b")
+            .header("cookie", &cookie)
+            .header("x-wfs-csrf", &csrf)
+            .header("origin", origin);
+        let answer = sender.send_request(request.body(Body::from("content")).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), status, "{origin}");
+    }
+    let seen = world.files.seen();
+    assert_eq!((seen.len(), seen[0].request.as_str()), (1, "PUT /v1/content/a%2F?x=%26"));
+}
+
+#[tokio::test]
+async fn rubbish_instead_of_http_ends_the_connection_and_nothing_else() {
+    let world = World::start().await;
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let tls = TlsConnector::from(world.pki.client(None));
+    let mut stream = tls.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n\x00\x01rubbish\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    drop(timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.expect("it stays open"));
+    let mut plain = TcpStream::connect(world.address).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    drop(timeout(Duration::from_secs(5), plain.read_to_end(&mut answer)).await.expect("it stays open"));
+    assert_eq!(world.ask(with("GET", "/wfs/v1/version", &[], Body::empty())).await.status, 200);
+}

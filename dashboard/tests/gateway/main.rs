@@ -1,0 +1,19 @@
+//! The gateway as a whole, over TLS on loopback: before it real HTTP clients, behind it a fake API server and a fake file API.
+
+#![allow(clippy::unwrap_used)]
+
+mod audit;
+mod cross_site;
+mod fake_files;
+mod limits;
+mod manifest;
+mod passing;
+mod pki;
+mod process;
+mod proxy_port;
+mod rbac;
+mod revocation;
+mod sessions;
+mod tokens;
+mod workspaces;
+mod world;
