@@ -103,6 +103,11 @@ impl Door {
         Ok(Door { client, config, address, fingerprint: fingerprint.to_owned() })
     }
 
+    /// The same gateway, with the same certificate, where somebody forwards to it.
+    pub fn behind(&self, address: SocketAddr) -> Result<Door> {
+        Door::at(address, &self.fingerprint)
+    }
+
     /// Where it is.
     pub fn address(&self) -> SocketAddr {
         self.address
