@@ -14,7 +14,8 @@ const NODE_MIN: (u32, u32) = (20, 19);
 /// Brings the packages that `ui/package-lock.json` names. Gives the folder of the pages.
 pub fn packages() -> Result<PathBuf> {
     let ui = shell::root().join("ui");
-    let lock = fs::read(ui.join("package-lock.json")).with_context(|| format!("no pages in {}", ui.display()))?;
+    let lock =
+        fs::read(ui.join("package-lock.json")).with_context(|| format!("no pages in {}", ui.display()))?;
     shell::ensure_program("npm", "npm")?;
     let said = shell::output(Command::new("node").arg("--version"))?;
     let version = version(&said).with_context(|| format!("node calls itself {said:?}"))?;

@@ -45,13 +45,15 @@ pub fn run(name: &str, as_installed: bool) -> Result<()> {
     }
     let door = suites::in_namespace(&cluster, WORKSPACE, async |context| {
         let mut door = Err(anyhow::anyhow!("not asked for yet"));
-        let does = "helm upgrade --install workspacefs charts/workspacefs, with files.enabled and dashboard.enabled";
+        let does =
+            "helm upgrade --install workspacefs charts/workspacefs, with files.enabled and dashboard.enabled";
         let install = context.blocking(move |cluster| installed(cluster, images)).await;
         shown(does, "every pod of the chart is ready", async { install }).await?;
         let does = "kubectl create namespace demo-files, labelled workspacefs.io/workspace=true; a ServiceAccount with the role \
                     workspacefs-editor there";
         shown(does, "its FileSystem default is Ready, and files run for it", workspace(&context)).await?;
-        let does = "upload folders, texts and a picture through the gateway; write 10,000 files on the storage host";
+        let does =
+            "upload folders, texts and a picture through the gateway; write 10,000 files on the storage host";
         let fill = async {
             let (found, said) = sample::fill(&context, VISITOR).await?;
             door = Ok(found);
@@ -111,7 +113,8 @@ fn answering(door: &Door, address: SocketAddr) -> Result<String> {
 
 fn words(cluster: &Cluster, workspace: &str, version: &str, address: SocketAddr) -> String {
     let name = if cluster.name() == "dev" { String::new() } else { format!(" --name {}", cluster.name()) };
-    let kubectl = format!("cluster{name} kubectl -- create token {VISITOR} --namespace {workspace} --duration 8h");
+    let kubectl =
+        format!("cluster{name} kubectl -- create token {VISITOR} --namespace {workspace} --duration 8h");
     [
         format!("Dashboard:  https://{address}/  (version {version})"),
         "            It has a certificate of its own making, of which the browser will warn.".to_owned(),

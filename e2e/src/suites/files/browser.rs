@@ -40,7 +40,11 @@ async fn the_pages_work_in_a_real_browser_before_the_real_gateway(context: Conte
     let Shop { door, token, files } = Shop::open_with(&context, FILE_SYSTEM, json!({})).await?;
     files.put("content/README.txt", "What the pictures show.\n").await?.expect(201)?;
     let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui");
-    ensure!(ui.join("node_modules").is_dir(), "{} has no packages: cargo xtask e2e files brings them", ui.display());
+    ensure!(
+        ui.join("node_modules").is_dir(),
+        "{} has no packages: cargo xtask e2e files brings them",
+        ui.display()
+    );
     let pictures = pictures(context.cluster());
     if pictures.exists() {
         fs::remove_dir_all(&pictures)?;
@@ -57,9 +61,10 @@ async fn the_pages_work_in_a_real_browser_before_the_real_gateway(context: Conte
     if let Err(error) = ran {
         bail!("{error:#}\n{}", last_lines(&said, LINES_MAX));
     }
-    let summary = summary(&said).with_context(|| format!("no flow passed:\n{}", last_lines(&said, LINES_MAX)))?;
-    let taken = fs::read_dir(&pictures)?.flatten().filter(|file| file.path().extension() == Some("png".as_ref()));
-    let taken = taken.count();
+    let summary =
+        summary(&said).with_context(|| format!("no flow passed:\n{}", last_lines(&said, LINES_MAX)))?;
+    let is_picture = |path: &Path| path.extension().is_some_and(|extension| extension == "png");
+    let taken = fs::read_dir(&pictures)?.flatten().filter(|file| is_picture(&file.path())).count();
     context.note(format!("{summary}; {taken} pictures in {}", pictures.display()));
     ensure!(taken >= PICTURES_MIN, "only {taken} pictures were taken");
     Ok(())
@@ -68,7 +73,9 @@ async fn the_pages_work_in_a_real_browser_before_the_real_gateway(context: Conte
 /// The flows, which end with all the processes that they have started. The token is in the environment, not in the command line.
 fn flows(log: &Path, limit: Duration) -> Command {
     let (limit, grace) = (limit.as_secs(), GRACE.as_secs());
-    let line = format!("exec timeout --kill-after={grace} {limit} npm run --silent browser > \"$WSFS_LOG_FILE\" 2>&1");
+    let line = format!(
+        "exec timeout --kill-after={grace} {limit} npm run --silent browser > \"$WSFS_LOG_FILE\" 2>&1"
+    );
     let mut flows = command(&["sh", "-c", &line]);
     flows.env("WSFS_LOG_FILE", log).env("NO_COLOR", "1").env("CI", "1");
     flows
@@ -76,7 +83,8 @@ fn flows(log: &Path, limit: Duration) -> Command {
 
 /// vitest's line of counts, `Tests  21 passed | 9 skipped (30)`, if some passed.
 fn summary(said: &str) -> Option<String> {
-    let line = said.lines().map(str::trim).rfind(|line| line.starts_with("Tests ") && line.contains(" passed"))?;
+    let line =
+        said.lines().map(str::trim).rfind(|line| line.starts_with("Tests ") && line.contains(" passed"))?;
     Some(line.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
@@ -86,7 +94,8 @@ mod tests {
 
     #[test]
     fn the_counts_of_the_flows_are_found() {
-        let said = " Test Files  7 passed (7)\n      Tests  21 passed | 9 skipped (30)\n   Start at  00:00:00\n";
+        let said =
+            " Test Files  7 passed (7)\n      Tests  21 passed | 9 skipped (30)\n   Start at  00:00:00\n";
         assert_eq!(summary(said).as_deref(), Some("Tests 21 passed | 9 skipped (30)"));
         assert_eq!(summary("      Tests  9 skipped (9)\n"), None);
     }

@@ -36,7 +36,10 @@ async fn a_browsers_session_has_a_strict_cookie_and_changes_nothing_without_its_
     let (answer, person) = door.log_in(&token).await?;
     let cookie = answer.header("set-cookie");
     for attribute in ["Secure", "HttpOnly", "SameSite=Strict", "Path=/"] {
-        ensure!(cookie.split("; ").any(|found| found == attribute), "the cookie is not {attribute}: {cookie}");
+        ensure!(
+            cookie.split("; ").any(|found| found == attribute),
+            "the cookie is not {attribute}: {cookie}"
+        );
     }
     ensure!(cookie.starts_with("__Host-wfs=") && !cookie.contains("Domain"), "the cookie is {cookie}");
     let name = format!("system:serviceaccount:{}:editor", context.namespace());
@@ -228,7 +231,11 @@ async fn trash(context: &Context, files: &Files) -> Result<()> {
 
 async fn archive(files: &Files) -> Result<()> {
     let answer = files.get("archive/reports/2026?format=tar").await?.expect(200)?;
-    ensure!(answer.header("content-type") == "application/x-tar", "it is a {:?}", answer.header("content-type"));
+    ensure!(
+        answer.header("content-type") == "application/x-tar",
+        "it is a {:?}",
+        answer.header("content-type")
+    );
     let mut seen = Vec::new();
     let mut archive = tar::Archive::new(answer.body.as_slice());
     for entry in archive.entries()? {

@@ -31,7 +31,8 @@ async fn files_of_a_node_group_run_there_past_its_taint_and_without_its_node_onl
         move || open(&cluster)
     });
     context.blocking(reserve).await?;
-    let Shop { files: far, token, door } = Shop::open_with(&context, "far", json!({ "nodeGroup": FAR })).await?;
+    let Shop { files: far, token, door } =
+        Shop::open_with(&context, "far", json!({ "nodeGroup": FAR })).await?;
     context.on_server("mkdir -p near && chmod 0777 near").await?;
     let spec = json!({ "backend": context.shared("near"), "nodeGroup": NEAR });
     context.file_system_with("near", spec).await?;
@@ -49,23 +50,25 @@ async fn files_of_a_node_group_run_there_past_its_taint_and_without_its_node_onl
     let began = Instant::now();
     let look = || async {
         let answer = tokio::time::timeout(seconds(15), far.get("content/there")).await?;
-        let answer = answer?;
-        ensure!([502, 504].contains(&answer.status), "it answers {}", answer.status);
-        answer.refused(502, "Unreachable")
+        answer?.refused(502, "Unreachable")
     };
-    let (said, others) = tokio::join!(until("its files are said to be away", GIVEN_UP_TIME_MAX, look), async {
-        let mut longest = Duration::ZERO;
-        for _ in 0..20 {
-            let asked = Instant::now();
-            let body = near.get("content/here").await?.expect(200)?.body;
-            ensure!(body == b"here", "the other reads {body:?}");
-            longest = longest.max(asked.elapsed());
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-        Ok(longest)
-    });
+    let (said, others) =
+        tokio::join!(until("its files are said to be away", GIVEN_UP_TIME_MAX, look), async {
+            let mut longest = Duration::ZERO;
+            for _ in 0..20 {
+                let asked = Instant::now();
+                let body = near.get("content/here").await?.expect(200)?.body;
+                ensure!(body == b"here", "the other reads {body:?}");
+                longest = longest.max(asked.elapsed());
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Ok(longest)
+        });
     let (said, longest) = (said?, others?);
-    context.note(format!("after {:.0} s: {said}; others' longest wait {longest:?}", began.elapsed().as_secs_f32()));
+    context.note(format!(
+        "after {:.0} s: {said}; others' longest wait {longest:?}",
+        began.elapsed().as_secs_f32()
+    ));
     ensure!(longest < OTHERS_TIME_MAX, "others' files waited for {longest:?}");
     frozen.end().await?;
     let look = || async { far.get("content/there").await?.expect(200).map(drop) };

@@ -42,7 +42,8 @@ pub fn cases() -> Vec<Case> {
 async fn no_token_key_or_cookie_is_told_and_figures_name_nobody(context: Context) -> Result<()> {
     let shop = Shop::open(&context).await?;
     let mut words = secrets(&context).await?;
-    words.extend([&shop.token, NO_TOKEN, NO_KEY, ACCESS_KEY_ID, SECRET_ACCESS_KEY].map(str::to_owned));
+    words
+        .extend([shop.token.as_str(), NO_TOKEN, NO_KEY, ACCESS_KEY_ID, SECRET_ACCESS_KEY].map(str::to_owned));
     words.extend(everything_is_said(&context, &shop).await?);
     context.logs_are_clean_of(&words).await?;
     let events: Api<Event> = Api::all(context.client());
@@ -137,13 +138,16 @@ async fn audited(context: &Context) -> Result<()> {
     let log = context.product().logs(&format!("{GATEWAY}-0"), &Default::default()).await?;
     let who = format!("system:serviceaccount:{}:editor", context.namespace());
     for path in [FILE, "in%20pieces"] {
-        let found = log.lines().any(|line| line.contains("audit") && line.contains(&who) && line.contains(path));
+        let found =
+            log.lines().any(|line| line.contains("audit") && line.contains(&who) && line.contains(path));
         ensure!(found, "no line of the audit log names {who} and {path}");
     }
     Ok(())
 }
 
-async fn the_gateway_and_files_have_no_privilege_and_no_port_that_is_not_declared(context: Context) -> Result<()> {
+async fn the_gateway_and_files_have_no_privilege_and_no_port_that_is_not_declared(
+    context: Context,
+) -> Result<()> {
     Shop::open(&context).await?;
     context.only_declared_ports_are_open(COMPONENT).await?;
     let files = context.files_pod(DATA).await?;

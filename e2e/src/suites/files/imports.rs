@@ -105,15 +105,20 @@ async fn an_import_whose_process_dies_is_interrupted_and_goes_on_without_reading
     let id = import["id"].as_str().context("no id")?.to_owned();
     ensure!(!import.to_string().contains(ACCESS_KEY_ID), "a key is shown: {import}");
     let early = SMALL + 1;
-    state(&files, &id, "all but the late ones are there", |import| import["objects"]["done"] == early).await?;
+    state(&files, &id, "all but the late ones are there", |import| import["objects"]["done"] == early)
+        .await?;
 
     let read: BTreeSet<String> = keys(&service).into_iter().filter(|key| !key.contains("late")).collect();
     ensure!(read.len() == early, "{} objects were read", read.len());
     let pod = context.files_pod("data").await?;
     context.kill_files(&pod).await?;
     context.files_again(&pod).await?;
-    let interrupted = state(&files, &id, "it is interrupted", |import| import["state"] == "interrupted").await?;
-    ensure!(interrupted["message"].as_str().is_some_and(|said| said.contains("key")), "it says {interrupted}");
+    let interrupted =
+        state(&files, &id, "it is interrupted", |import| import["state"] == "interrupted").await?;
+    ensure!(
+        interrupted["message"].as_str().is_some_and(|said| said.contains("key")),
+        "it says {interrupted}"
+    );
     kept_nowhere(&context).await?;
 
     held.store(false, Ordering::SeqCst);
@@ -176,7 +181,10 @@ fn reported(done: &Value) -> Result<()> {
     let counts = &done["objects"];
     let number = |name: &str| counts[name].as_u64().unwrap_or_default();
     let here = number("done") + number("skipped");
-    ensure!(here == (SMALL + 1 + LATE) as u64 && number("failed") == NO_PATHS.len() as u64, "it counts {counts}");
+    ensure!(
+        here == (SMALL + 1 + LATE) as u64 && number("failed") == NO_PATHS.len() as u64,
+        "it counts {counts}"
+    );
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The process behind a FileSystem's files dies in the middle of an upload, twice: what it had stays, and the upload goes on.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::content::{Content, MIB};
 use super::people::Shop;
@@ -42,7 +42,7 @@ async fn files_killed_twice_during_an_upload_lose_nothing_and_it_completes_with_
         offset = until("the upload is there again", seconds(60), || upload.offset()).await?;
         ensure!(offset >= before, "{before} bytes were promised, {offset} are there");
         let half = files.get("stat/in/big").await?.refused(404, "NotFound");
-        half.map_err(|error| error.context("half of a file has its name"))?;
+        half.context("half of a file has its name")?;
     }
     offset = send_until(&upload, offset, LENGTH).await?;
     ensure!(offset == LENGTH, "it ended at {offset}");

@@ -41,7 +41,8 @@ async fn a_deleted_file_system_takes_its_files_pod_along_and_keeps_its_files(con
     let services: Api<Service> = Api::namespaced(context.client(), context.namespace());
     let ours = ListParams::default().labels(FILES);
     let look = || async {
-        let mut left: Vec<String> = context.pods().list(&ours).await?.iter().map(ResourceExt::name_any).collect();
+        let mut left: Vec<String> =
+            context.pods().list(&ours).await?.iter().map(ResourceExt::name_any).collect();
         left.extend(deployments.list(&ours).await?.iter().map(ResourceExt::name_any));
         left.extend(services.list(&ours).await?.iter().map(ResourceExt::name_any));
         let secret = secrets.get_opt(SECRET).await?;

@@ -37,7 +37,10 @@ async fn a_viewer_reads_and_changes_nothing_and_a_stranger_cannot_tell_a_workspa
     let viewer = door.with(&context.person("viewer", Some(VIEWER)).await?);
     let read_only = viewer.files(context.namespace(), DATA);
     reached(&read_only).await?;
-    ensure!(read_only.get("content/kept").await?.expect(200)?.body == b"kept", "the viewer reads another file");
+    ensure!(
+        read_only.get("content/kept").await?.expect(200)?.body == b"kept",
+        "the viewer reads another file"
+    );
     let path = format!("workspaces/{}/filesystems", context.namespace());
     let seen = viewer.get(&path).await?.expect(200)?.json()?;
     let rights = json!({ "read": true, "write": false, "delete": false });
@@ -57,13 +60,17 @@ async fn a_viewer_reads_and_changes_nothing_and_a_stranger_cannot_tell_a_workspa
     ] {
         refused.refused(403, "Forbidden")?;
     }
-    ensure!(context.on_server("cat data/kept && ls data").await? == "keptkept", "the viewer changed something");
+    ensure!(
+        context.on_server("cat data/kept && ls data").await? == "keptkept",
+        "the viewer changed something"
+    );
 
     let stranger = door.with(&context.person("stranger", None).await?);
     let workspaces = stranger.get("workspaces").await?.expect(200)?.json()?;
     ensure!(workspaces == json!([]), "a stranger sees {workspaces}");
     let of = |namespace: &str, rest: &str| format!("workspaces/{namespace}/{rest}");
-    for rest in ["filesystems", "storage", "filesystems/data/api/list/", "filesystems/data/api/content/kept"] {
+    for rest in ["filesystems", "storage", "filesystems/data/api/list/", "filesystems/data/api/content/kept"]
+    {
         let there = stranger.get(&of(context.namespace(), rest)).await?;
         let nowhere = stranger.get(&of("e2e-there-is-none", rest)).await?;
         let same = there.status == 404 && there.body == nowhere.body && nowhere.status == 404;
