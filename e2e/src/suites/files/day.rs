@@ -4,8 +4,9 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
+use super::answer::answered;
 use super::content::{Content, MIB, digest, digest_for_header};
-use super::door::{Door, Files, Visitor, answered};
+use super::door::{Door, Files, Visitor};
 use super::people::{DATA, Shop};
 use super::tus::Upload;
 use crate::suites::case::{Case, cases};

@@ -3,34 +3,25 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Service;
 use kube::Api;
-use kube::api::LogParams;
-use reqwest::header::{HeaderMap, SET_COOKIE};
+use reqwest::header::SET_COOKIE;
 use reqwest::{Client, Method, RequestBuilder};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 
-use super::content;
+use super::answer::{Answer, answered, with_json};
+use super::trust::{believing, printed};
 use crate::suites::context::Context;
 use crate::suites::report::PRODUCT_NAMESPACE;
 use crate::suites::wait::{patient, seconds, until};
 
-/// The gateway's StatefulSet, its one pod, and its Service.
+/// The gateway's StatefulSet and its Service.
 pub const GATEWAY: &str = "workspacefs-dashboard";
-const GATEWAY_POD: &str = "workspacefs-dashboard-0";
 /// Of the Service's ports, the one for everybody.
 const PORT: &str = "https";
-/// Time for an answer that is not to be watched while it comes.
-const ANSWER_TIME_MAX: Duration = seconds(60);
-/// What is read of the gateway's log: it prints the SHA-256 when it starts.
-const LOG_START_BYTES: i64 = 256 << 10;
 
 /// The gateway.
 #[derive(Clone)]
@@ -61,17 +52,6 @@ pub struct Visitor {
 pub struct Files {
     visitor: Visitor,
     base: String,
-}
-
-/// A whole answer.
-#[derive(Debug)]
-pub struct Answer {
-    /// Of HTTP.
-    pub status: u16,
-    /// Of HTTP.
-    pub headers: HeaderMap,
-    /// All of it.
-    pub body: Vec<u8>,
 }
 
 impl Door {
@@ -230,162 +210,5 @@ impl Files {
         let page = self.get(&format!("list/{folder}")).await?.expect(200)?.json()?;
         ensure!(page["next"].is_null(), "there is more than one page: {page}");
         Ok(page["entries"].as_array().context("no entries")?.clone())
-    }
-}
-
-/// Sends a request and waits for all of the answer.
-pub async fn answered(request: RequestBuilder) -> Result<Answer> {
-    let response = request.timeout(patient(ANSWER_TIME_MAX)).send().await?;
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = response.bytes().await.context("the answer broke off")?.to_vec();
-    Ok(Answer { status, headers, body })
-}
-
-fn with_json(request: RequestBuilder, body: &Value) -> RequestBuilder {
-    request.header("content-type", "application/json").body(body.to_string())
-}
-
-impl Answer {
-    /// Nothing but this status will do.
-    pub fn expect(self, status: u16) -> Result<Answer> {
-        ensure!(self.status == status, "{status} was expected: {}", self.words());
-        Ok(self)
-    }
-
-    /// A refusal with this status and code; its message.
-    pub fn refused(self, status: u16, code: &str) -> Result<String> {
-        let body = self.expect(status)?.json()?;
-        ensure!(body["code"] == code, "the code {code} was expected: {body}");
-        let message = body["message"].as_str().unwrap_or_default();
-        ensure!(message.len() > 3, "it says nothing to a person: {body}");
-        Ok(message.to_owned())
-    }
-
-    /// The body.
-    pub fn json(&self) -> Result<Value> {
-        serde_json::from_slice(&self.body).with_context(|| format!("this is no JSON: {}", self.words()))
-    }
-
-    /// The lines of a stream.
-    pub fn lines(&self) -> Result<Vec<Value>> {
-        let text = std::str::from_utf8(&self.body)?;
-        let lines = text.lines().filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
-    }
-
-    /// A header; empty if it is not there.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
-
-    fn words(&self) -> String {
-        let body = String::from_utf8_lossy(&self.body);
-        format!("it answers {} {}", self.status, body.chars().take(400).collect::<String>())
-    }
-}
-
-/// A name, or a path, as it goes into a URL: every byte that could mean anything else is written as its number.
-pub fn encoded(path: &[u8]) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte);
-    let one = |byte: &u8| if plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
-    path.iter().map(one).collect()
-}
-
-/// What the gateway has printed of its certificate since it began.
-async fn printed(context: &Context) -> Result<String> {
-    let pods: Api<Pod> = Api::namespaced(context.client(), PRODUCT_NAMESPACE);
-    let start = LogParams { limit_bytes: Some(LOG_START_BYTES), ..LogParams::default() };
-    let log = pods.logs(GATEWAY_POD, &start).await?;
-    fingerprint_in(&log).with_context(|| format!("its log prints no sha256: {log}"))
-}
-
-/// The value of `sha256`, wherever a line of JSON has it: 32 bytes, `AB:CD:...`.
-fn fingerprint_in(log: &str) -> Option<String> {
-    let text = log.split_once("\"sha256\":\"")?.1;
-    let value = text.split('"').next()?;
-    (value.len() == 32 * 3 - 1).then(|| value.to_owned())
-}
-
-fn believing(fingerprint: &str) -> Result<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Pinned { provider: provider.clone(), digest: fingerprint.replace(':', "").to_lowercase() };
-    if verifier.digest.len() != 64 {
-        bail!("{fingerprint:?} is no SHA-256");
-    }
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    Ok(config)
-}
-
-/// Believes one certificate, whatever it says of itself.
-#[derive(Debug)]
-struct Pinned {
-    provider: Arc<CryptoProvider>,
-    digest: String,
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if content::digest(certificate) == self.digest {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_byte_of_a_name_survives_a_url() {
-        assert_eq!(encoded(b"a/b-c_9"), "a/b-c_9");
-        assert_eq!(encoded(b"a b\n\"'%\\\xff."), "a%20b%0A%22%27%25%5C%FF%2E");
-        let url = format!("https://h/{}", encoded(b"x/%2e%2e/ \\y"));
-        assert_eq!(reqwest::Url::parse(&url).unwrap().as_str(), url);
-    }
-
-    #[test]
-    fn the_certificate_is_found_in_the_log() {
-        let sha256 = vec!["AB"; 32].join(":");
-        let log = format!("{{\"a\":1}}\n{{\"message\":\"made\",\"sha256\":\"{sha256}\"}}\n");
-        assert_eq!(fingerprint_in(&log).as_deref(), Some(sha256.as_str()));
-        assert_eq!(fingerprint_in("\"sha256\":\"short\""), None);
-        assert!(believing(&sha256).is_ok() && believing("AB:CD").is_err());
     }
 }

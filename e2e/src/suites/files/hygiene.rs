@@ -81,7 +81,7 @@ async fn everything_is_said(context: &Context, shop: &Shop) -> Result<Vec<String
     let broken = format!("{{\"token\": \"{NO_TOKEN}\"");
     let request = shop.door.nobody().ask(reqwest::Method::POST, "login");
     let request = request.header("content-type", "application/json").body(broken);
-    let refused = super::door::answered(request).await?;
+    let refused = super::answer::answered(request).await?;
     ensure!(!String::from_utf8_lossy(&refused.body).contains(NO_TOKEN), "a login is repeated: {refused:?}");
 
     let files = person.files(context.namespace(), DATA);

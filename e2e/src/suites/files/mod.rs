@@ -5,6 +5,7 @@
 //! are a node group each, so that a case can say where the `files` of a FileSystem run; the gateway runs on n1. No workspace has a
 //! default FileSystem here: each would have a pod of its own.
 
+mod answer;
 mod browser;
 mod content;
 mod day;
@@ -20,10 +21,12 @@ mod raw;
 mod removal;
 mod rights;
 mod set_up;
+mod trust;
 mod tus;
 
+pub use answer::{Answer, encoded};
 pub use browser::pictures as browser_pictures;
-pub use door::{Answer, Door, Files, Visitor, encoded};
+pub use door::{Door, Files, Visitor};
 pub use set_up::{GATEWAY_NODE, IMPORTS_FROM};
 
 use super::case::Suite;

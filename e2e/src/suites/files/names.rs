@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::door::{Door, Files, answered, encoded};
+use super::answer::{answered, encoded};
+use super::door::{Door, Files};
 use super::people::{DATA, Shop};
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;

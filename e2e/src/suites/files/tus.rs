@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::{Method, RequestBuilder};
 
+use super::answer::{Answer, answered};
 use super::content::{Content, digest_for_header};
-use super::door::{Answer, Files, answered};
+use super::door::Files;
 
 const VERSION: (&str, &str) = ("tus-resumable", "1.0.0");
 const PIECE: (&str, &str) = ("content-type", "application/offset+octet-stream");
