@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use ring::digest::{Context, SHA256};
+use ring::digest::{Context, Digest, SHA256};
 
 /// One MiB.
 pub const MIB: u64 = 1 << 20;
@@ -27,6 +27,15 @@ impl Content {
 
     /// SHA-256 of its first bytes, in hexadecimal as sha256sum prints it.
     pub fn digest(self, length: u64) -> String {
+        hex(self.sum(length).as_ref())
+    }
+
+    /// The same, in base64 as headers have it.
+    pub fn digest_for_header(self, length: u64) -> String {
+        BASE64_STANDARD.encode(self.sum(length))
+    }
+
+    fn sum(self, length: u64) -> Digest {
         let mut context = Context::new(&SHA256);
         let mut offset = 0;
         while offset < length {
@@ -34,7 +43,7 @@ impl Content {
             context.update(&self.bytes(offset, part));
             offset += part as u64;
         }
-        hex(context.finish().as_ref())
+        context.finish()
     }
 }
 
@@ -68,6 +77,7 @@ mod tests {
         let length = BLOCK as u64 + 7;
         let whole = Content("a").bytes(0, BLOCK + 7);
         assert_eq!(Content("a").digest(length), digest(&whole));
+        assert_eq!(Content("a").digest_for_header(length), digest_for_header(&whole));
         assert_eq!(digest(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(digest_for_header(b""), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
     }

@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use serde_json::json;
 use workspacefs_testkit::s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
 use super::content::Content;

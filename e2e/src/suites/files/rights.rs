@@ -18,6 +18,8 @@ use crate::suites::wait::{patient, seconds, until};
 const CHANGE_TIME_MAX: Duration = seconds(5);
 /// How long a deleted account's token may be taken after the API server itself refuses it.
 const TOKEN_TIME_MAX: Duration = seconds(20);
+/// Between two pieces, while the machines have better things to do. What has piled up meanwhile is read at full speed.
+const UNHURRIED: Duration = Duration::from_millis(5);
 /// Larger than what goes through here in any of these times. It takes no room.
 const ENDLESS: &str = "truncate -s 64G data/endless";
 
@@ -89,17 +91,19 @@ async fn a_right_that_is_taken_away_ends_a_running_download_within_seconds(conte
     let mut leaving = leaver.ask(Method::GET, "content/endless").send().await?;
     let mut staying = files.ask(Method::GET, "content/endless").send().await?;
     ensure!(leaving.status() == 200 && staying.status() == 200, "{} {}", leaving.status(), staying.status());
-    watched(&mut leaving, seconds(6)).await?.ok_or_else(|| anyhow::anyhow!("it broke before its time"))?;
+    watched(&mut leaving, seconds(6), UNHURRIED)
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("it broke before its time"))?;
     context.take_back("leaver").await?;
     let began = Instant::now();
-    let ended = watched(&mut leaving, patient(CHANGE_TIME_MAX + seconds(10))).await?;
+    let ended = watched(&mut leaving, patient(CHANGE_TIME_MAX + seconds(10)), Duration::ZERO).await?;
     ensure!(ended.is_none(), "the download goes on");
     let took = began.elapsed();
     context.note(format!("the running download ended {:.1} s after its right", took.as_secs_f32()));
     ensure!(took <= patient(CHANGE_TIME_MAX), "the download went on for {took:?}");
     leaver.get("content/endless").await?.refused(404, "NotFound")?;
     // Others' go on.
-    let goes_on = watched(&mut staying, seconds(2)).await?;
+    let goes_on = watched(&mut staying, seconds(2), UNHURRIED).await?;
     ensure!(goes_on.is_some(), "somebody else's download broke");
 
     context.give("leaver", EDITOR).await?;
@@ -107,16 +111,15 @@ async fn a_right_that_is_taken_away_ends_a_running_download_within_seconds(conte
     leaver.put("content/back", "again").await?.expect(201).map(drop)
 }
 
-/// Reads what comes for so long: None if it broke off. To its end it never comes.
-async fn watched(response: &mut Response, time: Duration) -> Result<Option<()>> {
+/// Reads what comes for so long, with a pause after each piece: None if it broke off. To its end it never comes.
+async fn watched(response: &mut Response, time: Duration, pause: Duration) -> Result<Option<()>> {
     let end = Instant::now() + time;
     while Instant::now() < end {
         match tokio::time::timeout(patient(seconds(30)), response.chunk()).await {
             Err(_) => bail!("nothing comes any more, and it is not broken off"),
             Ok(Err(_)) => return Ok(None),
             Ok(Ok(None)) => bail!("it ended as if it were whole"),
-            // Not at full speed: the machines have better things to do.
-            Ok(Ok(Some(_))) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Ok(Ok(Some(_))) => tokio::time::sleep(pause).await,
         }
     }
     Ok(Some(()))

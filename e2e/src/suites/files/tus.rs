@@ -23,10 +23,12 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Begins one of so many bytes of a content, which becomes the file of that path; more pairs of metadata may follow.
+    /// Begins one of so many bytes of a content, which becomes the file of that path, if it is whole by its SHA-256.
     pub async fn begin(files: &Files, path: &str, content: Content, length: u64) -> Result<Upload> {
         let request = files.ask(Method::POST, "uploads").header(VERSION.0, VERSION.1);
-        let request = request.header("upload-length", length).header("upload-metadata", metadata(path));
+        let request = request.header("upload-length", length);
+        let metadata = metadata(path, &content.digest_for_header(length));
+        let request = request.header("upload-metadata", metadata);
         let answer = answered(request).await?.expect(201)?;
         let place = answer.header("location").to_owned();
         let id = place.strip_prefix("uploads/").unwrap_or_default();
@@ -76,8 +78,8 @@ fn offset_of(answer: &Answer) -> Result<u64> {
 }
 
 /// Names and values of tus: values are base64.
-fn metadata(path: &str) -> String {
-    format!("path {}", BASE64_STANDARD.encode(path))
+fn metadata(path: &str, sum: &str) -> String {
+    format!("path {},sha256 {}", BASE64_STANDARD.encode(path), BASE64_STANDARD.encode(sum))
 }
 
 #[cfg(test)]
@@ -85,7 +87,7 @@ mod tests {
     use super::metadata;
 
     #[test]
-    fn metadata_is_a_name_and_base64() {
-        assert_eq!(metadata("a/b%20"), "path YS9iJTIw");
+    fn metadata_is_names_and_base64() {
+        assert_eq!(metadata("a/b%20", "x="), "path YS9iJTIw,sha256 eD0=");
     }
 }
