@@ -176,11 +176,13 @@ async fn paths(context: &Context, door: &Door, token: &str) -> Result<()> {
     // In bodies as in URLs.
     for to in ["../outside", "a/../../outside", "%2e%2e/outside", "a%2F..%2Fb"] {
         let moved = files.post("move", &json!({ "from": "traps/inside", "to": to })).await?;
-        moved.refused(400, "BadPath")?;
+        let field = moved.json()?["field"].clone();
+        moved.refused(400, "BadRequest")?;
+        ensure!(field == "to", "{to}: the field {field} is named");
     }
     let upload = files.ask(reqwest::Method::POST, "uploads").header("tus-resumable", "1.0.0");
     let upload = upload.header("upload-length", 1).header("upload-metadata", "path Li4vb3V0c2lkZQ==");
-    answered(upload).await?.refused(400, "BadPath").map(drop)
+    answered(upload).await?.refused(400, "BadRequest").map(drop)
 }
 
 fn percent_decoded(text: &str) -> Vec<u8> {
