@@ -64,6 +64,12 @@ pub fn values_with_server() -> Value {
     }})
 }
 
+/// Adds files in the browser to values: `files` for each FileSystem, and the gateway.
+pub fn add_files(values: &mut Value) {
+    values["files"]["enabled"] = true.into();
+    values["dashboard"]["enabled"] = true.into();
+}
+
 /// Loads the images (docker-archive tars, each named by its content) into the workers and installs the chart, or
 /// upgrades it, with `values` over its defaults. Returns when every pod is ready. Pods of an older image are replaced.
 pub fn install(cluster: &Cluster, images: &[PathBuf], values: &Value) -> Result<(), InstallError> {
@@ -184,6 +190,7 @@ fn pods(cluster: &Cluster) -> String {
         logs("operator"),
         logs("controller"),
         logs("nfs-server"),
+        logs("dashboard"),
     ]
     .join("\n")
 }

@@ -2,8 +2,10 @@
 
 use anyhow::{Context, bail};
 use std::io::{IsTerminal, Read, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use workspacefs_e2e::host::forward::Forwarder;
 use workspacefs_e2e::machine::Stream;
 use workspacefs_e2e::progress::Progress;
 use workspacefs_e2e::{Cluster, ClusterConfig, Machine};
@@ -53,6 +55,13 @@ enum Verb {
     Import {
         /// The archive
         archive: PathBuf,
+    },
+    /// Lead a port of this computer's loopback into its network, until Ctrl-C
+    Forward {
+        /// The port here
+        port: u16,
+        /// Address and port there
+        to: SocketAddr,
     },
     /// Stop a machine as a hang would
     Freeze {
@@ -116,6 +125,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Verb::Exec { command } => exec(&Cluster::attach(&config)?, &command),
         Verb::Node { machine, limit, command } => node(&machine_of(&config, &machine)?, limit, &command),
         Verb::Import { archive } => Ok(Cluster::attach(&config)?.import_image(&archive)?),
+        Verb::Forward { port, to } => {
+            let forwarder = Forwarder::listen(port)?;
+            println!("{} leads to {to}", forwarder.address()?);
+            Ok(forwarder.run(Cluster::attach(&config)?.namespace(), to)?)
+        }
         Verb::Freeze { machine } => Ok(machine_of(&config, &machine)?.freeze()?),
         Verb::Thaw { machine } => Ok(machine_of(&config, &machine)?.thaw()?),
         Verb::Cable { machine, state: Cable::Out } => Ok(machine_of(&config, &machine)?.pull_cable()?),

@@ -1,8 +1,9 @@
 //! `cargo xtask demo`: the whole path on the test cluster, shown as it happens. Each step says what is done, then a
 //! check mark with what was seen. Every check is counted. It can be run again, and leaves the cluster running.
-//! `cargo xtask demo cache` shows a cache in the same manner.
+//! `cargo xtask demo cache` shows a cache in the same manner, `cargo xtask demo dashboard` the files of a workspace in a browser.
 
 mod cache;
+mod dashboard;
 mod steps;
 
 use std::time::Instant;
@@ -29,6 +30,8 @@ pub struct Args {
 enum Instead {
     /// A dataset over a slow link, and its copy on a node's disk: what a Job's reading takes without and with it
     Cache,
+    /// A workspace with sample data, and the address at which a browser of this computer manages its files, until Ctrl-C
+    Dashboard,
 }
 
 /// One step: what is done, what should be seen, and the function that does it and returns what it saw.
@@ -40,18 +43,22 @@ struct Step {
 
 /// Starts what is missing, then runs every step. Without the product there is nothing to see: a failure to install ends it.
 pub fn run(args: Args) -> Result<()> {
-    if let Some(Instead::Cache) = args.instead {
-        return cache::run(&args.name, args.as_installed);
+    match args.instead {
+        Some(Instead::Cache) => return cache::run(&args.name, args.as_installed),
+        Some(Instead::Dashboard) => return dashboard::run(&args.name, args.as_installed),
+        None => {}
     }
     println!("Building the images and starting the cluster, as far as they are not there yet.");
     let images = if args.as_installed { None } else { Some(images::build_with_server()?) };
     let cluster = Cluster::up(&ClusterConfig::from_environment(&args.name)?)?;
     let installed = show(
-        "helm upgrade --install workspacefs charts/workspacefs --namespace workspacefs-system, with nfsServer.storage.block",
+        "helm upgrade --install workspacefs charts/workspacefs --namespace workspacefs-system, with nfsServer.storage.block, files.enabled, dashboard.enabled",
         "every pod of the chart is ready, the embedded NFS server on a blank disk of n1 too",
         || {
             if let Some(images) = &images {
-                product::install_with_server(&cluster, images, &product::values_with_server())?;
+                let mut values = product::values_with_server();
+                product::add_files(&mut values);
+                product::install_with_server(&cluster, images, &values)?;
             }
             steps::what_is_installed(&cluster)
         },
@@ -60,6 +67,11 @@ pub fn run(args: Args) -> Result<()> {
     if installed {
         let step = |step: &Step| show(step.does, step.expects, || (step.run)(&cluster));
         outcomes.extend(steps::STEPS.iter().map(step));
+        outcomes.push(show(
+            "kubectl create serviceaccount visitor; kubectl create rolebinding visitor --clusterrole=workspacefs-editor",
+            "the dashboard answers at a port of this computer, until the cluster goes down",
+            || dashboard::opened(&cluster, steps::WORKSPACE),
+        ));
     }
     let passed = outcomes.iter().filter(|passed| **passed).count();
     let failed = outcomes.len() - passed;

@@ -5,10 +5,11 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
 use workspacefs_e2e::suites::{self, Choice, Options, Suite, Summary};
 use workspacefs_e2e::{Cluster, ClusterConfig, product};
 
-use crate::images;
+use crate::{images, shell, ui};
 
 /// The variable that says until when cases begin: for a machine that ends a run after so many minutes.
 pub const UNTIL: &str = "WSFS_UNTIL";
@@ -21,7 +22,7 @@ const RETRY_TIME: Duration = Duration::from_secs(300);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which suite: shared, managed, cache, local
+    /// Which suite: shared, managed, cache, local, files
     suite: String,
     /// Only the cases whose names contain one of these
     only: Vec<String>,
@@ -66,6 +67,9 @@ pub fn run(args: Args) -> Result<()> {
         if suite.name == "cache" {
             values["caches"]["enabled"] = true.into();
             values["caches"]["localCache"] = true.into();
+        }
+        if suite.name == "files" {
+            files(&mut values)?;
         }
         if suite.name == "local" {
             values["localStorage"]["directories"] = suites::LOCAL_DIRECTORIES.to_vec().into();
@@ -115,6 +119,17 @@ pub fn run(args: Args) -> Result<()> {
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// What the suite `files` finds: no FileSystem that no case has made, the gateway on the node that stays, and the harness as a place
+/// to import from. And the packages of the browser's flows, and the browser.
+fn files(values: &mut Value) -> Result<()> {
+    product::add_files(values);
+    values["defaultFileSystem"] = Value::Null;
+    values["dashboard"]["nodeSelector"]["kubernetes.io/hostname"] = suites::GATEWAY_NODE.into();
+    values["files"]["allowEndpoints"] = json!([suites::IMPORTS_FROM]);
+    shell::ensure_program("chromium", "chromium")?;
+    ui::pages()
 }
 
 /// Both runs as one, and the names of those that passed only the second time. A failure goes away by passing, not by not

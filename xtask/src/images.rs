@@ -16,7 +16,7 @@ use workspacefs_e2e::build::programs::Programs;
 use workspacefs_e2e::build::sidecars;
 use workspacefs_e2e::progress::Progress;
 
-use crate::shell;
+use crate::{shell, ui};
 
 /// One image of ours: `workspacefs.io/<name>:dev`, made by `deploy/docker/<name>.Dockerfile` from these binaries.
 struct Image {
@@ -26,20 +26,15 @@ struct Image {
     debian: Option<&'static debian::Tree>,
 }
 
-const IMAGES: [Image; 2] = [
+const IMAGES: [Image; 3] = [
     Image { name: "node", binaries: &["csi-driver"], debian: Some(&debian::NODE) },
     Image { name: "operator", binaries: &["operator", "mover"], debian: None },
+    // The file API and the gateway: two programs that speak to each other, so of one version.
+    Image { name: "files", binaries: &["files", "dashboard"], debian: None },
 ];
 
 const NFS_SERVER: Image =
     Image { name: "nfs-server", binaries: &["nfs-server"], debian: Some(&debian::NFS_SERVER) };
-
-/// The API to files and the gateway: two programs that speak to each other, so of one version.
-const FILES: Image = Image { name: "files", binaries: &["files", "dashboard"], debian: None };
-/// The packages of [`FILES`].
-const FILES_PROGRAMS: [&str; 2] = ["workspacefs-files", "workspacefs-dashboard"];
-/// Whether they are built. Their crates are on their way: this line says so, and nothing else does.
-const WITH_FILES: bool = false;
 
 /// How long an image that nobody asked for is kept: another checkout's cluster may be about to load it.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
@@ -50,7 +45,7 @@ pub struct Args {}
 /// Builds what changed and says where it is.
 pub fn run(_args: Args) -> Result<()> {
     let binaries = static_binaries()?;
-    for image in IMAGES.iter().chain(files()).chain([&NFS_SERVER]) {
+    for image in IMAGES.iter().chain([&NFS_SERVER]) {
         println!("{}", image.archive(&binaries, &folder()?)?.display());
     }
     Ok(())
@@ -62,7 +57,7 @@ pub fn build() -> Result<Vec<PathBuf>> {
     let binaries = static_binaries()?;
     let folder = folder()?;
     let mut tars: Vec<PathBuf> =
-        IMAGES.iter().chain(files()).map(|image| image.archive(&binaries, &folder)).collect::<Result<_>>()?;
+        IMAGES.iter().map(|image| image.archive(&binaries, &folder)).collect::<Result<_>>()?;
     let programs = Programs::build(&ClusterConfig::from_environment("images")?, &Progress::default())?;
     tars.extend(sidecars::archives(&programs, &folder)?);
     Ok(tars)
@@ -73,11 +68,6 @@ pub fn build_with_server() -> Result<Vec<PathBuf>> {
     let mut tars = build()?;
     tars.push(NFS_SERVER.archive(&static_binaries()?, &folder()?)?);
     Ok(tars)
-}
-
-/// The image of files in the browser, once there is one.
-fn files() -> Option<&'static Image> {
-    WITH_FILES.then_some(&FILES)
 }
 
 /// What cases of a suite run in their pods, beside busybox, which every cluster has.
@@ -99,25 +89,30 @@ fn folder() -> Result<PathBuf> {
 
 /// Every program that is built static. Always all of them in one call: cargo gives shared dependencies the features that
 /// the named packages ask for, and another set of packages would compile most of them again.
-const PROGRAMS: [&str; 7] = [
+const PROGRAMS: [&str; 9] = [
     "csi-driver",
     "mover",
     "nfs-server",
     "operator",
     "workspacefs-bench",
     "workspacefs-cli",
+    "workspacefs-dashboard",
+    "workspacefs-files",
     "workspacefs-slowfs",
 ];
 
 /// Builds our programs so that they need nothing but a kernel, and returns their folder.
 pub fn static_binaries() -> Result<PathBuf> {
+    // The gateway has them in it.
+    ui::pages()?;
     let target = host_target()?;
     let mut cargo = shell::cargo();
     // A target has to be named: without one the flag would reach procedural macros, which cannot be static.
     cargo
         .args(["build", "--quiet", "--release", "--locked", "--bins", "--target", &target])
+        .args(["--features", "workspacefs-dashboard/ui"])
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
-    for package in PROGRAMS.iter().chain(FILES_PROGRAMS.iter().filter(|_| WITH_FILES)) {
+    for package in PROGRAMS {
         cargo.args(["--package", package]);
     }
     shell::run(&mut cargo)?;

@@ -17,6 +17,7 @@ mod shell;
 mod standalone;
 mod test;
 mod tidy;
+mod ui;
 
 use clap::{Parser, Subcommand};
 

@@ -94,21 +94,29 @@ impl Process {
         log: &Path,
         records: &Path,
     ) -> Result<Process, ProcessError> {
+        namespace.within(|| Process::start_outside(name, program, log, records))
+    }
+
+    /// The same in this thread's own network, for a process that belongs to a cluster and stands before it.
+    pub fn start_outside(
+        name: &str,
+        program: &Command,
+        log: &Path,
+        records: &Path,
+    ) -> Result<Process, ProcessError> {
         let failed = |source| ProcessError::Start { name: name.to_owned(), source };
-        let child = namespace.within(|| {
-            let log = open_log(log).map_err(failed)?;
-            // setsid(1) becomes the program, with the same id: it forks only if it leads a process group.
-            let mut launcher = Command::new("setsid");
-            launcher.arg(program.get_program()).args(program.get_args()).current_dir("/");
-            for (name, value) in program.get_envs() {
-                match value {
-                    Some(value) => launcher.env(name, value),
-                    None => launcher.env_remove(name),
-                };
-            }
-            launcher.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log);
-            launcher.spawn().map_err(failed)
-        })?;
+        let log = open_log(log).map_err(failed)?;
+        // setsid(1) becomes the program, with the same id: it forks only if it leads a process group.
+        let mut launcher = Command::new("setsid");
+        launcher.arg(program.get_program()).args(program.get_args()).current_dir("/");
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => launcher.env(name, value),
+                None => launcher.env_remove(name),
+            };
+        }
+        launcher.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log);
+        let child = launcher.spawn().map_err(failed)?;
         let pid = child.id().cast_signed();
         let stat = read_stat(pid).ok_or_else(|| failed(io::Error::other("it ended at once")))?;
         let process = Process { name: name.to_owned(), pid, start_ticks: stat.start_ticks };

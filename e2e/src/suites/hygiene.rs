@@ -19,8 +19,9 @@ const CANARY: &str = "canary-7d1f0c-must-not-be-seen";
 
 pub const NODES: [&str; 2] = ["n1", "n2"];
 
-/// The port that every process of ours serves health and figures at, as the chart calls it.
-const HTTP: &str = "http";
+/// The port that every process of ours serves figures at, as the chart calls it: that of health too, or by itself where health
+/// is asked over TLS.
+const FIGURES: [&str; 2] = ["http", "metrics"];
 
 /// A process's figures.
 pub struct Figures {
@@ -78,11 +79,11 @@ impl Context {
         for node in NODES {
             // The tokens of the product's own pods, as kubelet gave them.
             let line = format!(
-                "cd /var/log/pods && ls -d workspacefs-system_* >/dev/null && \
+                "cd /var/log/pods && ls -d workspacefs-system_* >/dev/null && ours=$(ls -d workspacefs-system_* *_files-* 2>/dev/null); \
                  {{ printf '%s\\n' {words}; \
                     cat /var/lib/kubelet/pods/*/volumes/kubernetes.io~projected/kube-api-access-*/token 2>/dev/null | \
                     sed 's/eyJhbGci/\\neyJhbGci/g' | grep . ; }} > /run/e2e-words; \
-                 grep -rFf /run/e2e-words workspacefs-system_* | cut -c1-400; rm -f /run/e2e-words"
+                 grep -rFf /run/e2e-words $ours | cut -c1-400; rm -f /run/e2e-words"
             );
             let found = self.on(node, &line).await?;
             ensure!(found.is_empty(), "on {node} a log holds what it must not:\n{found}");
@@ -152,8 +153,8 @@ impl Context {
         let name = pod.name_any();
         let address =
             pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).context("no address")?;
-        let port = declared(pod).into_iter().find(|(name, _)| name == HTTP);
-        let (_, port) = port.with_context(|| format!("{name} declares no port {HTTP}"))?;
+        let port = declared(pod).into_iter().find(|(name, _)| FIGURES.contains(&name.as_str()));
+        let (_, port) = port.with_context(|| format!("{name} declares no port {FIGURES:?}"))?;
         self.on(node_of(pod)?, &format!("busybox wget -qO- http://{address}:{port}{path}")).await
     }
 
@@ -161,16 +162,22 @@ impl Context {
     pub async fn only_declared_ports_are_open(&self, component: &str) -> Result<()> {
         let pods = self.pods_of(component).await?;
         ensure!(!pods.is_empty(), "no {component} is Ready");
-        for pod in pods {
-            let (name, uid) = (pod.name_any(), pod.uid().context("no uid")?);
-            // Any process of the pod will do: they share the network.
-            let line = format!(
-                "cd /proc && cat $(grep -ls pod{uid} [0-9]*/cgroup | head -n1 | cut -d/ -f1)/net/{{tcp,tcp6,udp,udp6}}"
-            );
-            let open = listening(&self.on(node_of(&pod)?, &format!("bash -c '{line}'")).await?)?;
-            let declared = declared(&pod).into_iter().map(|(_, port)| port).collect();
-            ensure!(open == declared, "{name} listens at {open:?} and declares {declared:?}");
+        for pod in &pods {
+            self.only_declared_ports_are_open_in(pod).await?;
         }
+        Ok(())
+    }
+
+    /// The same for one pod.
+    pub async fn only_declared_ports_are_open_in(&self, pod: &Pod) -> Result<()> {
+        let (name, uid) = (pod.name_any(), pod.uid().context("no uid")?);
+        // Any process of the pod will do: they share the network.
+        let line = format!(
+            "cd /proc && cat $(grep -ls pod{uid} [0-9]*/cgroup | head -n1 | cut -d/ -f1)/net/{{tcp,tcp6,udp,udp6}}"
+        );
+        let open = listening(&self.on(node_of(pod)?, &format!("bash -c '{line}'")).await?)?;
+        let declared = declared(pod).into_iter().map(|(_, port)| port).collect();
+        ensure!(open == declared, "{name} listens at {open:?} and declares {declared:?}");
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod cache;
 mod case;
 mod context;
 mod fault;
+mod files;
 mod fio;
 mod hygiene;
 mod local;
@@ -22,6 +23,7 @@ pub use cache::{FILL_TIME_MAX as CACHE_FILL_TIME_MAX, Generation, copy_in, mount
 pub use case::{Case, Suite};
 pub use context::Context;
 pub use fault::Fault;
+pub use files::{Answer, Door, Files, GATEWAY_NODE, IMPORTS_FROM, Visitor, browser_pictures, encoded};
 pub use fio::FIO_IMAGE;
 pub use local::{DIRECTORIES as LOCAL_DIRECTORIES, disks as local_disks, identity as local_identity};
 pub use local::{GROUP as LOCAL_GROUP, NAME as LOCAL_NAME, on_disks as local_on_disks};
@@ -37,7 +39,7 @@ pub fn named(name: &str) -> Option<Suite> {
 }
 
 fn all() -> impl Iterator<Item = Suite> {
-    [shared::suite, managed::suite, cache::suite, local::suite].into_iter().map(|suite| suite())
+    [shared::suite, managed::suite, cache::suite, local::suite, files::suite].into_iter().map(|suite| suite())
 }
 
 #[cfg(test)]

@@ -159,10 +159,19 @@ async fn events(context: &Context) -> Result<Vec<String>> {
 }
 
 async fn logs(context: &Context, since: Duration) -> Result<Vec<String>> {
-    let api: Api<Pod> = Api::namespaced(context.client(), PRODUCT_NAMESPACE);
+    let mut lines = logs_of(context, PRODUCT_NAMESPACE, since).await?;
+    // What the product runs in the case's own namespace: movers, files.
+    lines.extend(logs_of(context, context.namespace(), since).await?);
+    Ok(lines)
+}
+
+/// The last lines of each of the product's containers in a namespace.
+async fn logs_of(context: &Context, namespace: &str, since: Duration) -> Result<Vec<String>> {
+    let api: Api<Pod> = Api::namespaced(context.client(), namespace);
+    let ours = ListParams::default().labels("app.kubernetes.io/name=workspacefs");
     let since_seconds = Some(i64::try_from(since.as_secs())? + 1);
     let mut lines = Vec::new();
-    for pod in api.list(&ListParams::default()).await? {
+    for pod in api.list(&ours).await? {
         let name = pod.metadata.name.unwrap_or_default();
         let spec = pod.spec.unwrap_or_default();
         let node = spec.node_name.unwrap_or_default();

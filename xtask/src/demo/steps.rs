@@ -10,7 +10,8 @@ use workspacefs_e2e::{Cluster, product};
 use super::Step;
 use crate::shell;
 
-const WORKSPACE: &str = "team-a";
+/// The workspace.
+pub(super) const WORKSPACE: &str = "team-a";
 
 pub(super) const STEPS: [Step; 15] = [
     Step {
