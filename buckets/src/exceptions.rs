@@ -85,7 +85,7 @@ impl FromStr for Network {
         let wrong = || NoExceptionError(text.to_owned());
         let (address, length) = text.split_once('/').map_or((text, None), |(a, length)| (a, Some(length)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let bits: u8 = if address.is_ipv4() { 32 } else { 128 };
         let length = length.map_or(Ok(bits), str::parse).map_err(|_| wrong())?;
         if length > bits {
             return Err(wrong());

@@ -3,8 +3,9 @@
 use rustix::io::Errno;
 use thiserror::Error;
 use workspacefs_buckets::{BucketError, Field};
+use workspacefs_files_proto::import::ImportState;
 
-use super::state::State;
+use super::state::word;
 
 /// A field of the form.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,18 +36,20 @@ pub(crate) enum ImportError {
     #[error("there is no import of this id")]
     NotFound,
     /// It is in no state to go on.
-    #[error("the import cannot go on: it is {}", .0.word())]
-    State(State),
+    #[error("the import cannot go on: it is {}", word(*.0))]
+    State(ImportState),
     /// So many run already.
     #[error("{0} imports are running, and no more may at once: wait for one to end, or cancel one")]
     TooMany(usize),
-    /// The file system, at the destination or at the import's record.
-    #[error("cannot {step}")]
-    Target {
-        step: &'static str,
-        #[source]
-        errno: Errno,
-    },
+    /// The file system refuses the destination.
+    #[error("destination: {0}")]
+    Destination(Refusal),
+    /// What keeps its state cannot.
+    #[error("cannot write the import's record: {0}")]
+    Record(std::io::Error),
+    /// A task of ours ended.
+    #[error("it ended by itself: {0}")]
+    Broken(String),
 }
 
 impl Input {
@@ -82,19 +85,13 @@ impl ImportError {
         match self {
             Self::Input(input, _) => Some(input.name()),
             Self::Bucket(error) => input(error).map(Input::name),
-            Self::Body(_) | Self::NotFound | Self::State(_) | Self::TooMany(_) | Self::Target { .. } => None,
-        }
-    }
-}
-
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Listing | Self::Running => "running",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Interrupted => "interrupted",
+            Self::Destination(_) => Some(Input::Destination.name()),
+            Self::Body(_)
+            | Self::NotFound
+            | Self::State(_)
+            | Self::TooMany(_)
+            | Self::Record(_)
+            | Self::Broken(_) => None,
         }
     }
 }

@@ -1,20 +1,14 @@
 //! What a person fills in to begin an import, and what of it can be known to be wrong before anything is asked of the service.
 
 use serde::{Deserialize, Serialize};
+use serde::de::Deserializer;
 use workspacefs_buckets::{Bucket, BucketError, Credentials, Guard, Patience, Settings};
+use workspacefs_files_proto::FilePath;
+use workspacefs_files_proto::import::Provider;
 use zeroize::Zeroizing;
 
 use super::error::{ImportError, Input};
-
-/// Whose service it is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Provider {
-    /// AWS S3, or with an endpoint whatever speaks it.
-    S3,
-    /// Cloudflare R2.
-    R2,
-}
+use super::keys::is_ours;
 
 /// Where the objects are and where the files go: all but the keys.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -27,14 +21,19 @@ pub(crate) struct Form {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     pub prefix: String,
-    /// Percent-encoded, without a slash at either end.
+    /// Percent-encoded.
     pub destination: String,
 }
 
 /// A word that is in no `Debug`, and wiped when it is dropped.
-#[derive(Default, Deserialize)]
-#[serde(transparent)]
+#[derive(Default)]
 struct Secret(Zeroizing<String>);
+
+impl<'a> Deserialize<'a> for Secret {
+    fn deserialize<D: Deserializer<'a>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|word| Self(Zeroizing::new(word)))
+    }
+}
 
 /// The body of `POST /v1/imports`. No Debug: it has keys.
 #[derive(Deserialize)]
@@ -52,8 +51,10 @@ struct Filled {
     prefix: Option<String>,
     #[serde(default)]
     destination: Option<String>,
-    #[serde(flatten)]
-    keys: Keys,
+    #[serde(default)]
+    access_key_id: Secret,
+    #[serde(default)]
+    secret_access_key: Secret,
 }
 
 /// The body of `POST /v1/imports/{id}/resume`.
@@ -86,10 +87,10 @@ pub(crate) fn filled(body: &[u8]) -> Result<(Form, Credentials), ImportError> {
         region: given(filled.region),
         endpoint: given(filled.endpoint),
         prefix: filled.prefix.unwrap_or_default(),
-        destination: filled.destination.unwrap_or_default().trim_matches('/').to_owned(),
+        destination: destination(&filled.destination.unwrap_or_default())?.encode(),
     };
     form.check()?;
-    Ok((form, filled.keys.credentials()?))
+    Ok((form, credentials(&filled.access_key_id, &filled.secret_access_key)?))
 }
 
 /// The keys of somebody who lets an import go on.
@@ -97,20 +98,27 @@ pub(crate) fn filled(body: &[u8]) -> Result<(Form, Credentials), ImportError> {
 /// # Errors
 /// As [`filled`].
 pub(crate) fn keys(body: &[u8]) -> Result<Credentials, ImportError> {
-    parsed::<Keys>(body)?.credentials()
+    let keys: Keys = parsed(body)?;
+    credentials(&keys.access_key_id, &keys.secret_access_key)
 }
 
-impl Keys {
-    fn credentials(&self) -> Result<Credentials, ImportError> {
-        let missing = |input, name: &str| wrong(input, &format!("{name}: it is missing"));
-        if self.access_key_id.0.trim().is_empty() {
-            return Err(missing(Input::AccessKeyId, "access key id"));
-        }
-        if self.secret_access_key.0.trim().is_empty() {
-            return Err(missing(Input::SecretAccessKey, "secret access key"));
-        }
-        Ok(Credentials::new(&self.access_key_id.0, &self.secret_access_key.0, None))
+fn credentials(id: &Secret, secret: &Secret) -> Result<Credentials, ImportError> {
+    if id.0.trim().is_empty() {
+        return Err(wrong(Input::AccessKeyId, "access key id: it is missing"));
     }
+    if secret.0.trim().is_empty() {
+        return Err(wrong(Input::SecretAccessKey, "secret access key: it is missing"));
+    }
+    Ok(Credentials::new(&id.0, &secret.0, None))
+}
+
+fn destination(text: &str) -> Result<FilePath, ImportError> {
+    let path = FilePath::decode(text)
+        .map_err(|error| wrong(Input::Destination, &format!("destination: {error}")))?;
+    if is_ours(&path) {
+        return Err(wrong(Input::Destination, "destination: .workspacefs is kept for the service itself"));
+    }
+    Ok(path)
 }
 
 impl Form {
@@ -130,6 +138,14 @@ impl Form {
             return Err(wrong(Input::Prefix, "prefix: no key can begin with it"));
         }
         Ok(())
+    }
+
+    /// The folder that it goes to.
+    ///
+    /// # Errors
+    /// It is none, which only a record can say that somebody has written in.
+    pub fn destination(&self) -> Result<FilePath, ImportError> {
+        destination(&self.destination)
     }
 
     /// The bucket, with nothing sent to it yet.
@@ -176,7 +192,7 @@ mod tests {
     fn filled_with(change: serde_json::Value) -> Result<(Form, Credentials), ImportError> {
         let mut form = json!({
             "provider": "r2", "bucket": "buck", "accessKeyId": "AKIDCANARY", "secretAccessKey": "secret-canary",
-            "endpoint": "https://0123.r2.cloudflarestorage.com", "destination": "a/b%20c/", "prefix": "p/",
+            "endpoint": "https://0123.r2.cloudflarestorage.com", "destination": "/a/b%20c/", "prefix": "p/",
         });
         for (name, value) in change.as_object().unwrap() {
             form[name] = value.clone();
@@ -209,6 +225,9 @@ mod tests {
             (json!({ "prefix": "a".repeat(1025) }), "prefix"),
             (json!({ "accessKeyId": " " }), "accessKeyId"),
             (json!({ "secretAccessKey": "" }), "secretAccessKey"),
+            (json!({ "destination": "a/%2e%2e/b" }), "destination"),
+            (json!({ "destination": "a%00" }), "destination"),
+            (json!({ "destination": ".workspacefs-files/trash" }), "destination"),
         ] {
             let error = filled_with(change.clone()).unwrap_err();
             assert_eq!(error.field(), Some(field), "{change}: {error}");

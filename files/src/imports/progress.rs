@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use workspacefs_files_proto::import::{ByteCounts, ImportFailure, ObjectCounts};
 
 use super::pace::{Pace, Sample};
 
@@ -12,15 +13,6 @@ use super::pace::{Pace, Sample};
 pub(crate) const FAILURES_MAX: usize = 1000;
 /// Of a key or a reason so many bytes are kept: keys have at most 1,024.
 const TEXT_BYTES_MAX: usize = 1024;
-
-/// An object that is not there, and why.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct Failed {
-    /// Its whole key.
-    pub key: String,
-    /// A sentence.
-    pub reason: String,
-}
 
 /// The numbers of a run.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -44,6 +36,15 @@ pub(crate) struct Counts {
     pub by_size: u64,
 }
 
+impl Counts {
+    /// As the contract has them.
+    pub fn shown(&self) -> (ObjectCounts, ByteCounts) {
+        let objects =
+            ObjectCounts { total: self.objects, done: self.done, skipped: self.skipped, failed: self.failed };
+        (objects, ByteCounts { total: self.bytes, done: self.bytes_done })
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -57,7 +58,7 @@ pub(crate) struct Progress {
     bytes_failed: AtomicU64,
     bytes_read: AtomicU64,
     by_size: AtomicU64,
-    failures: Mutex<Vec<Failed>>,
+    failures: Mutex<Vec<ImportFailure>>,
     pace: Mutex<Pace>,
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct Progress {
 pub(crate) enum Outcome {
     Done { by_size: bool },
     Skipped,
-    Failed(Failed),
+    Failed(ImportFailure),
 }
 
 /// One object under way. What was counted of its bytes is put right when it is settled, or dropped unsettled.
@@ -122,7 +123,7 @@ impl Progress {
     }
 
     /// The first of those that failed.
-    pub fn failures(&self) -> Vec<Failed> {
+    pub fn failures(&self) -> Vec<ImportFailure> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -148,7 +149,7 @@ impl Progress {
         (pace.rate(), pace.eta_seconds(left))
     }
 
-    fn fail(&self, mut failed: Failed) {
+    fn fail(&self, mut failed: ImportFailure) {
         add(&self.failed, 1);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() < FAILURES_MAX {
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
 
     fn failed(key: &str) -> Outcome {
-        Outcome::Failed(Failed { key: key.into(), reason: "it is not there".into() })
+        Outcome::Failed(ImportFailure { key: key.into(), reason: "it is not there".into() })
     }
 
     #[test]

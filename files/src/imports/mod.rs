@@ -1,0 +1,249 @@
+//! "From Cloud": objects of S3, R2 and whatever speaks S3 become files of this file system.
+//!
+//! The keys of an import live in its requests, in memory, and nowhere else: not in its record, in no answer, error or line of the
+//! log. An import that lost its process is interrupted, and goes on when somebody enters them again. Nothing that is there already
+//! is read again ([`stamp`]). Which addresses may be connected to is judged at the address itself
+//! ([`workspacefs_buckets::Guard`]): a user must not reach by us what he cannot reach without.
+
+mod error;
+mod form;
+mod job;
+mod keys;
+mod object;
+mod pace;
+mod progress;
+mod record;
+mod run;
+mod stamp;
+mod state;
+mod target;
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use workspacefs_buckets::{Bucket, Credentials, Exceptions, Guard, Patience};
+use workspacefs_files_proto::import::Import;
+
+pub(crate) use self::error::ImportError;
+use self::error::Input;
+use self::form::Form;
+use self::job::Job;
+use self::object::{Memory, Shop};
+use self::record::Records;
+pub(crate) use self::target::Target;
+
+/// So many run at once; each has its connections and its tasks, all of them share the memory for contents.
+const RUNNING_MAX: usize = 4;
+/// So many that ended are kept; the oldest one goes.
+const ENDED_MAX: usize = 100;
+
+/// All imports of this file system. Dropped, those that run end, and are interrupted.
+#[derive(Debug)]
+pub(crate) struct Imports {
+    jobs: Mutex<BTreeMap<String, Arc<Job>>>,
+    records: Arc<Records>,
+    target: Arc<Target>,
+    guard: Guard,
+    patience: Waits,
+    memory: Memory,
+    running: Arc<Semaphore>,
+    all: CancellationToken,
+    _end: DropGuard,
+}
+
+/// How long the services are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    /// While a person waits for the dialog.
+    pub first: Patience,
+    /// While nobody does.
+    pub then: Patience,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        let first = Patience {
+            tries: 2,
+            connect: Duration::from_secs(5),
+            silence: Duration::from_secs(15),
+            ..Patience::default()
+        };
+        Self { first, then: Patience::default() }
+    }
+}
+
+impl Imports {
+    /// Reads the records of earlier ones in `folder`; what was running is interrupted now.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn open(
+        folder: OwnedFd,
+        target: Target,
+        allowed: Exceptions,
+        patience: Waits,
+    ) -> Result<Self, rustix::io::Errno> {
+        let records = Records::new(folder);
+        let jobs = records.load()?.into_iter().map(|record| {
+            let job = Job::recorded(record);
+            (job.id().to_owned(), Arc::new(job))
+        });
+        let jobs = jobs.collect();
+        let all = CancellationToken::new();
+        Ok(Self {
+            jobs: Mutex::new(jobs),
+            records: Arc::new(records),
+            target: Arc::new(target),
+            guard: Guard::Public(allowed),
+            patience,
+            memory: Memory::default(),
+            running: Arc::new(Semaphore::new(RUNNING_MAX)),
+            _end: all.clone().drop_guard(),
+            all,
+        })
+    }
+
+    /// Begins one, from the body of a request: if the service answers, and lists what was asked for.
+    ///
+    /// # Errors
+    /// [`ImportError`]; then there is none.
+    pub async fn begin(&self, body: &[u8], user: &str) -> Result<Import, ImportError> {
+        let (form, credentials) = form::filled(body)?;
+        let permit = self.permit()?;
+        let bucket = self.checked(&form, credentials).await?;
+        let job = Arc::new(Job::new(new_id(), form, user));
+        // Who begins one has to find it again, whatever happens.
+        self.save(&job).await?;
+        let cancel = self.all.child_token();
+        let run = job.run(cancel).map_err(ImportError::State)?;
+        self.jobs().insert(job.id().to_owned(), Arc::clone(&job));
+        self.start(&job, run, bucket, permit);
+        tracing::info!(import = job.id(), user, bucket = job.form().bucket, "an import begins");
+        self.forget_oldest().await;
+        Ok(job.shown())
+    }
+
+    /// Lets one go on, with the keys of the body.
+    ///
+    /// # Errors
+    /// [`ImportError`]; then it is as it was.
+    pub async fn resume(&self, id: &str, body: &[u8], user: &str) -> Result<Import, ImportError> {
+        let job = self.job(id)?;
+        let credentials = form::keys(body)?;
+        if job.is_active() || state::after(job.state(), state::Event::Resumed).is_none() {
+            return Err(ImportError::State(job.state()));
+        }
+        let permit = self.permit()?;
+        let bucket = self.checked(job.form(), credentials).await?;
+        let run = job.run(self.all.child_token()).map_err(ImportError::State)?;
+        self.start(&job, run, bucket, permit);
+        tracing::info!(import = id, user, "an import goes on");
+        Ok(job.shown())
+    }
+
+    /// All, the latest first.
+    pub fn list(&self) -> Vec<Import> {
+        let mut jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();
+        jobs.sort_by(|one, other| other.order().cmp(&one.order()));
+        jobs.iter().map(|job| job.shown()).collect()
+    }
+
+    /// # Errors
+    /// [`ImportError::NotFound`]
+    pub fn get(&self, id: &str) -> Result<Import, ImportError> {
+        self.job(id).map(|job| job.shown())
+    }
+
+    /// Cancels one that runs, forgets one that ended.
+    ///
+    /// # Errors
+    /// [`ImportError::NotFound`], and of the file system.
+    pub async fn delete(&self, id: &str, user: &str) -> Result<(), ImportError> {
+        let job = self.job(id)?;
+        if job.cancel().is_some() {
+            tracing::info!(import = id, user, "an import is cancelled");
+            // Its own task writes that down; here nobody waits for a file system that hangs.
+            return Ok(());
+        }
+        self.forget(&job).await
+    }
+
+    /// How many are running, for the metrics.
+    pub fn running(&self) -> usize {
+        RUNNING_MAX - self.running.available_permits()
+    }
+
+    /// The bucket, if what was asked for can be listed.
+    async fn checked(&self, form: &Form, credentials: Credentials) -> Result<Bucket, ImportError> {
+        let destination = form.destination()?;
+        let target = Arc::clone(&self.target);
+        let looked = tokio::task::spawn_blocking(move || target.check(&destination)).await;
+        let looked = looked.map_err(|error| ImportError::Broken(error.to_string()))?;
+        looked.map_err(ImportError::destination)?;
+        let first = form.bucket(credentials.clone(), self.guard.clone(), self.patience.first)?;
+        let page = first.list(&form.prefix).next().await?.unwrap_or_default();
+        if page.is_empty() && !form.prefix.is_empty() {
+            let message = "prefix: no object of the bucket has a key that begins so".to_owned();
+            return Err(ImportError::Input(Input::Prefix, message));
+        }
+        Ok(form.bucket(credentials, self.guard.clone(), self.patience.then)?)
+    }
+
+    fn start(&self, job: &Arc<Job>, run: Arc<job::Run>, bucket: Bucket, permit: OwnedSemaphorePermit) {
+        let (memory, target) = (self.memory.clone(), Arc::clone(&self.target));
+        let shop = Arc::new(Shop { bucket, memory, target, cancel: run.cancel.clone() });
+        let (job, records) = (Arc::clone(job), Arc::clone(&self.records));
+        tokio::spawn(async move {
+            run::run(job, run, shop, records).await;
+            drop(permit);
+        });
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit, ImportError> {
+        let permit = Arc::clone(&self.running).try_acquire_owned();
+        permit.map_err(|_| ImportError::TooMany(RUNNING_MAX))
+    }
+
+    async fn save(&self, job: &Arc<Job>) -> Result<(), ImportError> {
+        let (job, records) = (Arc::clone(job), Arc::clone(&self.records));
+        let saved = tokio::task::spawn_blocking(move || job.save(&records)).await;
+        let saved = saved.map_err(|error| ImportError::Broken(error.to_string()))?;
+        saved.map_err(|error| ImportError::record(&error))
+    }
+
+    async fn forget(&self, job: &Arc<Job>) -> Result<(), ImportError> {
+        let (forgotten, records) = (Arc::clone(job), Arc::clone(&self.records));
+        let done = tokio::task::spawn_blocking(move || forgotten.forget(&records)).await;
+        let done = done.map_err(|error| ImportError::Broken(error.to_string()))?;
+        done.map_err(|errno| ImportError::record(&errno.into()))?;
+        self.jobs().remove(job.id());
+        Ok(())
+    }
+
+    async fn forget_oldest(&self) {
+        let ended = || {
+            let jobs = self.jobs();
+            let mut ended: Vec<_> = jobs.values().filter(|job| !job.is_active()).cloned().collect();
+            ended.sort_by(|one, other| one.order().cmp(&other.order()));
+            ended
+        };
+        let ended = ended();
+        for job in ended.iter().take(ended.len().saturating_sub(ENDED_MAX)) {
+            if let Err(error) = self.forget(job).await {
+                tracing::warn!(import = job.id(), %error, "cannot forget an import");
+            }
+        }
+    }
+
+    fn job(&self, id: &str) -> Result<Arc<Job>, ImportError> {
+        self.jobs().get(id).cloned().ok_or(ImportError::NotFound)
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Job>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

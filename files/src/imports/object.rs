@@ -1,0 +1,250 @@
+//! One object: found there already, or read and written. Its file appears whole, under its name, or not at all.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+use workspacefs_buckets::{Assurance, Bucket, BucketError, Object, Slots};
+use workspacefs_files_proto::FilePath;
+use workspacefs_files_proto::import::ImportFailure;
+
+use super::progress::{Outcome, Progress, UnderWay};
+use super::stamp::Stamp;
+use super::target::{Target, Writing};
+
+/// Up to so many bytes an object is small: it is one answer, and takes one of the many small slots.
+const SMALL_BYTES_MAX: u64 = 1 << 20;
+/// Of larger ones parts of so many bytes are asked for side by side.
+const PART_BYTES: u64 = 8 << 20;
+/// Parts of all imports that are in memory at once: 32 small ones of 1 MiB and 5 large ones of 8 MiB.
+const SMALL_SLOTS: usize = 32;
+const LARGE_SLOTS: usize = 5;
+/// An object that is changed meanwhile, or whose content is not its checksum's, is read again, so many times in all.
+const TRIES_MAX: usize = 3;
+
+/// What all imports of the process have in memory together.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    small: Slots,
+    large: Slots,
+}
+
+/// What all objects of one run share.
+#[derive(Debug)]
+pub(crate) struct Shop {
+    pub bucket: Bucket,
+    pub memory: Memory,
+    pub target: Arc<Target>,
+    /// Ends what is read at length from the file system.
+    pub cancel: CancellationToken,
+}
+
+/// Why nothing more can be read or written.
+#[derive(Debug, Error)]
+pub(crate) enum Halt {
+    #[error("{0}")]
+    Bucket(#[from] BucketError),
+    #[error("the file system is full, or its quota is spent: {0} objects are there; free some space, and go on")]
+    Full(u64),
+    #[error("cannot write to the file system: {0}")]
+    Target(Errno),
+    #[error("it ended by itself: {0}")]
+    Broken(String),
+}
+
+/// Why one try failed.
+enum Trouble {
+    Bucket(BucketError),
+    Target(Errno),
+    Broken(String),
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            small: Slots::new(SMALL_SLOTS, SMALL_BYTES_MAX, None),
+            large: Slots::new(LARGE_SLOTS, PART_BYTES, None),
+        }
+    }
+}
+
+impl From<BucketError> for Trouble {
+    fn from(error: BucketError) -> Self {
+        Self::Bucket(error)
+    }
+}
+
+/// Brings one object to its place, and counts what became of it.
+///
+/// # Errors
+/// [`Halt`]: that is no matter of this object.
+pub(crate) async fn bring(
+    shop: &Shop,
+    progress: &Progress,
+    object: Object,
+    path: FilePath,
+) -> Result<(), Halt> {
+    let mut way = progress.begin(object.size);
+    let key = object.key.clone();
+    let outcome = match shop.bring(object, &path, &mut way).await {
+        Ok(outcome) => outcome,
+        Err(trouble) => {
+            let done = progress.counts();
+            Outcome::Failed(ImportFailure { key, reason: judged(trouble, done.done + done.skipped)? })
+        }
+    };
+    way.settle(outcome);
+    Ok(())
+}
+
+/// Makes the folder that an empty object stands for.
+///
+/// # Errors
+/// As [`bring`].
+pub(crate) async fn make_folder(
+    shop: &Shop,
+    progress: &Progress,
+    key: String,
+    path: FilePath,
+) -> Result<(), Halt> {
+    let target = Arc::clone(&shop.target);
+    let outcome = match blocking(move || target.folder(&path)).await {
+        Ok(true) => Outcome::Done { by_size: false },
+        Ok(false) => Outcome::Skipped,
+        Err(trouble) => {
+            let done = progress.counts();
+            Outcome::Failed(ImportFailure { key, reason: judged(trouble, done.done + done.skipped)? })
+        }
+    };
+    progress.begin(0).settle(outcome);
+    Ok(())
+}
+
+/// The sentence for the report, if it is the one object's trouble alone.
+fn judged(trouble: Trouble, there: u64) -> Result<String, Halt> {
+    match trouble {
+        Trouble::Bucket(error) if error.is_of_one_object() => Ok(error.to_string()),
+        Trouble::Bucket(error) => Err(Halt::Bucket(error)),
+        Trouble::Broken(why) => Err(Halt::Broken(why)),
+        Trouble::Target(errno) => match errno {
+            Errno::NOSPC | Errno::DQUOT => Err(Halt::Full(there)),
+            Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY => {
+                Ok("its name is taken by something there that is no file".to_owned())
+            }
+            Errno::NOTDIR => Ok("a file lies there where it needs a folder".to_owned()),
+            Errno::LOOP | Errno::XDEV => {
+                Ok("a symbolic link that leads out of the file system, or nowhere, lies on its way".to_owned())
+            }
+            Errno::NAMETOOLONG => Ok("its path is too long for the file system".to_owned()),
+            Errno::INVAL | Errno::ILSEQ => Ok("the file system cannot have a file of its name".to_owned()),
+            Errno::FBIG => Ok("it is too large for a file of this file system".to_owned()),
+            Errno::ACCESS | Errno::PERM => {
+                Ok("the file system's permissions refuse to write it there".to_owned())
+            }
+            errno => Err(Halt::Target(errno)),
+        },
+    }
+}
+
+impl Shop {
+    async fn bring(
+        &self,
+        object: Object,
+        path: &FilePath,
+        way: &mut UnderWay<'_>,
+    ) -> Result<Outcome, Trouble> {
+        if self.is_there(&object, path).await? {
+            return Ok(Outcome::Skipped);
+        }
+        let mut object = object;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let error = match self.fetch(&object, path, way).await {
+                Ok(assurance) => {
+                    return Ok(Outcome::Done { by_size: matches!(assurance, Assurance::Size(_)) });
+                }
+                Err(Trouble::Bucket(error)) => error,
+                Err(other) => return Err(other),
+            };
+            let is_passing = matches!(error, BucketError::Changed | BucketError::Checksum(_));
+            if !is_passing || tries == TRIES_MAX {
+                return Err(error.into());
+            }
+            object = self.bucket.look(&object.key).await?;
+            way.again(object.size);
+        }
+    }
+
+    /// Whether the very same file is there: as an import left it, or by its content.
+    async fn is_there(&self, object: &Object, path: &FilePath) -> Result<bool, Trouble> {
+        let (target, path, cancel) = (Arc::clone(&self.target), path.clone(), self.cancel.clone());
+        let (size, stamp, md5) = (object.size, Stamp::of(object), object.etag.md5());
+        let look = move || {
+            let Some(found) = target.find(&path)? else { return Ok(false) };
+            if found.size() != size {
+                return Ok(false);
+            }
+            match md5 {
+                _ if stamp.is_of(found.modified()) => Ok(true),
+                Some(digest) => found.has_md5(&digest, &|| cancel.is_cancelled()),
+                None => Ok(false),
+            }
+        };
+        blocking(look).await
+    }
+
+    async fn fetch(
+        &self,
+        object: &Object,
+        path: &FilePath,
+        way: &mut UnderWay<'_>,
+    ) -> Result<Assurance, Trouble> {
+        let slots = match object.size <= SMALL_BYTES_MAX {
+            true => &self.memory.small,
+            false => &self.memory.large,
+        };
+        let mut download = self.bucket.download(object, slots).await?;
+        let mut file: Option<Writing> = None;
+        let mut part = download.next().await?;
+        let mut last = None;
+        while let Some(now) = part {
+            way.read(now.bytes.len() as u64);
+            if now.offset + now.bytes.len() as u64 >= object.size {
+                last = Some(now);
+                break;
+            }
+            // The next part is waited for while this one is written: to write it needs no slot but its own.
+            let (target, begun, size) = (Arc::clone(&self.target), file.take(), object.size);
+            let write = blocking(move || write(&target, begun, size, &now.bytes));
+            let (written, next) = tokio::join!(write, download.next());
+            file = Some(written?);
+            part = next?;
+        }
+        // What is not what the service says never gets a name.
+        let last = last.ok_or_else(|| BucketError::Cut("there is no end of it".to_owned()))?;
+        let assurance = download.finish()?;
+        let (target, path, size, stamp) =
+            (Arc::clone(&self.target), path.clone(), object.size, Stamp::of(object));
+        blocking(move || write(&target, file, size, &last.bytes)?.place(&path, stamp.time())).await?;
+        Ok(assurance)
+    }
+}
+
+fn write(target: &Target, begun: Option<Writing>, size: u64, bytes: &[u8]) -> Result<Writing, Errno> {
+    let mut file = match begun {
+        Some(file) => file,
+        None => target.begin(size)?,
+    };
+    file.write(bytes)?;
+    Ok(file)
+}
+
+/// Where it does not keep others from going on.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Errno> + Send + 'static,
+) -> Result<T, Trouble> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Trouble::Broken(error.to_string()))?.map_err(Trouble::Target)
+}

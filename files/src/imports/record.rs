@@ -1,0 +1,105 @@
+//! What is kept of an import over a restart: a file of JSON in the folder `imports`, without keys. Its names are ours alone.
+
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use workspacefs_files_proto::import::{ImportFailure, ImportState};
+
+use super::form::Form;
+use super::progress::Counts;
+
+/// Of one record not more is read: a thousand failures of the longest keys and reasons have less.
+const RECORD_BYTES_MAX: u64 = 8 << 20;
+const SUFFIX: &str = ".json";
+
+/// See the module. Times are RFC 3339.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    pub id: String,
+    pub form: Form,
+    pub state: ImportState,
+    pub counts: Counts,
+    pub failures: Vec<ImportFailure>,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    pub started_at: String,
+    #[serde(default)]
+    pub ended_at: Option<String>,
+    pub started_by: String,
+}
+
+/// The folder that they lie in.
+#[derive(Debug)]
+pub(crate) struct Records(OwnedFd);
+
+impl Records {
+    pub fn new(folder: OwnedFd) -> Self {
+        Self(folder)
+    }
+
+    /// All that can be read. What cannot is left where it is, and logged.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn load(&self) -> Result<Vec<Record>, Errno> {
+        let mut records = Vec::new();
+        for entry in Dir::read_from(&self.0)? {
+            let entry = entry?;
+            let Some(id) = entry.file_name().to_str().ok().and_then(|name| name.strip_suffix(SUFFIX)) else {
+                continue;
+            };
+            match self.read(id) {
+                Ok(record) if record.id == id => records.push(record),
+                Ok(_) => tracing::warn!(id, "the record of an import is another one's"),
+                Err(error) => tracing::warn!(id, %error, "cannot read the record of an import"),
+            }
+        }
+        Ok(records)
+    }
+
+    /// Whole, in the place of what was there.
+    ///
+    /// # Errors
+    /// Of the file system; then the last one is still there.
+    pub fn save(&self, record: &Record) -> std::io::Result<()> {
+        let (name, temporary) = (name(&record.id), format!("{}.new", record.id));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(self.0.as_fd(), &temporary, flags, Mode::RUSR | Mode::WUSR)?;
+        let text = serde_json::to_vec(record)?;
+        let written = std::fs::File::from(file).write_all(&text);
+        let written =
+            written.and_then(|()| Ok(renameat(self.0.as_fd(), &temporary, self.0.as_fd(), &name)?));
+        if written.is_err() {
+            // What is left is written over by the next one.
+            let _ = unlinkat(self.0.as_fd(), &temporary, AtFlags::empty());
+        }
+        written
+    }
+
+    /// # Errors
+    /// Of the file system.
+    pub fn remove(&self, id: &str) -> Result<(), Errno> {
+        match unlinkat(self.0.as_fd(), name(id), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn read(&self, id: &str) -> std::io::Result<Record> {
+        // Not to wait for whoever would write to a FIFO.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(self.0.as_fd(), name(id), flags, Mode::empty())?;
+        let mut text = Vec::new();
+        std::fs::File::from(file).take(RECORD_BYTES_MAX).read_to_end(&mut text)?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+}
+
+fn name(id: &str) -> String {
+    format!("{id}{SUFFIX}")
+}
