@@ -43,7 +43,7 @@ pub(crate) enum ImportError {
     TooMany(usize),
     /// The file system refuses the destination.
     #[error("destination: {0}")]
-    Destination(Refusal),
+    Destination(Errno),
     /// What keeps its state cannot.
     #[error("cannot write the import's record: {0}")]
     Record(std::io::Error),

@@ -1,7 +1,7 @@
 //! What a person fills in to begin an import, and what of it can be known to be wrong before anything is asked of the service.
 
-use serde::{Deserialize, Serialize};
 use serde::de::Deserializer;
+use serde::{Deserialize, Serialize};
 use workspacefs_buckets::{Bucket, BucketError, Credentials, Guard, Patience, Settings};
 use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::import::Provider;
@@ -174,9 +174,8 @@ fn given(text: Option<String>) -> Option<String> {
 
 /// The parser's own words can have what was typed in them: only the place is told.
 fn parsed<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, ImportError> {
-    serde_json::from_slice(body).map_err(|error| {
-        ImportError::Body(format!("line {}, column {}", error.line(), error.column()))
-    })
+    serde_json::from_slice(body)
+        .map_err(|error| ImportError::Body(format!("line {}, column {}", error.line(), error.column())))
 }
 
 fn wrong(input: Input, message: &str) -> ImportError {

@@ -152,7 +152,9 @@ impl Job {
     pub fn cancel(&self) -> Option<()> {
         let mut now = self.now();
         now.state = after(now.state, Event::Cancelled)?;
-        now.said = Said::new("it was cancelled; what is there stays, and it goes on when the keys are entered again");
+        now.said = Said::new(
+            "it was cancelled; what is there stays, and it goes on when the keys are entered again",
+        );
         if let Some(run) = &now.run {
             run.cancel.cancel();
         }

@@ -17,8 +17,11 @@ mod run;
 mod stamp;
 mod state;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -183,7 +186,7 @@ impl Imports {
         let target = Arc::clone(&self.target);
         let looked = tokio::task::spawn_blocking(move || target.check(&destination)).await;
         let looked = looked.map_err(|error| ImportError::Broken(error.to_string()))?;
-        looked.map_err(ImportError::destination)?;
+        looked.map_err(ImportError::Destination)?;
         let first = form.bucket(credentials.clone(), self.guard.clone(), self.patience.first)?;
         let page = first.list(&form.prefix).next().await?.unwrap_or_default();
         if page.is_empty() && !form.prefix.is_empty() {
@@ -212,14 +215,14 @@ impl Imports {
         let (job, records) = (Arc::clone(job), Arc::clone(&self.records));
         let saved = tokio::task::spawn_blocking(move || job.save(&records)).await;
         let saved = saved.map_err(|error| ImportError::Broken(error.to_string()))?;
-        saved.map_err(|error| ImportError::record(&error))
+        saved.map_err(ImportError::Record)
     }
 
     async fn forget(&self, job: &Arc<Job>) -> Result<(), ImportError> {
         let (forgotten, records) = (Arc::clone(job), Arc::clone(&self.records));
         let done = tokio::task::spawn_blocking(move || forgotten.forget(&records)).await;
         let done = done.map_err(|error| ImportError::Broken(error.to_string()))?;
-        done.map_err(|errno| ImportError::record(&errno.into()))?;
+        done.map_err(|errno| ImportError::Record(errno.into()))?;
         self.jobs().remove(job.id());
         Ok(())
     }
@@ -246,4 +249,10 @@ impl Imports {
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Job>>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Nobody has to be kept from guessing it: all are listed to whoever may read.
+fn new_id() -> String {
+    let random = || std::hash::RandomState::new().hash_one(0);
+    format!("{:016x}{:016x}", random(), random())
 }

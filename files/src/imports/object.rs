@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
-use workspacefs_buckets::{Assurance, Bucket, BucketError, Object, Slots};
+use workspacefs_buckets::{Assurance, Bucket, BucketError, Object, Part, Slots};
 use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::import::ImportFailure;
 
@@ -45,7 +45,9 @@ pub(crate) struct Shop {
 pub(crate) enum Halt {
     #[error("{0}")]
     Bucket(#[from] BucketError),
-    #[error("the file system is full, or its quota is spent: {0} objects are there; free some space, and go on")]
+    #[error(
+        "the file system is full, or its quota is spent: {0} objects are there; free some space, and go on"
+    )]
     Full(u64),
     #[error("cannot write to the file system: {0}")]
     Target(Errno),
@@ -134,7 +136,8 @@ fn judged(trouble: Trouble, there: u64) -> Result<String, Halt> {
             }
             Errno::NOTDIR => Ok("a file lies there where it needs a folder".to_owned()),
             Errno::LOOP | Errno::XDEV => {
-                Ok("a symbolic link that leads out of the file system, or nowhere, lies on its way".to_owned())
+                Ok("a symbolic link that leads out of the file system, or nowhere, lies on its way"
+                    .to_owned())
             }
             Errno::NAMETOOLONG => Ok("its path is too long for the file system".to_owned()),
             Errno::INVAL | Errno::ILSEQ => Ok("the file system cannot have a file of its name".to_owned()),
@@ -217,7 +220,7 @@ impl Shop {
             }
             // The next part is waited for while this one is written: to write it needs no slot but its own.
             let (target, begun, size) = (Arc::clone(&self.target), file.take(), object.size);
-            let write = blocking(move || write(&target, begun, size, &now.bytes));
+            let write = blocking(move || write(&target, begun, size, now));
             let (written, next) = tokio::join!(write, download.next());
             file = Some(written?);
             part = next?;
@@ -227,17 +230,18 @@ impl Shop {
         let assurance = download.finish()?;
         let (target, path, size, stamp) =
             (Arc::clone(&self.target), path.clone(), object.size, Stamp::of(object));
-        blocking(move || write(&target, file, size, &last.bytes)?.place(&path, stamp.time())).await?;
+        blocking(move || write(&target, file, size, last)?.place(&path, stamp.time())).await?;
         Ok(assurance)
     }
 }
 
-fn write(target: &Target, begun: Option<Writing>, size: u64, bytes: &[u8]) -> Result<Writing, Errno> {
+/// The part's slot is free when this returns.
+fn write(target: &Target, begun: Option<Writing>, size: u64, part: Part) -> Result<Writing, Errno> {
     let mut file = match begun {
         Some(file) => file,
         None => target.begin(size)?,
     };
-    file.write(bytes)?;
+    file.write(&part.bytes)?;
     Ok(file)
 }
 

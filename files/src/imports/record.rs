@@ -72,8 +72,7 @@ impl Records {
         let file = openat(self.0.as_fd(), &temporary, flags, Mode::RUSR | Mode::WUSR)?;
         let text = serde_json::to_vec(record)?;
         let written = std::fs::File::from(file).write_all(&text);
-        let written =
-            written.and_then(|()| Ok(renameat(self.0.as_fd(), &temporary, self.0.as_fd(), &name)?));
+        let written = written.and_then(|()| Ok(renameat(self.0.as_fd(), &temporary, self.0.as_fd(), &name)?));
         if written.is_err() {
             // What is left is written over by the next one.
             let _ = unlinkat(self.0.as_fd(), &temporary, AtFlags::empty());

@@ -54,14 +54,8 @@ pub(crate) fn word(state: State) -> &'static str {
 mod tests {
     use super::*;
 
-    const STATES: [State; 6] = [
-        State::Listing,
-        State::Running,
-        State::Done,
-        State::Failed,
-        State::Cancelled,
-        State::Interrupted,
-    ];
+    const STATES: [State; 6] =
+        [State::Listing, State::Running, State::Done, State::Failed, State::Cancelled, State::Interrupted];
 
     #[test]
     fn what_ended_is_ended_by_nothing_else_and_goes_on_only_by_new_keys() {

@@ -104,7 +104,8 @@ async fn a_link_that_leads_out_is_not_followed() {
     let import = world.import().await;
     assert_eq!(import.state, ImportState::Done);
     assert_ne!(reason(&import, "out/x"), "");
-    let there: Vec<_> = std::fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let there: Vec<_> =
+        std::fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(there, ["precious"]);
     assert_eq!(std::fs::read(outside.path().join("precious")).unwrap(), b"old");
     assert_eq!(world.read("in/free"), b"new");

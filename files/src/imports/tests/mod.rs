@@ -52,7 +52,7 @@ impl World {
             pause: Duration::from_millis(1),
             pause_max: Duration::from_millis(4),
             connect: Duration::from_secs(5),
-            silence: Duration::from_millis(500),
+            silence: Duration::from_secs(20),
         };
         let waits = Waits { first: patience, then: patience };
         let folder = std::fs::File::open(self.own.path()).unwrap().into();
@@ -91,7 +91,10 @@ impl World {
     /// The objects that were read, not only looked at, since the last call.
     fn fetched(&self) -> BTreeSet<String> {
         let seen = self.store().take_seen();
-        seen.into_iter().filter(|seen| seen.method == "GET" && !seen.key.is_empty()).map(|seen| seen.key).collect()
+        seen.into_iter()
+            .filter(|seen| seen.method == "GET" && !seen.key.is_empty())
+            .map(|seen| seen.key)
+            .collect()
     }
 }
 
@@ -101,6 +104,10 @@ async fn begin(imports: &Imports, form: Value) -> Result<Import, ImportError> {
 
 fn resume_body() -> Vec<u8> {
     json!({ "accessKeyId": ACCESS_KEY_ID, "secretAccessKey": SECRET_ACCESS_KEY }).to_string().into_bytes()
+}
+
+fn target(root: &Path) -> Target {
+    Target::new(std::fs::File::open(root).unwrap().into())
 }
 
 /// Waits until it runs no longer.

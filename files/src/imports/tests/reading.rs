@@ -100,7 +100,10 @@ async fn ten_thousand_objects_come_with_bounded_requests_at_once() {
         world.store().put(&format!("d{}/f{n}", n % 37), format!("content of {n}"));
     }
     let import = world.import().await;
-    assert_eq!((import.state, import.objects.done, import.objects.total), (ImportState::Done, 10_000, 10_000));
+    assert_eq!(
+        (import.state, import.objects.done, import.objects.total),
+        (ImportState::Done, 10_000, 10_000)
+    );
     assert_eq!(world.files().len(), 10_000);
     for n in [0, 4_567, 9_999] {
         assert_eq!(world.read(&format!("in/d{}/f{n}", n % 37)), format!("content of {n}").into_bytes());

@@ -1,0 +1,3 @@
+//! interim
+#![allow(dead_code)]
+mod imports;
