@@ -1,3 +1,1 @@
-//! interim
-#![allow(dead_code)]
-mod imports;
+//! x
