@@ -10,6 +10,7 @@ use super::form::Form;
 use super::progress::{Counts, Progress};
 use super::record::{Record, Records};
 use super::state::{Event, after, is_active};
+use crate::error::Error;
 
 /// See the module.
 #[derive(Debug)]
@@ -199,7 +200,7 @@ impl Job {
     ///
     /// # Errors
     /// Of the file system.
-    pub fn save(&self, records: &Records) -> std::io::Result<()> {
+    pub fn save(&self, records: &Records) -> Result<(), Error> {
         let is_kept = self.is_kept.lock().unwrap_or_else(PoisonError::into_inner);
         if *is_kept { records.save(&self.record()) } else { Ok(()) }
     }
@@ -208,7 +209,7 @@ impl Job {
     ///
     /// # Errors
     /// Of the file system.
-    pub fn forget(&self, records: &Records) -> Result<(), rustix::io::Errno> {
+    pub fn forget(&self, records: &Records) -> Result<(), Error> {
         let mut is_kept = self.is_kept.lock().unwrap_or_else(PoisonError::into_inner);
         records.remove(&self.id)?;
         *is_kept = false;

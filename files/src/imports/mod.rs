@@ -21,8 +21,6 @@ mod target;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher as _;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,9 +33,13 @@ pub(crate) use self::error::ImportError;
 use self::error::Input;
 use self::form::Form;
 use self::job::Job;
-use self::object::{Memory, Shop};
+pub(crate) use self::object::THREADS;
+use self::object::{Means, Shop};
 use self::record::Records;
-pub(crate) use self::target::Target;
+use self::target::Target;
+use crate::error::Error;
+use crate::ids;
+use crate::root::Root;
 
 /// So many run at once; each has its connections and its tasks, all of them share the memory for contents.
 const RUNNING_MAX: usize = 4;
@@ -52,7 +54,7 @@ pub(crate) struct Imports {
     target: Arc<Target>,
     guard: Guard,
     patience: Waits,
-    memory: Memory,
+    means: Means,
     running: Arc<Semaphore>,
     all: CancellationToken,
     _end: DropGuard,
@@ -80,17 +82,12 @@ impl Default for Waits {
 }
 
 impl Imports {
-    /// Reads the records of earlier ones in `folder`; what was running is interrupted now.
+    /// Reads the records of earlier ones; what was running is interrupted now.
     ///
     /// # Errors
-    /// The folder cannot be read.
-    pub fn open(
-        folder: OwnedFd,
-        target: Target,
-        allowed: Exceptions,
-        patience: Waits,
-    ) -> Result<Self, rustix::io::Errno> {
-        let records = Records::new(folder);
+    /// They cannot be listed.
+    pub fn open(root: &Arc<Root>, allowed: Exceptions, patience: Waits) -> Result<Self, Error> {
+        let records = Records::new(Arc::clone(root));
         let jobs = records.load()?.into_iter().map(|record| {
             let job = Job::recorded(record);
             (job.id().to_owned(), Arc::new(job))
@@ -100,10 +97,10 @@ impl Imports {
         Ok(Self {
             jobs: Mutex::new(jobs),
             records: Arc::new(records),
-            target: Arc::new(target),
+            target: Arc::new(Target::new(Arc::clone(root))),
             guard: Guard::Public(allowed),
             patience,
-            memory: Memory::default(),
+            means: Means::default(),
             running: Arc::new(Semaphore::new(RUNNING_MAX)),
             _end: all.clone().drop_guard(),
             all,
@@ -118,7 +115,7 @@ impl Imports {
         let (form, credentials) = form::filled(body)?;
         let permit = self.permit()?;
         let bucket = self.checked(&form, credentials).await?;
-        let job = Arc::new(Job::new(new_id(), form, user));
+        let job = Arc::new(Job::new(ids::new(), form, user));
         // Who begins one has to find it again, whatever happens.
         self.save(&job).await?;
         let cancel = self.all.child_token();
@@ -184,8 +181,7 @@ impl Imports {
     async fn checked(&self, form: &Form, credentials: Credentials) -> Result<Bucket, ImportError> {
         let destination = form.destination()?;
         let target = Arc::clone(&self.target);
-        let looked = tokio::task::spawn_blocking(move || target.check(&destination)).await;
-        let looked = looked.map_err(|error| ImportError::Broken(error.to_string()))?;
+        let looked = self.means.blocking(move || target.check(&destination)).await;
         looked.map_err(ImportError::Destination)?;
         let first = form.bucket(credentials.clone(), self.guard.clone(), self.patience.first)?;
         let page = first.list(&form.prefix).next().await?.unwrap_or_default();
@@ -197,8 +193,8 @@ impl Imports {
     }
 
     fn start(&self, job: &Arc<Job>, run: Arc<job::Run>, bucket: Bucket, permit: OwnedSemaphorePermit) {
-        let (memory, target) = (self.memory.clone(), Arc::clone(&self.target));
-        let shop = Arc::new(Shop { bucket, memory, target, cancel: run.cancel.clone() });
+        let (means, target) = (self.means.clone(), Arc::clone(&self.target));
+        let shop = Arc::new(Shop { bucket, means, target, cancel: run.cancel.clone() });
         let (job, records) = (Arc::clone(job), Arc::clone(&self.records));
         tokio::spawn(async move {
             run::run(job, run, shop, records).await;
@@ -213,16 +209,12 @@ impl Imports {
 
     async fn save(&self, job: &Arc<Job>) -> Result<(), ImportError> {
         let (job, records) = (Arc::clone(job), Arc::clone(&self.records));
-        let saved = tokio::task::spawn_blocking(move || job.save(&records)).await;
-        let saved = saved.map_err(|error| ImportError::Broken(error.to_string()))?;
-        saved.map_err(ImportError::Record)
+        self.means.blocking(move || job.save(&records)).await.map_err(ImportError::Record)
     }
 
     async fn forget(&self, job: &Arc<Job>) -> Result<(), ImportError> {
         let (forgotten, records) = (Arc::clone(job), Arc::clone(&self.records));
-        let done = tokio::task::spawn_blocking(move || forgotten.forget(&records)).await;
-        let done = done.map_err(|error| ImportError::Broken(error.to_string()))?;
-        done.map_err(|errno| ImportError::Record(errno.into()))?;
+        self.means.blocking(move || forgotten.forget(&records)).await.map_err(ImportError::Record)?;
         self.jobs().remove(job.id());
         Ok(())
     }
@@ -249,10 +241,4 @@ impl Imports {
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Job>>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Nobody has to be kept from guessing it: all are listed to whoever may read.
-fn new_id() -> String {
-    let random = || std::hash::RandomState::new().hash_one(0);
-    format!("{:016x}{:016x}", random(), random())
 }

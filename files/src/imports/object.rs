@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use workspacefs_buckets::{Assurance, Bucket, BucketError, Object, Part, Slots};
 use workspacefs_files_proto::FilePath;
@@ -12,6 +13,7 @@ use workspacefs_files_proto::import::ImportFailure;
 use super::progress::{Outcome, Progress, UnderWay};
 use super::stamp::Stamp;
 use super::target::{Target, Writing};
+use crate::error::Error;
 
 /// Up to so many bytes an object is small: it is one answer, and takes one of the many small slots.
 const SMALL_BYTES_MAX: u64 = 1 << 20;
@@ -23,18 +25,23 @@ const LARGE_SLOTS: usize = 5;
 /// An object that is changed meanwhile, or whose content is not its checksum's, is read again, so many times in all.
 const TRIES_MAX: usize = 3;
 
-/// What all imports of the process have in memory together.
+/// Threads that wait for the file system at once, of all imports: a server that does not answer takes no more of them, and those
+/// of people's requests are others.
+pub(crate) const THREADS: usize = 16;
+
+/// What all imports of the process have together: memory for contents, and threads.
 #[derive(Clone, Debug)]
-pub(crate) struct Memory {
+pub(crate) struct Means {
     small: Slots,
     large: Slots,
+    threads: Arc<Semaphore>,
 }
 
 /// What all objects of one run share.
 #[derive(Debug)]
 pub(crate) struct Shop {
     pub bucket: Bucket,
-    pub memory: Memory,
+    pub means: Means,
     pub target: Arc<Target>,
     /// Ends what is read at length from the file system.
     pub cancel: CancellationToken,
@@ -49,8 +56,8 @@ pub(crate) enum Halt {
         "the file system is full, or its quota is spent: {0} objects are there; free some space, and go on"
     )]
     Full(u64),
-    #[error("cannot write to the file system: {0}")]
-    Target(Errno),
+    #[error("the file system does not do it: {0}")]
+    Target(Error),
     #[error("it ended by itself: {0}")]
     Broken(String),
 }
@@ -58,16 +65,52 @@ pub(crate) enum Halt {
 /// Why one try failed.
 enum Trouble {
     Bucket(BucketError),
-    Target(Errno),
-    Broken(String),
+    Target(Error),
 }
 
-impl Default for Memory {
+impl Default for Means {
     fn default() -> Self {
         Self {
             small: Slots::new(SMALL_SLOTS, SMALL_BYTES_MAX, None),
             large: Slots::new(LARGE_SLOTS, PART_BYTES, None),
+            threads: Arc::new(Semaphore::new(THREADS)),
         }
+    }
+}
+
+impl Means {
+    /// Does it where it does not keep others from going on. What was begun is done, also if nobody waits for it any more.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let ended = || Error::of("finish a call", Errno::FAULT);
+        let permit = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| ended())?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(permit);
+            done
+        });
+        done.await.map_err(|_| ended())?
+    }
+}
+
+impl Trouble {
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Bucket(error) => matches!(error, BucketError::Changed | BucketError::Checksum(_)),
+            // What was deleted has given way meanwhile.
+            Self::Target(error) => *error == Error::Quota,
+        }
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Target(error)
     }
 }
 
@@ -111,12 +154,13 @@ pub(crate) async fn make_folder(
     path: FilePath,
 ) -> Result<(), Halt> {
     let target = Arc::clone(&shop.target);
-    let outcome = match blocking(move || target.folder(&path)).await {
+    let outcome = match shop.means.blocking(move || target.folder(&path)).await {
         Ok(true) => Outcome::Done { by_size: false },
         Ok(false) => Outcome::Skipped,
-        Err(trouble) => {
+        Err(error) => {
             let done = progress.counts();
-            Outcome::Failed(ImportFailure { key, reason: judged(trouble, done.done + done.skipped)? })
+            let reason = of_the_file_system(error, done.done + done.skipped)?;
+            Outcome::Failed(ImportFailure { key, reason })
         }
     };
     progress.begin(0).settle(outcome);
@@ -128,26 +172,31 @@ fn judged(trouble: Trouble, there: u64) -> Result<String, Halt> {
     match trouble {
         Trouble::Bucket(error) if error.is_of_one_object() => Ok(error.to_string()),
         Trouble::Bucket(error) => Err(Halt::Bucket(error)),
-        Trouble::Broken(why) => Err(Halt::Broken(why)),
-        Trouble::Target(errno) => match errno {
-            Errno::NOSPC | Errno::DQUOT => Err(Halt::Full(there)),
-            Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY => {
-                Ok("its name is taken by something there that is no file".to_owned())
-            }
-            Errno::NOTDIR => Ok("a file lies there where it needs a folder".to_owned()),
-            Errno::LOOP | Errno::XDEV => {
-                Ok("a symbolic link that leads out of the file system, or nowhere, lies on its way"
-                    .to_owned())
-            }
-            Errno::NAMETOOLONG => Ok("its path is too long for the file system".to_owned()),
-            Errno::INVAL | Errno::ILSEQ => Ok("the file system cannot have a file of its name".to_owned()),
-            Errno::FBIG => Ok("it is too large for a file of this file system".to_owned()),
-            Errno::ACCESS | Errno::PERM => {
-                Ok("the file system's permissions refuse to write it there".to_owned())
-            }
-            errno => Err(Halt::Target(errno)),
-        },
+        Trouble::Target(error) => of_the_file_system(error, there),
     }
+}
+
+fn of_the_file_system(error: Error, there: u64) -> Result<String, Halt> {
+    let reason = match error {
+        Error::Quota => return Err(Halt::Full(there)),
+        Error::ReadOnly | Error::TimedOut(_) => return Err(Halt::Target(error)),
+        Error::System { errno, .. } if !is_of_one_file(errno) => return Err(Halt::Target(error)),
+        Error::IsDirectory | Error::NotEmpty => "a folder there has its name already".to_owned(),
+        Error::NotDirectory => {
+            "something there that is no folder has the name that it needs for one".to_owned()
+        }
+        Error::NotFound => "a link on its way leads nowhere, or out of the file system".to_owned(),
+        error => error.to_string(),
+    };
+    Ok(reason)
+}
+
+/// Whether other files can be written all the same.
+fn is_of_one_file(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ACCESS | Errno::PERM | Errno::INVAL | Errno::ILSEQ | Errno::FBIG | Errno::LOOP | Errno::BUSY
+    )
 }
 
 impl Shop {
@@ -164,16 +213,14 @@ impl Shop {
         let mut tries = 0;
         loop {
             tries += 1;
-            let error = match self.fetch(&object, path, way).await {
+            let trouble = match self.fetch(&object, path, way).await {
                 Ok(assurance) => {
                     return Ok(Outcome::Done { by_size: matches!(assurance, Assurance::Size(_)) });
                 }
-                Err(Trouble::Bucket(error)) => error,
-                Err(other) => return Err(other),
+                Err(trouble) => trouble,
             };
-            let is_passing = matches!(error, BucketError::Changed | BucketError::Checksum(_));
-            if !is_passing || tries == TRIES_MAX {
-                return Err(error.into());
+            if !trouble.is_passing() || tries == TRIES_MAX {
+                return Err(trouble);
             }
             object = self.bucket.look(&object.key).await?;
             way.again(object.size);
@@ -186,16 +233,16 @@ impl Shop {
         let (size, stamp, md5) = (object.size, Stamp::of(object), object.etag.md5());
         let look = move || {
             let Some(found) = target.find(&path)? else { return Ok(false) };
-            if found.size() != size {
+            if found.facts().size != size {
                 return Ok(false);
             }
             match md5 {
-                _ if stamp.is_of(found.modified()) => Ok(true),
+                _ if stamp.is_of(found.facts().modified) => Ok(true),
                 Some(digest) => found.has_md5(&digest, &|| cancel.is_cancelled()),
                 None => Ok(false),
             }
         };
-        blocking(look).await
+        Ok(self.means.blocking(look).await?)
     }
 
     async fn fetch(
@@ -205,8 +252,8 @@ impl Shop {
         way: &mut UnderWay<'_>,
     ) -> Result<Assurance, Trouble> {
         let slots = match object.size <= SMALL_BYTES_MAX {
-            true => &self.memory.small,
-            false => &self.memory.large,
+            true => &self.means.small,
+            false => &self.means.large,
         };
         let mut download = self.bucket.download(object, slots).await?;
         let mut file: Option<Writing> = None;
@@ -220,7 +267,7 @@ impl Shop {
             }
             // The next part is waited for while this one is written: to write it needs no slot but its own.
             let (target, begun, size) = (Arc::clone(&self.target), file.take(), object.size);
-            let write = blocking(move || write(&target, begun, size, now));
+            let write = self.means.blocking(move || write(&target, begun, size, now));
             let (written, next) = tokio::join!(write, download.next());
             file = Some(written?);
             part = next?;
@@ -228,27 +275,19 @@ impl Shop {
         // What is not what the service says never gets a name.
         let last = last.ok_or_else(|| BucketError::Cut("there is no end of it".to_owned()))?;
         let assurance = download.finish()?;
-        let (target, path, size, stamp) =
-            (Arc::clone(&self.target), path.clone(), object.size, Stamp::of(object));
-        blocking(move || write(&target, file, size, last)?.place(&path, stamp.time())).await?;
+        let (target, path, stamp) = (Arc::clone(&self.target), path.clone(), Stamp::of(object));
+        let size = object.size;
+        self.means.blocking(move || write(&target, file, size, last)?.place(path, stamp.time())).await?;
         Ok(assurance)
     }
 }
 
 /// The part's slot is free when this returns.
-fn write(target: &Target, begun: Option<Writing>, size: u64, part: Part) -> Result<Writing, Errno> {
+fn write(target: &Target, begun: Option<Writing>, size: u64, part: Part) -> Result<Writing, Error> {
     let mut file = match begun {
         Some(file) => file,
         None => target.begin(size)?,
     };
     file.write(&part.bytes)?;
     Ok(file)
-}
-
-/// Where it does not keep others from going on.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Errno> + Send + 'static,
-) -> Result<T, Trouble> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Trouble::Broken(error.to_string()))?.map_err(Trouble::Target)
 }

@@ -2,7 +2,6 @@
 //! object's own, and below that some bits of the ETag. So an import knows what is there already, also after a restart, after its
 //! record was deleted, or as another import of the same bucket; and nothing has to be kept beside the files. Pure.
 
-use rustix::fs::Timespec;
 use workspacefs_buckets::Object;
 
 /// Servers may keep microseconds only.
@@ -24,14 +23,14 @@ impl Stamp {
         Self { seconds: object.modified.as_second(), microseconds }
     }
 
-    /// To be set.
-    pub fn time(self) -> Timespec {
-        Timespec { tv_sec: self.seconds, tv_nsec: i64::from(self.microseconds) * 1000 }
+    /// To be set: nanoseconds since 1970.
+    pub fn time(self) -> i128 {
+        i128::from(self.seconds) * 1_000_000_000 + i128::from(self.microseconds) * 1000
     }
 
-    /// Whether a file has it.
-    pub fn is_of(self, modified: Timespec) -> bool {
-        modified.tv_sec == self.seconds && modified.tv_nsec / 1000 == i64::from(self.microseconds)
+    /// Whether a file has it, of this time of modification.
+    pub fn is_of(self, modified: i128) -> bool {
+        modified.div_euclid(1000) * 1000 == self.time()
     }
 }
 
@@ -55,9 +54,10 @@ mod tests {
         for other in [object("f", "2024-02-03T04:05:06Z"), object("e", "2024-02-03T04:05:07Z")] {
             assert!(!stamp.is_of(Stamp::of(&other).time()));
         }
-        // A server that keeps microseconds, and one that rounds away all below the second.
-        let kept = Timespec { tv_nsec: stamp.time().tv_nsec / 1000 * 1000, ..stamp.time() };
-        assert!(stamp.is_of(kept));
-        assert!(!stamp.is_of(Timespec { tv_nsec: 0, ..stamp.time() }));
+        // A server that keeps more says the same; one that rounds away all below the second does not.
+        assert!(stamp.is_of(stamp.time() + 999));
+        assert!(!stamp.is_of(stamp.time() / 1_000_000_000 * 1_000_000_000));
+        let early = Stamp::of(&object("e", "1969-12-31T23:59:59Z"));
+        assert!(early.is_of(early.time()) && early.time() < 0);
     }
 }

@@ -1,152 +1,153 @@
-//! Where imported files go. INTERIM until `write` is there.
+//! Where imported files go: the file system as everybody else's files go there, whole and beneath its root.
 
+use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use md5::Digest as _;
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fstat, futimens, mkdirat, renameat,
-    unlinkat,
-};
-use rustix::io::Errno;
 use workspacefs_files_proto::FilePath;
-use workspacefs_sys::beneath::resolved;
 
-#[derive(Clone, Debug)]
+use crate::error::Error;
+use crate::facts::Facts;
+use crate::room;
+use crate::root::Root;
+use crate::write::{NewFile, Placing};
+
+/// What is read of a file at once, bytes.
+const READ_BYTES: usize = 256 << 10;
+
+/// For at least so many bytes room is made at once: to ask how much there is takes a server's time too.
+const ROOM_BYTES: u64 = 1 << 20;
+
+/// See the module.
+#[derive(Debug)]
 pub(crate) struct Target {
-    root: Arc<OwnedFd>,
-    next: Arc<AtomicU64>,
+    root: Arc<Root>,
+    /// Bytes that room was made for and that nobody has taken yet.
+    room: Mutex<u64>,
 }
 
+/// A file under construction, written from its beginning to its end.
+#[derive(Debug)]
 pub(crate) struct Writing {
-    target: Target,
-    file: OwnedFd,
-    name: String,
-    placed: bool,
+    file: NewFile,
+    written: u64,
 }
 
+/// A file that is there.
+#[derive(Debug)]
 pub(crate) struct Found {
-    file: OwnedFd,
-    stat: rustix::fs::Stat,
+    file: File,
+    facts: Facts,
 }
-
-const RULES: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
 impl Target {
-    pub fn new(root: OwnedFd) -> Self {
-        Self { root: Arc::new(root), next: Arc::default() }
+    pub fn new(root: Arc<Root>) -> Self {
+        Self { root, room: Mutex::new(0) }
     }
 
-    pub fn check(&self, path: &FilePath) -> Result<(), Errno> {
-        if path.is_root() {
-            return Ok(());
-        }
-        match resolved(
-            self.root.as_fd(),
-            path.as_bytes(),
-            OFlags::PATH | OFlags::DIRECTORY,
-            Mode::empty(),
-            RULES,
-        ) {
-            Ok(_) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(errno),
+    /// Whether files can go into a folder of this path: it is one, or it is not there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn check(&self, path: &FilePath) -> Result<(), Error> {
+        match self.root.folder(path) {
+            Ok(_) | Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
-    pub fn folder(&self, path: &FilePath) -> Result<bool, Errno> {
-        let mut at = FilePath::default();
-        let mut made = false;
-        for name in path.segments() {
-            let parent = self.open_folder(&at)?;
-            match mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
-                Ok(()) => made = true,
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno),
-            }
-            at.push(name).map_err(|_| Errno::INVAL)?;
-        }
-        self.open_folder(&at)?;
-        Ok(made)
-    }
-
-    fn open_folder(&self, path: &FilePath) -> Result<OwnedFd, Errno> {
-        let path = if path.is_root() { &b"."[..] } else { path.as_bytes() };
-        resolved(self.root.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty(), RULES)
-    }
-
-    pub fn find(&self, path: &FilePath) -> Result<Option<Found>, Errno> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        match resolved(self.root.as_fd(), path.as_bytes(), flags, Mode::empty(), RULES) {
-            Ok(file) => {
-                let stat = fstat(&file)?;
-                Ok((FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
-                    .then_some(Found { file, stat }))
-            }
-            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::NOTDIR) => Ok(None),
-            Err(errno) => Err(errno),
+    /// Makes a folder with those above it. False: it is there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn folder(&self, path: &FilePath) -> Result<bool, Error> {
+        match self.root.folder(path) {
+            Ok(_) => Ok(false),
+            Err(Error::NotFound) => self.root.folder_made(path).map(|_| true),
+            Err(error) => Err(error),
         }
     }
 
-    pub fn begin(&self, _size: u64) -> Result<Writing, Errno> {
-        let name = format!(".tmp-{}", self.next.fetch_add(1, Ordering::Relaxed));
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(self.root.as_fd(), &name, flags, Mode::from_raw_mode(0o644))?;
-        Ok(Writing { target: self.clone(), file, name, placed: false })
+    /// The file that has this path.
+    ///
+    /// # Errors
+    /// [`Error`]; none where there is nothing that could be read.
+    pub fn find(&self, path: &FilePath) -> Result<Option<Found>, Error> {
+        match self.root.file(path) {
+            Ok((file, facts)) => Ok(Some(Found { file: file.into(), facts })),
+            Err(Error::NotFound | Error::IsDirectory | Error::NotDirectory | Error::NotRegular) => Ok(None),
+            Err(Error::Denied { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A file that will have so many bytes. What was deleted gives way to it.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn begin(&self, size: u64) -> Result<Writing, Error> {
+        self.make_room(size)?;
+        NewFile::create(&self.root).map(|file| Writing { file, written: 0 })
+    }
+}
+
+impl Target {
+    fn make_room(&self, size: u64) -> Result<(), Error> {
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if *room < size {
+            let more = size.max(ROOM_BYTES);
+            room::make_room(&self.root, more)?;
+            *room = more;
+        }
+        *room -= size;
+        Ok(())
     }
 }
 
 impl Writing {
-    pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
-        while !bytes.is_empty() {
-            let n = rustix::io::write(&self.file, bytes)?;
-            bytes = &bytes[n..];
-        }
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_at(bytes, self.written)?;
+        self.written += bytes.len() as u64;
         Ok(())
     }
 
-    pub fn place(mut self, path: &FilePath, modified: Timespec) -> Result<(), Errno> {
-        let (folder, name) = path.split().ok_or(Errno::ISDIR)?;
-        self.target.folder(&folder)?;
-        let folder = self.target.open_folder(&folder)?;
-        futimens(&self.file, &Timestamps { last_access: modified, last_modification: modified })?;
-        renameat(self.target.root.as_fd(), &self.name, &folder, name)?;
-        self.placed = true;
-        Ok(())
-    }
-}
-
-impl Drop for Writing {
-    fn drop(&mut self) {
-        if !self.placed {
-            let _ = unlinkat(self.target.root.as_fd(), &self.name, AtFlags::empty());
-        }
+    /// Gives it its time and its name, in the place of a file that has it.
+    ///
+    /// # Errors
+    /// [`Error`]; then what was there is there still.
+    pub fn place(self, path: FilePath, modified: i128) -> Result<(), Error> {
+        self.file.place(&Placing { modified: Some(modified), ..Placing::new(path) }).map(drop)
     }
 }
 
 impl Found {
-    pub fn size(&self) -> u64 {
-        self.stat.st_size as u64
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
-    pub fn modified(&self) -> Timespec {
-        Timespec { tv_sec: self.stat.st_mtime, tv_nsec: self.stat.st_mtime_nsec as i64 }
-    }
-    pub fn has_md5(self, digest: &[u8; 16], stop: &dyn Fn() -> bool) -> Result<bool, Errno> {
+
+    /// Whether its content has this digest; false too if it is to stop.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn has_md5(mut self, digest: &[u8; 16], is_to_stop: &dyn Fn() -> bool) -> Result<bool, Error> {
         let mut hasher = md5::Md5::new();
-        let mut file = std::fs::File::from(self.file);
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            let n =
-                file.read(&mut buffer).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-            if n == 0 {
-                break;
+        let mut buffer =
+            vec![0; READ_BYTES.min(usize::try_from(self.facts.size).unwrap_or(READ_BYTES).max(1))];
+        while !is_to_stop() {
+            let read = self.file.read(&mut buffer).map_err(|error| {
+                let errno = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO);
+                Error::of("read a file that is there", errno)
+            })?;
+            if read == 0 {
+                return Ok(hasher.finalize().as_slice() == digest);
             }
-            if stop() {
-                return Ok(false);
-            }
-            hasher.update(&buffer[..n]);
+            hasher.update(buffer.get(..read).unwrap_or_default());
         }
-        Ok(hasher.finalize()[..] == digest[..])
+        Ok(false)
     }
 }

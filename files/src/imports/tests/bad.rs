@@ -36,7 +36,7 @@ async fn the_field_that_is_wrong_is_named_before_anything_begins() {
     }
     assert_eq!(imports.list().len(), 0);
     assert_eq!(world.files(), names(&[]));
-    assert_eq!(std::fs::read_dir(world.own.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(world.records()).unwrap().count(), 0);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Imports that are ended: by a person, and by the end of the process.
 
+use std::time::Duration;
+
 use serde_json::json;
 use workspacefs_files_proto::import::ImportState;
 use workspacefs_testkit::s3::Fault;
@@ -33,8 +35,10 @@ async fn one_that_is_cancelled_stops_leaves_what_is_whole_and_goes_on_with_keys(
     // What was under way is taken away, and no request comes after that.
     until(|| (world.files().len() == 50).then_some(())).await;
     until(|| (imports.running() == 0).then_some(())).await;
+    // What was sent until then has come.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     world.store().take_seen();
-    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(world.store().take_seen(), []);
     world.store().clear_hook();
     imports.resume(&id, &resume_body(), "jane").await.unwrap();
@@ -51,11 +55,11 @@ async fn one_that_ended_is_forgotten_with_its_record() {
     let id = world.begin(&imports).await.id;
     ended(&imports, &id).await;
     until(|| (imports.running() == 0).then_some(())).await;
-    assert_eq!(std::fs::read_dir(world.own.path()).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(world.records()).unwrap().count(), 1);
     imports.delete(&id, "jane").await.unwrap();
     assert!(matches!(imports.get(&id), Err(ImportError::NotFound)));
     assert!(matches!(imports.delete(&id, "jane").await, Err(ImportError::NotFound)));
-    assert_eq!(std::fs::read_dir(world.own.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(world.records()).unwrap().count(), 0);
     assert_eq!(world.imports().list().len(), 0);
     assert_eq!(world.read("in/k"), b"x");
 }
@@ -67,7 +71,7 @@ async fn after_a_restart_it_is_interrupted_and_goes_on_with_keys_without_reading
     let id = world.begin(&imports).await.id;
     until(|| (world.files().iter().filter(|name| name.starts_with("in/")).count() >= 50).then_some(())).await;
     // The record of one that runs, as a process that is killed leaves it.
-    let record = world.own.path().join(format!("{id}.json"));
+    let record = world.records().join(format!("{id}.json"));
     let killed = std::fs::read(&record).unwrap();
     drop(imports);
     until(|| (world.files().len() == 50).then_some(())).await;
@@ -106,10 +110,10 @@ async fn a_record_that_cannot_be_read_keeps_no_other_one() {
     until(|| (imports.running() == 0).then_some(())).await;
     drop(imports);
     for (name, text) in [("bad.json", "{"), ("other.json", "{}"), ("x.json.new", "{}"), ("readme", "")] {
-        std::fs::write(world.own.path().join(name), text).unwrap();
+        std::fs::write(world.records().join(name), text).unwrap();
     }
-    let record = std::fs::read(world.own.path().join(format!("{id}.json"))).unwrap();
-    std::fs::write(world.own.path().join("stolen.json"), record).unwrap();
+    let record = std::fs::read(world.records().join(format!("{id}.json"))).unwrap();
+    std::fs::write(world.records().join("stolen.json"), record).unwrap();
     let list = world.imports().list();
     assert_eq!(list.len(), 1);
     assert_eq!((list[0].id.as_str(), list[0].state, list[0].objects.done), (&*id, ImportState::Done, 1));

@@ -16,14 +16,13 @@ use workspacefs_buckets::{Exceptions, Patience};
 use workspacefs_files_proto::import::{Import, ImportState};
 use workspacefs_testkit::s3::{ACCESS_KEY_ID, FakeS3, SECRET_ACCESS_KEY, Store};
 
-use super::target::Target;
 use super::{ImportError, Imports, Waits};
+use crate::root::{Owner, Root};
 
 /// A service with a bucket `buck`, and a file system.
 struct World {
     service: FakeS3,
     root: tempfile::TempDir,
-    own: tempfile::TempDir,
     allowed: &'static [&'static str],
 }
 
@@ -32,7 +31,6 @@ impl World {
         Self {
             service: FakeS3::start("buck").await.unwrap(),
             root: tempfile::tempdir().unwrap(),
-            own: tempfile::tempdir().unwrap(),
             allowed: &["127.0.0.0/8"],
         }
     }
@@ -55,8 +53,7 @@ impl World {
             silence: Duration::from_secs(20),
         };
         let waits = Waits { first: patience, then: patience };
-        let folder = std::fs::File::open(self.own.path()).unwrap().into();
-        Arc::new(Imports::open(folder, target(self.root.path()), exceptions, waits).unwrap())
+        Arc::new(Imports::open(&root(self.root.path()), exceptions, waits).unwrap())
     }
 
     fn form(&self) -> Value {
@@ -77,7 +74,12 @@ impl World {
         ended(&imports, &id).await
     }
 
-    /// What lies in the file system, without folders.
+    /// The records of imports.
+    fn records(&self) -> std::path::PathBuf {
+        self.root.path().join(".workspacefs-files/imports")
+    }
+
+    /// What lies in the file system, without folders and records: what is under way lies there too.
     fn files(&self) -> BTreeSet<String> {
         let mut files = BTreeSet::new();
         collect(self.root.path(), self.root.path(), &mut files);
@@ -106,8 +108,11 @@ fn resume_body() -> Vec<u8> {
     json!({ "accessKeyId": ACCESS_KEY_ID, "secretAccessKey": SECRET_ACCESS_KEY }).to_string().into_bytes()
 }
 
-fn target(root: &Path) -> Target {
-    Target::new(std::fs::File::open(root).unwrap().into())
+fn root(path: &Path) -> Arc<Root> {
+    // Whoever runs this owns what is made.
+    let uid = rustix::process::geteuid().as_raw();
+    let gid = rustix::process::getegid().as_raw();
+    Arc::new(Root::open(path, Owner { uid, gid, mode: 0o755 }).unwrap())
 }
 
 /// Waits until it runs no longer.
@@ -121,19 +126,21 @@ async fn ended(imports: &Imports, id: &str) -> Import {
 }
 
 async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..6000 {
+    for _ in 0..30_000 {
         if let Some(found) = look() {
             return found;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("it did not come within a minute");
+    panic!("it did not come within five minutes");
 }
 
 fn collect(root: &Path, folder: &Path, files: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        // Our own folder holds what is under way; what is left of it when nothing is, is told by `left_over`.
+        if path.ends_with(".workspacefs-files/imports") {
+            continue;
+        }
         if path.is_dir() && !path.is_symlink() {
             collect(root, &path, files);
         } else {

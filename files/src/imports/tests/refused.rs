@@ -135,7 +135,7 @@ async fn no_key_is_in_any_answer_record_or_line_of_the_log() {
     ended(&imports, &id).await;
     texts.push(format!("{imports:?} {:#?}", imports.list()));
     until(|| (imports.running() == 0).then_some(())).await;
-    for entry in std::fs::read_dir(world.own.path()).unwrap() {
+    for entry in std::fs::read_dir(world.records()).unwrap() {
         texts.push(std::fs::read_to_string(entry.unwrap().path()).unwrap());
     }
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
