@@ -2,7 +2,7 @@
 //! whoever the gateway vouches for. It knows neither Kubernetes nor who its callers are. The contract is ADR 18.
 //!
 //! From below: [`root`] resolves paths beneath the directory, [`place`] and [`write`] make files whole, [`trash`], [`walk`] and
-//! [`tree`] deal with what is there; [`imports`] brings what lies in buckets.
+//! [`tree`] deal with what is there; `imports` brings what lies in buckets.
 
 pub mod error;
 pub mod facts;

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use workspacefs_files_proto::import::{Import, ImportFailure, ImportState};
 
 use super::form::Form;
-use super::progress::{Counts, Progress};
+use super::progress::{Counts, FAILURES_MAX, Progress};
 use super::record::{Record, Records};
 use super::state::{Event, after, is_active};
 use crate::error::Error;
@@ -167,10 +167,10 @@ impl Job {
         is_active(self.now().state)
     }
 
-    /// As the contract has it.
-    pub fn shown(&self) -> Import {
+    /// As the contract has it, with so many failures at most.
+    pub fn shown(&self, failures_max: usize) -> Import {
         let now = self.now();
-        let (counts, failures) = now.numbers();
+        let (counts, failures) = now.numbers(failures_max);
         let (rate, eta_seconds) = now.run.as_ref().map_or((0, None), |run| run.progress.pace());
         let (objects, bytes) = counts.shown();
         Import {
@@ -218,7 +218,7 @@ impl Job {
 
     fn record(&self) -> Record {
         let now = self.now();
-        let (counts, failures) = now.numbers();
+        let (counts, failures) = now.numbers(FAILURES_MAX);
         Record {
             id: self.id.clone(),
             form: self.form.clone(),
@@ -243,16 +243,16 @@ pub(crate) const INTERRUPTED: &str =
     "the service was started anew, and has the keys no longer: enter them again, and it goes on where it was";
 
 impl Now {
-    fn numbers(&self) -> (Counts, Vec<ImportFailure>) {
+    fn numbers(&self, failures_max: usize) -> (Counts, Vec<ImportFailure>) {
         match &self.run {
-            Some(run) => (run.progress.counts(), run.progress.failures()),
-            None => (self.counts, self.failures.clone()),
+            Some(run) => (run.progress.counts(), run.progress.failures(failures_max)),
+            None => (self.counts, self.failures.iter().take(failures_max).cloned().collect()),
         }
     }
 
     /// Keeps the numbers of the run that ended.
     fn settle(&mut self) {
-        (self.counts, self.failures) = self.numbers();
+        (self.counts, self.failures) = self.numbers(FAILURES_MAX);
         self.run = None;
         self.ended_at = Some(Timestamp::now().to_string());
     }

@@ -35,6 +35,7 @@ use self::form::Form;
 use self::job::Job;
 pub(crate) use self::object::THREADS;
 use self::object::{Means, Shop};
+use self::progress::FAILURES_MAX;
 use self::record::Records;
 use self::target::Target;
 use crate::error::Error;
@@ -43,8 +44,10 @@ use crate::root::Root;
 
 /// So many run at once; each has its connections and its tasks, all of them share the memory for contents.
 const RUNNING_MAX: usize = 4;
-/// So many that ended are kept; the oldest one goes.
-const ENDED_MAX: usize = 100;
+/// So many that ended are kept; the oldest one goes. Each can have a report of a megabyte.
+const ENDED_MAX: usize = 20;
+/// So many failures of each are told where all imports are listed.
+const LISTED_FAILURES_MAX: usize = 10;
 
 /// All imports of this file system. Dropped, those that run end, and are interrupted.
 #[derive(Debug)]
@@ -116,15 +119,13 @@ impl Imports {
         let permit = self.permit()?;
         let bucket = self.checked(&form, credentials).await?;
         let job = Arc::new(Job::new(ids::new(), form, user));
-        // Who begins one has to find it again, whatever happens.
-        self.save(&job).await?;
-        let cancel = self.all.child_token();
-        let run = job.run(cancel).map_err(ImportError::State)?;
+        // From here on nothing waits: whoever asked may have gone, and it is begun and known, or neither.
+        let run = job.run(self.all.child_token()).map_err(ImportError::State)?;
         self.jobs().insert(job.id().to_owned(), Arc::clone(&job));
         self.start(&job, run, bucket, permit);
         tracing::info!(import = job.id(), user, bucket = job.form().bucket, "an import begins");
         self.forget_oldest().await;
-        Ok(job.shown())
+        Ok(job.shown(FAILURES_MAX))
     }
 
     /// Lets one go on, with the keys of the body.
@@ -142,20 +143,22 @@ impl Imports {
         let run = job.run(self.all.child_token()).map_err(ImportError::State)?;
         self.start(&job, run, bucket, permit);
         tracing::info!(import = id, user, "an import goes on");
-        Ok(job.shown())
+        Ok(job.shown(FAILURES_MAX))
     }
 
-    /// All, the latest first.
+    /// All, the latest first, each with the beginning of its report.
     pub fn list(&self) -> Vec<Import> {
         let mut jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();
         jobs.sort_by(|one, other| other.order().cmp(&one.order()));
-        jobs.iter().map(|job| job.shown()).collect()
+        jobs.iter().map(|job| job.shown(LISTED_FAILURES_MAX)).collect()
     }
 
+    /// With its whole report.
+    ///
     /// # Errors
     /// [`ImportError::NotFound`]
     pub fn get(&self, id: &str) -> Result<Import, ImportError> {
-        self.job(id).map(|job| job.shown())
+        self.job(id).map(|job| job.shown(FAILURES_MAX))
     }
 
     /// Cancels one that runs, forgets one that ended.
@@ -205,11 +208,6 @@ impl Imports {
     fn permit(&self) -> Result<OwnedSemaphorePermit, ImportError> {
         let permit = Arc::clone(&self.running).try_acquire_owned();
         permit.map_err(|_| ImportError::TooMany(RUNNING_MAX))
-    }
-
-    async fn save(&self, job: &Arc<Job>) -> Result<(), ImportError> {
-        let (job, records) = (Arc::clone(job), Arc::clone(&self.records));
-        self.means.blocking(move || job.save(&records)).await.map_err(ImportError::Record)
     }
 
     async fn forget(&self, job: &Arc<Job>) -> Result<(), ImportError> {

@@ -11,8 +11,9 @@ use super::pace::{Pace, Sample};
 
 /// So many failures are told one by one; the others are counted.
 pub(crate) const FAILURES_MAX: usize = 1000;
-/// Of a key or a reason so many bytes are kept: keys have at most 1,024.
-const TEXT_BYTES_MAX: usize = 1024;
+/// Of a key and of a reason so many bytes are kept: keys have at most 1,024.
+const KEY_BYTES_MAX: usize = 1024;
+const REASON_BYTES_MAX: usize = 300;
 
 /// The numbers of a run.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -122,9 +123,10 @@ impl Progress {
         }
     }
 
-    /// The first of those that failed.
-    pub fn failures(&self) -> Vec<ImportFailure> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The first of those that failed, so many at most.
+    pub fn failures(&self, max: usize) -> Vec<ImportFailure> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.iter().take(max).cloned().collect()
     }
 
     /// To be called every second or so.
@@ -153,8 +155,8 @@ impl Progress {
         add(&self.failed, 1);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() < FAILURES_MAX {
-            cut(&mut failed.key);
-            cut(&mut failed.reason);
+            cut(&mut failed.key, KEY_BYTES_MAX);
+            cut(&mut failed.reason, REASON_BYTES_MAX);
             failures.push(failed);
         }
     }
@@ -220,8 +222,8 @@ fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-fn cut(text: &mut String) {
-    text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+fn cut(text: &mut String, bytes_max: usize) {
+    text.truncate(text.floor_char_boundary(bytes_max));
 }
 
 #[cfg(test)]
@@ -269,9 +271,9 @@ mod tests {
         for _ in 0..FAILURES_MAX + 5 {
             progress.begin(1).settle(failed(&"ä".repeat(2000)));
         }
-        let failures = progress.failures();
+        let failures = progress.failures(usize::MAX);
         assert_eq!(failures.len(), FAILURES_MAX);
-        assert!(failures.iter().all(|failed| failed.key.len() <= TEXT_BYTES_MAX));
+        assert!(failures.iter().all(|failed| failed.key.len() <= KEY_BYTES_MAX));
         assert_eq!(progress.counts().failed, FAILURES_MAX as u64 + 5);
     }
 }

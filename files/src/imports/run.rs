@@ -27,8 +27,9 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// How often it is written down how far it is, in samples.
 const SAVE_EVERY: u32 = 10;
 
-/// Runs to its end and writes that down.
+/// Runs to its end and writes that down, and before that that it has begun.
 pub(crate) async fn run(job: Arc<Job>, run: Arc<Run>, shop: Arc<Shop>, records: Arc<Records>) {
+    save(&job, &records).await;
     let watcher = tokio::spawn(watch(Arc::clone(&job), Arc::clone(&run), Arc::clone(&records)));
     let watcher = AbortOnDropHandle::new(watcher);
     let ended = tokio::select! {
