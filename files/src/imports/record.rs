@@ -51,7 +51,9 @@ impl Records {
     pub fn load(&self) -> Result<Vec<Record>, Error> {
         let mut records = Vec::new();
         let at = Error::at("list the records of imports");
-        for entry in Dir::read_from(self.0.area(Area::Imports)?).map_err(&at)? {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = openat(self.0.area(Area::Imports)?, c".", flags, Mode::empty()).map_err(&at)?;
+        for entry in Dir::new(folder).map_err(&at)? {
             let entry = entry.map_err(&at)?;
             let Some(id) = entry.file_name().to_str().ok().and_then(|name| name.strip_suffix(SUFFIX)) else {
                 continue;
