@@ -41,10 +41,6 @@ impl World {
 
     /// As a process that begins now.
     fn imports(&self) -> Arc<Imports> {
-        let mut exceptions = Exceptions::default();
-        for allowed in self.allowed {
-            exceptions.allow(allowed.parse().unwrap());
-        }
         let patience = Patience {
             tries: 3,
             pause: Duration::from_millis(1),
@@ -53,7 +49,15 @@ impl World {
             silence: Duration::from_secs(20),
         };
         let waits = Waits { first: patience, then: patience };
-        Arc::new(Imports::open(&root(self.root.path()), exceptions, waits).unwrap())
+        Arc::new(Imports::open(&root(self.root.path()), self.exceptions(), waits).unwrap())
+    }
+
+    fn exceptions(&self) -> Exceptions {
+        let mut exceptions = Exceptions::default();
+        for allowed in self.allowed {
+            exceptions.allow(allowed.parse().unwrap());
+        }
+        exceptions
     }
 
     fn form(&self) -> Value {
