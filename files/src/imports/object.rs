@@ -4,38 +4,19 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use workspacefs_buckets::{Assurance, Bucket, BucketError, Object, Part, Slots};
+use workspacefs_buckets::{Assurance, Bucket, BucketError, Object, Part};
 use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::import::ImportFailure;
 
+use super::means::Means;
 use super::progress::{Outcome, Progress, UnderWay};
 use super::stamp::Stamp;
 use super::target::{Target, Writing};
 use crate::error::Error;
 
-/// Up to so many bytes an object is small: it is one answer, and takes one of the many small slots.
-const SMALL_BYTES_MAX: u64 = 1 << 20;
-/// Of larger ones parts of so many bytes are asked for side by side.
-const PART_BYTES: u64 = 8 << 20;
-/// Parts of all imports that are in memory at once: 32 small ones of 1 MiB and 5 large ones of 8 MiB.
-const SMALL_SLOTS: usize = 32;
-const LARGE_SLOTS: usize = 5;
 /// An object that is changed meanwhile, or whose content is not its checksum's, is read again, so many times in all.
 const TRIES_MAX: usize = 3;
-
-/// Threads that wait for the file system at once, of all imports: a server that does not answer takes no more of them, and those
-/// of people's requests are others.
-pub(crate) const THREADS: usize = 16;
-
-/// What all imports of the process have together: memory for contents, and threads.
-#[derive(Clone, Debug)]
-pub(crate) struct Means {
-    small: Slots,
-    large: Slots,
-    threads: Arc<Semaphore>,
-}
 
 /// What all objects of one run share.
 #[derive(Debug)]
@@ -66,36 +47,6 @@ pub(crate) enum Halt {
 enum Trouble {
     Bucket(BucketError),
     Target(Error),
-}
-
-impl Default for Means {
-    fn default() -> Self {
-        Self {
-            small: Slots::new(SMALL_SLOTS, SMALL_BYTES_MAX, None),
-            large: Slots::new(LARGE_SLOTS, PART_BYTES, None),
-            threads: Arc::new(Semaphore::new(THREADS)),
-        }
-    }
-}
-
-impl Means {
-    /// Does it where it does not keep others from going on. What was begun is done, also if nobody waits for it any more.
-    ///
-    /// # Errors
-    /// Those of `work`.
-    pub async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let ended = || Error::of("finish a call", Errno::FAULT);
-        let permit = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| ended())?;
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(permit);
-            done
-        });
-        done.await.map_err(|_| ended())?
-    }
 }
 
 impl Trouble {
@@ -251,11 +202,7 @@ impl Shop {
         path: &FilePath,
         way: &mut UnderWay<'_>,
     ) -> Result<Assurance, Trouble> {
-        let slots = match object.size <= SMALL_BYTES_MAX {
-            true => &self.means.small,
-            false => &self.means.large,
-        };
-        let mut download = self.bucket.download(object, slots).await?;
+        let mut download = self.bucket.download(object, self.means.slots(object.size)).await?;
         let mut file: Option<Writing> = None;
         let mut part = download.next().await?;
         let mut last = None;
