@@ -197,19 +197,7 @@ impl Root {
     /// # Errors
     /// As [`Root::folder`]; `IsDirectory`, `NotRegular`.
     pub fn file(&self, path: &FilePath) -> Result<(OwnedFd, Facts), Error> {
-        let found = self.resolve(path, OFlags::PATH)?;
-        let facts = Facts::of(&found).map_err(Error::at("look at the file"))?;
-        match facts.kind {
-            EntryType::File => {}
-            EntryType::Dir => return Err(Error::IsDirectory),
-            EntryType::Symlink => return Err(Error::NotFound),
-            EntryType::Other => return Err(Error::NotRegular),
-        }
-        Ok((
-            reopened(found.as_fd())
-                .map_err(|errno| refused("open the file", errno, path.to_string(), facts))?,
-            facts,
-        ))
+        opened(&self.resolve(path, OFlags::PATH)?, || path.to_string())
     }
 
     /// One part of the process's own folder (O_PATH), made where it is missing: people with the same uid may have removed it.
@@ -327,6 +315,28 @@ pub(crate) fn child(folder: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Erro
         Errno::LOOP => Error::NotDirectory,
         errno => Error::of("open the folder", errno),
     })
+}
+
+/// A regular file in a folder, to be read; see [`Root::file`].
+pub(crate) fn regular(folder: BorrowedFd<'_>, name: &[u8]) -> Result<(OwnedFd, Facts), Error> {
+    let found = beneath::resolved(folder, name, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty(), strict())
+        .map_err(Error::at("open the file"))?;
+    opened(&found, || String::from_utf8_lossy(name).into_owned())
+}
+
+/// Opens for reading what was found, if it has content.
+fn opened(found: &OwnedFd, name: impl FnOnce() -> String) -> Result<(OwnedFd, Facts), Error> {
+    let facts = Facts::of(found).map_err(Error::at("look at the file"))?;
+    match facts.kind {
+        EntryType::File => {}
+        EntryType::Dir => return Err(Error::IsDirectory),
+        EntryType::Symlink => return Err(Error::NotFound),
+        EntryType::Other => return Err(Error::NotRegular),
+    }
+    match reopened(found.as_fd()) {
+        Ok(file) => Ok((file, facts)),
+        Err(errno) => Err(refused("open the file", errno, name(), facts)),
+    }
 }
 
 /// The same open file, opened for reading. Its descriptor says which it is, so nothing is resolved again.

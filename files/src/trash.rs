@@ -3,12 +3,9 @@
 //! knows where it belongs.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, fsync, mkdirat, openat, unlinkat};
-use rustix::io::Errno;
+use rustix::fs::{Mode, mkdirat};
 use serde::{Deserialize, Serialize};
 use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::types::{Entry, EntryType, TrashEntry, TrashListing, TrashUsage};
@@ -17,15 +14,13 @@ use crate::error::Error;
 use crate::facts::{Facts, now, rfc3339};
 use crate::ids;
 use crate::place::{self, At};
+use crate::record;
 use crate::root::{Area, Root, child};
 use crate::tree;
 
 const DATA: &[u8] = b"data";
 const INFO: &str = "info.json";
-const INFO_NEW: &str = "info.new";
 const NS_PER_DAY: i128 = 86_400 * 1_000_000_000;
-/// A record is some hundred bytes and a path.
-const INFO_BYTES_MAX: u64 = 64 * 1024;
 
 /// What is written beside a deleted thing.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -220,27 +215,9 @@ fn erase(trash: &OwnedFd, id: &str) -> Result<(), Error> {
 }
 
 fn write_info(place: BorrowedFd<'_>, info: &Info) -> Result<(), Error> {
-    let text = serde_json::to_vec(info).map_err(|_| Error::of("write a record", Errno::INVAL))?;
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file =
-        openat(place, INFO_NEW, flags, Mode::RUSR | Mode::WUSR).map_err(Error::at("write a record"))?;
-    let mut file = File::from(file);
-    let failed = |error: std::io::Error| {
-        Error::of("write a record", Errno::from_io_error(&error).unwrap_or(Errno::IO))
-    };
-    file.write_all(&text).map_err(failed)?;
-    fsync(&file).map_err(Error::at("write a record"))?;
-    let at = |name: &'static str| At { folder: place, name: name.as_bytes() };
-    place::replace(at(INFO_NEW), at(INFO)).map_err(Error::at("write a record")).inspect_err(|_| {
-        let _ = unlinkat(place, INFO_NEW, AtFlags::empty());
-    })
+    record::write(place, INFO, info)
 }
 
 fn read_info(place: &OwnedFd) -> Result<Info, Error> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = openat(place, INFO, flags, Mode::empty()).map_err(Error::at("read a record"))?;
-    let mut text = Vec::new();
-    let read = File::from(file).take(INFO_BYTES_MAX).read_to_end(&mut text);
-    read.map_err(|_| Error::of("read a record", Errno::IO))?;
-    serde_json::from_slice(&text).map_err(|_| Error::of("read a record", Errno::INVAL))
+    record::read(place.as_fd(), INFO)
 }

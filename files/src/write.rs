@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{
     AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fsync, futimens, openat, unlinkat,
@@ -97,8 +98,8 @@ pub struct NewFile {
     area: OwnedFd,
     name: String,
     file: File,
-    /// Kept when dropped: the upload goes on later.
-    kept: bool,
+    /// Kept when dropped: it has its name, or the upload goes on later.
+    kept: AtomicBool,
 }
 
 impl NewFile {
@@ -129,7 +130,7 @@ impl NewFile {
                 .map_err(Error::at("make a temporary file"))
         };
         let file = room::with_room(root, open)?;
-        Ok(Self { root: Arc::clone(root), area, name, file: File::from(file), kept })
+        Ok(Self { root: Arc::clone(root), area, name, file: File::from(file), kept: AtomicBool::new(kept) })
     }
 
     /// Writes at an offset, of several threads too. Where the file system is full, the trash is emptied, oldest first.
@@ -181,12 +182,7 @@ impl NewFile {
     ///
     /// # Errors
     /// [`Error`]; the name is as it was then, and the file is removed unless it is a kept one.
-    pub fn place(mut self, placing: &Placing) -> Result<(Entry, bool), Error> {
-        self.root.give(self.file.as_fd(), placing.mode.unwrap_or_else(|| self.root.owner().file_mode()))?;
-        if let Some(modified) = placing.modified {
-            futimens(&self.file, &times(modified)?).map_err(Error::at("set the time"))?;
-        }
-        self.settle()?;
+    pub fn place(&self, placing: &Placing) -> Result<(Entry, bool), Error> {
         let (folder, name) = self.root.parent(&placing.path, placing.parents)?;
         let existing = match Facts::at(folder.as_fd(), name) {
             Ok(facts) => Some(facts),
@@ -194,6 +190,15 @@ impl NewFile {
             Err(errno) => return Err(self.root.denied("look at what has the name", errno, folder.as_fd())),
         };
         placing.judge(existing.as_ref())?;
+        // A program that is replaced stays one.
+        let replaced = existing.filter(|facts| facts.kind == EntryType::File).map(|facts| facts.mode & 0o777);
+        let mode = placing.mode.or(replaced).unwrap_or_else(|| self.root.owner().file_mode());
+        self.root.give(self.file.as_fd(), mode)?;
+        if let Some(modified) = placing.modified {
+            futimens(&self.file, &times(modified)?).map_err(Error::at("set the time"))?;
+        }
+        self.settle()?;
+        placing.judge(Facts::at(folder.as_fd(), name).ok().as_ref())?;
         let from = At { folder: self.area.as_fd(), name: self.name.as_bytes() };
         let to = At { folder: folder.as_fd(), name };
         let placed = match placing.existing {
@@ -201,7 +206,7 @@ impl NewFile {
             Existing::Replace | Existing::Match(_) => place::replace(from, to),
         };
         placed.map_err(|errno| self.root.denied("give the file its name", errno, folder.as_fd()))?;
-        self.kept = true;
+        self.kept.store(true, Ordering::Relaxed);
         let facts = Facts::of(&self.file).map_err(Error::at("look at the new file"))?;
         Ok((facts.entry(&placing.path), existing.is_none()))
     }
@@ -209,9 +214,18 @@ impl NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if !self.kept {
+        if *self.kept.get_mut() {
+            return;
+        }
+        let (area, name) = (self.area.try_clone(), std::mem::take(&mut self.name));
+        let remove = move || {
             // What cannot be removed now goes with the next sweep.
-            let _ = unlinkat(&self.area, self.name.as_str(), AtFlags::empty());
+            let _ = area.map(|area| unlinkat(&area, name.as_str(), AtFlags::empty()));
+        };
+        // A caller that went away drops it where nothing may wait for a server.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
         }
     }
 }

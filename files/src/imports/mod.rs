@@ -14,6 +14,7 @@ mod object;
 mod pace;
 mod progress;
 mod record;
+pub(crate) mod routes;
 mod run;
 mod stamp;
 mod state;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use workspacefs_buckets::{Bucket, Credentials, Exceptions, Guard, Patience};
+use workspacefs_buckets::{Allowed, Bucket, Credentials, Exceptions, Guard, Patience};
 use workspacefs_files_proto::import::Import;
 
 pub(crate) use self::error::ImportError;
@@ -40,7 +41,6 @@ use self::object::Shop;
 use self::progress::FAILURES_MAX;
 use self::record::Records;
 use self::target::Target;
-use crate::error::Error;
 use crate::ids;
 use crate::root::Root;
 
@@ -87,29 +87,33 @@ impl Default for Waits {
 }
 
 impl Imports {
-    /// Reads the records of earlier ones; what was running is interrupted now.
-    ///
-    /// # Errors
-    /// They cannot be listed.
-    pub fn open(root: &Arc<Root>, allowed: Exceptions, patience: Waits) -> Result<Self, Error> {
+    /// Reads the records of earlier ones; what was running is interrupted now. Where they cannot be read there are none: people
+    /// can have their files all the same.
+    pub fn open(root: &Arc<Root>, allowed: &[Allowed], patience: Waits) -> Self {
         let records = Records::new(Arc::clone(root));
-        let jobs = records.load()?.into_iter().map(|record| {
+        let known = records.load().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the records of imports cannot be read");
+            Vec::new()
+        });
+        let known = known.into_iter().map(|record| {
             let job = Job::recorded(record);
             (job.id().to_owned(), Arc::new(job))
         });
-        let jobs = jobs.collect();
+        let jobs = known.collect();
+        let mut exceptions = Exceptions::default();
+        allowed.iter().for_each(|allowed| exceptions.allow(allowed.clone()));
         let all = CancellationToken::new();
-        Ok(Self {
+        Self {
             jobs: Mutex::new(jobs),
             records: Arc::new(records),
             target: Arc::new(Target::new(Arc::clone(root))),
-            guard: Guard::Public(allowed),
+            guard: Guard::Public(exceptions),
             patience,
             means: Means::default(),
             running: Arc::new(Semaphore::new(RUNNING_MAX)),
             _end: all.clone().drop_guard(),
             all,
-        })
+        }
     }
 
     /// Begins one, from the body of a request: if the service answers, and lists what was asked for.

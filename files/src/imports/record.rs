@@ -1,9 +1,9 @@
 //! What is kept of an import over a restart: a file of JSON in the folder `imports`, without keys. Its names are ours alone.
 
-use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use workspacefs_files_proto::import::{ImportFailure, ImportState};
@@ -11,10 +11,9 @@ use workspacefs_files_proto::import::{ImportFailure, ImportState};
 use super::form::Form;
 use super::progress::Counts;
 use crate::error::Error;
+use crate::record;
 use crate::root::{Area, Root};
 
-/// Of one record not more is read: a thousand failures of the longest keys and reasons have less.
-const RECORD_BYTES_MAX: u64 = 8 << 20;
 const SUFFIX: &str = ".json";
 
 /// See the module. Times are RFC 3339.
@@ -53,12 +52,13 @@ impl Records {
         let at = Error::at("list the records of imports");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = openat(self.0.area(Area::Imports)?, c".", flags, Mode::empty()).map_err(&at)?;
-        for entry in Dir::new(folder).map_err(&at)? {
+        let entries = Dir::read_from(&folder).map_err(&at)?;
+        for entry in entries {
             let entry = entry.map_err(&at)?;
             let Some(id) = entry.file_name().to_str().ok().and_then(|name| name.strip_suffix(SUFFIX)) else {
                 continue;
             };
-            match self.read(id) {
+            match record::read::<Record>(folder.as_fd(), &name(id)) {
                 Ok(record) if record.id == id => records.push(record),
                 Ok(_) => tracing::warn!(id, "the record of an import is another one's"),
                 Err(error) => tracing::warn!(id, %error, "cannot read the record of an import"),
@@ -72,20 +72,8 @@ impl Records {
     /// # Errors
     /// Of the file system; then the last one is still there.
     pub fn save(&self, record: &Record) -> Result<(), Error> {
-        let at = Error::at("write the record of an import");
-        // People whose uid is ours may have removed it.
-        let folder = self.0.area(Area::Imports)?;
-        let (name, temporary) = (name(&record.id), format!("{}.new", record.id));
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&folder, &temporary, flags, Mode::RUSR | Mode::WUSR).map_err(&at)?;
-        let text = serde_json::to_vec(record).map_err(|_| at(Errno::INVAL))?;
-        let written = std::fs::File::from(file).write_all(&text);
-        let written = written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
-        let written = written.and_then(|()| renameat(&folder, &temporary, &folder, &name));
-        written.map_err(at).inspect_err(|_| {
-            // What is left is written over by the next one.
-            let _ = unlinkat(&folder, &temporary, AtFlags::empty());
-        })
+        // People whose uid is ours may have removed the folder: it is made again.
+        record::write(self.0.area(Area::Imports)?.as_fd(), &name(&record.id), record)
     }
 
     /// # Errors
@@ -95,15 +83,6 @@ impl Records {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(Error::of("remove the record of an import", errno)),
         }
-    }
-
-    fn read(&self, id: &str) -> anyhow::Result<Record> {
-        // Not to wait for whoever would write to a FIFO.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(self.0.area(Area::Imports)?, name(id), flags, Mode::empty())?;
-        let mut text = Vec::new();
-        std::fs::File::from(file).take(RECORD_BYTES_MAX).read_to_end(&mut text)?;
-        Ok(serde_json::from_slice(&text)?)
     }
 }
 

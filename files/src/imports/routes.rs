@@ -7,8 +7,8 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use workspacefs_files_proto::Code;
-use workspacefs_files_proto::import::Import;
+use workspacefs_files_proto::import::{Import, ImportRequest, ImportResume};
+use workspacefs_files_proto::{Code, ErrorBody};
 use zeroize::Zeroizing;
 
 use super::ImportError;
@@ -31,7 +31,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
 }
 
 /// A body with keys in it, which is wiped.
-struct Body(Zeroizing<Vec<u8>>);
+pub(crate) struct Body(Zeroizing<Vec<u8>>);
 
 impl<S: Sync> FromRequest<S> for Body {
     type Rejection = Error;
@@ -64,11 +64,17 @@ impl IntoResponse for ImportError {
     }
 }
 
-async fn list(_: Caller<Read>, State(app): State<Arc<App>>) -> axum::Json<Vec<Import>> {
+/// All imports, the latest first, each with the first ten of its failures.
+#[utoipa::path(get, path = "/v1/imports", tag = "imports",
+    responses((status = 200, body = Vec<Import>), (status = "default", body = ErrorBody)))]
+pub(crate) async fn list(_: Caller<Read>, State(app): State<Arc<App>>) -> axum::Json<Vec<Import>> {
     axum::Json(app.imports.list())
 }
 
-async fn show(
+/// An import, with the first thousand of its failures.
+#[utoipa::path(get, path = "/v1/imports/{id}", tag = "imports", params(("id" = String, Path,)),
+    responses((status = 200, body = Import), (status = "default", body = ErrorBody)))]
+pub(crate) async fn show(
     _: Caller<Read>,
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -76,7 +82,10 @@ async fn show(
     app.imports.get(&id).map(axum::Json)
 }
 
-async fn begin(
+/// Begins an import, if the service lists what was asked for. `field` of an error names what to correct.
+#[utoipa::path(post, path = "/v1/imports", tag = "imports", request_body = ImportRequest,
+    responses((status = 201, body = Import), (status = "default", body = ErrorBody)))]
+pub(crate) async fn begin(
     caller: Caller<Write>,
     State(app): State<Arc<App>>,
     body: Body,
@@ -85,7 +94,10 @@ async fn begin(
     Ok((StatusCode::CREATED, axum::Json(import)))
 }
 
-async fn resume(
+/// Lets an import go on that was interrupted, cancelled, or failed. What is there is not read again.
+#[utoipa::path(post, path = "/v1/imports/{id}/resume", tag = "imports", params(("id" = String, Path,)), request_body = ImportResume,
+    responses((status = 200, body = Import), (status = "default", body = ErrorBody)))]
+pub(crate) async fn resume(
     caller: Caller<Write>,
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -94,7 +106,10 @@ async fn resume(
     app.imports.resume(&id, &body.0, &caller.user).await.map(axum::Json)
 }
 
-async fn end(
+/// Cancels an import that runs; forgets one that ended. Files stay.
+#[utoipa::path(delete, path = "/v1/imports/{id}", tag = "imports", params(("id" = String, Path,)),
+    responses((status = 204), (status = "default", body = ErrorBody)))]
+pub(crate) async fn end(
     caller: Caller<Write>,
     State(app): State<Arc<App>>,
     Path(id): Path<String>,

@@ -5,6 +5,7 @@ mod ending;
 mod keys;
 mod reading;
 mod refused;
+mod routes;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use workspacefs_buckets::{Exceptions, Patience};
+use workspacefs_buckets::{Allowed, Patience};
 use workspacefs_files_proto::import::{Import, ImportState};
 use workspacefs_testkit::s3::{ACCESS_KEY_ID, FakeS3, SECRET_ACCESS_KEY, Store};
 
@@ -49,15 +50,11 @@ impl World {
             silence: Duration::from_secs(20),
         };
         let waits = Waits { first: patience, then: patience };
-        Arc::new(Imports::open(&root(self.root.path()), self.exceptions(), waits).unwrap())
+        Arc::new(Imports::open(&root(self.root.path()), &self.exceptions(), waits))
     }
 
-    fn exceptions(&self) -> Exceptions {
-        let mut exceptions = Exceptions::default();
-        for allowed in self.allowed {
-            exceptions.allow(allowed.parse().unwrap());
-        }
-        exceptions
+    fn exceptions(&self) -> Vec<Allowed> {
+        self.allowed.iter().map(|allowed| allowed.parse().unwrap()).collect()
     }
 
     fn form(&self) -> Value {

@@ -32,9 +32,10 @@ impl Api {
         let world = World::new().await;
         let signer = Signer::from_pem(&Signer::generate_pem().unwrap()).unwrap();
         let verifier = Verifier::new(vec![signer.public_key()], "uid");
-        let settings = Settings { trash_days: 1, upload_days: 1 };
-        let app = App::new(root(world.root.path()), verifier, settings, Metrics::default(), world.exceptions());
-        Self { router: router(&app.unwrap()), world, signer }
+        let allow_endpoints = world.exceptions();
+        let settings = Settings { trash_days: 1, upload_days: 1, allow_endpoints };
+        let app = App::new(root(world.root.path()), verifier, settings, Metrics::default());
+        Self { router: router(&app), world, signer }
     }
 
     /// Each answer is looked through for keys.
