@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use workspacefs_files_proto::import::{Import, ImportFailure, ImportState};
 
@@ -11,6 +10,7 @@ use super::progress::{Counts, FAILURES_MAX, Progress};
 use super::record::{Record, Records};
 use super::state::{Event, after, is_active};
 use crate::error::Error;
+use crate::facts;
 
 /// See the module.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Job {
             said: Said::default(),
             ended_at: None,
         };
-        let started_at = Timestamp::now().to_string();
+        let started_at = facts::rfc3339(facts::now());
         let started_by = user.to_owned();
         Self { id, form, started_at, started_by, now: Mutex::new(now), is_kept: Mutex::new(true) }
     }
@@ -112,7 +112,10 @@ impl Job {
         (&self.started_at, &self.id)
     }
 
-    /// Begins to run, from the beginning or again; None where it may not.
+    /// Begins to run, for the first time or again.
+    ///
+    /// # Errors
+    /// The state in which it may not.
     pub fn run(&self, cancel: CancellationToken) -> Result<Arc<Run>, ImportState> {
         let mut now = self.now();
         let is_new = now.state == ImportState::Listing && now.run.is_none();
@@ -128,9 +131,12 @@ impl Job {
         Ok(run)
     }
 
-    /// All that there is was found.
-    pub fn listed(&self) {
+    /// This run has found all that there is.
+    pub fn listed(&self, run: &Arc<Run>) {
         let mut now = self.now();
+        if !now.is_of(run) {
+            return;
+        }
         if let Some(state) = after(now.state, Event::Listed) {
             now.state = state;
         }
@@ -139,7 +145,7 @@ impl Job {
     /// Ends this run. False: it is another one that runs, or none.
     pub fn end(&self, run: &Arc<Run>, event: Event, said: Said) -> bool {
         let mut now = self.now();
-        if !now.run.as_ref().is_some_and(|running| Arc::ptr_eq(running, run)) {
+        if !now.is_of(run) {
             return false;
         }
         let Some(state) = after(now.state, event) else { return false };
@@ -243,6 +249,10 @@ pub(crate) const INTERRUPTED: &str =
     "the service was started anew, and has the keys no longer: enter them again, and it goes on where it was";
 
 impl Now {
+    fn is_of(&self, run: &Arc<Run>) -> bool {
+        self.run.as_ref().is_some_and(|running| Arc::ptr_eq(running, run))
+    }
+
     fn numbers(&self, failures_max: usize) -> (Counts, Vec<ImportFailure>) {
         match &self.run {
             Some(run) => (run.progress.counts(), run.progress.failures(failures_max)),
@@ -254,6 +264,6 @@ impl Now {
     fn settle(&mut self) {
         (self.counts, self.failures) = self.numbers(FAILURES_MAX);
         self.run = None;
-        self.ended_at = Some(Timestamp::now().to_string());
+        self.ended_at = Some(facts::rfc3339(facts::now()));
     }
 }

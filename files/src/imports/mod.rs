@@ -147,6 +147,10 @@ impl Imports {
         let permit = self.permit()?;
         let bucket = self.checked(job.form(), credentials).await?;
         let run = job.run(self.all.child_token()).map_err(ImportError::State)?;
+        if !self.jobs().contains_key(id) {
+            // It was forgotten meanwhile.
+            return Err(ImportError::NotFound);
+        }
         self.start(&job, run, bucket, permit);
         tracing::info!(import = id, user, "an import goes on");
         Ok(job.shown(FAILURES_MAX))
@@ -217,10 +221,13 @@ impl Imports {
     }
 
     async fn forget(&self, job: &Arc<Job>) -> Result<(), ImportError> {
-        let (forgotten, records) = (Arc::clone(job), Arc::clone(&self.records));
-        self.means.blocking(move || forgotten.forget(&records)).await.map_err(ImportError::Record)?;
         self.jobs().remove(job.id());
-        Ok(())
+        let (forgotten, records) = (Arc::clone(job), Arc::clone(&self.records));
+        let done = self.means.blocking(move || forgotten.forget(&records)).await;
+        done.map_err(|error| {
+            self.jobs().insert(job.id().to_owned(), Arc::clone(job));
+            ImportError::Record(error)
+        })
     }
 
     async fn forget_oldest(&self) {

@@ -116,7 +116,7 @@ async fn list(
             return Ok(());
         }
     }
-    job.listed();
+    job.listed(&run);
     Ok(())
 }
 
