@@ -55,7 +55,7 @@ pub struct App {
 impl App {
     /// Of these parts.
     pub fn new(root: Arc<Root>, verifier: Verifier, settings: Settings, metrics: Metrics) -> Arc<Self> {
-        let imports = Imports::open(&root, &settings.allow_endpoints, Waits::default());
+        let imports = Imports::open(&root, &settings.allow_endpoints, Waits::default(), &metrics);
         Arc::new(Self {
             imports,
             root,

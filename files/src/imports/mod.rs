@@ -42,6 +42,7 @@ use self::progress::FAILURES_MAX;
 use self::record::Records;
 use self::target::Target;
 use crate::ids;
+use crate::metrics::Metrics;
 use crate::root::Root;
 
 /// So many run at once; each has its connections and its tasks, all of them share the memory for contents.
@@ -59,6 +60,7 @@ pub(crate) struct Imports {
     target: Arc<Target>,
     guard: Guard,
     patience: Waits,
+    metrics: Metrics,
     means: Means,
     running: Arc<Semaphore>,
     all: CancellationToken,
@@ -89,7 +91,7 @@ impl Default for Waits {
 impl Imports {
     /// Reads the records of earlier ones; what was running is interrupted now. Where they cannot be read there are none: people
     /// can have their files all the same.
-    pub fn open(root: &Arc<Root>, allowed: &[Allowed], patience: Waits) -> Self {
+    pub fn open(root: &Arc<Root>, allowed: &[Allowed], patience: Waits, metrics: &Metrics) -> Self {
         let records = Records::new(Arc::clone(root));
         let known = records.load().unwrap_or_else(|error| {
             tracing::warn!(%error, "the records of imports cannot be read");
@@ -109,6 +111,7 @@ impl Imports {
             target: Arc::new(Target::new(Arc::clone(root))),
             guard: Guard::Public(exceptions),
             patience,
+            metrics: metrics.clone(),
             means: Means::default(),
             running: Arc::new(Semaphore::new(RUNNING_MAX)),
             _end: all.clone().drop_guard(),
@@ -185,11 +188,6 @@ impl Imports {
         self.forget(&job).await
     }
 
-    /// How many are running, for the metrics.
-    pub fn running(&self) -> usize {
-        RUNNING_MAX - self.running.available_permits()
-    }
-
     /// The bucket, if what was asked for can be listed.
     async fn checked(&self, form: &Form, credentials: Credentials) -> Result<Bucket, ImportError> {
         let destination = form.destination()?;
@@ -207,10 +205,19 @@ impl Imports {
 
     fn start(&self, job: &Arc<Job>, run: Arc<job::Run>, bucket: Bucket, permit: OwnedSemaphorePermit) {
         let (means, target) = (self.means.clone(), Arc::clone(&self.target));
-        let shop = Arc::new(Shop { bucket, means, target, cancel: run.cancel.clone() });
+        let shop = Arc::new(Shop {
+            bucket,
+            means,
+            target,
+            cancel: run.cancel.clone(),
+            imported: self.metrics.imported.clone(),
+        });
         let (job, records) = (Arc::clone(job), Arc::clone(&self.records));
+        let running = self.metrics.imports.clone();
         tokio::spawn(async move {
+            running.inc();
             run::run(job, run, shop, records).await;
+            running.dec();
             drop(permit);
         });
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
 use rustix::io::Errno;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ pub(crate) struct Shop {
     pub target: Arc<Target>,
     /// Ends what is read at length from the file system.
     pub cancel: CancellationToken,
+    /// Counts bytes.
+    pub imported: Counter,
 }
 
 /// Why nothing more can be read or written.
@@ -208,6 +211,7 @@ impl Shop {
         let mut last = None;
         while let Some(now) = part {
             way.read(now.bytes.len() as u64);
+            self.imported.inc_by(now.bytes.len() as u64);
             if now.offset + now.bytes.len() as u64 >= object.size {
                 last = Some(now);
                 break;

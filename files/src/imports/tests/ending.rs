@@ -6,7 +6,7 @@ use serde_json::json;
 use workspacefs_files_proto::import::ImportState;
 use workspacefs_testkit::s3::Fault;
 
-use super::{ImportError, World, begin, content, ended, resume_body, until};
+use super::{ImportError, World, begin, content, ended, rested, resume_body, until};
 
 /// A hundred objects, of which those from `k50` on, large ones, do not come.
 async fn stuck() -> World {
@@ -34,7 +34,7 @@ async fn one_that_is_cancelled_stops_leaves_what_is_whole_and_goes_on_with_keys(
     assert!(import.ended_at.is_some() && import.message.starts_with("it was cancelled"));
     // What was under way is taken away, and no request comes after that.
     until(|| (world.files().len() == 50).then_some(())).await;
-    until(|| (imports.running() == 0).then_some(())).await;
+    rested(&imports).await;
     // What was sent until then has come.
     tokio::time::sleep(Duration::from_millis(500)).await;
     world.store().take_seen();
@@ -54,7 +54,7 @@ async fn one_that_ended_is_forgotten_with_its_record() {
     let imports = world.imports();
     let id = world.begin(&imports).await.id;
     ended(&imports, &id).await;
-    until(|| (imports.running() == 0).then_some(())).await;
+    rested(&imports).await;
     assert_eq!(std::fs::read_dir(world.records()).unwrap().count(), 1);
     imports.delete(&id, "jane").await.unwrap();
     assert!(matches!(imports.get(&id), Err(ImportError::NotFound)));
@@ -107,7 +107,7 @@ async fn a_record_that_cannot_be_read_keeps_no_other_one() {
     let imports = world.imports();
     let id = world.begin(&imports).await.id;
     ended(&imports, &id).await;
-    until(|| (imports.running() == 0).then_some(())).await;
+    rested(&imports).await;
     drop(imports);
     for (name, text) in [("bad.json", "{"), ("other.json", "{}"), ("x.json.new", "{}"), ("readme", "")] {
         std::fs::write(world.records().join(name), text).unwrap();
@@ -132,6 +132,6 @@ async fn so_many_run_at_once_and_no_more() {
     assert!(matches!(error, ImportError::TooMany(4)), "{error}");
     let first = imports.list().pop().unwrap();
     imports.delete(&first.id, "jane").await.unwrap();
-    until(|| (imports.running() == 3).then_some(())).await;
+    until(|| (imports.metrics.imports.get() == 3).then_some(())).await;
     assert!(begin(&imports, world.form()).await.is_ok());
 }

@@ -18,6 +18,7 @@ use workspacefs_files_proto::import::{Import, ImportState};
 use workspacefs_testkit::s3::{ACCESS_KEY_ID, FakeS3, SECRET_ACCESS_KEY, Store};
 
 use super::{ImportError, Imports, Waits};
+use crate::metrics::Metrics;
 use crate::root::{Owner, Root};
 
 /// A service with a bucket `buck`, and a file system.
@@ -50,7 +51,7 @@ impl World {
             silence: Duration::from_secs(20),
         };
         let waits = Waits { first: patience, then: patience };
-        Arc::new(Imports::open(&root(self.root.path()), &self.exceptions(), waits))
+        Arc::new(Imports::open(&root(self.root.path()), &self.exceptions(), waits, &Metrics::default()))
     }
 
     fn exceptions(&self) -> Vec<Allowed> {
@@ -124,6 +125,11 @@ async fn ended(imports: &Imports, id: &str) -> Import {
         (!is_active).then_some(import)
     })
     .await
+}
+
+/// Waits until nothing of it is at work any more.
+async fn rested(imports: &Imports) {
+    until(|| (imports.metrics.imports.get() == 0).then_some(())).await;
 }
 
 async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {

@@ -7,7 +7,7 @@ use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 use workspacefs_testkit::s3::{ACCESS_KEY_ID, FakeS3, Fault, SECRET_ACCESS_KEY};
 
-use super::{World, begin, ended, resume_body, until};
+use super::{World, begin, ended, rested, resume_body};
 
 #[tokio::test]
 async fn endpoints_of_this_machine_and_of_the_cluster_are_refused_unless_they_are_allowed() {
@@ -134,7 +134,7 @@ async fn no_key_is_in_any_answer_record_or_line_of_the_log() {
     imports.resume(&id, &resume_body(), "jane").await.unwrap();
     ended(&imports, &id).await;
     texts.push(format!("{imports:?} {:#?}", imports.list()));
-    until(|| (imports.running() == 0).then_some(())).await;
+    rested(&imports).await;
     for entry in std::fs::read_dir(world.records()).unwrap() {
         texts.push(std::fs::read_to_string(entry.unwrap().path()).unwrap());
     }
