@@ -130,6 +130,7 @@ async fn so_many_run_at_once_and_no_more() {
     }
     let error = begin(&imports, world.form()).await.unwrap_err();
     assert!(matches!(error, ImportError::TooMany(4)), "{error}");
+    until(|| (imports.metrics.imports.get() == 4).then_some(())).await;
     let first = imports.list().pop().unwrap();
     imports.delete(&first.id, "jane").await.unwrap();
     until(|| (imports.metrics.imports.get() == 3).then_some(())).await;
