@@ -136,9 +136,7 @@ fn of_the_file_system(error: Error, there: u64) -> Result<String, Halt> {
         Error::ReadOnly | Error::TimedOut(_) => return Err(Halt::Target(error)),
         Error::System { errno, .. } if !is_of_one_file(errno) => return Err(Halt::Target(error)),
         Error::IsDirectory | Error::NotEmpty => "a folder there has its name already".to_owned(),
-        Error::NotDirectory => {
-            "something there that is no folder has the name that it needs for one".to_owned()
-        }
+        Error::NotDirectory => "a file there has the name that it needs for a folder".to_owned(),
         Error::NotFound => "a link on its way leads nowhere, or out of the file system".to_owned(),
         error => error.to_string(),
     };
@@ -241,4 +239,36 @@ fn write(target: &Target, begun: Option<Writing>, size: u64, part: Part) -> Resu
     };
     file.write(&part.bytes)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_one_objects_trouble_is_told_of_it_and_what_is_everybodys_ends_the_import() {
+        let system = |errno| Error::System { step: "write the file", errno };
+        for one in [
+            Error::IsDirectory,
+            Error::NotDirectory,
+            Error::NotFound,
+            Error::Denied { what: "its folder".into(), uid: 7, mode: 0o700 },
+            system(Errno::FBIG),
+            system(Errno::ACCESS),
+        ] {
+            assert!(judged(one.clone().into(), 3).is_ok(), "{one}");
+        }
+        for all in
+            [Error::ReadOnly, Error::TimedOut("it does not answer"), system(Errno::IO), system(Errno::STALE)]
+        {
+            assert!(matches!(judged(all.clone().into(), 3), Err(Halt::Target(_))), "{all}");
+        }
+        let full = judged(Error::Quota.into(), 3).unwrap_err().to_string();
+        assert!(
+            full.starts_with("the file system is full") && full.contains("3 objects are there"),
+            "{full}"
+        );
+        assert!(judged(BucketError::Changed.into(), 0).is_ok());
+        assert!(matches!(judged(BucketError::AccessKeyId.into(), 0), Err(Halt::Bucket(_))));
+    }
 }

@@ -84,7 +84,7 @@ async fn what_has_the_name_already_and_is_no_file_stays_and_is_told() {
     std::fs::write(root.join("in/file"), "mine").unwrap();
     let import = world.import().await;
     assert_eq!((import.objects.done, import.objects.failed), (1, 2), "{:?}", import.failures);
-    assert!(reason(&import, "file/below").contains("needs a folder"), "{:?}", import.failures);
+    assert!(reason(&import, "file/below").contains("needs for a folder"), "{:?}", import.failures);
     assert!(root.join("in/folder/inner").is_dir());
     assert_eq!(world.read("in/file"), b"mine");
 }
