@@ -74,7 +74,9 @@ pub fn date(nanoseconds: i128) -> Option<String> {
 
 fn matches(list: &str, etag: &str, weak: bool) -> bool {
     list.trim() == "*"
-        || tags(list).iter().any(|tag| tag == etag || weak && tag.strip_prefix("W/").is_some_and(|tag| tag == etag))
+        || tags(list)
+            .iter()
+            .any(|tag| tag == etag || weak && tag.strip_prefix("W/").is_some_and(|tag| tag == etag))
 }
 
 fn seconds(facts: &Facts) -> i128 {
@@ -88,7 +90,8 @@ fn parse_date(text: &str) -> Option<i128> {
 
 /// One range. Several, or what is not understood, is as none: the whole is a right answer then.
 fn part(range: &str, size: u64) -> Result<Answer, Error> {
-    let Some((first, last)) = range.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+    let Some((first, last)) = range.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-'))
+    else {
         return Ok(Answer::Whole);
     };
     let number = |text: &str| {

@@ -196,12 +196,14 @@ fn copy_piece(source: &File, new: &NewFile, at: u64) -> Result<u64, Error> {
 
 fn copy_tree(source: &OwnedFd, target: &OwnedFd, control: &Control) -> Result<(), Error> {
     let options = Options { keep: Keep { owner: false, ..Keep::default() }, ..Options::default() };
-    let report = workspacefs_sync::sync(source.as_fd(), target.as_fd(), &options, control).map_err(|error| match error {
-        SyncError::Nested => Error::bad("a folder is not copied from within itself"),
-        SyncError::Source(errno) => Error::of("read the folder", errno),
-        SyncError::Destination(errno) => Error::of("write the folder", errno),
-        _ => Error::of("copy the folder", Errno::INVAL),
-    })?;
+    let report = workspacefs_sync::sync(source.as_fd(), target.as_fd(), &options, control).map_err(
+        |error| match error {
+            SyncError::Nested => Error::bad("a folder is not copied from within itself"),
+            SyncError::Source(errno) => Error::of("read the folder", errno),
+            SyncError::Destination(errno) => Error::of("write the folder", errno),
+            _ => Error::of("copy the folder", Errno::INVAL),
+        },
+    )?;
     outcome(&report)
 }
 

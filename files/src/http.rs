@@ -68,7 +68,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Args<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let query = Query::<T>::try_from_uri(&parts.uri);
-        query.map(|Query(args)| Self(args)).map_err(|error| Error::bad(format!("the query is wrong: {}", error.body_text())))
+        query
+            .map(|Query(args)| Self(args))
+            .map_err(|error| Error::bad(format!("the query is wrong: {}", error.body_text())))
     }
 }
 
@@ -91,7 +93,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
         let text = if text.is_empty() { b"{}" } else { &text[..] };
         // The parser's words may quote the body, and a body may hold keys.
         serde_json::from_slice(text).map(Self).map_err(|error| {
-            Error::bad(format!("the body is not the JSON that is expected, at line {}, column {}", error.line(), error.column()))
+            Error::bad(format!(
+                "the body is not the JSON that is expected, at line {}, column {}",
+                error.line(),
+                error.column()
+            ))
         })
     }
 }
@@ -133,8 +139,10 @@ impl Lines {
     /// The sender, and the answer that it fills.
     pub fn answer() -> (Self, Response) {
         let (sender, receiver) = mpsc::channel(LINES_WAITING);
-        let stream = futures::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
-        let answer = ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response();
+        let stream =
+            futures::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+        let answer =
+            ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response();
         (Self(sender), answer)
     }
 

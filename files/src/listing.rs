@@ -75,9 +75,9 @@ pub fn page(root: &Root, path: &FilePath, wish: &Wish) -> Result<Listing, Error>
     let reader = Reader { root, path, folder: &folder, facts };
     let cursor = match wish.cursor.as_deref() {
         None => None,
-        Some(text) => {
-            Some(Cursor::parse(text).ok_or_else(|| Error::field("cursor", "no page ended with this cursor"))?)
-        }
+        Some(text) => Some(
+            Cursor::parse(text).ok_or_else(|| Error::field("cursor", "no page ended with this cursor"))?,
+        ),
     };
     match cursor {
         Some(Cursor::Offset(offset)) => {
@@ -205,7 +205,11 @@ mod tests {
 
     #[test]
     fn cursors_come_back_as_they_were_given_and_nothing_else_is_one() {
-        for cursor in [Cursor::Offset(u64::MAX), Cursor::Key((-5, b"a\xff\n.b".to_vec())), Cursor::Key((0, b"x".to_vec()))] {
+        for cursor in [
+            Cursor::Offset(u64::MAX),
+            Cursor::Key((-5, b"a\xff\n.b".to_vec())),
+            Cursor::Key((0, b"x".to_vec())),
+        ] {
             assert_eq!(Cursor::parse(&cursor.text()), Some(cursor));
         }
         for text in ["", "d", "dxyz", "s", "s1", "s1.%2", "sx.a", "q1"] {

@@ -1,6 +1,5 @@
 //! HTTPS: connections, their number and their patience. A caller who neither sends nor takes anything loses its connection.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,7 +18,6 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
 
 use crate::metrics::Metrics;
 use crate::tls::Identity;
@@ -31,7 +29,8 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const HEAD_MAX: Duration = Duration::from_secs(60);
 /// How long a caller may take nothing of an answer.
 const STALL_MAX: Duration = Duration::from_secs(60);
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Also the longest head of a request.
+const BUFFER_BYTES: usize = 128 * 1024;
 /// What runs may end by itself.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -93,12 +92,11 @@ impl Connection {
             return;
         };
         self.metrics.connections.inc();
-        let router = self.router.map_err(|never: Infallible| match never {});
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_MAX)
-            .max_buf_size(HEAD_BYTES_MAX.max(128 * 1024))
-            .serve_connection(TokioIo::new(Patient::new(stream)), TowerToHyperService::new(router));
+            .max_buf_size(BUFFER_BYTES)
+            .serve_connection(TokioIo::new(Patient::new(stream)), TowerToHyperService::new(self.router));
         let mut served = std::pin::pin!(served);
         let result = tokio::select! {
             result = served.as_mut() => result,

@@ -145,7 +145,10 @@ impl Read for Exact {
         }
         let read = rustix::io::read(&self.file, &mut buffer[..wanted])?;
         if read == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a file became shorter while it was read"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "a file became shorter while it was read",
+            ));
         }
         self.left -= read as u64;
         Ok(read)

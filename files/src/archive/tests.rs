@@ -88,7 +88,8 @@ fn a_zip_is_whole_for_a_program_of_others_and_a_backslash_is_no_folder() {
     let bytes = made(&root(dir.path()), "top", Format::Zip).unwrap();
     let names = zip_names(out.path(), &bytes);
     assert!(names.starts_with("None\n"), "{names}");
-    for part in ["'top/a' 5 0o100", "'top/empty/' 0 0o40", "'top/loop' 2 0o120777", "'top/..%5C..%5Cevil' 1 "] {
+    for part in ["'top/a' 5 0o100", "'top/empty/' 0 0o40", "'top/loop' 2 0o120777", "'top/..%5C..%5Cevil' 1 "]
+    {
         assert!(names.contains(part), "{part}: {names}");
     }
     assert!(!names.contains('\\') || !names.contains("evil\\"), "{names}");

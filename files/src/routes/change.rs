@@ -51,7 +51,8 @@ pub(crate) async fn make_folder(
     Args(args): Args<MakeArgs>,
 ) -> Result<(StatusCode, Json<Entry>), Error> {
     let root = Arc::clone(&app.root);
-    let (entry, made) = app.pool.run(move || room::with_room(&root, || made(&root, &path, args.parents))).await?;
+    let (entry, made) =
+        app.pool.run(move || room::with_room(&root, || made(&root, &path, args.parents))).await?;
     Ok((if made { StatusCode::CREATED } else { StatusCode::OK }, Json(entry)))
 }
 
@@ -117,7 +118,8 @@ fn moved(root: &Root, from: &FilePath, to: &FilePath, wish: &Transfer) -> Result
 /// Which of the two folders refuses is not said by the kernel: the one that this process cannot write to is named.
 fn refused(root: &Root, errno: Errno, from: &impl AsFd, to: &impl AsFd) -> Error {
     use rustix::fs::{Access, AtFlags, accessat};
-    let writable = |folder: &dyn AsFd| accessat(folder.as_fd(), ".", Access::WRITE_OK, AtFlags::EACCESS).is_ok();
+    let writable =
+        |folder: &dyn AsFd| accessat(folder.as_fd(), ".", Access::WRITE_OK, AtFlags::EACCESS).is_ok();
     let folder: &dyn AsFd = if writable(to) { from } else { to };
     root.denied("move it", errno, folder.as_fd())
 }

@@ -78,7 +78,8 @@ pub(crate) async fn download(
         let range = format!("bytes {from}-{}/{}", from + length - 1, facts.size);
         answer = answer.header(header::CONTENT_RANGE, range);
     }
-    let body = if method == Method::HEAD || length == 0 { Body::empty() } else { sent(&app, file, from, length) };
+    let body =
+        if method == Method::HEAD || length == 0 { Body::empty() } else { sent(&app, file, from, length) };
     answer.body(body).map_err(|_| Error::of("make the answer", Errno::INVAL))
 }
 
@@ -172,7 +173,12 @@ fn placing(path: FilePath, parents: bool, headers: &HeaderMap) -> Result<Placing
         (Some(tags), None) => Existing::Match(conditions::tags(tags)),
         (None, Some("*")) => Existing::Keep,
         (None, None) => Existing::Replace,
-        _ => return Err(Error::field("If-None-Match", "a file is written with If-Match, with If-None-Match: *, or with neither")),
+        _ => {
+            return Err(Error::field(
+                "If-None-Match",
+                "a file is written with If-Match, with If-None-Match: *, or with neither",
+            ));
+        }
     };
     let modified = text(headers, "x-wfs-modified").map(parse_modified).transpose()?;
     let mode = text(headers, "x-wfs-mode").map(parse_mode).transpose()?;
@@ -227,8 +233,8 @@ pub(crate) async fn delete(
 
 fn delete_for_good(root: &Root, path: &FilePath, recursive: bool) -> Result<(), Error> {
     let (folder, name) = root.parent(path, false)?;
-    let facts = Facts::at(folder.as_fd(), name)
-        .map_err(|errno| root.denied("look at it", errno, folder.as_fd()))?;
+    let facts =
+        Facts::at(folder.as_fd(), name).map_err(|errno| root.denied("look at it", errno, folder.as_fd()))?;
     if facts.kind == EntryType::Dir && !recursive && !tree::is_empty(folder.as_fd(), name)? {
         return Err(Error::NotEmpty);
     }

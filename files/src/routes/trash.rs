@@ -17,8 +17,8 @@ use crate::auth::{Caller, Delete, Read, Write};
 use crate::error::Error;
 use crate::http::{self, Args};
 use crate::pool::LONG_MAX;
-use crate::uploads::path_of;
 use crate::trash;
+use crate::uploads::path_of;
 
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()

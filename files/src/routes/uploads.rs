@@ -41,7 +41,8 @@ async fn spoken(request: Request, next: Next) -> Response {
     let said = text(request.headers(), "tus-resumable");
     let needs = !matches!(request.method().as_str(), "OPTIONS" | "GET");
     let mut answer = if needs && said != Some(VERSION) {
-        let body = ErrorBody::new(Code::PreconditionFailed, "uploads speak tus 1.0.0: send Tus-Resumable: 1.0.0");
+        let body =
+            ErrorBody::new(Code::PreconditionFailed, "uploads speak tus 1.0.0: send Tus-Resumable: 1.0.0");
         (StatusCode::PRECONDITION_FAILED, Json(body)).into_response()
     } else {
         next.run(request).await
@@ -90,11 +91,7 @@ pub(crate) async fn create(
     let state = app.pool.run(begin).await?;
     let held = app.holds.hold(&state.id).await?;
     let location = format!("uploads/{}", state.id);
-    let result = if has_body || size == 0 {
-        write(&app, &state, request, &held).await
-    } else {
-        Ok(0)
-    };
+    let result = if has_body || size == 0 { write(&app, &state, request, &held).await } else { Ok(0) };
     // What did not come of the first bytes comes later: the upload is made, and its offset says how much is here.
     let (offset, failed) = match result {
         Ok(offset) => (offset, None),
@@ -148,7 +145,10 @@ pub(crate) async fn append(
 ) -> Result<Response, Error> {
     let headers = request.headers();
     if text(headers, header::CONTENT_TYPE.as_str()) != Some(CONTENT_TYPE) {
-        return Err(Error::field("Content-Type", "the bytes of an upload are application/offset+octet-stream"));
+        return Err(Error::field(
+            "Content-Type",
+            "the bytes of an upload are application/offset+octet-stream",
+        ));
     }
     let offset = number(headers, "upload-offset")?;
     let found = find(&app, &id, &caller.user).await?;
@@ -270,5 +270,7 @@ fn describe(headers: &mut HeaderMap, state: &Now, offset: u64) {
 
 fn number(headers: &HeaderMap, name: &'static str) -> Result<u64, Error> {
     let digits = text(headers, name).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.and_then(|text| text.parse().ok()).ok_or_else(|| Error::field(name, "a number of bytes is missing"))
+    digits
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| Error::field(name, "a number of bytes is missing"))
 }

@@ -206,7 +206,8 @@ pub fn expire(root: &Root, days: u32) -> Result<(), Error> {
         } else if let Some(id) = id_of(name.as_bytes(), ".data").filter(|_| rests > days) {
             remove(root, &id)?;
         } else if let Some(id) = id_of(name.as_bytes(), ".json").filter(|_| rests > FINISHED_KEPT) {
-            let alone = Facts::at(area.as_fd(), data(&id).as_bytes()).is_err_and(|errno| errno == Errno::NOENT);
+            let alone =
+                Facts::at(area.as_fd(), data(&id).as_bytes()).is_err_and(|errno| errno == Errno::NOENT);
             if alone {
                 remove(root, &id)?;
             }
@@ -248,7 +249,9 @@ impl Checksum {
         let (mut buffer, mut at) = (vec![0; READ_BYTES], 0);
         loop {
             let read = file.file().read_at(&mut buffer, at);
-            let read = read.map_err(|error| Error::of("read it back", Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+            let read = read.map_err(|error| {
+                Error::of("read it back", Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            })?;
             if read == 0 {
                 return Ok(self.matches(digester));
             }
@@ -260,5 +263,6 @@ impl Checksum {
 
 /// What a caller wrote as a path in metadata or JSON.
 pub(crate) fn path_of(field: &'static str, text: &str) -> Result<FilePath, Error> {
-    FilePath::decode(text).map_err(|error: path::BadPath| Error::field(field, format!("the path is refused: {error}")))
+    FilePath::decode(text)
+        .map_err(|error: path::BadPath| Error::field(field, format!("the path is refused: {error}")))
 }
