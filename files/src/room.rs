@@ -37,7 +37,7 @@ pub fn empty_one(root: &Root) -> Result<bool, Error> {
     }
 }
 
-/// Empties the trash until so many bytes are free. Over NFS a write that does not fit is told of when it is too late to write
+/// Empties the trash until so many bytes are free, if that is enough: what cannot fit takes nothing with it. Over NFS a write that does not fit is told of when it is too late to write
 /// once more, so this is asked for beforehand wherever the size is known. That it does not fit all the same is for the
 /// writing to find.
 ///
@@ -47,10 +47,18 @@ pub fn make_room(root: &Root, bytes: u64) -> Result<(), Error> {
     let free = || fstatvfs(root.as_fd()).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
     // A file system that does not know counts nothing, or says 0 of 0.
     let known = fstatvfs(root.as_fd()).is_ok_and(|stat| stat.f_blocks > 0);
+    if known && free().is_ok_and(|free| free < bytes && !could_fit(root, bytes - free)) {
+        return Ok(());
+    }
     while known && free().is_ok_and(|free| free < bytes) {
         if !empty_one(root)? {
             break;
         }
     }
     Ok(())
+}
+
+/// Whether the trash may hold so much. A folder that was not measured yet may.
+fn could_fit(root: &Root, missing: u64) -> bool {
+    trash::usage(root).is_ok_and(|(usage, all_known)| !all_known || usage.bytes >= missing)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Gid, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, mkdirat, openat, readlinkat};
 use rustix::io::Errno;
 use workspacefs_files_proto::types::EntryType;
-use workspacefs_files_proto::{BadPath, FilePath};
+use workspacefs_files_proto::{BadPath, Code, FilePath};
 use workspacefs_sys::beneath;
 
 use crate::error::Error;
@@ -76,8 +76,12 @@ impl Root {
         let root = Self { directory, owner };
         beneath::probe().map_err(Error::at("resolve paths safely: openat2 is missing"))?;
         match root.area(Area::Uploads) {
+            Ok(_) => Ok(root),
             // What cannot be written to can be read all the same.
-            Ok(_) | Err(Error::ReadOnly | Error::Quota) => Ok(root),
+            Err(error) if matches!(error.code(), Code::Forbidden | Code::QuotaExceeded) => {
+                tracing::warn!(%error, "nothing can be written");
+                Ok(root)
+            }
             Err(error) => Err(error),
         }
     }
@@ -169,12 +173,17 @@ impl Root {
     /// Whether [`Root::folder_made`] would get to the folder that `path` lies in: what is there of it is folders.
     pub fn parent_can_be_made(&self, path: &FilePath) -> bool {
         let mut above = path.split().map(|(parent, _)| parent);
+        let mut missing: Option<Vec<u8>> = None;
         while let Some(at) = above {
             match self.folder(&at) {
-                Ok(_) => return true,
+                // A link that leads nowhere is no folder, and has the name all the same.
+                Ok(folder) => {
+                    return missing.is_none_or(|name| Facts::at(folder.as_fd(), &name).is_err());
+                }
                 Err(Error::NotFound) if self.refuse_hidden(&at).is_ok() => {}
                 Err(_) => return false,
             }
+            missing = at.split().map(|(_, name)| name.to_vec());
             above = at.split().map(|(parent, _)| parent);
         }
         false

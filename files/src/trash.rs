@@ -156,20 +156,21 @@ pub fn list(root: &Root, days: u32, limit: usize, cursor: Option<&str>) -> Resul
     Ok(TrashListing { entries, next })
 }
 
-/// How much lies in it.
+/// How much lies in it, and whether everything in it was measured.
 ///
 /// # Errors
 /// [`Error`].
-pub fn usage(root: &Root) -> Result<TrashUsage, Error> {
+pub fn usage(root: &Root) -> Result<(TrashUsage, bool), Error> {
     let trash = root.area(Area::Trash)?;
-    let mut usage = TrashUsage::default();
+    let (mut usage, mut all_known) = (TrashUsage::default(), true);
     for id in ids_in(&trash)? {
         if let Ok(info) = open(&trash, &id).and_then(|place| read_info(&place)) {
             usage.entries += 1;
             usage.bytes += info.size.unwrap_or(0);
+            all_known &= info.size.is_some();
         }
     }
-    Ok(usage)
+    Ok((usage, all_known))
 }
 
 fn told(trash: &OwnedFd, id: String, days: u32) -> Option<TrashEntry> {

@@ -43,7 +43,7 @@ impl Found {
 pub enum Step {
     /// Anything; a folder comes before what is in it.
     Entry(Found),
-    /// A folder that may not be listed.
+    /// Something that may not be looked at, or a folder that may not be listed.
     Closed(Vec<u8>),
 }
 
@@ -121,17 +121,19 @@ impl<'r> Walk<'r> {
             if self.root.is_some_and(|root| level.path_len == 0 && root.hides(&level.facts, &name)) {
                 continue;
             }
-            let facts = match Facts::at(folder, &name) {
-                Ok(facts) => facts,
-                // Gone since it was listed.
-                Err(Errno::NOENT) => continue,
-                Err(errno) => return Err(Error::of("look at a file", errno)),
-            };
+            let found = Facts::at(folder, &name);
             if !self.path.is_empty() {
                 self.path.push(b'/');
             }
             let name_at = self.path.len();
             self.path.extend_from_slice(&name);
+            let facts = match found {
+                Ok(facts) => facts,
+                // Gone since it was listed.
+                Err(Errno::NOENT) => continue,
+                Err(errno) if Error::is_refusal(errno) => return Ok(Some(Step::Closed(self.path.clone()))),
+                Err(errno) => return Err(Error::of("look at a file", errno)),
+            };
             if facts.kind == EntryType::Dir {
                 self.enter = Some(name);
             }

@@ -91,7 +91,6 @@ impl ImportError {
     /// What programs are told. The one place that decides it.
     fn code(&self) -> Code {
         match self {
-            Self::Input(Input::Destination, _) => Code::BadPath,
             Self::Input(..) | Self::Body(_) => Code::BadRequest,
             // It is the other service that is busy; to ask again later is the remedy all the same.
             Self::Bucket(BucketError::Unavailable(_) | BucketError::Cut(_)) => Code::Busy,
@@ -126,7 +125,7 @@ mod tests {
             (ImportError::Bucket(BucketError::NoSuchBucket("b".into())), bad(Some("bucket"))),
             (ImportError::Bucket(BucketError::AccessDenied { what: "list", said: String::new() }), bad(None)),
             (ImportError::Bucket(BucketError::Unavailable("x".into())), (Code::Busy, None)),
-            (ImportError::Input(Input::Destination, "x".into()), (Code::BadPath, Some("destination"))),
+            (ImportError::Input(Input::Destination, "x".into()), bad(Some("destination"))),
             (ImportError::Destination(Error::NotDirectory), (Code::NotDirectory, Some("destination"))),
             (ImportError::Record(Error::Quota), (Code::QuotaExceeded, None)),
             (ImportError::State(ImportState::Done), (Code::Conflict, None)),

@@ -104,6 +104,7 @@ fn used(root: &Root) -> Result<Usage, Error> {
         available: bytes(stat.f_bavail),
         inodes: known(stat.f_files, stat.f_files),
         inodes_used: known(stat.f_files, stat.f_files.saturating_sub(stat.f_ffree)),
-        trash: trash::usage(root)?,
+        // Where nothing can be written there is no trash.
+        trash: trash::usage(root).map(|(usage, _)| usage).unwrap_or_default(),
     })
 }

@@ -118,7 +118,12 @@ pub(crate) async fn offset(
     // Whoever asks this goes on from the answer: what still writes has to end before.
     let found = find(&app, &id, &caller.user).await?;
     let _held = app.holds.hold(&found.id).await?;
-    let state = find(&app, &id, &caller.user).await?;
+    let mut state = find(&app, &id, &caller.user).await?;
+    if state.offset == state.info.size && !state.info.finished {
+        // Every byte is here, and who hears so takes it for done: that has to be true, or be told as what it is.
+        finish(&app, &state).await?;
+        state = find(&app, &id, &caller.user).await?;
+    }
     let mut answer = StatusCode::OK.into_response();
     let headers = answer.headers_mut();
     describe(headers, &state, state.offset);
@@ -254,11 +259,15 @@ async fn write(app: &App, state: &Now, request: Request, held: &Held) -> Result<
         return Err(fail(error, end, false));
     }
     if end == size {
-        let (root, id, info) = (Arc::clone(&app.root), state.id.clone(), state.info.clone());
-        let finish = app.pool.run_for(LONG_MAX, move || uploads::finish(&root, &id, &info, &file));
-        finish.await.map_err(|error| fail(error, end, true))?;
+        finish(app, state).await.map_err(|error| fail(error, end, true))?;
     }
     Ok(end)
+}
+
+async fn finish(app: &App, state: &Now) -> Result<(), Error> {
+    let (root, id, info) = (Arc::clone(&app.root), state.id.clone(), state.info.clone());
+    let finish = move || uploads::finish(&root, &id, &info, &uploads::open(&root, &id)?);
+    app.pool.run_for(LONG_MAX, finish).await
 }
 
 fn describe(headers: &mut HeaderMap, state: &Now, offset: u64) {

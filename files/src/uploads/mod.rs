@@ -201,7 +201,8 @@ pub fn expire(root: &Root, days: u32) -> Result<(), Error> {
         let Ok(facts) = Facts::at(area.as_fd(), name.as_bytes()) else { continue };
         let rests = now - facts.modified;
         let days = i128::from(days.max(1)) * NS_PER_DAY;
-        if name.ends_with(".put") && rests > NS_PER_DAY {
+        // A copied folder has the name of a file that was put.
+        if (name.ends_with(".put") || name.ends_with(".new")) && rests > NS_PER_DAY {
             tree::delete(area.as_fd(), name.as_ref())?;
         } else if let Some(id) = id_of(name.as_bytes(), ".data").filter(|_| rests > days) {
             remove(root, &id)?;

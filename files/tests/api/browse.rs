@@ -72,7 +72,7 @@ async fn names_of_any_bytes_are_listed_read_moved_and_deleted() {
     let hostile: [&[u8]; 7] = [
         b"line\nbreak",
         b"\"quoted'",
-        b"<script>alert(1)</script>"[..20].trim_ascii(),
+        b"<img src=x onerror=alert(1)>",
         "\u{202e}gpj.exe".as_bytes(),
         b"not\xff\xfeutf8",
         b"back\\slash",

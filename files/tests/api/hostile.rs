@@ -96,7 +96,8 @@ async fn a_symlink_that_leads_out_is_not_followed() {
     }
     for path in ["up/new", "abs/new", "caches/new", "trash/uploads/new", "in/up/new"] {
         server.put(&format!("/v1/content/{path}?parents=true"), "x").await.is(404, "NotFound");
-        server.ask("PUT", &format!("/v1/folders/{path}?parents=true")).send().await.is(404, "NotFound");
+        let made = server.ask("PUT", &format!("/v1/folders/{path}?parents=true")).send().await;
+        assert!(matches!(made.status, 404 | 409), "{path}: {}", made.text());
         server.post("/v1/copy", json!({"from": "in/x", "to": path})).await.is(404, "NotFound");
         server.post("/v1/move", json!({"from": "in/x", "to": path})).await.is(404, "NotFound");
     }

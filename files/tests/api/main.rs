@@ -9,5 +9,6 @@ mod harness;
 mod hostile;
 mod quota;
 mod streams;
+mod tls;
 mod trash;
 mod uploads;

@@ -54,12 +54,10 @@ async fn an_upload_goes_on_after_a_lost_connection_and_appears_after_the_last_by
     let target = id(&made);
     // The caller hangs up in the middle of what it announced.
     patch(&server, &target, 0, &content[..2_000_000]).promise(content.len()).begin().await;
-    let at = loop {
-        let at = offset(&server, &target).await;
-        if at > 0 {
-            break at;
-        }
-    };
+    while server.get("/v1/uploads").await.ok().json()[0]["offset"] == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let at = offset(&server, &target).await;
     assert!(at <= 2_000_000);
     let listed = server.get("/v1/uploads").await.ok().json();
     assert_eq!(
@@ -134,6 +132,14 @@ async fn an_upload_comes_with_its_first_bytes_or_none_and_replaces_only_what_it_
     patch(&server, &target, 0, b"x").send().await.is(204, "");
     assert_eq!(server.read("f").as_deref(), Some("x"));
     assert_eq!(std::fs::metadata(server.path("f")).unwrap().mode() & 0o777, 0o664);
+    // Somebody else makes the file meanwhile: that all bytes are here is not told as if it were done.
+    let target = id(&create(&server, 1, &[("path", "g")]).await);
+    server.write("g", "theirs");
+    patch(&server, &target, 0, b"x").send().await.is(409, "Exists");
+    tus(&server, "HEAD", &target).send().await.is(409, "");
+    assert_eq!(server.read("g").as_deref(), Some("theirs"));
+    std::fs::remove_file(server.path("g")).unwrap();
+    assert_eq!((offset(&server, &target).await, server.read("g").as_deref()), (1, Some("x")));
 }
 
 #[tokio::test]
