@@ -31,7 +31,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves the files of one directory.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Prints the OpenAPI document.
     Openapi,
 }
@@ -101,7 +101,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
                 .max_blocking_threads(BLOCKING_THREADS)
                 .enable_all()
                 .build()?;
-            let result = runtime.block_on(serve(options));
+            let result = runtime.block_on(serve(*options));
             // A thread that hangs on a dead server is not waited for.
             runtime.shutdown_background();
             result?;

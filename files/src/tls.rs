@@ -1,6 +1,6 @@
 //! The certificate that the gateway checks, read again when its files change: the operator renews it in place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -95,15 +95,15 @@ impl Identity {
     }
 }
 
-fn read(certificate: &PathBuf, key: &PathBuf) -> Result<Files, TlsError> {
-    let read = |path: &PathBuf| std::fs::read(path).map_err(|error| TlsError::Read(path.clone(), error));
+fn read(certificate: &Path, key: &Path) -> Result<Files, TlsError> {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| TlsError::Read(path.to_owned(), error));
     Ok(Files(read(certificate)?, read(key)?))
 }
 
-fn config(files: &Files, certificate: &PathBuf, key: &PathBuf) -> Result<Arc<ServerConfig>, TlsError> {
+fn config(files: &Files, certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&files.0).collect();
-    let chain = chain.map_err(|_| TlsError::Pem(certificate.clone()))?;
-    let secret = PrivateKeyDer::from_pem_slice(&files.1).map_err(|_| TlsError::Pem(key.clone()))?;
+    let chain = chain.map_err(|_| TlsError::Pem(certificate.to_owned()))?;
+    let secret = PrivateKeyDer::from_pem_slice(&files.1).map_err(|_| TlsError::Pem(key.to_owned()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -103,10 +103,10 @@ impl<'r> Walk<'r> {
     /// [`Error`]; the walk is over then.
     #[expect(clippy::should_implement_trait, reason = "it borrows and fails; an iterator's next does not")]
     pub fn next(&mut self) -> Result<Option<Step>, Error> {
-        if let Some(name) = self.enter.take() {
-            if let Some(closed) = self.descend(&name)? {
-                return Ok(Some(closed));
-            }
+        if let Some(name) = self.enter.take()
+            && let Some(closed) = self.descend(&name)?
+        {
+            return Ok(Some(closed));
         }
         loop {
             let Some(level) = self.levels.last_mut() else { return Ok(None) };

@@ -1,3 +1,5 @@
+//! Listings, single entries and usage.
+
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
 

@@ -1,3 +1,5 @@
+//! Making folders and moving.
+
 use serde_json::json;
 
 use crate::harness::Server;

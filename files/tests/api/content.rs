@@ -1,3 +1,5 @@
+//! Sending contents, taking them, and the links in between.
+
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
 use base64::Engine as _;

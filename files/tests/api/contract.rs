@@ -1,3 +1,5 @@
+//! What holds for every route: the document, and whom to believe.
+
 use workspacefs_files_proto::{Claims, Signer, Verb};
 
 use crate::harness::{ALL, FS, Server, now};

@@ -1,6 +1,8 @@
 //! The file API over real HTTP on loopback, with a key of the test's own. The client writes requests byte by byte: what callers
 //! are not supposed to send is what most of this is about.
 
+#![allow(clippy::unwrap_used)]
+
 mod browse;
 mod change;
 mod content;

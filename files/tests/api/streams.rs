@@ -1,3 +1,5 @@
+//! Archives, searches and copies.
+
 use serde_json::json;
 
 use crate::harness::Server;

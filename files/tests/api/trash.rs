@@ -1,3 +1,5 @@
+//! The trash, and the sweep that empties it.
+
 use std::time::Duration;
 
 use serde_json::json;

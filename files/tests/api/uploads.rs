@@ -1,3 +1,5 @@
+//! tus, as its clients speak it.
+
 use std::os::unix::fs::MetadataExt as _;
 
 use base64::Engine as _;
