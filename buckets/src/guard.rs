@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use crate::exceptions::Exceptions;
+
 /// Which addresses may be connected to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Guard {
     /// Any: the process can reach no more than the user can without it, or an administrator allows it.
     #[default]
     Any,
-    /// Those that [`is_public`] says are the internet's, and that lie in none of these networks besides: address and length of
-    /// the prefix. For clusters whose pods have public addresses.
-    Public(Vec<(IpAddr, u8)>),
+    /// Those that [`is_public`] says are the internet's, but for what an administrator says.
+    Public(Exceptions),
 }
 
 /// Of one of these addresses nothing is read.
@@ -32,14 +33,11 @@ impl fmt::Display for Forbidden {
 impl Error for Forbidden {}
 
 impl Guard {
-    pub(crate) fn allows(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
+    /// Whether it may be connected to as `host`, which is a name or the address itself.
+    pub(crate) fn allows(&self, host: &str, address: IpAddr) -> bool {
         match self {
             Self::Any => true,
-            Self::Public(networks) => {
-                is_public(address)
-                    && !networks.iter().any(|(network, length)| lies_in(address, *network, *length))
-            }
+            Self::Public(exceptions) => exceptions.judge(host, address).unwrap_or_else(|| is_public(address)),
         }
     }
 }
@@ -88,18 +86,6 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
 }
 
-fn lies_in(address: IpAddr, network: IpAddr, length: u8) -> bool {
-    let same = |one: u128, other: u128, bits: u8| {
-        let rest = u32::from(bits.saturating_sub(length));
-        one.checked_shr(rest).unwrap_or(0) == other.checked_shr(rest).unwrap_or(0)
-    };
-    match (address, network.to_canonical()) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => same(one.to_bits().into(), other.to_bits().into(), 32),
-        (IpAddr::V6(one), IpAddr::V6(other)) => same(one.to_bits(), other.to_bits(), 128),
-        _ => false,
-    }
-}
-
 /// Tells only addresses that may be connected to.
 #[derive(Debug)]
 pub(crate) struct Resolver(pub Arc<Guard>);
@@ -108,9 +94,10 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = Arc::clone(&self.0);
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let host = name.as_str();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
             let allowed: Vec<_> =
-                found.iter().copied().filter(|address| guard.allows(address.ip())).collect();
+                found.iter().copied().filter(|address| guard.allows(host, address.ip())).collect();
             match (allowed.is_empty(), found.first()) {
                 (true, Some(first)) => Err(Forbidden(first.ip()).into()),
                 _ => Ok(Box::new(allowed.into_iter()) as Addrs),
@@ -179,15 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn networks_that_are_named_are_refused_beside_and_without_a_guard_none_is() {
-        let network = |text: &str| text.parse().unwrap();
-        let guard = Guard::Public(vec![(network("34.0.0.0"), 8), (network("2606:4700::"), 32)]);
-        let allows = |text: &str| guard.allows(text.parse().unwrap());
-        assert!(allows("35.0.0.1") && allows("2606:4701::1"));
-        for address in ["34.255.0.1", "::ffff:34.0.0.1", "2606:4700:9::1", "10.0.0.1"] {
-            assert!(!allows(address), "{address}");
-        }
-        assert!(!Guard::Public(vec![(network("0.0.0.0"), 0)]).allows(network("8.8.8.8")));
-        assert!(Guard::Any.allows(network("127.0.0.1")));
+    fn without_a_guard_no_address_is_refused_and_with_one_the_exceptions_come_first() {
+        let address = |text: &str| text.parse().unwrap();
+        assert!(Guard::Any.allows("h", address("127.0.0.1")));
+        let strict = Guard::Public(Exceptions::default());
+        assert!(strict.allows("h", address("8.8.8.8")) && !strict.allows("h", address("10.0.0.1")));
+        let mut exceptions = Exceptions::default();
+        exceptions.allow("10.0.0.0/8".parse().unwrap());
+        exceptions.refuse("8.0.0.0/8".parse().unwrap());
+        let guard = Guard::Public(exceptions);
+        assert!(guard.allows("h", address("10.0.0.1")) && !guard.allows("h", address("8.8.8.8")));
+        assert!(guard.allows("h", address("9.9.9.9")) && !guard.allows("h", address("127.0.0.1")));
     }
 }

@@ -37,7 +37,7 @@ impl ETag {
     }
 
     /// The digest, if it has the form of an MD5. That of an object in parts has a `-`.
-    pub(crate) fn md5(&self) -> Option<[u8; 16]> {
+    pub fn md5(&self) -> Option<[u8; 16]> {
         let text = self.0.trim_matches('"');
         if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -79,7 +80,8 @@ impl Sender {
             return Err(BucketError::SecretAccessKey);
         }
         // The resolver is asked for names only.
-        if let Some(literal) = address.literal().filter(|literal| !guard.allows(*literal)) {
+        let refused = |literal: &IpAddr| !guard.allows(&literal.to_string(), *literal);
+        if let Some(literal) = address.literal().filter(refused) {
             return Err(BucketError::EndpointForbidden(literal));
         }
         let first = region.clone().unwrap_or_else(|| address.first_region().to_owned());

@@ -34,7 +34,7 @@ pub struct ImportRequest {
     /// URL of the service without the bucket: needed for R2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// Only keys that begin so; it is cut off.
+    /// Only keys that begin so; up to its last slash it is no part of paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
     /// Percent-encoded path of the folder that gets the objects.
@@ -75,9 +75,9 @@ impl fmt::Debug for ImportResume {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ImportState {
-    /// Finds out what there is.
+    /// Copies, while it still finds out what there is.
     Listing,
-    /// Copies.
+    /// Copies; all that there is was found.
     Running,
     /// All that could be done is done; what failed stands in `failures`.
     Done,
@@ -153,7 +153,7 @@ pub struct ObjectCounts {
 pub struct ByteCounts {
     /// Found so far.
     pub total: u64,
-    /// Of objects that are settled.
+    /// Of what is here, and what was read of objects under way.
     pub done: u64,
 }
 

@@ -8,15 +8,17 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio::sync::Notify;
+use workspacefs_buckets::Allowed;
 use workspacefs_files_proto::Verifier;
 
 use crate::auth::authenticate;
 use crate::error::Error;
+use crate::imports::{Imports, Waits};
 use crate::metrics::{self, Metrics};
 use crate::pool::Pool;
 use crate::root::Root;
 use crate::uploads::Holds;
-use crate::{openapi, routes};
+use crate::{imports, openapi, routes};
 
 /// What the command line says about keeping.
 #[derive(Clone, Debug)]
@@ -25,8 +27,8 @@ pub struct Settings {
     pub trash_days: u32,
     /// How long an upload may rest.
     pub upload_days: u32,
-    /// Addresses inside the cluster that imports may connect to all the same: CIDR or host name.
-    pub allow_endpoints: Vec<String>,
+    /// What lies inside the cluster and imports may connect to all the same.
+    pub allow_endpoints: Vec<Allowed>,
 }
 
 /// See the module.
@@ -46,13 +48,16 @@ pub struct App {
     pub metrics: Metrics,
     /// Woken when there is something to measure in the trash.
     pub sweep: Notify,
-    // The state of imports stands here, and is made in `App::new`.
+    /// What comes from buckets.
+    pub(crate) imports: Imports,
 }
 
 impl App {
     /// Of these parts.
     pub fn new(root: Arc<Root>, verifier: Verifier, settings: Settings, metrics: Metrics) -> Arc<Self> {
+        let imports = Imports::open(&root, &settings.allow_endpoints, Waits::default(), &metrics);
         Arc::new(Self {
+            imports,
             root,
             pool: Pool::default(),
             verifier,
@@ -73,7 +78,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(routes::streams::router())
         .merge(routes::trash::router())
         .merge(routes::uploads::router())
-        // The imports' router is merged here, and its document in `openapi::document`.
+        .merge(imports::routes::router())
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::bad("this method is not for this address"))
         .layer(from_fn_with_state(Arc::clone(app), authenticate));

@@ -9,6 +9,7 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use workspacefs_buckets::Allowed;
 use workspacefs_files_proto::{PublicKey, Verifier};
 use workspacefs_runtime::{Readiness, http, logging, shutdown};
 
@@ -72,7 +73,7 @@ struct Serve {
     upload_days: u32,
     /// Addresses inside the cluster that imports may connect to all the same: CIDR or host name.
     #[arg(long)]
-    allow_endpoint: Vec<String>,
+    allow_endpoint: Vec<Allowed>,
 }
 
 fn parse_owner(text: &str) -> Result<(u32, u32), String> {
@@ -163,6 +164,9 @@ mod tests {
             panic!("not serve");
         };
         assert_eq!((options.owner, options.mode, options.public_key.len()), ((1000, 100), 0o770, 2));
+        assert_eq!(options.allow_endpoint.len(), 2);
+        let bad = line.replace("minio", "http://minio");
+        assert!(Cli::try_parse_from(bad.split_whitespace()).unwrap_err().to_string().contains("host"));
         let bad = line.replace("1000:100", "root");
         assert!(Cli::try_parse_from(bad.split_whitespace()).unwrap_err().to_string().contains("UID:GID"));
     }

@@ -2,7 +2,7 @@
 //! whoever the gateway vouches for. It knows neither Kubernetes nor who its callers are. The contract is ADR 18.
 //!
 //! From below: [`root`] resolves paths beneath the directory, [`place`] and [`write`] make files whole, [`trash`], [`walk`] and
-//! [`tree`] deal with what is there.
+//! [`tree`] deal with what is there; `imports` brings what lies in buckets.
 
 pub mod app;
 pub mod archive;
@@ -14,6 +14,7 @@ pub mod error;
 pub mod facts;
 pub mod http;
 mod ids;
+mod imports;
 pub mod listing;
 pub mod metrics;
 pub mod openapi;

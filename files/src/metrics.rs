@@ -28,6 +28,10 @@ pub struct Metrics {
     pub received: Counter,
     /// Open connections.
     pub connections: Gauge,
+    /// Imports that are running.
+    pub imports: Gauge,
+    /// Bytes that came from buckets.
+    pub imported: Counter,
 }
 
 impl Metrics {
@@ -39,6 +43,8 @@ impl Metrics {
         registry.register_with_unit("sent", "Contents sent", Unit::Bytes, metrics.sent.clone());
         registry.register_with_unit("received", "Contents received", Unit::Bytes, metrics.received.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
+        registry.register("imports", "Imports that are running", metrics.imports.clone());
+        registry.register_with_unit("imported", "Contents that came from buckets", Unit::Bytes, metrics.imported.clone());
         metrics
     }
 }

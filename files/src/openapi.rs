@@ -3,9 +3,10 @@
 
 use utoipa::OpenApi;
 
+use crate::imports::routes as imports;
 use crate::routes::{browse, change, content, streams, trash, uploads};
 
-/// Of all routes but imports.
+/// Of all routes.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -35,13 +36,17 @@ use crate::routes::{browse, change, content, streams, trash, uploads};
         uploads::offset,
         uploads::append,
         uploads::remove,
+        imports::list,
+        imports::begin,
+        imports::show,
+        imports::resume,
+        imports::end,
     )
 )]
 struct Document;
 
 /// The document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    // That of the imports is merged here.
     Document::openapi()
 }
 

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
+use crate::imports;
 
 /// Calls at once.
 const THREADS: usize = 32;
@@ -34,7 +35,7 @@ impl Default for Pool {
 }
 
 /// Threads that the runtime must have.
-pub const BLOCKING_THREADS: usize = THREADS + STREAMS;
+pub const BLOCKING_THREADS: usize = THREADS + STREAMS + imports::THREADS;
 
 impl Pool {
     /// Makes a call that is short unless the server is ill.

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 
-/// A record is some hundred bytes and a path; one of an import has a thousand keys in it.
-const BYTES_MAX: u64 = 4 << 20;
+/// A record is some hundred bytes and a path; one of an import has a thousand keys in it, which are long where each byte is escaped.
+const BYTES_MAX: u64 = 8 << 20;
 
 /// Writes one, in the place of what it was.
 ///

@@ -1,6 +1,6 @@
 //! What a person typed wrong.
 
-use workspacefs_buckets::{Bucket, BucketError, Credentials, Field, Guard};
+use workspacefs_buckets::{Bucket, BucketError, Credentials, Exceptions, Field, Guard};
 use workspacefs_testkit::s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
 use super::{all, service, settings};
@@ -26,7 +26,7 @@ async fn each_wrong_field_is_named() {
         (with(&|s| s.region = Some("eu-west-9".to_owned())), Field::Region),
         (with(&|s| s.region = Some("evil/".to_owned())), Field::Region),
         (with(&|s| s.endpoint = Some(format!("{}/buck", service.endpoint()))), Field::Endpoint),
-        (with(&|s| s.guard = Guard::Public(vec![])), Field::Endpoint),
+        (with(&|s| s.guard = Guard::Public(Exceptions::default())), Field::Endpoint),
     ] {
         let listed = match Bucket::new(settings) {
             Ok(bucket) => all(&bucket, "").await,
@@ -61,7 +61,7 @@ async fn an_address_inside_is_refused_as_it_is_and_behind_a_name() {
     {
         let mut settings = settings(&service);
         settings.endpoint = Some(format!("http://{host}:{port}"));
-        settings.guard = Guard::Public(vec![]);
+        settings.guard = Guard::Public(Exceptions::default());
         let error = match Bucket::new(settings) {
             Ok(bucket) => all(&bucket, "").await.unwrap_err(),
             Err(error) => error,
@@ -69,4 +69,31 @@ async fn an_address_inside_is_refused_as_it_is_and_behind_a_name() {
         assert!(matches!(error, BucketError::EndpointForbidden(_)), "{host}: {error}");
     }
     assert_eq!(service.store().take_seen(), []);
+}
+
+#[tokio::test]
+async fn what_an_administrator_allows_is_connected_to_by_its_address_or_by_its_name() {
+    let service = service().await;
+    service.store().put("k", "x");
+    let port = service.endpoint().rsplit_once(':').unwrap().1.to_owned();
+    for (allowed, host, is_allowed) in [
+        ("127.0.0.0/8", "127.0.0.1", true),
+        ("127.0.0.0/8", "localhost", true),
+        ("localhost", "localhost", true),
+        ("localhost", "127.0.0.1", false),
+        ("10.0.0.0/8", "127.0.0.1", false),
+    ] {
+        let mut exceptions = Exceptions::default();
+        exceptions.allow(allowed.parse().unwrap());
+        let mut settings = settings(&service);
+        settings.endpoint = Some(format!("http://{host}:{port}"));
+        settings.guard = Guard::Public(exceptions);
+        let listed = match Bucket::new(settings) {
+            Ok(bucket) => all(&bucket, "").await.map(drop),
+            Err(error) => Err(error),
+        };
+        assert_eq!(listed.is_ok(), is_allowed, "{allowed} {host}: {listed:?}");
+        let is_refused = matches!(listed, Err(BucketError::EndpointForbidden(_)));
+        assert_eq!(is_refused, !is_allowed, "{allowed} {host}");
+    }
 }

@@ -1,0 +1,65 @@
+//! What all imports of the process have together, so that many of them take no more than one: memory for contents, and threads
+//! that wait for the file system.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use tokio::sync::Semaphore;
+use workspacefs_buckets::Slots;
+
+use crate::error::Error;
+
+/// Up to so many bytes an object is small: it is one answer, and takes one of the many small slots.
+const SMALL_BYTES_MAX: u64 = 1 << 20;
+/// Of larger ones parts of so many bytes are asked for side by side.
+const PART_BYTES: u64 = 8 << 20;
+/// Parts of all imports that are in memory at once: 32 small ones of 1 MiB and 5 large ones of 8 MiB.
+const SMALL_SLOTS: usize = 32;
+const LARGE_SLOTS: usize = 5;
+
+/// Threads that wait for the file system at once, of all imports: a server that does not answer takes no more of them, and those
+/// of people's requests are others.
+pub(crate) const THREADS: usize = 16;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Means {
+    small: Slots,
+    large: Slots,
+    threads: Arc<Semaphore>,
+}
+
+impl Default for Means {
+    fn default() -> Self {
+        Self {
+            small: Slots::new(SMALL_SLOTS, SMALL_BYTES_MAX, None),
+            large: Slots::new(LARGE_SLOTS, PART_BYTES, None),
+            threads: Arc::new(Semaphore::new(THREADS)),
+        }
+    }
+}
+
+impl Means {
+    /// The memory that an object of this size is read through.
+    pub fn slots(&self, size: u64) -> &Slots {
+        if size <= SMALL_BYTES_MAX { &self.small } else { &self.large }
+    }
+
+    /// Does it where it does not keep others from going on. What was begun is done, also if nobody waits for it any more.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let ended = || Error::of("finish a call", Errno::FAULT);
+        let permit = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| ended())?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(permit);
+            done
+        });
+        done.await.map_err(|_| ended())?
+    }
+}
