@@ -31,12 +31,12 @@ const SUITES: [&[&str]; 9] = [
     &["e2e", "shared", "--retry"],
     &["e2e", "managed", "--retry"],
     &["e2e", "local", "--retry"],
-    &["e2e", "files", "--retry"],
     &["sanity"],
     &["disks"],
     &["mounts"],
     &["conformance", "--subset"],
     &["e2e", "cache", "--retry"],
+    &["e2e", "files", "--retry"],
 ];
 
 /// What the crates' tests run, with Debian's packages.

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::context::Context;
 
 /// Time for a case unless it says otherwise.
-const LIMIT: Duration = Duration::from_secs(400);
+pub(super) const LIMIT: Duration = Duration::from_secs(400);
 
 type Running = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::case::{Case, Suite};
+use super::case::{Case, LIMIT, Suite};
 use super::context::Context;
 use super::report::{self, Finished};
 use super::wait::{patient, seconds, until};
@@ -65,7 +65,7 @@ pub struct Options {
     pub parallel: usize,
     /// Failed cases keep their namespaces.
     pub keep: bool,
-    /// When no further case begins; those are left out.
+    /// When no further case begins, and no long one somewhat before; those are left out.
     pub until: Option<SystemTime>,
 }
 
@@ -221,7 +221,7 @@ impl Runner<'_> {
                 tokio::time::sleep(seconds(1)).await;
             }
             begun = Instant::now();
-            if options.until.is_some_and(|until| SystemTime::now() >= until) {
+            if options.until.is_some_and(|until| is_too_late(SystemTime::now(), until, case.limit)) {
                 summary.left_out.push(case.name);
                 continue;
             }
@@ -241,6 +241,11 @@ impl Runner<'_> {
         drain(&mut under_way, &mut summary).await;
         Ok(summary)
     }
+}
+
+/// Whether a case may no longer begin: one that may take longer than most has to begin so much earlier.
+fn is_too_late(now: SystemTime, until: SystemTime, limit: Duration) -> bool {
+    now + limit.saturating_sub(LIMIT) >= until
 }
 
 async fn drain(under_way: &mut JoinSet<Finished>, summary: &mut Summary) {
@@ -343,6 +348,15 @@ mod tests {
         let typed = Choice::Containing(vec!["rule".into()]);
         assert!(typed.takes("a_rule") && typed.takes("a_rule_and_more") && !typed.takes("a_law"));
         assert!(Choice::Containing(Vec::new()).takes("a_law"));
+    }
+
+    #[test]
+    fn a_case_that_may_take_longer_than_most_has_to_begin_earlier() {
+        let until = SystemTime::now();
+        let before = |seconds: u64| until - Duration::from_secs(seconds);
+        assert!(is_too_late(until, until, LIMIT) && !is_too_late(before(1), until, LIMIT));
+        let long = LIMIT + Duration::from_secs(60);
+        assert!(is_too_late(before(60), until, long) && !is_too_late(before(61), until, long));
     }
 
     #[test]
