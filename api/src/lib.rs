@@ -4,12 +4,14 @@
 pub mod backend;
 pub mod cache_attributes;
 pub mod duration;
+pub mod files;
 pub mod filesystem;
 pub mod fs_cache;
 pub mod level;
 pub mod local_attributes;
 pub mod local_storage;
 pub mod local_volume;
+pub mod manifest;
 pub mod mount_options;
 pub mod mover;
 pub mod path;

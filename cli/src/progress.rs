@@ -129,14 +129,18 @@ impl Display {
     /// Shows it, if it is time to.
     pub fn show(&mut self, snapshot: &Snapshot) {
         match self.show {
-            Show::Json if snapshot.over || self.is_due(snapshot, JSON_EVERY) => {
-                // Whoever read it may be gone; the run is not for him alone.
-                let _ = json::print(&json::Line::progress(snapshot, self.phase));
+            Show::Json => {
+                if snapshot.over || self.is_due(snapshot, JSON_EVERY) {
+                    // Whoever read it may be gone; the run is not for him alone.
+                    let _ = json::print(&json::Line::progress(snapshot, self.phase));
+                }
             }
-            Show::Lines if !snapshot.over && self.is_due(snapshot, LINE_EVERY) => {
-                let _ = writeln!(std::io::stderr(), "{}", render::progress(snapshot, self.phase));
+            Show::Lines => {
+                if !snapshot.over && self.is_due(snapshot, LINE_EVERY) {
+                    let _ = writeln!(std::io::stderr(), "{}", render::progress(snapshot, self.phase));
+                }
             }
-            _ => {}
+            Show::Bar | Show::Nothing => {}
         }
         if let Some(bar) = &self.bar {
             draw(bar, snapshot, self.phase);

@@ -6,14 +6,16 @@ use http::{Method, Response};
 use hyper::body::Incoming;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+use workspacefs_files_proto::import::{Import, ImportRequest, ImportResume};
+use workspacefs_files_proto::types::{Restore, Transfer, TrashListing, Upload, Usage};
 
 use super::Gateway;
 use super::answer::Lines;
 use super::call::Call;
 use super::error::{ClientError, ErrorBody};
 use super::path::RemotePath;
-use super::types::{Deleted, Entry, Import, List, TrashList, Unfinished, Usage};
+use super::types::{Deleted, Entry, List};
 
 /// Entries of a folder that are asked for at once.
 const PAGE: usize = 1000;
@@ -186,7 +188,7 @@ impl Files {
         to: &RemotePath,
         overwrite: bool,
     ) -> Result<Entry, ClientError> {
-        let body = json!({"from": from.encoded(), "to": to.encoded(), "overwrite": overwrite, "parents": true});
+        let body = Transfer { from: from.encoded(), to: to.encoded(), overwrite, parents: true };
         self.gateway.json(&Call::new(Method::POST, self.target("move")).json(&body)).await
     }
 
@@ -198,7 +200,7 @@ impl Files {
         overwrite: bool,
         mut told: impl FnMut(Copied),
     ) -> Result<Copied, ClientError> {
-        let body = json!({"from": from.encoded(), "to": to.encoded(), "overwrite": overwrite, "parents": true});
+        let body = Transfer { from: from.encoded(), to: to.encoded(), overwrite, parents: true };
         let call = Call::new(Method::POST, self.target("copy")).json(&body);
         let mut lines = Lines::new(self.gateway.send(&call).await?.into_body());
         while let Some(line) = lines.next::<CopyLine>().await? {
@@ -244,14 +246,14 @@ impl Files {
     }
 
     /// A part of the trash.
-    pub async fn trash(&self, cursor: Option<&str>) -> Result<TrashList, ClientError> {
+    pub async fn trash(&self, cursor: Option<&str>) -> Result<TrashListing, ClientError> {
         let cursor = cursor.map(|cursor| format!("&cursor={}", query(cursor))).unwrap_or_default();
         self.gateway.json(&Call::get(self.target(&format!("trash?limit={PAGE}{cursor}")))).await
     }
 
     /// Puts something back.
     pub async fn restore(&self, id: &str, to: Option<&RemotePath>) -> Result<Entry, ClientError> {
-        let body = to.map_or_else(|| json!({}), |to| json!({"to": to.encoded()}));
+        let body = Restore { to: to.map(RemotePath::encoded) };
         let target = self.target(&format!("trash/{}/restore", query(id)));
         self.gateway.json(&Call::new(Method::POST, target).json(&body)).await
     }
@@ -263,12 +265,12 @@ impl Files {
     }
 
     /// The caller's unfinished uploads.
-    pub async fn unfinished(&self) -> Result<Vec<Unfinished>, ClientError> {
+    pub async fn unfinished(&self) -> Result<Vec<Upload>, ClientError> {
         self.gateway.json(&Call::get(self.target("uploads"))).await
     }
 
     /// Begins an import.
-    pub async fn import(&self, body: &Value) -> Result<Import, ClientError> {
+    pub async fn import(&self, body: &ImportRequest) -> Result<Import, ClientError> {
         self.gateway.json(&Call::new(Method::POST, self.target("imports")).json(body)).await
     }
 
@@ -283,7 +285,7 @@ impl Files {
     }
 
     /// Goes on with an import.
-    pub async fn resume_import(&self, id: &str, keys: &Value) -> Result<Import, ClientError> {
+    pub async fn resume_import(&self, id: &str, keys: &ImportResume) -> Result<Import, ClientError> {
         let target = self.target(&format!("imports/{}/resume", query(id)));
         self.gateway.json(&Call::new(Method::POST, target).json(keys)).await
     }

@@ -5,15 +5,11 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use thiserror::Error;
+use workspacefs_files_proto::path::{BadPath, FilePath, check_name, encode};
 
 use crate::text;
 
-/// Everything else is percent-encoded byte by byte.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// As every file system has it.
-const NAME_BYTES_MAX: usize = 255;
 /// The server's own folder: nobody sees it.
 const HIDDEN: &[u8] = b".workspacefs";
 
@@ -23,18 +19,9 @@ pub enum PathError {
     /// Nothing was typed.
     #[error("an empty path: the root of a file system is /")]
     Empty,
-    /// `.` or `..`.
-    #[error("{0}: a path from the root has no '.' and no '..'")]
-    Dots(String),
-    /// The byte that ends strings.
-    #[error("a name cannot hold the byte 0")]
-    Nul,
-    /// Longer than a file system takes.
-    #[error("{0}: a name has at most 255 bytes")]
-    Long(String),
-    /// `/` in one name, from the wire.
-    #[error("{0}: not one name")]
-    NotOneName(String),
+    /// Such as `..`.
+    #[error("{0}: {1}")]
+    Bad(String, BadPath),
     /// The server's folder.
     #[error("/.workspacefs is workspacefs' own")]
     Hidden,
@@ -65,7 +52,7 @@ impl RemotePath {
         }
         let mut path = Self { names: Vec::new(), into: bytes.ends_with(b"/") };
         for name in bytes.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-            check(name).map_err(|error| error.of(bytes))?;
+            check_name(name).map_err(|error| PathError::of(bytes, error))?;
             path.names.push(name.to_vec());
         }
         if path.names.first().is_some_and(|name| name == HIDDEN) {
@@ -79,20 +66,13 @@ impl RemotePath {
     /// # Errors
     /// [`PathError`].
     pub fn from_wire(text: &str) -> Result<Self, PathError> {
-        let mut path = Self::root();
-        for name in text.split('/').filter(|name| !name.is_empty()) {
-            let name: Vec<u8> = percent_decode_str(name).collect();
-            check(&name).map_err(|error| error.of(&name))?;
-            path.names.push(name);
-        }
-        Ok(path)
+        let path = FilePath::decode(text).map_err(|error| PathError::of(text.as_bytes(), error))?;
+        Ok(Self { names: path.segments().map(<[u8]>::to_vec).collect(), into: false })
     }
 
     /// As it goes into a URL, into JSON and into tus metadata.
     pub fn encoded(&self) -> String {
-        let names: Vec<String> =
-            self.names.iter().map(|name| percent_encode(name, PLAIN).to_string()).collect();
-        names.join("/")
+        encode(&self.names.join(&b'/'))
     }
 
     /// The path of a name in this folder.
@@ -157,33 +137,9 @@ impl fmt::Display for RemotePath {
 }
 
 impl PathError {
-    /// With the whole of what was typed in the sentence.
-    fn of(self, whole: &[u8]) -> Self {
-        let shown = || text::shown(std::path::Path::new(OsStr::from_bytes(whole)));
-        match self {
-            Self::Dots(_) => Self::Dots(shown()),
-            Self::Long(_) => Self::Long(shown()),
-            Self::NotOneName(_) => Self::NotOneName(shown()),
-            other => other,
-        }
-    }
-}
-
-/// Whether these bytes can be a name.
-///
-/// # Errors
-/// [`PathError`], without the path it belongs to.
-fn check(name: &[u8]) -> Result<(), PathError> {
-    if name.contains(&0) {
-        Err(PathError::Nul)
-    } else if name == b"." || name == b".." {
-        Err(PathError::Dots(String::new()))
-    } else if name.contains(&b'/') {
-        Err(PathError::NotOneName(String::new()))
-    } else if name.len() > NAME_BYTES_MAX {
-        Err(PathError::Long(String::new()))
-    } else {
-        Ok(())
+    /// With what was typed in the sentence.
+    fn of(whole: &[u8], error: BadPath) -> Self {
+        Self::Bad(text::shown(std::path::Path::new(OsStr::from_bytes(whole))), error)
     }
 }
 
@@ -228,7 +184,7 @@ mod tests {
         }
         assert!(typed(&[b'a'; 256]).is_err() && typed(&[b'a'; 255]).is_ok());
         assert!(typed(b"a/../b").unwrap_err().to_string().starts_with("a/../b: "));
-        for bad in ["%2e%2e/x", "a/..", "a%2Fb", "a%00b"] {
+        for bad in ["%2e%2e/x", "a/..", "a%2Fb", "a%00b", "a%"] {
             assert!(RemotePath::from_wire(bad).is_err(), "{bad}");
         }
     }

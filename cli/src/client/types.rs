@@ -1,4 +1,5 @@
-//! What the gateway and the file API answer, as JSON. Fields that we do not know are let through: a newer server may say more.
+//! What the gateway answers, as JSON, and of what the file API answers that which is computed with here; the rest is
+//! files-proto's. Fields that we do not know are let through: a newer server may say more.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -73,150 +74,11 @@ pub struct List {
     pub next: Option<String>,
 }
 
-/// How full a file system is; bytes.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Usage {
-    /// In all.
-    pub capacity: Option<u64>,
-    /// Of that.
-    pub used: Option<u64>,
-    /// For new files.
-    pub available: Option<u64>,
-    /// Files it can hold.
-    pub inodes: Option<u64>,
-    /// Files it holds.
-    #[serde(rename = "inodesUsed")]
-    pub inodes_used: Option<u64>,
-    /// Of what is used.
-    pub trash: Option<TrashUsage>,
-}
-
-/// What the trash holds.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct TrashUsage {
-    /// Bytes.
-    pub bytes: Option<u64>,
-    /// Entries.
-    pub entries: Option<u64>,
-}
-
-/// Something in the trash.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Trashed {
-    /// By which it is restored.
-    pub id: String,
-    /// Where it was, percent-encoded.
-    pub path: String,
-    /// Its name, to be shown.
-    pub name: String,
-    /// What it is.
-    #[serde(rename = "type")]
-    pub kind: Kind,
-    /// Bytes.
-    pub size: Option<u64>,
-    /// When it was deleted.
-    pub deleted_at: jiff::Timestamp,
-    /// When it goes for good.
-    pub expires_at: Option<jiff::Timestamp>,
-    /// By whom.
-    pub deleted_by: Option<String>,
-}
-
-/// A part of the trash.
-#[derive(Debug, Deserialize)]
-pub struct TrashList {
-    /// Its entries.
-    pub entries: Vec<Trashed>,
-    /// Where the next part begins.
-    pub next: Option<String>,
-}
-
 /// What a deletion answers.
 #[derive(Debug, Default, Deserialize)]
 pub struct Deleted {
     /// Its id in the trash; none if it is gone for good.
     pub trash: Option<String>,
-}
-
-/// An upload that did not come to its end.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Unfinished {
-    /// By which it is continued.
-    pub id: String,
-    /// Where it will appear, percent-encoded.
-    pub path: String,
-    /// Bytes in all.
-    pub size: Option<u64>,
-    /// Bytes that are there.
-    pub offset: u64,
-}
-
-/// A cloud import.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Import {
-    /// By which it is asked for.
-    pub id: String,
-    /// `s3` or `r2`.
-    pub provider: String,
-    /// Where it comes from.
-    pub bucket: String,
-    /// What of it.
-    pub prefix: Option<String>,
-    /// Where it goes, percent-encoded.
-    pub destination: String,
-    /// listing, running, done, failed, cancelled, interrupted.
-    pub state: String,
-    /// How many.
-    pub objects: ImportObjects,
-    /// How much.
-    pub bytes: ImportBytes,
-    /// Bytes per second.
-    pub rate: Option<f64>,
-    /// Until it is done.
-    pub eta_seconds: Option<f64>,
-    /// What could not be fetched, the first thousand.
-    #[serde(default)]
-    pub failures: Vec<ImportFailure>,
-    /// A sentence.
-    pub message: Option<String>,
-    /// The rest of what the server says.
-    #[serde(flatten)]
-    pub more: serde_json::Map<String, Value>,
-}
-
-/// Objects of an import.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub struct ImportObjects {
-    /// Found.
-    pub total: Option<u64>,
-    /// Fetched.
-    pub done: u64,
-    /// There already.
-    pub skipped: u64,
-    /// Not fetched.
-    pub failed: u64,
-}
-
-/// Bytes of an import.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub struct ImportBytes {
-    /// Found.
-    pub total: Option<u64>,
-    /// Fetched.
-    pub done: u64,
-}
-
-/// An object that was not fetched.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct ImportFailure {
-    /// Its key.
-    pub key: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// Who one is at the gateway.

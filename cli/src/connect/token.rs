@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Response};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
@@ -115,10 +115,13 @@ pub async fn of_context(config: &Config) -> Result<Option<HeaderValue>> {
     let Some(layer) = layer else { return Ok(None) };
     // kube keeps its tokens to itself: it is asked to sign a request that goes nowhere.
     let signed = layer.layer(tower::service_fn(|request: Request<Body>| async move {
-        Ok::<_, BoxError>(request.headers().get(AUTHORIZATION).cloned())
+        let mut echo = Response::new(());
+        *echo.headers_mut() = request.headers().clone();
+        Ok::<_, BoxError>(echo)
     }));
-    let header = signed.oneshot(Request::new(Body::empty())).await;
-    let header = header.map_err(anyhow::Error::from_boxed).context("the context has no token")?;
+    let echo = signed.oneshot(Request::new(Body::empty())).await;
+    let echo = echo.map_err(anyhow::Error::from_boxed).context("the context has no token")?;
+    let header = echo.headers().get(AUTHORIZATION).cloned();
     Ok(header.filter(|header| header.as_bytes().starts_with(b"Bearer ")))
 }
 

@@ -19,7 +19,8 @@ use crate::client::error::ClientError;
 use crate::client::files::{Attributes, Files};
 use crate::client::path::RemotePath;
 use crate::client::tus::{self, First, Upload};
-use crate::client::types::Unfinished;
+use crate::client::types::{Entry, Kind};
+use workspacefs_files_proto::types::Upload as Unfinished;
 
 /// How often a file that changes while it is read is begun anew.
 const TRIES: usize = 3;
@@ -60,6 +61,20 @@ impl Sender {
             }
         }
         Err(TransferError::Changing)
+    }
+
+    /// Whether `entry` is this file by its size and time.
+    pub fn is_same(&self, names: &[Vec<u8>], entry: &Entry) -> bool {
+        block_in_place(|| self.open(names)).is_ok_and(|(_, stat)| {
+            entry.kind == Kind::File
+                && entry.size == local::size(&stat)
+                && entry.modified == local::modified(&stat)
+        })
+    }
+
+    /// Its size, as long as it can be opened.
+    pub fn size(&self, names: &[Vec<u8>]) -> Option<u64> {
+        block_in_place(|| self.open(names)).ok().map(|(_, stat)| local::size(&stat))
     }
 
     fn open(&self, names: &[Vec<u8>]) -> Result<(File, Stat), TransferError> {
@@ -178,7 +193,7 @@ impl Sender {
         let known = self.unfinished.get_or_init(asked).await;
         let same = |upload: &&Unfinished| {
             let path = RemotePath::from_wire(&upload.path);
-            upload.size == Some(size) && path.is_ok_and(|path| path.names() == to.names()) && tus::is_id(&upload.id)
+            upload.size == size && path.is_ok_and(|path| path.names() == to.names()) && tus::is_id(&upload.id)
         };
         for upload in known.iter().filter(same) {
             match self.files.progress(&upload.id).await {
@@ -204,7 +219,7 @@ impl Sender {
         trouble: &mut crate::client::Trouble,
     ) -> Result<Option<u64>, TransferError> {
         // 409 is an offset that is not the server's any more, 460 a piece that arrived damaged: both are to be sent again.
-        let resent = error.is_status(460) || (error.is_status(409) && error.code() == "BadOffset");
+        let resent = error.is_status(460) || (error.is_status(409) && error.code() == "Conflict");
         if !error.passes() && !resent {
             return Err(error.into());
         }
