@@ -29,9 +29,9 @@ pub struct Args {
     #[arg(value_name = "URL")]
     address: Option<String>,
     #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Forgets the login
@@ -42,9 +42,9 @@ pub struct Logout {}
 #[derive(clap::Args)]
 pub struct WhoAmI {
     #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Tries the token, and keeps it if it is taken.

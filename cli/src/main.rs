@@ -16,15 +16,17 @@ mod manifest;
 mod places;
 mod progress;
 mod rate;
+mod reference;
 mod render;
 mod storage;
 mod sync;
 mod text;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Exit;
 
@@ -60,8 +62,17 @@ fn block_on(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
     done
 }
 
+/// As a plugin of kubectl it is called kubectl-wfs, and speaks of itself as it was called.
+fn parse() -> Cli {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let is_plugin = called.is_some_and(|called| called.file_name().is_some_and(|name| name == "kubectl-wfs"));
+    let command = Cli::command();
+    let command = if is_plugin { command.bin_name("kubectl wfs") } else { command };
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
 fn main() -> ExitCode {
-    let exit = match Cli::parse().command {
+    let exit = match parse().command {
         Command::Storage(args) => storage::run(&args),
         Command::Login(args) => login::run(&args),
         Command::Logout(args) => login::logout(&args),

@@ -24,9 +24,9 @@ use crate::text;
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Looks, and tells.
