@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, IF_NONE_MATCH};
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -120,13 +120,10 @@ impl Files {
         }
     }
 
-    /// Makes a folder, and those above it.
-    pub async fn make_folder(&self, path: &RemotePath, mode: Option<u32>) -> Result<(), ClientError> {
-        let mut call = Call::new(Method::PUT, format!("{}?parents=true", self.at("folders", path)));
-        if let Some(mode) = mode {
-            call = call.header(MODE, &format!("{mode:04o}"));
-        }
-        self.gateway.bytes(&call).await.map(drop)
+    /// Makes a folder, and those above it; whether it was not there. Something else of that name is `Exists`.
+    pub async fn make_folder(&self, path: &RemotePath) -> Result<bool, ClientError> {
+        let call = Call::new(Method::PUT, format!("{}?parents=true", self.at("folders", path))).repeatable();
+        Ok(self.gateway.send(&call).await?.status() == StatusCode::CREATED)
     }
 
     /// Begins to read a file.

@@ -85,14 +85,8 @@ impl Mkdir {
     /// The gateway is gone.
     pub async fn run(&self, place: &Place) -> Result<Exit> {
         each(&self.paths, |path| async move {
-            match place.files.make_folder(path, None).await {
-                Ok(()) => {}
-                Err(error) if self.parents && error.code() == "Exists" => {
-                    if !place.files.stat(path).await?.is_dir() {
-                        return Err(error.into());
-                    }
-                }
-                Err(error) => return Err(error.into()),
+            if !place.files.make_folder(path).await? && !self.parents {
+                bail!("there is a folder of that name");
             }
             place.output.done(|| format!("made {path}"), &json!({"made": path.encoded()}))
         })

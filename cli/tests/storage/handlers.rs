@@ -122,6 +122,7 @@ fn folder(gateway: &Gateway, rest: &str) -> Answer {
     parents(gateway, &path)?;
     match fs::create_dir(gateway.at(&path)) {
         Ok(()) => Ok((StatusCode::CREATED, axum::Json(entry(gateway, &path)?)).into_response()),
+        Err(_) if gateway.at(&path).is_dir() => Ok(ok(entry(gateway, &path)?)),
         Err(why) if why.kind() == std::io::ErrorKind::AlreadyExists => {
             Err(error(409, "Exists", "there is something of that name"))
         }

@@ -84,7 +84,7 @@ fn find_stat_cat_and_du_print_what_they_find() {
 fn folders_and_names_are_made_moved_copied_and_deleted() {
     let world = world();
     world.storage(&["mkdir", "x/y", "z"]).ended(0).prints("made /x/y\nmade /z\n");
-    world.storage(&["mkdir", "z"]).ended(1).complains("/z: there is something of that name");
+    world.storage(&["mkdir", "z"]).ended(1).complains("/z: there is a folder of that name");
     world.storage(&["mkdir", "-p", "z", "-q"]).ended(0).prints("");
     world.storage(&["mkdir", "-p", "é"]).ended(1);
     world.storage(&["mv", "é", "z/"]).ended(0).prints("moved /é to /z/é\n");

@@ -1,7 +1,7 @@
 //! A tree to the server: local folders are read, several at once, and what they hold is sent.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use rustix::fs::FileType;
@@ -36,12 +36,11 @@ pub struct Upload {
 enum Item {
     File { names: Vec<Vec<u8>>, size: u64 },
     /// One in which nothing is sent: a file's folders come with it.
-    Folder { names: Vec<Vec<u8>>, mode: u32 },
+    Folder { names: Vec<Vec<u8>> },
 }
 
 struct Folder {
     names: Vec<Vec<u8>>,
-    mode: u32,
 }
 
 type Remote = HashMap<Vec<u8>, Entry>;
@@ -51,7 +50,7 @@ impl Upload {
     pub async fn run(self) {
         let this = Arc::new(self);
         let (items, waiting) = queue();
-        let folders = Arc::new(Folders::new(Folder { names: Vec::new(), mode: 0o755 }));
+        let folders = Arc::new(Folders::new(Folder { names: Vec::new() }));
         let readers = {
             let this = Arc::clone(&this);
             async move {
@@ -110,7 +109,7 @@ impl Upload {
                 comes_by_itself |= self.sort(folder, &found, remote.as_ref(), folders, items).await;
             }
             if !comes_by_itself {
-                let item = Item::Folder { names: folder.names.clone(), mode: folder.mode };
+                let item = Item::Folder { names: folder.names.clone() };
                 // Closed: the workers have stopped.
                 let _ = items.send(item).await;
             }
@@ -167,7 +166,7 @@ impl Upload {
                 true
             }
             FileType::Directory => {
-                folders.put(Folder { names, mode: found.stat.st_mode & 0o777 });
+                folders.put(Folder { names });
                 true
             }
             FileType::Symlink => {
@@ -195,14 +194,14 @@ impl Upload {
                     Err(error) => self.fail(Some(size), &names, error),
                 }
             }
-            Item::Folder { names, mode } => {
+            Item::Folder { names } => {
                 let path = self.to.join_all(&names);
                 if path.is_root() {
                     return;
                 }
-                match make_folder(self.files(), &path, mode).await {
-                    Ok(()) => self.meter().folder(),
-                    Err(error) => self.fail(None, &names, error),
+                match self.files().make_folder(&path).await {
+                    Ok(_) => self.meter().folder(),
+                    Err(error) => self.fail(None, &names, error.into()),
                 }
             }
         }
@@ -221,22 +220,6 @@ impl Upload {
     }
 }
 
-/// Makes a folder, or finds one.
-///
-/// # Errors
-/// Something else is there, or it cannot be made.
-pub async fn make_folder(files: &Files, path: &RemotePath, mode: u32) -> Result<(), TransferError> {
-    match files.make_folder(path, Some(mode)).await {
-        Ok(()) => Ok(()),
-        Err(error) if error.code() == "Exists" => match files.stat(path).await {
-            Ok(entry) if entry.is_dir() => Ok(()),
-            Ok(_) => Err(error.into()),
-            Err(other) => Err(other.into()),
-        },
-        Err(error) => Err(error.into()),
-    }
-}
-
 fn is_same(entry: &Entry, found: &Found) -> bool {
     entry.kind == crate::client::types::Kind::File
         && entry.size == local::size(&found.stat)
@@ -245,9 +228,4 @@ fn is_same(entry: &Entry, found: &Found) -> bool {
 
 fn shown(names: &[Vec<u8>]) -> String {
     crate::text::shown(&local::shown(names))
-}
-
-/// The local folder.
-pub fn root(fd: OwnedFd) -> Arc<OwnedFd> {
-    Arc::new(fd)
 }
