@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -119,7 +120,10 @@ pub async fn of_context(config: &Config) -> Result<Option<HeaderValue>> {
         *echo.headers_mut() = request.headers().clone();
         Ok::<_, BoxError>(echo)
     }));
-    let echo = signed.oneshot(Request::new(Body::empty())).await;
+    // Boxed: the compiler cannot see through all its layers that it may go from thread to thread.
+    let signed: BoxFuture<'static, Result<Response<()>, BoxError>> =
+        Box::pin(signed.oneshot(Request::new(Body::empty())));
+    let echo = signed.await;
     let echo = echo.map_err(anyhow::Error::from_boxed).context("the context has no token")?;
     let header = echo.headers().get(AUTHORIZATION).cloned();
     Ok(header.filter(|header| header.as_bytes().starts_with(b"Bearer ")))

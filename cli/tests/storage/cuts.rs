@@ -10,7 +10,12 @@ use crate::{Said, World};
 
 /// As large as it takes to be sent in pieces, and no piece like another.
 fn large() -> Vec<u8> {
-    (0..10_000_000_u32).flat_map(u32::to_le_bytes).collect()
+    let mut bytes = Vec::with_capacity(40_000_000);
+    for number in 0..10_000_u32 {
+        bytes.extend_from_slice(&number.to_le_bytes());
+        bytes.extend_from_slice(&[number.to_le_bytes()[0]; 3996]);
+    }
+    bytes
 }
 
 fn until(what: &str, done: impl Fn() -> bool) {

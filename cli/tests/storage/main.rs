@@ -8,6 +8,7 @@ mod gateway;
 mod handlers;
 mod mounting;
 mod trees;
+mod tunnel;
 mod verbs;
 
 use std::fs;

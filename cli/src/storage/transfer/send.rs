@@ -189,8 +189,13 @@ impl Sender {
     /// What an earlier run left of this very file.
     async fn left(&self, to: &RemotePath, size: u64, attributes: &Attributes) -> Option<Upload> {
         // A server that does not tell costs a new beginning.
-        let asked = || async { self.files.unfinished().await.unwrap_or_default() };
-        let known = self.unfinished.get_or_init(asked).await;
+        let known = match self.unfinished.get() {
+            Some(known) => known,
+            None => {
+                let asked = self.files.unfinished().await.unwrap_or_default();
+                self.unfinished.get_or_init(|| std::future::ready(asked)).await
+            }
+        };
         let same = |upload: &&Unfinished| {
             let path = RemotePath::from_wire(&upload.path);
             upload.size == size && path.is_ok_and(|path| path.names() == to.names()) && tus::is_id(&upload.id)
