@@ -58,7 +58,8 @@ pub fn run(args: &Args) -> Result<Exit> {
 async fn login(args: &Args) -> Result<Exit> {
     let connection = &args.connection;
     let url = args.address.as_ref().or(connection.url.as_ref());
-    let url = url.ok_or_else(|| Refused::because("where is the gateway? wfs login https://files.example.com"))?;
+    let url =
+        url.ok_or_else(|| Refused::because("where is the gateway? wfs login https://files.example.com"))?;
     let address = Address::parse(url).map_err(|error| Refused::because(error.to_string()))?;
     let trust = connection.ca.as_deref().map_or(Ok(Trust::System), Trust::parse);
     let trust = trust.map_err(|error| Refused::because(error.to_string()))?;
@@ -73,7 +74,8 @@ async fn login(args: &Args) -> Result<Exit> {
     // The file is found from everywhere, so what it names has to be.
     let ca = connection.ca.as_deref().map(absolute).transpose()?;
     let path = saved::store(&Saved { url: url.clone(), token, ca, workspace })?;
-    let text = || format!("logged in as {}; kept in {}", text::shown(session.user.as_ref()), text::shown(&path));
+    let text =
+        || format!("logged in as {}; kept in {}", text::shown(session.user.as_ref()), text::shown(&path));
     args.output.done(text, &session)?;
     Ok(Exit::Done)
 }
@@ -83,7 +85,10 @@ fn absolute(ca: &str) -> Result<String> {
         return Ok(ca.to_owned());
     }
     let path = std::fs::canonicalize(ca).with_context(|| format!("cannot find {ca}"))?;
-    path.into_os_string().into_string().ok().context("the file of the authorities has a name that cannot be kept")
+    path.into_os_string()
+        .into_string()
+        .ok()
+        .context("the file of the authorities has a name that cannot be kept")
 }
 
 fn token(file: Option<&Path>) -> Result<Zeroizing<String>> {

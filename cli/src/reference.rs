@@ -35,14 +35,18 @@ fn describe(command: &Command, level: usize, text: &mut String) {
     if let Some(after) = command.get_after_long_help().or(command.get_after_help()) {
         let _ = write!(text, "\n```\n{}\n```\n", after.to_string().trim());
     }
-    for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help")
+    {
         describe(below, level + 1, text);
     }
 }
 
 /// What every command has; and what stands at the command above already.
 fn is_everywhere(arg: &Arg, level: usize) -> bool {
-    let is_help = matches!(arg.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version);
+    let is_help = matches!(
+        arg.get_action(),
+        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
+    );
     is_help || (arg.is_global_set() && level > 3)
 }
 

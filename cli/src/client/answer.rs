@@ -52,8 +52,7 @@ impl Lines {
     /// # Errors
     /// The connection broke, or it is no JSON of that kind.
     pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ClientError> {
-        let senseless =
-            |what: String| ClientError::Protocol { request: "a request for lines".into(), what };
+        let senseless = |what: String| ClientError::Protocol { request: "a request for lines".into(), what };
         while self.ready.is_empty() && !self.over {
             match piece(&mut self.body).await? {
                 Some(bytes) => self.rest.extend_from_slice(&bytes),

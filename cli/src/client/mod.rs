@@ -210,8 +210,10 @@ impl Gateway {
         }
         let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let after = after.map(Duration::from_secs);
-        let body = tokio::time::timeout(ANSWER_MAX, Limited::new(answer.into_body(), 1 << 20).collect()).await;
-        let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let body =
+            tokio::time::timeout(ANSWER_MAX, Limited::new(answer.into_body(), 1 << 20).collect()).await;
+        let body =
+            body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
         Err(ClientError::of_answer(status, after, &body))
     }
 }

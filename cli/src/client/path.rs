@@ -192,7 +192,10 @@ mod tests {
     #[test]
     fn a_slash_at_the_end_says_into() {
         let lands = |text: &[u8]| typed(text).unwrap().landing(b"x").to_string();
-        assert_eq!((lands(b"/d").as_str(), lands(b"/d/").as_str(), lands(b"/").as_str()), ("/d", "/d/x", "/x"));
+        assert_eq!(
+            (lands(b"/d").as_str(), lands(b"/d/").as_str(), lands(b"/").as_str()),
+            ("/d", "/d/x", "/x")
+        );
         assert!(typed(b"a/b").unwrap().is_within(&typed(b"a").unwrap()));
         assert!(!typed(b"ab").unwrap().is_within(&typed(b"a").unwrap()));
     }

@@ -149,7 +149,8 @@ mod tests {
         };
         let told = metadata(&path, &attributes);
         assert!(is_of(&told, &path, &attributes));
-        let later = Attributes { modified: jiff::Timestamp::new(1_700_000_000, 6).unwrap(), ..attributes.clone() };
+        let later =
+            Attributes { modified: jiff::Timestamp::new(1_700_000_000, 6).unwrap(), ..attributes.clone() };
         let careful = Attributes { overwrite: false, ..attributes.clone() };
         assert!(!is_of(&told, &path, &later) && !is_of(&told, &path, &careful));
         assert!(!is_of(&told, &RemotePath::typed("a".as_ref()).unwrap(), &attributes));

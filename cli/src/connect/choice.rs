@@ -64,7 +64,8 @@ impl Environment {
     }
 
     fn lepton_secret(&self) -> Option<Zeroizing<String>> {
-        let in_id = || self.lepton_id.as_ref()?.split_once(':').map(|(_, token)| Zeroizing::new(token.to_owned()));
+        let in_id =
+            || self.lepton_id.as_ref()?.split_once(':').map(|(_, token)| Zeroizing::new(token.to_owned()));
         self.lepton_token.clone().or_else(in_id)
     }
 }
@@ -82,7 +83,9 @@ pub fn choose(asked: &Connection, environment: &Environment, saved: Option<Saved
         let address = address(url)?;
         let saved = saved.filter(|saved| Address::parse(&saved.url).is_ok_and(|known| known == address));
         let token = own.or_else(|| saved.as_ref().map(super::token_of)).ok_or_else(|| {
-            Refused::because("there is an address and no token: set WFS_TOKEN, or name a file by --token-file")
+            Refused::because(
+                "there is an address and no token: set WFS_TOKEN, or name a file by --token-file",
+            )
         })?;
         let ca = asked.ca.clone().or_else(|| saved.as_ref().and_then(|saved| saved.ca.clone()));
         let workspace = saved.and_then(|saved| saved.workspace);

@@ -27,7 +27,14 @@ use crate::client::error::Refused;
 #[command(next_help_heading = "Connection")]
 pub struct Connection {
     /// Workspace: its namespace [default: that of the login or of the context]
-    #[arg(short, long, value_name = "NAME", env = "WFS_WORKSPACE", global = true, visible_alias = "workspace")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        env = "WFS_WORKSPACE",
+        global = true,
+        visible_alias = "workspace"
+    )]
     pub namespace: Option<String>,
     /// Context of the kubeconfig, whatever the environment says [default: its current one]
     #[arg(long, value_name = "NAME", global = true)]

@@ -43,7 +43,9 @@ fn load_from(path: &Path) -> Result<Option<Saved>> {
     let name = path.display();
     let text = match fs::read(path) {
         Ok(text) => Zeroizing::new(text),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(error).with_context(|| format!("cannot read the login in {name}")),
     };
     let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode());

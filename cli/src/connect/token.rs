@@ -97,7 +97,9 @@ impl Source {
             }
             Self::Context(options) => {
                 let config = match options {
-                    Some(options) => Config::from_kubeconfig(options).await.context("cannot use the kubeconfig")?,
+                    Some(options) => {
+                        Config::from_kubeconfig(options).await.context("cannot use the kubeconfig")?
+                    }
                     None => Config::infer().await.context("cannot use the pod's account")?,
                 };
                 of_context(&config).await?.context("the context has no token any more")
@@ -152,7 +154,8 @@ pub fn bearer(token: &str) -> Result<HeaderValue> {
         bail!("the token is empty");
     }
     let header = Zeroizing::new(format!("Bearer {token}"));
-    let mut header = HeaderValue::from_str(&header).ok().context("the token is none: it has other characters")?;
+    let mut header =
+        HeaderValue::from_str(&header).ok().context("the token is none: it has other characters")?;
     header.set_sensitive(true);
     Ok(header)
 }

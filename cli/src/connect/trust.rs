@@ -154,7 +154,8 @@ mod tests {
         assert_eq!(Trust::parse(&format!("sha256:{hex}")).unwrap(), Trust::Pinned([0xab; 32]));
         let colons = vec!["AB"; 32].join(":");
         assert_eq!(Trust::parse(&format!("sha256:{colons}")).unwrap(), Trust::Pinned([0xab; 32]));
-        for bad in ["sha256:", "sha256:ab", &format!("sha256:{hex}0"), &format!("sha256:{}", "é".repeat(32))] {
+        for bad in ["sha256:", "sha256:ab", &format!("sha256:{hex}0"), &format!("sha256:{}", "é".repeat(32))]
+        {
             assert!(Trust::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(Trust::parse("/etc/ca.pem").unwrap(), Trust::File("/etc/ca.pem".into()));

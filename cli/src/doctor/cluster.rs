@@ -1,6 +1,8 @@
 //! What can be seen of the cluster with the rights of the kubeconfig: the gateway's pod, the driver on each node.
 
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::CSINode;
 use kube::api::{ListParams, PostParams};
@@ -17,7 +19,11 @@ pub async fn look(connection: &Connection, findings: &mut Findings) {
     let cluster = match Cluster::open(connection.context.as_deref()).await {
         Ok(cluster) => cluster,
         Err(error) => {
-            findings.bad("kubeconfig", chain(error.as_ref()), "kubectl config get-contexts shows what there is");
+            findings.bad(
+                "kubeconfig",
+                chain(error.as_ref()),
+                "kubectl config get-contexts shows what there is",
+            );
             return;
         }
     };
@@ -36,8 +42,10 @@ async fn may_forward(client: &Client, namespace: &str, findings: &mut Findings) 
         name: Some(POD.into()),
         ..ResourceAttributes::default()
     };
-    let spec =
-        SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() };
+    let spec = SelfSubjectAccessReviewSpec {
+        resource_attributes: Some(attributes),
+        ..SelfSubjectAccessReviewSpec::default()
+    };
     let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     match reviews.create(&PostParams::default(), &review).await {

@@ -62,7 +62,11 @@ async fn look(args: &Args, findings: &mut Findings) {
     match gateway.check().await {
         Ok(version) => findings.good(
             "gateway",
-            format!("version {}, answered in {} ms", text::shown(version.version.as_ref()), before.elapsed().as_millis()),
+            format!(
+                "version {}, answered in {} ms",
+                text::shown(version.version.as_ref()),
+                before.elapsed().as_millis()
+            ),
         ),
         Err(error) => {
             findings.bad(
@@ -76,7 +80,11 @@ async fn look(args: &Args, findings: &mut Findings) {
     match gateway.json::<Session>(&Call::get("/wfs/v1/session".into())).await {
         Ok(session) => findings.good("token", format!("you are {}", text::shown(session.user.as_ref()))),
         Err(error) => {
-            findings.bad("token", text::chain(&error), "get a new one: log in to the cluster again, or wfs login");
+            findings.bad(
+                "token",
+                text::chain(&error),
+                "get a new one: log in to the cluster again, or wfs login",
+            );
             return;
         }
     }
@@ -103,7 +111,11 @@ async fn file_systems(gateway: &Gateway, workspace: &str, findings: &mut Finding
     };
     findings.good("workspace", format!("{workspace}, with {} file systems", all.len()));
     if all.is_empty() {
-        findings.odd("file systems", "there is none".into(), "an administrator makes one, or labels the namespace as a workspace");
+        findings.odd(
+            "file systems",
+            "there is none".into(),
+            "an administrator makes one, or labels the namespace as a workspace",
+        );
     }
     for one in &all {
         file_system(gateway, workspace, one, findings).await;
@@ -145,7 +157,8 @@ async fn file_system(gateway: &Gateway, workspace: &str, one: &FileSystem, findi
     match Files::new(gateway.clone(), workspace, &one.name).usage().await {
         Ok(usage) => {
             let free = crate::storage::list::bytes(usage.available);
-            findings.good(&what, format!("mounted, answers in {} ms, {free} free", before.elapsed().as_millis()));
+            findings
+                .good(&what, format!("mounted, answers in {} ms, {free} free", before.elapsed().as_millis()));
             if usage.available == Some(0) {
                 findings.odd(&what, "it is full".into(), "delete files, or wfs storage trash empty --yes");
             }
@@ -167,7 +180,11 @@ async fn storage(gateway: &Gateway, workspace: &str, findings: &mut Findings) {
             (Some("Ready"), _) => findings.good(&what, format!("{} nodes", one.nodes_ready.unwrap_or(0))),
             (health, message) => findings.odd(
                 &what,
-                format!("{}: {}", health.unwrap_or("Unknown"), text::shown(message.unwrap_or_default().as_ref())),
+                format!(
+                    "{}: {}",
+                    health.unwrap_or("Unknown"),
+                    text::shown(message.unwrap_or_default().as_ref())
+                ),
                 "its administrator sees more: kubectl describe localstorage",
             ),
         }
@@ -178,7 +195,11 @@ async fn storage(gateway: &Gateway, workspace: &str, findings: &mut Findings) {
             (Some("Ready"), _) => findings.good(&what, one.phase.clone().unwrap_or_default()),
             (health, message) => findings.odd(
                 &what,
-                format!("{}: {}", health.unwrap_or("Unknown"), text::shown(message.unwrap_or_default().as_ref())),
+                format!(
+                    "{}: {}",
+                    health.unwrap_or("Unknown"),
+                    text::shown(message.unwrap_or_default().as_ref())
+                ),
                 &format!("wfs cache status {} -n {workspace}", one.name),
             ),
         }

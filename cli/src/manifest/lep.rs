@@ -102,7 +102,8 @@ struct Options {
 pub fn read(path: &Path) -> Result<Spec> {
     let shown = text::shown(path);
     let content = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-    let file: File = serde_saphyr::from_str(&content).with_context(|| format!("{shown} is no spec of lep"))?;
+    let file: File =
+        serde_saphyr::from_str(&content).with_context(|| format!("{shown} is no spec of lep"))?;
     spec(file).map_err(|why| Refused::because(format!("{shown}: {why}")))
 }
 
@@ -147,7 +148,8 @@ fn mounted(mount: &LepMount, remarks: &mut Vec<String>) -> Result<Mount, String>
             "local_cache_size_mib is not taken over: caching is the FileSystem's, by localCache or an FsCache".into(),
         );
     }
-    let from = RelativePath::parse(mount.path.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
+    let from =
+        RelativePath::parse(mount.path.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
     Ok(Mount {
         what: what(mount.from.as_deref().unwrap_or_default())?,
         from,
@@ -189,12 +191,17 @@ mod tests {
                 {"path": "/m", "mount_path": "/m", "from": "node-nfs:shared",
                     "mount_options": {"read_only": true, "local_cache_size_mib": 5}}]}}"#)
         .unwrap();
-        assert_eq!((spec.name.as_deref(), spec.image.as_deref(), spec.port), (Some("web"), Some("web:1"), Some(9000)));
+        assert_eq!(
+            (spec.name.as_deref(), spec.image.as_deref(), spec.port),
+            (Some("web"), Some("web:1"), Some(9000))
+        );
         assert_eq!((spec.node_group.as_deref(), spec.command.len(), spec.remarks.len()), (Some("gpu"), 1, 1));
         let told: Vec<_> = spec
             .mounts
             .iter()
-            .map(|mount| format!("{:?} {} {} {}", mount.what.name().as_str(), mount.from, mount.at, mount.read_only))
+            .map(|mount| {
+                format!("{:?} {} {} {}", mount.what.name().as_str(), mount.from, mount.at, mount.read_only)
+            })
             .collect();
         assert_eq!(told.len(), 3);
         assert!(told[0].starts_with("\"default\"") && told[2].ends_with("/m true"), "{told:?}");

@@ -118,9 +118,11 @@ impl Args {
             complain(remark);
         }
         let (kind, name) = self.kind_and_name(&lep)?;
-        let image = self.image.clone().or(lep.image).ok_or_else(|| {
-            Refused::because("the spec names no image: --image does")
-        })?;
+        let image = self
+            .image
+            .clone()
+            .or(lep.image)
+            .ok_or_else(|| Refused::because("the spec names no image: --image does"))?;
         let mut mounts = lep.mounts;
         mounts.extend(self.mounts.iter().chain(&self.local_storage).cloned());
         Ok(Manifest {

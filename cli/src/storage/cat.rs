@@ -67,7 +67,9 @@ async fn print(place: &Place, path: &RemotePath) -> Result<()> {
                 std::io::stdout().lock().flush().context("cannot print")?;
                 return Ok(());
             }
-            Some(error @ (ClientError::Broken(_) | ClientError::Silent(_))) if printed == 0 || etag.is_some() => {
+            Some(error @ (ClientError::Broken(_) | ClientError::Silent(_)))
+                if printed == 0 || etag.is_some() =>
+            {
                 place.files.gateway().wait(&Call::get(String::new()), error, &mut trouble).await?;
             }
             Some(error) => return Err(error.into()),

@@ -215,7 +215,9 @@ impl Cp {
             let (files, bytes) = (HumanCount(copied.files), HumanBytes(copied.bytes));
             format!("copied {} to {to}: {files} file{plural}, {bytes}", self.from)
         };
-        place.output.done(text, &json!({"to": to.encoded(), "files": copied.files, "bytes": copied.bytes}))?;
+        place
+            .output
+            .done(text, &json!({"to": to.encoded(), "files": copied.files, "bytes": copied.bytes}))?;
         Ok(Exit::Done)
     }
 }
@@ -224,7 +226,9 @@ fn check(from: &RemotePath, to: &RemotePath, what: &str) -> Result<()> {
     not_root(from, what)?;
     let to = landing(from, to);
     if to.is_within(from) {
-        return Err(Refused::because(format!("{from} cannot be {what} to {to}: that is itself, or lies in it")));
+        return Err(Refused::because(format!(
+            "{from} cannot be {what} to {to}: that is itself, or lies in it"
+        )));
     }
     Ok(())
 }

@@ -129,7 +129,8 @@ impl Args {
             let name = self.remote.name().context("a file without a name")?;
             return Ok((self.local.clone(), name.to_vec()));
         }
-        let name = self.local.file_name().with_context(|| format!("{} is no name", text::shown(&self.local)))?;
+        let name =
+            self.local.file_name().with_context(|| format!("{} is no name", text::shown(&self.local)))?;
         let folder = match self.local.parent() {
             Some(above) if !above.as_os_str().is_empty() => above,
             _ => Path::new("."),
@@ -146,4 +147,3 @@ fn open(folder: &Path) -> Result<OwnedFd> {
     }
     Ok(file.into())
 }
-

@@ -110,7 +110,9 @@ impl Args {
             Command::Cancel { id } => {
                 let place = args.open().await?;
                 place.files.end_import(id).await?;
-                place.output.done(|| format!("import {id} is cancelled"), &serde_json::json!({"cancelled": id}))?;
+                place
+                    .output
+                    .done(|| format!("import {id} is cancelled"), &serde_json::json!({"cancelled": id}))?;
                 Ok(Exit::Done)
             }
         }
@@ -189,10 +191,9 @@ fn ended(import: &Import) -> Result<Exit> {
         ImportState::Done if import.objects.failed == 0 => Ok(Exit::Done),
         ImportState::Done if arrived => Ok(Exit::Partial),
         ImportState::Done => Ok(Exit::Failed),
-        ImportState::Interrupted => bail!(
-            "the import was interrupted: wfs storage import resume {} goes on with it",
-            import.id
-        ),
+        ImportState::Interrupted => {
+            bail!("the import was interrupted: wfs storage import resume {} goes on with it", import.id)
+        }
         _ if import.message.is_empty() => bail!("the import {}", word(import.state)),
         _ => bail!("{}", import.message),
     }

@@ -282,9 +282,7 @@ fn permissions(entry: &Entry) -> String {
         Kind::Other => '?',
     };
     let mode = entry.permissions();
-    let bits = (0..9).rev().map(|bit| {
-        if mode >> bit & 1 == 0 { '-' } else { ['x', 'w', 'r'][bit % 3] }
-    });
+    let bits = (0..9).rev().map(|bit| if mode >> bit & 1 == 0 { '-' } else { ['x', 'w', 'r'][bit % 3] });
     std::iter::once(kind).chain(bits).collect()
 }
 
@@ -339,7 +337,10 @@ mod tests {
             long(&entry("a", "dir", "0750")),
             "drwxr-x---     0   100           1234 2026-01-02 03:04:05 a/"
         );
-        assert!(stated(&RemotePath::root(), &entry("", "dir", "0755")).contains("modified: 2026-01-02T03:04:05.000000006Z"));
+        assert!(
+            stated(&RemotePath::root(), &entry("", "dir", "0755"))
+                .contains("modified: 2026-01-02T03:04:05.000000006Z")
+        );
         // A newer server may know more kinds.
         assert_eq!(permissions(&entry("a", "door", "1777")), "?rwxrwxrwx");
     }

@@ -8,8 +8,8 @@ mod import;
 pub mod keys;
 pub mod list;
 pub mod output;
-mod trash;
 pub mod transfer;
+mod trash;
 mod upload;
 
 use anyhow::{Context, Result};
@@ -150,7 +150,11 @@ impl Args {
 /// # Errors
 /// [`Refused`].
 fn not_root(path: &RemotePath, what: &str) -> Result<()> {
-    if path.is_root() { Err(Refused::because(format!("the root of a file system cannot be {what}"))) } else { Ok(()) }
+    if path.is_root() {
+        Err(Refused::because(format!("the root of a file system cannot be {what}")))
+    } else {
+        Ok(())
+    }
 }
 
 /// One path after the other; those that fail are told, and the exit code says whether any did not.

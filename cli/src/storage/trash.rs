@@ -4,10 +4,10 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::Place;
 use super::import::{id, shown_path};
 use super::list::bytes;
 use super::output::{Format, json as print_json, line, table};
-use super::Place;
 use crate::client::path::{RemotePath, parser};
 use crate::exit::Exit;
 use crate::text;

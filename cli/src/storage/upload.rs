@@ -145,7 +145,13 @@ impl Args {
         self.update || self.rsync
     }
 
-    async fn is_there(&self, place: &Place, sender: &Sender, names: &[Vec<u8>], to: &RemotePath) -> Result<bool> {
+    async fn is_there(
+        &self,
+        place: &Place,
+        sender: &Sender,
+        names: &[Vec<u8>],
+        to: &RemotePath,
+    ) -> Result<bool> {
         let Some(entry) = place.files.find(to).await? else { return Ok(false) };
         Ok(sender.is_same(names, &entry))
     }
@@ -162,7 +168,9 @@ impl Args {
         let found = fs::metadata(&real).with_context(|| format!("cannot look at {name}"))?;
         if found.is_dir() {
             if !self.recursive {
-                return Err(Refused::because(format!("{name} is a folder: -r uploads it with all that is in it")));
+                return Err(Refused::because(format!(
+                    "{name} is a folder: -r uploads it with all that is in it"
+                )));
             }
             let root = File::open(&real).with_context(|| format!("cannot open {name}"))?;
             return Ok(Source { root: root.into(), name: None });

@@ -83,7 +83,14 @@ fn manual_pages_are_written_into_a_directory_one_for_each_command() {
     let mut names: Vec<_> =
         fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    for name in ["wfs.1", "wfs-sync.1", "wfs-cache-refresh.1", "wfs-storage.1", "wfs-storage-upload.1", "wfs-manifest.1"] {
+    for name in [
+        "wfs.1",
+        "wfs-sync.1",
+        "wfs-cache-refresh.1",
+        "wfs-storage.1",
+        "wfs-storage-upload.1",
+        "wfs-manifest.1",
+    ] {
         assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
     }
     for name in names {

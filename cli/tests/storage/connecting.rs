@@ -20,9 +20,12 @@ fn bare(world: &World, arguments: &[&str]) -> Command {
 fn whoami_and_doctor_say_what_there_is() {
     let world = World::new();
     let address = world.gateway.url().replace("http://", "");
-    world.wfs(&["whoami"]).ended(0).prints(&format!(
-        "user:      jane\ngroups:    a, b\nworkspace: <none>\ngateway:   {address} (version 0.1.0)\n"
-    ).replace("<none>", "team-a"));
+    world.wfs(&["whoami"]).ended(0).prints(
+        &format!(
+            "user:      jane\ngroups:    a, b\nworkspace: <none>\ngateway:   {address} (version 0.1.0)\n"
+        )
+        .replace("<none>", "team-a"),
+    );
     world.wfs(&["whoami", "-o", "json"]).ended(0).says(r#""user":"jane""#);
     let said = world.wfs(&["doctor"]).ended(0);
     for line in [
@@ -134,7 +137,11 @@ fn tables_are_as_kubectl_prints_them() {
     );
     let said = world.wfs(&["get", "fs", "more", "-o", "json"]).ended(0);
     let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!((value.as_array().unwrap().len(), &value[0]["localCache"]), (1, &json!(false)), "what we do not know, too");
+    assert_eq!(
+        (value.as_array().unwrap().len(), &value[0]["localCache"]),
+        (1, &json!(false)),
+        "what we do not know, too"
+    );
     world.wfs(&["get", "lst", "-o", "yaml"]).ended(0).says("nodeGroup: gpu");
     world.wfs(&["get", "cache", "cold"]).ended(1).complains("there is no cold");
     world.storage(&["ls-file-system", "-o", "json"]).ended(0).says(r#""name":"default""#);

@@ -34,7 +34,9 @@ fn count(requests: &[String], what: &str) -> usize {
 fn an_upload_goes_on_where_it_was_cut() {
     let world = World::new();
     world.write("large", large());
-    for (before, method) in [(true, "PATCH"), (false, "PATCH"), (true, "POST"), (false, "POST"), (true, "HEAD")] {
+    for (before, method) in
+        [(true, "PATCH"), (false, "PATCH"), (true, "POST"), (false, "POST"), (true, "HEAD")]
+    {
         let fault = (1, method);
         {
             let mut told = world.gateway.told();
@@ -106,7 +108,11 @@ fn a_file_that_changes_on_the_server_is_never_mixed() {
     let mut other = large();
     other.reverse();
     // The first cut comes 50 ms after its piece; the change has to come between the two requests.
-    let child = world.command(&["storage", "download", "large"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = world
+        .command(&["storage", "download", "large"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let child = child.unwrap();
     until("it is cut", || world.gateway.told().cut_content.0 == 0);
     fs::write(world.gateway.root().join("large"), &other).unwrap();
@@ -121,8 +127,12 @@ fn a_killed_upload_and_a_killed_download_are_gone_on_with_by_the_next_run() {
     world.write("large", large());
     // The process waits for a server that does not answer, and is killed.
     world.gateway.told().break_before = (1000, "PATCH");
-    let mut child =
-        world.command(&["storage", "upload", "large", "/"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = world
+        .command(&["storage", "upload", "large", "/"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     until("the first piece is there", || !world.gateway.told().uploads.is_empty());
     until("the second is tried", || world.gateway.told().break_before.0 < 1000);
     child.kill().unwrap();
@@ -136,8 +146,12 @@ fn a_killed_upload_and_a_killed_download_are_gone_on_with_by_the_next_run() {
     assert!(world.gateway.read("large") == large());
 
     world.gateway.told().cut_content = (1000, 9_000_000);
-    let mut child =
-        world.command(&["storage", "download", "large", "back"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = world
+        .command(&["storage", "download", "large", "back"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     until("it was cut", || world.gateway.told().cut_content.0 <= 998);
     child.kill().unwrap();
     child.wait().unwrap();

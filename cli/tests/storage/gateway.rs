@@ -74,7 +74,8 @@ pub struct Request {
 
 impl Gateway {
     pub fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let told = Told {
             requests: Vec::new(),
@@ -157,7 +158,13 @@ impl Drop for Inner {
 #[derive(Clone)]
 struct Weak(std::sync::Weak<Inner>);
 
-async fn answer(State(gateway): State<Weak>, method: Method, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+async fn answer(
+    State(gateway): State<Weak>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let Some(gateway) = gateway.0.upgrade().map(Gateway) else { return StatusCode::GONE.into_response() };
     gateway.told().requests.push(format!("{method} {uri}"));
     let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {

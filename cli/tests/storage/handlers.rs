@@ -191,7 +191,8 @@ fn allowed(gateway: &Gateway, path: &FilePath, size: u64) -> Result<(), Response
         return Err(error(403, "Forbidden", "the folder is of uid 0 and mode 0755"));
     }
     if let Some(left) = &mut told.quota {
-        *left = left.checked_sub(size).ok_or_else(|| error(507, "QuotaExceeded", "the file system is full"))?;
+        *left =
+            left.checked_sub(size).ok_or_else(|| error(507, "QuotaExceeded", "the file system is full"))?;
     }
     Ok(())
 }
@@ -232,7 +233,8 @@ fn delete(gateway: &Gateway, request: &Request, rest: &str) -> Answer {
         return Err(error(409, "NotEmpty", "the folder is not empty"));
     }
     if query(request, "permanent") == Some("true") {
-        if found.is_dir() { fs::remove_dir_all(at) } else { fs::remove_file(at) }.map_err(of_io)?;
+        let gone = if found.is_dir() { fs::remove_dir_all(at) } else { fs::remove_file(at) };
+        gone.map_err(of_io)?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let mut told = gateway.told();
@@ -260,7 +262,8 @@ fn rename(gateway: &Gateway, request: &Request) -> Answer {
 
 fn copy(gateway: &Gateway, request: &Request) -> Answer {
     let (from, to) = transfer(gateway, request)?;
-    let status = std::process::Command::new("cp").arg("-a").arg(gateway.at(&from)).arg(gateway.at(&to)).status();
+    let status =
+        std::process::Command::new("cp").arg("-a").arg(gateway.at(&from)).arg(gateway.at(&to)).status();
     let last = if status.unwrap().success() {
         json!({"done": true, "files": 2, "bytes": 10})
     } else {
@@ -274,8 +277,10 @@ fn search(gateway: &Gateway, request: &Request, rest: &str) -> Answer {
     let part = query(request, "name").unwrap().to_lowercase();
     let (mut waiting, mut lines) = (vec![path(rest)?], String::new());
     while let Some(folder) = waiting.pop() {
-        let mut names: Vec<_> =
-            fs::read_dir(gateway.at(&folder)).map_err(of_io)?.map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> = fs::read_dir(gateway.at(&folder))
+            .map_err(of_io)?
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         names.sort();
         for name in names {
             let path = folder.join(name.as_bytes()).unwrap();
@@ -402,7 +407,11 @@ fn append(gateway: &Gateway, request: &Request, id: &str) -> Result<u64, Respons
         let upload = told.uploads.remove(at);
         drop(told);
         parents(gateway, &upload.path)?;
-        attributes(&partial, Some(&value(&upload.metadata, "modified")), Some(&value(&upload.metadata, "mode")));
+        attributes(
+            &partial,
+            Some(&value(&upload.metadata, "modified")),
+            Some(&value(&upload.metadata, "mode")),
+        );
         fs::rename(partial, gateway.at(&upload.path)).map_err(of_io)?;
     }
     Ok(offset)
@@ -426,7 +435,8 @@ fn imports(gateway: &Gateway, request: &Request, rest: &str) -> Answer {
         }
         ("GET", "") => Ok(ok(json!([import("running", 0)]))),
         ("GET", "i1") => {
-            let failed = gateway.told().imports.last().map_or(0, |body| u64::from(body["bucket"] == "partly"));
+            let failed =
+                gateway.told().imports.last().map_or(0, |body| u64::from(body["bucket"] == "partly"));
             Ok(ok(import("done", failed)))
         }
         ("POST", "i1/resume") => Ok(ok(import("running", 0))),

@@ -5,7 +5,14 @@ use crate::World;
 #[test]
 fn an_endpoint_is_a_deployment_with_its_service() {
     let world = World::new();
-    let said = world.wfs(&["manifest", "endpoint", "web", "--image=web:1", "--mount=default:/d:/data:ro", "--port=9000"]);
+    let said = world.wfs(&[
+        "manifest",
+        "endpoint",
+        "web",
+        "--image=web:1",
+        "--mount=default:/d:/data:ro",
+        "--port=9000",
+    ]);
     let said = said.ended(0);
     let objects: Vec<&str> = said.stdout.split("---\n").collect();
     assert_eq!(objects.len(), 2, "{}", said.stdout);
@@ -36,7 +43,10 @@ fn a_spec_of_lep_becomes_a_manifest() {
         .says("containerPort: 8000")
         .says(": gpu")
         .complains("local_cache_size_mib is not taken over");
-    world.wfs(&["manifest", "devpod", "me", "--from-lep", "spec.json", "--image=i"]).ended(0).says("kind: StatefulSet");
+    world
+        .wfs(&["manifest", "devpod", "me", "--from-lep", "spec.json", "--image=i"])
+        .ended(0)
+        .says("kind: StatefulSet");
     world.write("part.yaml", "spec: {mounts: [{path: /d, mount_path: /m, from: 'node-local:scratch'}]}");
     world
         .wfs(&["manifest", "job", "x", "--from-lep", "part.yaml", "--image=i", "--node-group=g"])
@@ -44,5 +54,8 @@ fn a_spec_of_lep_becomes_a_manifest() {
         .complains("only be mounted as a whole");
     world.wfs(&["manifest", "x", "--from-lep", "part.yaml"]).ended(2).complains("--image does");
     world.wfs(&["manifest", "x", "--from-lep", "missing"]).ended(1).complains("cannot read missing");
-    world.wfs(&["manifest", "x", "--image=i", "--local-storage=s:/s"]).ended(2).complains("choose the node group");
+    world
+        .wfs(&["manifest", "x", "--image=i", "--local-storage=s:/s"])
+        .ended(2)
+        .complains("choose the node group");
 }

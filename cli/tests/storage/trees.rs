@@ -42,7 +42,8 @@ fn a_tree_goes_up_and_down_with_its_times_and_modes() {
         assert!(world.path(base).join("empty/folder").is_dir());
     }
     // Nothing of ours stays.
-    let left: Vec<_> = fs::read_dir(world.path("flat")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(world.path("flat")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with(".wfs-")), "{left:?}");
 }
 
@@ -61,14 +62,20 @@ fn where_a_file_lands_is_said_by_slashes() {
     }
     world.storage(&["upload", "one", "d"]).ended(1).complains("/d/ puts it into that folder");
     fs::create_dir(world.path("here")).unwrap();
-    for (arguments, lands) in
-        [(&["d/e/f"][..], "f"), (&["d/e/f", "g"], "g"), (&["d/e/f", "here"], "here/f"), (&["two", "here/"], "here/two")]
-    {
+    for (arguments, lands) in [
+        (&["d/e/f"][..], "f"),
+        (&["d/e/f", "g"], "g"),
+        (&["d/e/f", "here"], "here/f"),
+        (&["two", "here/"], "here/two"),
+    ] {
         world.storage(&[&["download"], arguments].concat()).ended(0);
         assert_eq!(world.read(lands), b"1", "{lands}");
     }
     world.storage(&["download", "d/e"]).ended(1).complains("-r downloads it");
-    world.storage(&["download", "d/e/f", "no/such/folder"]).ended(1).complains("cannot open the folder no/such");
+    world
+        .storage(&["download", "d/e/f", "no/such/folder"])
+        .ended(1)
+        .complains("cannot open the folder no/such");
     world.storage(&["download", "nowhere"]).ended(1).complains("/nowhere: there is no such");
     // The forms that are documented for lep.
     world.write("folder/x", "x");
@@ -95,16 +102,26 @@ fn ten_thousand_files_go_up_and_down_and_update_moves_none_of_them_again() {
     assert_eq!((&said["outcome"], &said["files"]["done"]["files"]), (&json!("done"), &json!(10_000)));
     world.gateway.seen();
     let again = world.storage(&["upload", "-r", "-u", "many/", "/", "-o", "json"]).ended(0).report();
-    assert_eq!((&again["files"]["done"]["files"], &again["files"]["unchanged"]["files"]), (&json!(0), &json!(10_000)));
+    assert_eq!(
+        (&again["files"]["done"]["files"], &again["files"]["unchanged"]["files"]),
+        (&json!(0), &json!(10_000))
+    );
     let requests = world.gateway.seen();
-    assert!(requests.len() < 100, "one listing for each folder, not one request for each file: {}", requests.len());
+    assert!(
+        requests.len() < 100,
+        "one listing for each folder, not one request for each file: {}",
+        requests.len()
+    );
     world.storage(&["download", "-r", "/", "back"]).ended(0).says("10,000 files downloaded");
     for number in 0..10_000 {
         assert_eq!(world.read(&format!("back/{}/{number}", number % 40)), content(number), "{number}");
     }
     world.gateway.seen();
     fs::write(world.path("back/7/7"), "other").unwrap();
-    world.storage(&["download", "-r", "--update", "/", "back"]).ended(0).says("1 file downloaded (14 B), 9,999 unchanged");
+    world
+        .storage(&["download", "-r", "--update", "/", "back"])
+        .ended(0)
+        .says("1 file downloaded (14 B), 9,999 unchanged");
     assert_eq!(world.gateway.seen().iter().filter(|request| request.contains("/content/")).count(), 1);
 }
 
@@ -114,9 +131,16 @@ fn links_are_told_and_special_files_are_left_out() {
     world.write("data/file", "x");
     symlink("/etc/passwd", world.path("data/link")).unwrap();
     let fifo = world.path("data/fifo");
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
-    world.storage(&["upload", "-r", "data", "/"]).ended(3).complains("link: a symbolic link cannot be uploaded");
-    world.storage(&["upload", "-r", "data", "/", "--links", "skip"]).ended(0).says("1 file uploaded (1 B), 2 left out");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+        .unwrap();
+    world
+        .storage(&["upload", "-r", "data", "/"])
+        .ended(3)
+        .complains("link: a symbolic link cannot be uploaded");
+    world
+        .storage(&["upload", "-r", "data", "/", "--links", "skip"])
+        .ended(0)
+        .says("1 file uploaded (1 B), 2 left out");
     assert!(!world.gateway.root().join("data/link").exists());
     symlink("file", world.gateway.root().join("data/link")).unwrap();
     world.storage(&["download", "-r", "data", "back"]).ended(3).complains("link: a symbolic link");
@@ -138,7 +162,10 @@ fn a_link_in_the_local_folder_leads_nowhere() {
     world.write("outside/victim", "mine");
     symlink(world.path("outside/victim"), world.path("here/d/sub/file")).unwrap();
     world.storage(&["download", "-r", "d", "here"]).ended(0);
-    assert_eq!((world.read("here/d/sub/file").as_slice(), world.read("outside/victim").as_slice()), (&b"of the server"[..], &b"mine"[..]));
+    assert_eq!(
+        (world.read("here/d/sub/file").as_slice(), world.read("outside/victim").as_slice()),
+        (&b"of the server"[..], &b"mine"[..])
+    );
 }
 
 #[test]
@@ -151,7 +178,8 @@ fn what_a_server_names_leads_nowhere_else() {
     world.gateway.write("d/file", "x");
     for bad in ["../evil", "d/%2e%2e/evil", "d/..%2fevil", "elsewhere/evil", "d/a/evil", "", "d", "d/%00"] {
         for kind in ["file", "dir"] {
-            world.gateway.told().listing = Some(json!({"entries": [entry(bad, kind)], "next": null, "sorted": true}));
+            world.gateway.told().listing =
+                Some(json!({"entries": [entry(bad, kind)], "next": null, "sorted": true}));
             world.storage(&["download", "-r", "d", "here"]).ended(1);
             world.gateway.told().listing = None;
         }
@@ -183,17 +211,32 @@ fn what_fails_is_named_and_all_the_rest_is_done() {
     }
     world.gateway.told().refuse = Some("refused");
     let said = world.storage(&["upload", "-r", "data/", "/", "-o", "json"]).ended(3);
-    assert!(said.stderr.contains("c/refused: the folder is of uid 0") && said.stderr.contains("wfs: refused: "), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("c/refused: the folder is of uid 0") && said.stderr.contains("wfs: refused: "),
+        "{}",
+        said.stderr
+    );
     let report = said.report();
     assert_eq!(
-        (&report["exit_code"], &report["outcome"], &report["files"]["failed"]["files"], &report["problem_count"]),
+        (
+            &report["exit_code"],
+            &report["outcome"],
+            &report["files"]["failed"]["files"],
+            &report["problem_count"]
+        ),
         (&json!(3), &json!("partial"), &json!(2), &json!(2))
     );
-    assert_eq!(report["problems"][0], json!({"path": "c/refused", "code": "Forbidden", "message": "the folder is of uid 0 and mode 0755"}));
+    assert_eq!(
+        report["problems"][0],
+        json!({"path": "c/refused", "code": "Forbidden", "message": "the folder is of uid 0 and mode 0755"})
+    );
     assert_eq!(world.gateway.read("c/d"), b"c/d");
     // All of them: nothing was done.
     world.storage(&["upload", "data/refused", "/"]).ended(1);
-    world.storage(&["upload", "data/a", "/a", "--no-overwrite"]).ended(1).complains("there is a file of that name");
+    world
+        .storage(&["upload", "data/a", "/a", "--no-overwrite"])
+        .ended(1)
+        .complains("there is a file of that name");
     assert_eq!(world.gateway.read("a"), b"a");
 }
 
@@ -206,8 +249,10 @@ fn a_full_file_system_ends_it_with_a_sentence_and_nothing_half_under_its_name() 
     world.write("large", vec![b'y'; 40 << 20]);
     world.gateway.told().quota = Some(100_000);
     world.storage(&["upload", "-r", "data/", "/"]).ended(3).complains("stopped: the file system is full");
-    let sizes: Vec<u64> =
-        fs::read_dir(world.gateway.root()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
+    let sizes: Vec<u64> = fs::read_dir(world.gateway.root())
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .collect();
     assert!(sizes.len() <= 100 && sizes.iter().all(|size| *size == 1000), "{sizes:?}");
     world.gateway.told().quota = Some(20 << 20);
     world.storage(&["upload", "large", "/"]).ended(1).complains("the file system is full");

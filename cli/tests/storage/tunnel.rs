@@ -27,19 +27,21 @@ struct Tls {
 
 /// It runs as long as the runtime does.
 fn tls(runtime: &Runtime, behind: SocketAddr) -> Tls {
-    let mut params = CertificateParams::new(vec!["workspacefs-dashboard.workspacefs-system.svc".into()]).unwrap();
+    let mut params =
+        CertificateParams::new(vec!["workspacefs-dashboard.workspacefs-system.svc".into()]).unwrap();
     params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     let der: CertificateDer<'static> = certificate.der().clone();
     let pin = Sha256::digest(&der).iter().map(|byte| format!("{byte:02x}")).collect();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![der], key)
-        .unwrap();
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![der], key)
+            .unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
@@ -122,7 +124,8 @@ async fn grant(mut stream: TcpStream, seen: &Mutex<Vec<String>>) -> Option<()> {
         "status": {"token": TOKEN, "expirationTimestamp": "2030-01-01T00:00:00Z"},
     })
     .to_string();
-    let head = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
+    let head =
+        "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
     stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).await.ok()
 }
 
@@ -181,9 +184,14 @@ fn a_context_leads_to_the_gateways_pod_with_its_own_token() {
     assert!(world.read("back") == vec![7; 3 << 20]);
     let pod = "/api/v1/namespaces/workspacefs-system/pods/workspacefs-dashboard-0/portforward?&ports=8443";
     let seen = seen.lock().unwrap().clone();
-    assert!(seen.iter().all(|request| request.replace("?ports", "?&ports") == format!("{pod} Bearer {TOKEN}")), "{seen:?}");
+    assert!(
+        seen.iter().all(|request| request.replace("?ports", "?&ports") == format!("{pod} Bearer {TOKEN}")),
+        "{seen:?}"
+    );
     assert!(!seen.is_empty());
-    by_kubeconfig(&world, &["whoami"]).ended(0).says("pod workspacefs-system/workspacefs-dashboard-0, by 127.0.0.1");
+    by_kubeconfig(&world, &["whoami"])
+        .ended(0)
+        .says("pod workspacefs-system/workspacefs-dashboard-0, by 127.0.0.1");
 }
 
 #[test]
@@ -213,7 +221,8 @@ fn a_context_without_a_token_acts_as_a_service_account_that_is_named() {
     by_kubeconfig(&world, &["storage", "ls", "--service-account", "me"]).ended(0).prints("x\n");
     let seen = seen.lock().unwrap();
     assert!(
-        seen[0].starts_with("POST /api/v1/namespaces/team-a/serviceaccounts/me/token?") && seen[0].ends_with(" workspacefs.io"),
+        seen[0].starts_with("POST /api/v1/namespaces/team-a/serviceaccounts/me/token?")
+            && seen[0].ends_with(" workspacefs.io"),
         "{seen:?}"
     );
     drop(seen);

@@ -181,7 +181,12 @@ fn what_cannot_be_is_refused_before_anything_is_sent() {
     ] {
         let said = world.storage(arguments);
         // A file that is named as a folder is the kernel's to refuse.
-        assert!(matches!(said.code, Some(2)) || arguments[1] == "file/", "{arguments:?}: {:?} {}", said.code, said.stderr);
+        assert!(
+            matches!(said.code, Some(2)) || arguments[1] == "file/",
+            "{arguments:?}: {:?} {}",
+            said.code,
+            said.stderr
+        );
         assert!(said.stderr.contains(why) || arguments[1] == "file/", "{arguments:?}: {}", said.stderr);
     }
     world.storage(&["upload", "missing", "x"]).ended(1).complains("cannot open missing: No such file");
@@ -195,7 +200,8 @@ fn names_of_any_bytes_go_there_and_back() {
         [b"\xff\xfe", b"a b", b"q?x=1#y", b"%41", b"back\\slash", b"line\nend", "\u{202e}gnp.exe".as_bytes()];
     for name in names {
         fs::create_dir_all(world.path("src").join(OsStr::from_bytes(name))).unwrap();
-        fs::write(world.path("src").join(OsStr::from_bytes(name)).join(OsStr::from_bytes(name)), name).unwrap();
+        fs::write(world.path("src").join(OsStr::from_bytes(name)).join(OsStr::from_bytes(name)), name)
+            .unwrap();
     }
     world.storage(&["upload", "-r", "src/", "/"]).ended(0);
     world.storage(&["download", "-r", "/", "back"]).ended(0);
@@ -205,7 +211,11 @@ fn names_of_any_bytes_go_there_and_back() {
     }
     let said = world.storage(&["ls"]).ended(0);
     assert_eq!(said.stdout.lines().count(), names.len(), "{}", said.stdout);
-    assert!(said.stdout.contains("\"line\\nend\"/") && said.stdout.contains("\"\\xFF\\xFE\"/"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("\"line\\nend\"/") && said.stdout.contains("\"\\xFF\\xFE\"/"),
+        "{}",
+        said.stdout
+    );
     // One that no shell can hold in UTF-8 is typed by its bytes.
     let mut command = world.command(&["storage", "cat"]);
     command.arg(OsStr::from_bytes(b"\xff\xfe/\xff\xfe"));

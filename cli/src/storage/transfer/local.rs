@@ -259,7 +259,13 @@ mod tests {
     fn what_is_read_is_written_again_with_its_holes() {
         let dir = tempfile::tempdir().unwrap();
         let make = |name: &str| {
-            File::options().read(true).write(true).create(true).truncate(true).open(dir.path().join(name)).unwrap()
+            File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(dir.path().join(name))
+                .unwrap()
         };
         let (source, copy) = (make("a"), make("b"));
         source.set_len(10 << 20).unwrap();

@@ -10,7 +10,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::BytesMut;
 use http::header::{CONTENT_RANGE, IF_MATCH, RANGE};
 use http::{HeaderMap, StatusCode};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps, flock, futimens, renameat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps, flock, futimens, renameat, statat, unlinkat,
+};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use tokio::task::block_in_place;
@@ -70,7 +72,8 @@ impl Receiver {
         entry: &Entry,
         names: &[Vec<u8>],
     ) -> Result<(u64, Fate), TransferError> {
-        let (name, above) = names.split_last().ok_or_else(|| TransferError::InTheWay("it has no name".into()))?;
+        let (name, above) =
+            names.split_last().ok_or_else(|| TransferError::InTheWay("it has no name".into()))?;
         let folder = block_in_place(|| local::folder(self.root.as_fd(), above));
         let folder = folder.map_err(LocalError::at("open the folder above"))?;
         if self.look(&folder, name, entry)? {
@@ -153,7 +156,9 @@ impl Receiver {
         }
         let answer = match self.files.read(from, &headers).await {
             Ok(answer) => answer,
-            Err(error) if error.is_status(412) || error.is_status(416) => return Err(TransferError::Changing),
+            Err(error) if error.is_status(412) || error.is_status(416) => {
+                return Err(TransferError::Changing);
+            }
             Err(error) => return Err(error.into()),
         };
         if answer.status() == StatusCode::PARTIAL_CONTENT {
@@ -295,6 +300,7 @@ fn begin(headers: &HeaderMap) -> Option<u64> {
 /// The SHA-256 of the whole file, if the server says it.
 fn told_digest(headers: &HeaderMap) -> Option<String> {
     let told = headers.get(REPR_DIGEST)?.to_str().ok()?;
-    let mut values = told.split(',').filter_map(|value| value.trim().strip_prefix("sha-256=:")?.strip_suffix(':'));
+    let mut values =
+        told.split(',').filter_map(|value| value.trim().strip_prefix("sha-256=:")?.strip_suffix(':'));
     values.next().map(str::to_owned)
 }

@@ -90,11 +90,7 @@ impl Sender {
     }
 
     fn attributes(&self, stat: &Stat) -> Attributes {
-        Attributes {
-            modified: local::modified(stat),
-            mode: stat.st_mode & 0o777,
-            overwrite: self.overwrite,
-        }
+        Attributes { modified: local::modified(stat), mode: stat.st_mode & 0o777, overwrite: self.overwrite }
     }
 
     async fn whole(&self, file: &File, stat: &Stat, to: &RemotePath) -> Result<(), TransferError> {
@@ -140,10 +136,12 @@ impl Sender {
                     let what = "the offset after a piece is none that can be".into();
                     return Err(ClientError::Protocol { request: "PATCH".into(), what }.into());
                 }
-                Err(error) => match self.cut(&upload, error, end >= size, to, size, &attributes, &mut trouble).await? {
-                    Some(offset) => upload.offset = offset,
-                    None => return Ok(()),
-                },
+                Err(error) => {
+                    match self.cut(&upload, error, end >= size, to, size, &attributes, &mut trouble).await? {
+                        Some(offset) => upload.offset = offset,
+                        None => return Ok(()),
+                    }
+                }
             }
         }
         Ok(())
@@ -240,11 +238,7 @@ impl Sender {
             Ok((offset, _)) if offset <= size => Ok(Some(offset)),
             Ok(_) => Err(TransferError::Changing),
             Err(gone) if gone.is_status(404) || gone.is_status(410) => {
-                if was_last && self.arrived(to, size, attributes).await {
-                    Ok(None)
-                } else {
-                    Err(gone.into())
-                }
+                if was_last && self.arrived(to, size, attributes).await { Ok(None) } else { Err(gone.into()) }
             }
             Err(error) => Err(error.into()),
         }

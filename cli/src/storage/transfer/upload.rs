@@ -34,9 +34,14 @@ pub struct Upload {
 }
 
 enum Item {
-    File { names: Vec<Vec<u8>>, size: u64 },
+    File {
+        names: Vec<Vec<u8>>,
+        size: u64,
+    },
     /// One in which nothing is sent: a file's folders come with it.
-    Folder { names: Vec<Vec<u8>> },
+    Folder {
+        names: Vec<Vec<u8>>,
+    },
 }
 
 struct Folder {
