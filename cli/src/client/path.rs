@@ -27,7 +27,7 @@ pub enum PathError {
     Hidden,
 }
 
-/// From the root; a name is any bytes but `/` and NUL, and neither `.` nor `..`.
+/// From the root, which is the default; a name is any bytes but `/` and NUL, and neither `.` nor `..`.
 #[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RemotePath {
     names: Vec<Vec<u8>>,
@@ -36,11 +36,6 @@ pub struct RemotePath {
 }
 
 impl RemotePath {
-    /// The root.
-    pub fn root() -> Self {
-        Self::default()
-    }
-
     /// As typed; the slash at its beginning may be left out, several count as one.
     ///
     /// # Errors

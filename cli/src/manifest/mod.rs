@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{ValueEnum, ValueHint};
-use workspacefs_api::manifest::{self, Kind, Manifest, Mount, image, label_key, label_value};
+use workspacefs_api::manifest::{self, Kind, Manifest, ManifestError, Mount, image, label_key, label_value};
 pub use workspacefs_api::manifest::{Name, name};
 
 use self::asked::{local, mount};
@@ -98,7 +98,10 @@ impl From<Word> for Kind {
 /// [`Refused`] where Kubernetes or the driver would refuse it; it cannot be printed.
 pub fn run(args: &Args) -> Result<Exit> {
     let manifest = args.manifest()?;
-    let objects = manifest::objects(&manifest).map_err(|error| Refused::because(error.to_string()))?;
+    let objects = manifest::objects(&manifest).map_err(|error| match error {
+        ManifestError::NoNodeGroup { .. } => Refused::because(format!("{error}, by --node-group")),
+        _ => Refused::because(error.to_string()),
+    })?;
     let mut text = String::new();
     for object in objects {
         if !text.is_empty() {

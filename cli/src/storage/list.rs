@@ -338,7 +338,7 @@ mod tests {
             "drwxr-x---     0   100           1234 2026-01-02 03:04:05 a/"
         );
         assert!(
-            stated(&RemotePath::root(), &entry("", "dir", "0755"))
+            stated(&RemotePath::default(), &entry("", "dir", "0755"))
                 .contains("modified: 2026-01-02T03:04:05.000000006Z")
         );
         // A newer server may know more kinds.

@@ -17,8 +17,9 @@ use workspacefs_files_proto::FilePath;
 
 use crate::handlers;
 
-/// Below which the file API of FileSystem `default` of workspace `team-a` lies.
-const API: &str = "/wfs/v1/workspaces/team-a/filesystems/default/api/";
+/// Below which the file APIs of FileSystems `default` and `more` of workspace `team-a` lie: they are the same files here.
+const APIS: [&str; 2] =
+    ["/wfs/v1/workspaces/team-a/filesystems/default/api/", "/wfs/v1/workspaces/team-a/filesystems/more/api/"];
 pub const TOKEN: &str = "canary-token";
 
 /// It runs as long as this lives.
@@ -182,7 +183,9 @@ async fn answer(
         std::panic::resume_unwind(Box::new(()));
     }
     let answer = tokio::task::block_in_place(|| {
-        let Some(rest) = uri.path().strip_prefix(API) else { return page(&gateway, uri.path()) };
+        let Some(rest) = APIS.iter().find_map(|api| uri.path().strip_prefix(api)) else {
+            return page(&gateway, uri.path());
+        };
         let query = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
         let query = query.map(|(key, value)| (key.to_owned(), unescaped(value))).collect();
         let request = Request { method: method.clone(), rest: rest.to_owned(), query, headers, body };
