@@ -1,1 +1,36 @@
-//! x
+//! The file API of one FileSystem, over HTTPS: lists, reads, writes, deletes what lies in one mounted directory, for
+//! whoever the gateway vouches for. It knows neither Kubernetes nor who its callers are. The contract is ADR 18.
+//!
+//! From below: [`root`] resolves paths beneath the directory, [`place`] and [`write`] make files whole, [`trash`], [`walk`] and
+//! [`tree`] deal with what is there.
+
+pub mod app;
+pub mod archive;
+pub mod auth;
+pub mod cli;
+pub mod conditions;
+pub mod copy;
+pub mod error;
+pub mod facts;
+pub mod http;
+mod ids;
+pub mod listing;
+pub mod metrics;
+pub mod openapi;
+pub mod place;
+pub mod pool;
+pub mod receive;
+pub mod record;
+pub mod room;
+pub mod root;
+mod routes;
+pub mod server;
+pub mod sweep;
+pub mod tls;
+pub mod trash;
+pub mod tree;
+pub mod uploads;
+pub mod walk;
+pub mod write;
+
+pub use error::Error;

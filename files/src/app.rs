@@ -1,0 +1,122 @@
+//! The state that all routes share, and the router that is made of them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use tokio::sync::Notify;
+use workspacefs_files_proto::Verifier;
+
+use crate::auth::authenticate;
+use crate::error::Error;
+use crate::metrics::{self, Metrics};
+use crate::pool::Pool;
+use crate::root::Root;
+use crate::uploads::Holds;
+use crate::{openapi, routes};
+
+/// What the command line says about keeping.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long the trash keeps.
+    pub trash_days: u32,
+    /// How long an upload may rest.
+    pub upload_days: u32,
+    /// Addresses inside the cluster that imports may connect to all the same: CIDR or host name.
+    pub allow_endpoints: Vec<String>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct App {
+    /// What is served.
+    pub root: Arc<Root>,
+    /// Where file system calls wait.
+    pub pool: Pool,
+    /// Whom to believe.
+    pub verifier: Verifier,
+    /// How long things are kept.
+    pub settings: Settings,
+    /// Which uploads are being written.
+    pub holds: Holds,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Woken when there is something to measure in the trash.
+    pub sweep: Notify,
+    // The state of imports stands here, and is made in `App::new`.
+}
+
+impl App {
+    /// Of these parts.
+    pub fn new(root: Arc<Root>, verifier: Verifier, settings: Settings, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self {
+            root,
+            pool: Pool::default(),
+            verifier,
+            settings,
+            holds: Holds::default(),
+            metrics,
+            sweep: Notify::new(),
+        })
+    }
+}
+
+/// Everything under one address.
+pub fn router(app: &Arc<App>) -> Router {
+    let api = Router::new()
+        .merge(routes::browse::router())
+        .merge(routes::content::router())
+        .merge(routes::change::router())
+        .merge(routes::streams::router())
+        .merge(routes::trash::router())
+        .merge(routes::uploads::router())
+        // The imports' router is merged here, and its document in `openapi::document`.
+        .fallback(async || Error::NotFound)
+        .method_not_allowed_fallback(async || Error::bad("this method is not for this address"))
+        .layer(from_fn_with_state(Arc::clone(app), authenticate));
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/openapi.json", get(async || axum::Json(openapi::document())))
+        .merge(api)
+        .layer(from_fn(hardened))
+        .layer(from_fn_with_state(Arc::clone(app), counted))
+        .with_state(Arc::clone(app))
+}
+
+/// Should anybody reach this without the gateway, nothing that is stored runs in their browser.
+async fn hardened(request: Request, next: Next) -> Response {
+    let mut answer = next.run(request).await;
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "sandbox; default-src 'none'"),
+        ("cache-control", "no-store"),
+    ] {
+        answer.headers_mut().entry(name).or_insert(axum::http::HeaderValue::from_static(value));
+    }
+    answer
+}
+
+async fn counted(
+    State(app): State<Arc<App>>,
+    matched: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = matched.as_ref().map_or("other", MatchedPath::as_str);
+    let route = format!("{} {path}", known(request.method()));
+    let answer = next.run(request).await;
+    let status = answer.status().as_u16();
+    app.metrics.requests.get_or_create(&metrics::Request { route, status }).inc();
+    answer.into_response()
+}
+
+/// A method may be any word; those of callers are not remembered.
+fn known(method: &axum::http::Method) -> &str {
+    match method.as_str() {
+        known @ ("GET" | "HEAD" | "PUT" | "POST" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        _ => "OTHER",
+    }
+}

@@ -1,0 +1,52 @@
+//! The OpenAPI document, made from the routes themselves. `files/openapi.json` is what the pages' client is made from; a
+//! test compares the two.
+
+use utoipa::OpenApi;
+
+use crate::routes::{browse, change, content, streams, trash, uploads};
+
+/// Of all routes but imports.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "workspacefs files",
+        description = "The files of one FileSystem. ADR 18 says more.",
+        version = "1"
+    ),
+    paths(
+        browse::list,
+        browse::stat,
+        browse::usage,
+        change::make_folder,
+        change::move_entry,
+        content::download,
+        content::upload,
+        content::delete,
+        streams::archive,
+        streams::search,
+        streams::copy,
+        trash::list,
+        trash::restore,
+        trash::remove,
+        trash::empty,
+        uploads::capabilities,
+        uploads::list,
+        uploads::create,
+        uploads::offset,
+        uploads::append,
+        uploads::remove,
+    )
+)]
+struct Document;
+
+/// The document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    // That of the imports is merged here.
+    Document::openapi()
+}
+
+/// As it is committed: `files/openapi.json`.
+pub fn text() -> String {
+    let text = serde_json::to_string_pretty(&document()).expect("a document of strings is JSON");
+    format!("{text}\n")
+}

@@ -1,0 +1,246 @@
+//! Contents: sending them, taking them, and deleting what has them.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use utoipa::IntoParams;
+use workspacefs_files_proto::types::{Entry, EntryType, Trashed};
+use workspacefs_files_proto::{ErrorBody, FilePath};
+
+use super::change::MakeArgs;
+use crate::app::App;
+use crate::auth::{Caller, Delete, Read, Write};
+use crate::conditions::{self, Answer};
+use crate::error::Error;
+use crate::facts::Facts;
+use crate::http::{Args, Target, text};
+use crate::pool::LONG_MAX;
+use crate::receive::{Sink, receive};
+use crate::root::Root;
+use crate::uploads::{Checksum, parse_mode, parse_modified};
+use crate::write::{Existing, NewFile, Placing};
+use crate::{room, trash, tree};
+
+const PIECE_BYTES: u64 = 256 * 1024;
+
+pub(crate) fn router() -> Router<Arc<App>> {
+    let content = get(download).put(upload).delete(delete);
+    Router::new().route("/v1/content/", content.clone()).route("/v1/content/{*path}", content)
+}
+
+/// The content of a file, or one range of it. Links are followed as long as they stay in the file system.
+#[utoipa::path(get, path = "/v1/content/{path}", tag = "files",
+    params(("path" = String, Path,), ("Range" = Option<String>, Header,), ("If-Range" = Option<String>, Header,),
+        ("If-Match" = Option<String>, Header,), ("If-None-Match" = Option<String>, Header,),
+        ("If-Modified-Since" = Option<String>, Header,)),
+    responses((status = 200, description = "All of it", content_type = "application/octet-stream"),
+        (status = 206, description = "The range", content_type = "application/octet-stream"),
+        (status = 304, description = "It is what the caller has"), (status = "default", body = ErrorBody)))]
+pub(crate) async fn download(
+    State(app): State<Arc<App>>,
+    _: Caller<Read>,
+    Target(path): Target,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let root = Arc::clone(&app.root);
+    let (file, facts) = app.pool.run(move || root.file(&path)).await?;
+    let answer = conditions::decide(&headers, &facts)?;
+    let (status, from, length) = match answer {
+        Answer::NotModified => (StatusCode::NOT_MODIFIED, 0, 0),
+        Answer::Whole => (StatusCode::OK, 0, facts.size),
+        Answer::Part { from, length } => (StatusCode::PARTIAL_CONTENT, from, length),
+    };
+    let mut answer = Response::builder().status(status).header(header::ETAG, facts.etag());
+    if let Some(modified) = conditions::last_modified(&facts) {
+        answer = answer.header(header::LAST_MODIFIED, modified);
+    }
+    if status != StatusCode::NOT_MODIFIED {
+        answer = answer
+            .header(header::ACCEPT_RANGES, "bytes")
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header(header::CONTENT_DISPOSITION, "attachment")
+            .header(header::CONTENT_LENGTH, length);
+    }
+    if status == StatusCode::PARTIAL_CONTENT {
+        let range = format!("bytes {from}-{}/{}", from + length - 1, facts.size);
+        answer = answer.header(header::CONTENT_RANGE, range);
+    }
+    let body =
+        if method == Method::HEAD || length == 0 { Body::empty() } else { sent(&app, file, from, length) };
+    answer.body(body).map_err(|_| Error::of("make the answer", Errno::INVAL))
+}
+
+/// A piece of the file is read while the one before is sent.
+fn sent(app: &Arc<App>, file: OwnedFd, from: u64, length: u64) -> Body {
+    let (sender, receiver) = mpsc::channel(1);
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        let (file, mut at, end) = (Arc::new(file), from, from + length);
+        while at < end {
+            let (source, wanted) = (Arc::clone(&file), PIECE_BYTES.min(end - at));
+            let piece = app.pool.run(move || read(&source, at, wanted)).await;
+            let piece = piece.map_err(|error| {
+                tracing::info!(%error, "a content broke off");
+                std::io::Error::other(error)
+            });
+            let read = piece.as_ref().map_or(0, Bytes::len) as u64;
+            // Whoever reads is gone, or is told that the rest does not come.
+            if sender.send(piece).await.is_err() || read == 0 {
+                return;
+            }
+            app.metrics.sent.inc_by(read);
+            at += read;
+        }
+    });
+    let next = async |mut receiver: mpsc::Receiver<_>| Some((receiver.recv().await?, receiver));
+    Body::from_stream(futures::stream::unfold(receiver, next))
+}
+
+fn read(file: &OwnedFd, at: u64, wanted: u64) -> Result<Bytes, Error> {
+    let mut piece = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
+    loop {
+        return match rustix::io::pread(file, spare_capacity(&mut piece), at) {
+            Ok(0) => Err(Error::Conflict("the file became shorter while it was read")),
+            Ok(_) => Ok(piece.into()),
+            Err(Errno::INTR) => continue,
+            Err(errno) => Err(Error::of("read the file", errno)),
+        };
+    }
+}
+
+/// Makes or replaces a file. It appears under its name once it is whole.
+#[utoipa::path(put, path = "/v1/content/{path}", tag = "files",
+    params(("path" = String, Path,), MakeArgs, ("If-Match" = Option<String>, Header,),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: nothing is replaced"),
+        ("Repr-Digest" = Option<String>, Header, description = "`sha-256=:base64:` is checked"),
+        ("X-Wfs-Modified" = Option<String>, Header, description = "Time of modification, RFC 3339"),
+        ("X-Wfs-Mode" = Option<String>, Header, description = "Permission bits, octal")),
+    request_body(content_type = "application/octet-stream"),
+    responses((status = 201, body = Entry), (status = 200, body = Entry), (status = "default", body = ErrorBody)))]
+pub(crate) async fn upload(
+    State(app): State<Arc<App>>,
+    _: Caller<Write>,
+    Target(path): Target,
+    Args(args): Args<MakeArgs>,
+    request: Request,
+) -> Result<Response, Error> {
+    let headers = request.headers();
+    let placing = placing(path, args.parents, headers)?;
+    let checksum = text(headers, "repr-digest").map(Checksum::of_representation).transpose()?.flatten();
+    let length = text(headers, header::CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
+    let (root, asked) = (Arc::clone(&app.root), placing.clone());
+    let begin = move || {
+        asked.check(&root)?;
+        room::make_room(&root, length.unwrap_or(0))?;
+        NewFile::create(&root).map(Arc::new)
+    };
+    let refuse = refusal(&placing);
+    let file = app.pool.run(begin).await.map_err(&refuse)?;
+    let digester = checksum.as_ref().map(Checksum::digester);
+    let sink = Sink { file: Arc::clone(&file), offset: 0, limit: u64::MAX, digester };
+    let received = receive(&app, request.into_body(), sink, &CancellationToken::new()).await;
+    if let Some(error) = received.error {
+        return Err(error);
+    }
+    if let (Some(checksum), Some(digester)) = (checksum, received.digester)
+        && !checksum.matches(digester)
+    {
+        return Err(Error::Checksum);
+    }
+    let (entry, new) = app.pool.run_for(LONG_MAX, move || file.place(&placing)).await.map_err(&refuse)?;
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, [(header::ETAG, entry.etag.clone())], axum::Json(entry)).into_response())
+}
+
+fn placing(path: FilePath, parents: bool, headers: &HeaderMap) -> Result<Placing, Error> {
+    if path.is_root() {
+        return Err(Error::IsDirectory);
+    }
+    let existing = match (text(headers, "if-match"), text(headers, "if-none-match")) {
+        (Some(tags), None) => Existing::Match(conditions::tags(tags)),
+        (None, Some("*")) => Existing::Keep,
+        (None, None) => Existing::Replace,
+        _ => {
+            return Err(Error::field(
+                "If-None-Match",
+                "a file is written with If-Match, with If-None-Match: *, or with neither",
+            ));
+        }
+    };
+    let modified = text(headers, "x-wfs-modified").map(parse_modified).transpose()?;
+    let mode = text(headers, "x-wfs-mode").map(parse_mode).transpose()?;
+    Ok(Placing { path, parents, existing, modified, mode })
+}
+
+/// A file that is there is what `If-None-Match: *` is about.
+fn refusal(placing: &Placing) -> impl Fn(Error) -> Error + use<> {
+    let conditional = placing.existing == Existing::Keep;
+    move |error| if conditional && error == Error::Exists { Error::Precondition } else { error }
+}
+
+/// Query of a deletion.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeleteArgs {
+    /// Whether a folder goes with what is in it.
+    #[serde(default)]
+    recursive: bool,
+    /// For good, not into the trash.
+    #[serde(default)]
+    permanent: bool,
+}
+
+/// Deletes a file, a link itself, or a folder: into the trash unless for good.
+#[utoipa::path(delete, path = "/v1/content/{path}", tag = "files", params(("path" = String, Path,), DeleteArgs),
+    responses((status = 200, body = Trashed), (status = 204, description = "It is gone for good"),
+        (status = "default", body = ErrorBody)))]
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller<Delete>,
+    Target(path): Target,
+    Args(args): Args<DeleteArgs>,
+) -> Result<Response, Error> {
+    if path.is_root() {
+        return Err(Error::bad("the root stays"));
+    }
+    let root = Arc::clone(&app.root);
+    if args.permanent {
+        app.pool.run_for(LONG_MAX, move || delete_for_good(&root, &path, args.recursive)).await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let put = move || {
+        // On a full file system there is no room for the record of what is to make room.
+        room::with_room(&root, || trash::put(&root, &path, args.recursive, &caller.user))
+    };
+    let id = app.pool.run(put).await?;
+    app.sweep.notify_one();
+    Ok(axum::Json(Trashed { trash: id }).into_response())
+}
+
+fn delete_for_good(root: &Root, path: &FilePath, recursive: bool) -> Result<(), Error> {
+    let (folder, name) = root.parent(path, false)?;
+    let facts =
+        Facts::at(folder.as_fd(), name).map_err(|errno| root.denied("look at it", errno, folder.as_fd()))?;
+    if facts.kind == EntryType::Dir && !recursive && !tree::is_empty(folder.as_fd(), name)? {
+        return Err(Error::NotEmpty);
+    }
+    use std::os::unix::ffi::OsStrExt as _;
+    tree::delete(folder.as_fd(), std::ffi::OsStr::from_bytes(name)).map_err(|error| match error {
+        Error::System { errno, step } if Error::is_refusal(errno) => root.denied(step, errno, folder.as_fd()),
+        error => error,
+    })
+}

@@ -1,0 +1,8 @@
+//! The routes: each reads its request, calls what does the work where calls may wait, and makes the answer.
+
+pub mod browse;
+pub mod change;
+pub mod content;
+pub mod streams;
+pub mod trash;
+pub mod uploads;

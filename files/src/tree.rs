@@ -1,0 +1,77 @@
+//! Folders with all that is in them: their names, their size, and deleting them.
+
+use std::ffi::OsStr;
+use std::mem::MaybeUninit;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::RawDir;
+use rustix::io::Errno;
+use workspacefs_sync::{Control, DeleteOptions};
+
+use crate::error::Error;
+use crate::root::{child, reopened};
+use crate::walk::{Step, Walk};
+
+const BUFFER_BYTES: usize = 32 * 1024;
+/// A quick deletion waits for a server most of the time.
+const DELETE_WORKERS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+/// Calls `each` with every name in a folder, in the order of the directory.
+///
+/// # Errors
+/// [`Error`].
+pub fn names(folder: BorrowedFd<'_>, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
+    let open = reopened(folder).map_err(Error::at("open the folder"))?;
+    let mut buffer = vec![MaybeUninit::uninit(); BUFFER_BYTES];
+    let mut entries = RawDir::new(open, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(Error::at("list the folder"))?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            each(name);
+        }
+    }
+    Ok(())
+}
+
+/// Whether nothing lies in the folder `name`.
+///
+/// # Errors
+/// [`Error`].
+pub fn is_empty(parent: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Error> {
+    let folder = child(parent, name)?;
+    let mut empty = true;
+    names(folder.as_fd(), |_| empty = false)?;
+    Ok(empty)
+}
+
+/// The bytes of all files in a folder, however deep. Links count for themselves.
+///
+/// # Errors
+/// [`Error`].
+pub fn measure(folder: BorrowedFd<'_>) -> Result<u64, Error> {
+    let mut walk = Walk::new(folder)?;
+    let mut bytes = 0;
+    while let Some(step) = walk.next()? {
+        if let Step::Entry(found) = step {
+            bytes += found.facts.size;
+        }
+    }
+    Ok(bytes)
+}
+
+/// Deletes a file, a link itself, or a folder with all that is in it. What is not there is deleted.
+///
+/// # Errors
+/// [`Error`]; then some of it may be gone.
+pub fn delete(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Error> {
+    let options = DeleteOptions { workers: Some(DELETE_WORKERS), ..DeleteOptions::default() };
+    let report = workspacefs_sync::delete(parent, name, &options, &Control::new())
+        .map_err(|error| Error::of("delete it", Errno::from(error)))?;
+    match report.refused() {
+        Some(errno) => Err(Error::of("delete all of it", errno)),
+        None if report.is_done() => Ok(()),
+        None => Err(Error::Conflict("somebody fills the folder while it is deleted")),
+    }
+}

@@ -1,0 +1,268 @@
+//! Uploads that can go on after a lost connection: `uploads/<id>.data` is what is here, `<id>.json` what it will be. The
+//! offset is the size of the data, so nothing else need be kept in step with it.
+
+mod hold;
+mod meta;
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, ftruncate, unlinkat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use workspacefs_files_proto::types::Upload;
+use workspacefs_files_proto::{FilePath, path};
+
+pub use self::hold::{Held, Holds};
+pub use self::meta::{Checksum, Digester, Meta, parse_mode, parse_modified};
+use crate::error::Error;
+use crate::facts::{Facts, now, rfc3339};
+use crate::ids;
+use crate::record;
+use crate::root::{Area, Root};
+use crate::tree;
+use crate::write::{Existing, NewFile, Placing};
+
+/// The most unfinished uploads at once.
+pub const OPEN_MAX: usize = 1_000;
+const NS_PER_DAY: i128 = 86_400 * 1_000_000_000;
+/// A finished upload is remembered so long, for a caller who did not hear that it is.
+const FINISHED_KEPT: i128 = NS_PER_DAY;
+const READ_BYTES: usize = 1 << 20;
+
+/// What is known of an upload beside its bytes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Info {
+    /// Percent-encoded path of the file.
+    path: String,
+    /// Bytes in all.
+    pub size: u64,
+    /// Whose it is: nobody else sees it.
+    user: String,
+    modified: Option<i128>,
+    mode: Option<u32>,
+    overwrite: bool,
+    /// Of the whole, in base64.
+    sha256: Option<String>,
+    /// `Upload-Metadata` as it came.
+    pub metadata: String,
+    /// It has its name.
+    #[serde(default)]
+    pub finished: bool,
+}
+
+/// An upload as it is now.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Its id.
+    pub id: String,
+    /// What it will be.
+    pub info: Info,
+    /// Bytes that are here.
+    pub offset: u64,
+    /// When it is given up, if nothing comes meanwhile; nanoseconds since 1970.
+    pub expires: i128,
+}
+
+fn data(id: &str) -> String {
+    format!("{id}.data")
+}
+
+fn info(id: &str) -> String {
+    format!("{id}.json")
+}
+
+/// Begins one.
+///
+/// # Errors
+/// [`Error`]; `Busy` where there are too many.
+pub fn create(root: &Arc<Root>, user: &str, size: u64, meta: &Meta, days: u32) -> Result<State, Error> {
+    let info = Info {
+        path: meta.path.encode(),
+        size,
+        user: user.into(),
+        modified: meta.modified,
+        mode: meta.mode,
+        overwrite: meta.overwrite,
+        sha256: meta.sha256.clone(),
+        metadata: meta.text.clone(),
+        finished: false,
+    };
+    info.placing()?.check(root)?;
+    let area = root.area(Area::Uploads)?;
+    let mut open = 0;
+    tree::names(area.as_fd(), |name| open += usize::from(name.ends_with(b".data")))?;
+    if open >= OPEN_MAX {
+        return Err(Error::Busy("too many uploads are unfinished: finish or give up some"));
+    }
+    let id = ids::new();
+    record::write(area.as_fd(), &self::info(&id), &info)?;
+    if let Err(error) = NewFile::create_as(root, data(&id), true) {
+        let _ = unlinkat(&area, self::info(&id), AtFlags::empty());
+        return Err(error);
+    }
+    Ok(State { id, info, offset: 0, expires: now() + i128::from(days) * NS_PER_DAY })
+}
+
+/// Looks one up.
+///
+/// # Errors
+/// `NotFound` also for another user's.
+pub fn find(root: &Root, id: &str, user: &str, days: u32) -> Result<State, Error> {
+    if !ids::is_id(id) {
+        return Err(Error::NotFound);
+    }
+    let area = root.area(Area::Uploads)?;
+    let info: Info = record::read(area.as_fd(), &info(id))?;
+    if info.user != user {
+        return Err(Error::NotFound);
+    }
+    if info.finished {
+        return Ok(State { id: id.into(), offset: info.size, info, expires: now() + FINISHED_KEPT });
+    }
+    let facts = Facts::at(area.as_fd(), data(id).as_bytes()).map_err(Error::at("look at the upload"))?;
+    let expires = facts.modified + i128::from(days) * NS_PER_DAY;
+    Ok(State { id: id.into(), info, offset: facts.size, expires })
+}
+
+/// Opens its data, to go on.
+///
+/// # Errors
+/// [`Error`].
+pub fn open(root: &Arc<Root>, id: &str) -> Result<NewFile, Error> {
+    NewFile::open_kept(root, data(id))
+}
+
+/// Takes back what came after `offset`.
+///
+/// # Errors
+/// [`Error`].
+pub fn cut(file: &NewFile, offset: u64) -> Result<(), Error> {
+    ftruncate(file.file(), offset).map_err(Error::at("take back a piece of the upload"))
+}
+
+/// Gives the whole file its name.
+///
+/// # Errors
+/// [`Error`]; the upload stays, and can be finished later or given up.
+pub fn finish(root: &Root, id: &str, info: &Info, file: &NewFile) -> Result<(), Error> {
+    if let Some(expected) = &info.sha256 {
+        let checksum = Checksum::sha256(expected).ok_or(Error::Checksum)?;
+        if !checksum.is_of_file(file)? {
+            // It can never become right by more bytes.
+            cut(file, 0)?;
+            return Err(Error::Checksum);
+        }
+    }
+    file.place(&info.placing()?)?;
+    let area = root.area(Area::Uploads)?;
+    record::write(area.as_fd(), &self::info(id), &Info { finished: true, ..info.clone() })
+}
+
+/// Gives one up.
+///
+/// # Errors
+/// [`Error`].
+pub fn remove(root: &Root, id: &str) -> Result<(), Error> {
+    let area = root.area(Area::Uploads)?;
+    for name in [data(id), info(id)] {
+        match unlinkat(&area, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(Error::of("give up the upload", errno)),
+        }
+    }
+    Ok(())
+}
+
+/// The unfinished uploads of a user, the oldest first.
+///
+/// # Errors
+/// [`Error`].
+pub fn list(root: &Root, user: &str, days: u32) -> Result<Vec<Upload>, Error> {
+    let area = root.area(Area::Uploads)?;
+    let mut ids = Vec::new();
+    tree::names(area.as_fd(), |name| ids.extend(id_of(name, ".data")))?;
+    ids.sort_unstable();
+    let states = ids.into_iter().filter_map(|id| find(root, &id, user, days).ok());
+    Ok(states.filter(|state| !state.info.finished).map(State::told).collect())
+}
+
+/// Removes what rests for too long: uploads, what was left of a process that ended in the middle, and the memory of finished
+/// ones.
+///
+/// # Errors
+/// [`Error`]; what else is due goes with the next call.
+pub fn expire(root: &Root, days: u32) -> Result<(), Error> {
+    let area = root.area(Area::Uploads)?;
+    let mut names = Vec::new();
+    tree::names(area.as_fd(), |name| names.extend(std::str::from_utf8(name).map(str::to_owned)))?;
+    let now = now();
+    for name in names {
+        let Ok(facts) = Facts::at(area.as_fd(), name.as_bytes()) else { continue };
+        let rests = now - facts.modified;
+        let days = i128::from(days.max(1)) * NS_PER_DAY;
+        if name.ends_with(".put") && rests > NS_PER_DAY {
+            tree::delete(area.as_fd(), name.as_ref())?;
+        } else if let Some(id) = id_of(name.as_bytes(), ".data").filter(|_| rests > days) {
+            remove(root, &id)?;
+        } else if let Some(id) = id_of(name.as_bytes(), ".json").filter(|_| rests > FINISHED_KEPT) {
+            let alone =
+                Facts::at(area.as_fd(), data(&id).as_bytes()).is_err_and(|errno| errno == Errno::NOENT);
+            if alone {
+                remove(root, &id)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn id_of(name: &[u8], ending: &str) -> Option<String> {
+    let id = std::str::from_utf8(name).ok()?.strip_suffix(ending)?;
+    ids::is_id(id).then(|| id.to_owned())
+}
+
+impl Info {
+    fn placing(&self) -> Result<Placing, Error> {
+        let existing = if self.overwrite { Existing::Replace } else { Existing::Keep };
+        let (modified, mode) = (self.modified, self.mode);
+        Ok(Placing { existing, modified, mode, ..Placing::new(FilePath::decode(&self.path)?) })
+    }
+}
+
+impl State {
+    fn told(self) -> Upload {
+        Upload {
+            created: rfc3339(ids::time(&self.id).unwrap_or(0)),
+            id: self.id,
+            path: self.info.path,
+            size: self.info.size,
+            offset: self.offset,
+            expires_at: rfc3339(self.expires),
+        }
+    }
+}
+
+impl Checksum {
+    fn is_of_file(&self, file: &NewFile) -> Result<bool, Error> {
+        use std::os::unix::fs::FileExt as _;
+        let mut digester = self.digester();
+        let (mut buffer, mut at) = (vec![0; READ_BYTES], 0);
+        loop {
+            let read = file.file().read_at(&mut buffer, at);
+            let read = read.map_err(|error| {
+                Error::of("read it back", Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            })?;
+            if read == 0 {
+                return Ok(self.matches(digester));
+            }
+            digester.update(&buffer[..read]);
+            at += read as u64;
+        }
+    }
+}
+
+/// What a caller wrote as a path in metadata or JSON.
+pub(crate) fn path_of(field: &'static str, text: &str) -> Result<FilePath, Error> {
+    FilePath::decode(text)
+        .map_err(|error: path::BadPath| Error::field(field, format!("the path is refused: {error}")))
+}

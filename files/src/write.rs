@@ -1,0 +1,243 @@
+//! A file under construction. It grows under a name of its own in the process's folder, out of everybody's sight, and gets its
+//! final name once it is whole: nobody ever sees half a file, and what is given up leaves nothing.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{
+    AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fsync, futimens, openat, unlinkat,
+};
+use rustix::io::Errno;
+use workspacefs_files_proto::FilePath;
+use workspacefs_files_proto::types::{Entry, EntryType};
+
+use crate::error::Error;
+use crate::facts::Facts;
+use crate::ids;
+use crate::place::{self, At};
+use crate::room;
+use crate::root::{Area, Root};
+
+const NS_PER_S: i128 = 1_000_000_000;
+
+/// What becomes of a file that has the name already.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Existing {
+    /// It is replaced.
+    Replace,
+    /// It stays: [`Error::Exists`].
+    Keep,
+    /// It is replaced if its ETag is one of these: [`Error::Precondition`]. `*` is any.
+    Match(Vec<String>),
+}
+
+/// How a file is to look, and where.
+#[derive(Clone, Debug)]
+pub struct Placing {
+    /// Its path.
+    pub path: FilePath,
+    /// Whether missing folders above it are made.
+    pub parents: bool,
+    /// What becomes of a file that has the name already.
+    pub existing: Existing,
+    /// Time of modification, nanoseconds since 1970.
+    pub modified: Option<i128>,
+    /// Permission bits.
+    pub mode: Option<u32>,
+}
+
+impl Placing {
+    /// A file with its folders, in the place of what is there.
+    pub fn new(path: FilePath) -> Self {
+        Self { path, parents: true, existing: Existing::Replace, modified: None, mode: None }
+    }
+
+    /// Whether the name could be given now: asked before the content is taken, and once more when it is there.
+    ///
+    /// # Errors
+    /// What [`NewFile::place`] would say.
+    pub fn check(&self, root: &Root) -> Result<(), Error> {
+        let facts = match root.facts(&self.path) {
+            Ok(facts) => Some(facts),
+            // Of missing folders only those are no matter that will be made.
+            Err(Error::NotFound) => {
+                root.parent(&self.path, false).map(drop).or_else(|error| match error {
+                    Error::NotFound if self.parents && root.parent_can_be_made(&self.path) => Ok(()),
+                    error => Err(error),
+                })?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        self.judge(facts.as_ref())
+    }
+
+    fn judge(&self, existing: Option<&Facts>) -> Result<(), Error> {
+        if existing.is_some_and(|facts| facts.kind == EntryType::Dir) {
+            return Err(Error::IsDirectory);
+        }
+        match (&self.existing, existing) {
+            (Existing::Keep, Some(_)) => Err(Error::Exists),
+            (Existing::Match(_), None) => Err(Error::Precondition),
+            (Existing::Match(tags), Some(facts)) => {
+                let etag = facts.etag();
+                let matches = tags.iter().any(|tag| tag == "*" || *tag == etag);
+                if matches { Ok(()) } else { Err(Error::Precondition) }
+            }
+            (Existing::Replace, _) | (Existing::Keep, None) => Ok(()),
+        }
+    }
+}
+
+/// See the module. Dropped before it has its name, it is removed.
+#[derive(Debug)]
+pub struct NewFile {
+    root: Arc<Root>,
+    area: OwnedFd,
+    name: String,
+    file: File,
+    /// Kept when dropped: it has its name, or the upload goes on later.
+    kept: AtomicBool,
+}
+
+impl NewFile {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn create(root: &Arc<Root>) -> Result<Self, Error> {
+        Self::create_as(root, format!("{}.put", ids::new()), false)
+    }
+
+    /// An empty one of this name, which stays when it is dropped if `kept`.
+    pub(crate) fn create_as(root: &Arc<Root>, name: String, kept: bool) -> Result<Self, Error> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        Self::open_with(root, name, flags, kept)
+    }
+
+    /// One that was kept.
+    pub(crate) fn open_kept(root: &Arc<Root>, name: String) -> Result<Self, Error> {
+        Self::open_with(root, name, OFlags::RDWR, true)
+    }
+
+    fn open_with(root: &Arc<Root>, name: String, flags: OFlags, kept: bool) -> Result<Self, Error> {
+        let area = root.area(Area::Uploads)?;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let open = || {
+            openat(&area, name.as_str(), flags, Mode::RUSR | Mode::WUSR)
+                .map_err(Error::at("make a temporary file"))
+        };
+        let file = room::with_room(root, open)?;
+        Ok(Self { root: Arc::clone(root), area, name, file: File::from(file), kept: AtomicBool::new(kept) })
+    }
+
+    /// Writes at an offset, of several threads too. Where the file system is full, the trash is emptied, oldest first.
+    ///
+    /// # Errors
+    /// [`Error`], `Quota` where that was not enough.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            let write = || match rustix::io::pwrite(&self.file, &bytes[done..], at) {
+                Ok(0) => Err(Error::Quota),
+                Ok(written) => Ok(written),
+                Err(Errno::INTR) => Ok(0),
+                Err(errno) => Err(Error::of("write the file", errno)),
+            };
+            done += room::with_room(&self.root, write)?;
+        }
+        Ok(())
+    }
+
+    /// The file, for reading it back.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Bytes it holds.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn size(&self) -> Result<u64, Error> {
+        Ok(Facts::of(&self.file).map_err(Error::at("look at the temporary file"))?.size)
+    }
+
+    /// Puts what was written on the server's disk. Over NFS only this says whether there was space.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn settle(&self) -> Result<(), Error> {
+        fsync(&self.file).map_err(Error::at("write the file")).inspect_err(|error| {
+            if *error == Error::Quota {
+                // What was written is lost; there shall be room for the next try.
+                let _ = room::empty_one(&self.root);
+            }
+        })
+    }
+
+    /// Gives it its owner, mode, time and final name. True where nothing had the name.
+    ///
+    /// # Errors
+    /// [`Error`]; the name is as it was then, and the file is removed unless it is a kept one.
+    pub fn place(&self, placing: &Placing) -> Result<(Entry, bool), Error> {
+        let (folder, name) = self.root.parent(&placing.path, placing.parents)?;
+        let existing = match Facts::at(folder.as_fd(), name) {
+            Ok(facts) => Some(facts),
+            Err(Errno::NOENT) => None,
+            Err(errno) => return Err(self.root.denied("look at what has the name", errno, folder.as_fd())),
+        };
+        placing.judge(existing.as_ref())?;
+        // A program that is replaced stays one.
+        let replaced = existing.filter(|facts| facts.kind == EntryType::File).map(|facts| facts.mode & 0o777);
+        let mode = placing.mode.or(replaced).unwrap_or_else(|| self.root.owner().file_mode());
+        self.root.give(self.file.as_fd(), mode)?;
+        if let Some(modified) = placing.modified {
+            futimens(&self.file, &times(modified)?).map_err(Error::at("set the time"))?;
+        }
+        self.settle()?;
+        placing.judge(Facts::at(folder.as_fd(), name).ok().as_ref())?;
+        let from = At { folder: self.area.as_fd(), name: self.name.as_bytes() };
+        let to = At { folder: folder.as_fd(), name };
+        let placed = match placing.existing {
+            Existing::Keep => place::add(from, to),
+            Existing::Replace | Existing::Match(_) => place::replace(from, to),
+        };
+        placed.map_err(|errno| self.root.denied("give the file its name", errno, folder.as_fd()))?;
+        self.kept.store(true, Ordering::Relaxed);
+        let facts = Facts::of(&self.file).map_err(Error::at("look at the new file"))?;
+        Ok((facts.entry(&placing.path), existing.is_none()))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if *self.kept.get_mut() {
+            return;
+        }
+        let (area, name) = (self.area.try_clone(), std::mem::take(&mut self.name));
+        let remove = move || {
+            // What cannot be removed now goes with the next sweep.
+            let _ = area.map(|area| unlinkat(&area, name.as_str(), AtFlags::empty()));
+        };
+        // A caller that went away drops it where nothing may wait for a server.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
+/// Times to set: modification only.
+fn times(modified: i128) -> Result<Timestamps, Error> {
+    let seconds = i64::try_from(modified.div_euclid(NS_PER_S));
+    let seconds = seconds.map_err(|_| Error::field("modified", "no file system has this time"))?;
+    // Below a second by rem_euclid.
+    let nanoseconds = modified.rem_euclid(NS_PER_S) as _;
+    Ok(Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds },
+    })
+}

@@ -1,0 +1,240 @@
+//! What bad input gets: issue 8's table, and the advisories against file managers.
+
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use serde_json::json;
+use workspacefs_files::Error;
+use workspacefs_files::root::{Owner, Root};
+use workspacefs_files::write::{NewFile, Placing};
+use workspacefs_files_proto::FilePath;
+
+use crate::harness::Server;
+
+const ROUTES: [(&str, &str); 7] = [
+    ("GET", "list"),
+    ("GET", "stat"),
+    ("GET", "content"),
+    ("PUT", "content"),
+    ("PUT", "folders"),
+    ("DELETE", "content"),
+    ("GET", "archive"),
+];
+
+#[tokio::test]
+async fn dots_and_zeros_are_refused_before_anything_is_opened() {
+    let server = Server::start().await;
+    server.write("a/b", "");
+    for path in [
+        "..",
+        "../secret",
+        "a/../../secret",
+        "%2e%2e/secret",
+        ".%2E/secret",
+        "a/%2e%2e/%2e%2e/secret",
+        "a%00b",
+        "..%2fsecret",
+        "a%2Fb",
+        "./a",
+        "%zz",
+    ] {
+        for (method, route) in ROUTES {
+            server.ask(method, &format!("/v1/{route}/{path}")).send().await.is(400, "BadPath");
+        }
+        let moved = server.post("/v1/move", json!({"from": path, "to": "x"})).await.is(400, "BadRequest");
+        assert_eq!(moved.json()["field"], "from");
+    }
+    // A backslash and what looks like dots after a second decoding are names, of things that are not there.
+    for path in [r"..\..\secret", r"a\..\..\secret", "%252e%252e/secret", "..%5C..%5Csecret"] {
+        server.get(&format!("/v1/content/{path}")).await.is(404, "NotFound");
+    }
+    server.get(&format!("/v1/content/{}", "x".repeat(256))).await.is(400, "BadPath");
+    server.get(&format!("/v1/content/{}", "x/".repeat(3000))).await.is(400, "BadPath");
+}
+
+#[tokio::test]
+async fn a_symlink_that_leads_out_is_not_followed() {
+    let server = Server::start().await;
+    server.write(".workspacefs/cache/x", "hidden");
+    server.write("in/x", "");
+    for (link, target) in [
+        ("up", ".."),
+        ("abs", "/etc"),
+        ("file", "../secret"),
+        ("passwd", "/etc/passwd"),
+        ("in/up", "../.."),
+        ("proc", "/proc/self/root"),
+        ("caches", ".workspacefs"),
+        ("trash", ".workspacefs-files"),
+        ("in/loop", "loop"),
+        ("nested", "in/up"),
+    ] {
+        symlink(target, server.path(link)).unwrap();
+    }
+    for path in [
+        "up/secret",
+        "abs/passwd",
+        "file",
+        "passwd",
+        "in/up/secret",
+        "proc/etc/passwd",
+        "caches/cache/x",
+        "in/loop",
+        "nested/secret",
+    ] {
+        server.get(&format!("/v1/content/{path}")).await.is(404, "NotFound");
+    }
+    for path in ["up", "abs", "in/up", "caches", "caches/cache", "trash", "trash/uploads", "proc"] {
+        server.get(&format!("/v1/list/{path}")).await.is(404, "NotFound");
+        server.get(&format!("/v1/archive/{path}")).await.is(404, "NotFound");
+        server.get(&format!("/v1/search/{path}?name=x")).await.is(404, "NotFound");
+    }
+    for path in ["up/new", "abs/new", "caches/new", "trash/uploads/new", "in/up/new"] {
+        server.put(&format!("/v1/content/{path}?parents=true"), "x").await.is(404, "NotFound");
+        server.ask("PUT", &format!("/v1/folders/{path}?parents=true")).send().await.is(404, "NotFound");
+        server.post("/v1/copy", json!({"from": "in/x", "to": path})).await.is(404, "NotFound");
+        server.post("/v1/move", json!({"from": "in/x", "to": path})).await.is(404, "NotFound");
+    }
+    // In the place of a link, not where it leads.
+    server.put("/v1/content/file", "mine").await.ok();
+    assert_eq!(std::fs::read_to_string(server.dir.path().join("secret")).unwrap(), "SECRET");
+    server.delete("/v1/content/up?recursive=true&permanent=true").await.is(204, "");
+    assert!(server.dir.path().join("secret").exists());
+    let names: Vec<_> =
+        std::fs::read_dir(server.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "nothing was made outside: {names:?}");
+}
+
+#[tokio::test]
+async fn fifos_sockets_and_devices_are_seen_but_never_opened() {
+    let server = Server::start().await;
+    let special = |name: &str, kind, device| {
+        mknodat(CWD, server.path(name), kind, Mode::RUSR | Mode::WUSR, device).unwrap()
+    };
+    special("fifo", FileType::Fifo, 0);
+    special("zero", FileType::CharacterDevice, rustix::fs::makedev(1, 5));
+    let _socket = std::os::unix::net::UnixListener::bind(server.path("socket")).unwrap();
+    let all = async {
+        for name in ["fifo", "zero", "socket"] {
+            server.get(&format!("/v1/content/{name}")).await.is(409, "NotRegular");
+            assert_eq!(server.get(&format!("/v1/stat/{name}")).await.ok().json()["type"], "other");
+            server.post("/v1/copy", json!({"from": name, "to": "x"})).await.is(409, "NotRegular");
+        }
+        server.get("/v1/archive/?format=tar").await.ok();
+        server.delete("/v1/content/zero?permanent=true").await.is(204, "");
+        server.put("/v1/content/fifo", "a file now").await.ok();
+    };
+    tokio::time::timeout(Duration::from_secs(20), all).await.expect("something hangs");
+}
+
+/// One thread exchanges a folder with a link that leads out, as fast as it can; the other goes through it.
+#[test]
+fn a_folder_that_is_swapped_for_a_link_meanwhile_never_leads_out() {
+    const WANTED: u64 = 1_000_000;
+    const TIME_MAX: Duration = Duration::from_secs(20);
+    let dir = tempfile::tempdir().unwrap();
+    let (inside, outside) = (dir.path().join("root"), dir.path().join("outside"));
+    for folder in [&inside, &outside, &inside.join("d")] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    std::fs::write(inside.join("d/f"), "inside").unwrap();
+    std::fs::write(outside.join("f"), "OUTSIDE").unwrap();
+    symlink(&outside, inside.join("link")).unwrap();
+    let owner = Owner {
+        uid: rustix::process::getuid().as_raw(),
+        gid: rustix::process::getgid().as_raw(),
+        mode: 0o755,
+    };
+    let root = Arc::new(Root::open(&inside, owner).unwrap());
+    let (stop, path) = (AtomicBool::new(false), FilePath::decode("d/f").unwrap());
+    let (mut count, mut inside_count, mut began) = (0, 0_u64, Instant::now());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let folder = std::fs::File::open(&inside).unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                renameat_with(folder.as_fd(), "d", folder.as_fd(), "link", RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        began = Instant::now();
+        while count < WANTED && began.elapsed() < TIME_MAX {
+            count += 1;
+            match root.file(&path) {
+                Ok((file, _)) => {
+                    let mut bytes = [0; 7];
+                    let read = rustix::io::read(&file, &mut bytes).unwrap();
+                    assert_eq!(&bytes[..read], b"inside");
+                    inside_count += 1;
+                }
+                Err(Error::NotFound | Error::Busy(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+            if count % 50 == 0
+                && let Ok(new) = NewFile::create(&root)
+            {
+                let _ = new.place(&Placing::new(FilePath::decode("d/new").unwrap()));
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    println!("{count} resolutions, {inside_count} inside, in {:?}", began.elapsed());
+    assert!(inside_count > 0 && inside_count < count, "the race was none: {inside_count} of {count}");
+    let names: Vec<_> =
+        std::fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["f"], "nothing was written outside");
+}
+
+/// As in a pod: root without capabilities.
+#[test]
+fn what_permissions_refuse_names_the_owner_and_the_mode() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let owner = Owner { uid: 0, gid: 0, mode: 0o755 };
+    let root = Arc::new(Root::open(dir.path(), owner).unwrap());
+    std::fs::create_dir(dir.path().join("theirs")).unwrap();
+    std::fs::write(dir.path().join("theirs/f"), "x").unwrap();
+    std::fs::write(dir.path().join("file"), "x").unwrap();
+    for (path, mode) in [("theirs", 0o700), ("file", 0o600)] {
+        let path = dir.path().join(path);
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        std::os::unix::fs::chown(&path, Some(1234), Some(1234)).unwrap();
+    }
+    let worker = std::thread::spawn(move || {
+        let none = CapabilitySet::empty();
+        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+            .unwrap();
+        let path = |text| FilePath::decode(text).unwrap();
+        let refused = |result: Result<(), Error>, mode| {
+            let error = result.unwrap_err();
+            assert_eq!(error.code(), workspacefs_files_proto::Code::Forbidden, "{error}");
+            let text = error.to_string();
+            assert!(text.contains("uid 1234") && text.contains(mode), "{text}");
+        };
+        refused(root.file(&path("file")).map(drop), "0600");
+        refused(root.file(&path("theirs/f")).map(drop), "0700");
+        refused(root.listing(&path("theirs")).map(drop), "0700");
+        refused(workspacefs_files::trash::put(&root, &path("theirs/f"), false, "jane").map(drop), "0700");
+        let new = NewFile::create(&root).unwrap();
+        refused(new.place(&Placing::new(path("theirs/new"))).map(drop), "0700");
+    });
+    worker.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_caller_who_sends_nothing_does_not_stand_in_the_way_of_others() {
+    let server = Server::start().await;
+    let mut silent = Vec::new();
+    for n in 0..100 {
+        let target = format!("/v1/content/silent{n}");
+        silent.push(server.ask("PUT", &target).body("x").promise(1000).begin().await);
+    }
+    let began = Instant::now();
+    server.put("/v1/content/other", "x").await.is(201, "");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    drop(silent);
+    assert_eq!(server.left_in("uploads", 0).await, [""; 0]);
+}

@@ -1,0 +1,181 @@
+use std::os::unix::fs::MetadataExt as _;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::harness::{Answer, Ask, Server};
+
+fn metadata(pairs: &[(&str, &str)]) -> String {
+    let pairs: Vec<_> =
+        pairs.iter().map(|(key, value)| format!("{key} {}", BASE64_STANDARD.encode(value))).collect();
+    pairs.join(",")
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, bytes))
+}
+
+fn tus<'s>(server: &'s Server, method: &str, target: &str) -> Ask<'s> {
+    server.ask(method, target).header("Tus-Resumable", "1.0.0")
+}
+
+async fn create(server: &Server, size: usize, pairs: &[(&str, &str)]) -> Answer {
+    tus(server, "POST", "/v1/uploads")
+        .header("Upload-Length", size.to_string())
+        .header("Upload-Metadata", metadata(pairs))
+        .send()
+        .await
+}
+
+fn id(answer: &Answer) -> String {
+    format!("/v1/{}", answer.get("location").unwrap())
+}
+
+fn patch<'s>(server: &'s Server, target: &str, offset: usize, body: &[u8]) -> Ask<'s> {
+    tus(server, "PATCH", target)
+        .header("Content-Type", "application/offset+octet-stream")
+        .header("Upload-Offset", offset.to_string())
+        .body(body)
+}
+
+async fn offset(server: &Server, target: &str) -> usize {
+    tus(server, "HEAD", target).send().await.ok().get("upload-offset").unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_after_a_lost_connection_and_appears_after_the_last_byte() {
+    let server = Server::start().await;
+    let content: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 253) as u8).collect();
+    let sum = sha256(&content);
+    let pairs =
+        [("path", "new/%FF"), ("modified", "2001-02-03T04:05:06Z"), ("mode", "640"), ("sha256", &sum)];
+    let made = create(&server, content.len(), &pairs).await.is(201, "");
+    assert!(made.get("location").unwrap().starts_with("uploads/") && made.get("upload-expires").is_some());
+    let target = id(&made);
+    // The caller hangs up in the middle of what it announced.
+    patch(&server, &target, 0, &content[..2_000_000]).promise(content.len()).begin().await;
+    let at = loop {
+        let at = offset(&server, &target).await;
+        if at > 0 {
+            break at;
+        }
+    };
+    assert!(at <= 2_000_000);
+    let listed = server.get("/v1/uploads").await.ok().json();
+    assert_eq!(
+        (&listed[0]["path"], &listed[0]["offset"], &listed[0]["size"]),
+        (&"new/%FF".into(), &at.into(), &content.len().into())
+    );
+    patch(&server, &target, at + 1, b"x").send().await.is(409, "Conflict");
+    server.get("/v1/stat/new/%FF").await.is(404, "NotFound");
+    let done = patch(&server, &target, at, &content[at..]).send().await.is(204, "");
+    assert_eq!(done.get("upload-offset"), Some("5000000"));
+    assert!(server.get("/v1/content/new/%FF").await.ok().body == content);
+    let entry = server.get("/v1/stat/new/%FF").await.json();
+    assert_eq!(
+        (&entry["mode"], &entry["modified"]),
+        (&"0640".into(), &"2001-02-03T04:05:06.000000000Z".into())
+    );
+    assert_eq!(offset(&server, &target).await, content.len(), "who did not hear the last answer asks again");
+    assert_eq!(server.get("/v1/uploads").await.json(), serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_later_request_takes_over_from_one_that_hangs() {
+    let server = Server::start().await;
+    let target = id(&create(&server, 10, &[("path", "f")]).await);
+    let hanging = patch(&server, &target, 0, b"01234").promise(10);
+    let stream = hanging.begin().await;
+    // Until its bytes are there: that they come is not promised in time.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let at = offset(&server, &target).await;
+    assert!(at == 5 || at == 0, "{at}");
+    patch(&server, &target, at, &b"0123456789"[at..]).send().await.is(204, "");
+    assert_eq!(server.read("f").as_deref(), Some("0123456789"));
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_damaged_piece_is_taken_back_and_a_damaged_whole_gets_no_name() {
+    let server = Server::start().await;
+    let target = id(&create(&server, 10, &[("path", "f")]).await);
+    let checked = |body: &'static [u8], of: &[u8]| {
+        patch(&server, &target, 0, body).header("Upload-Checksum", format!("sha256 {}", sha256(of))).send()
+    };
+    checked(b"01234", b"01235").await.is(460, "ChecksumMismatch");
+    assert_eq!(offset(&server, &target).await, 0);
+    checked(b"01234", b"01234").await.is(204, "");
+    let bad = patch(&server, &target, 5, b"5").header("Upload-Checksum", "crc32 AAAA").send().await;
+    bad.is(400, "BadRequest");
+    patch(&server, &target, 5, b"567890123").send().await.is(413, "TooLarge");
+    let whole = id(&create(&server, 3, &[("path", "g"), ("sha256", &sha256(b"abc"))]).await);
+    patch(&server, &whole, 0, b"abd").send().await.is(422, "ChecksumMismatch");
+    assert_eq!((server.read("g"), offset(&server, &whole).await), (None, 0));
+    patch(&server, &whole, 0, b"abc").send().await.is(204, "");
+    assert_eq!(server.read("g").as_deref(), Some("abc"));
+}
+
+#[tokio::test]
+async fn an_upload_comes_with_its_first_bytes_or_none_and_replaces_only_what_it_may() {
+    let server = Server::start().await;
+    let all = tus(&server, "POST", "/v1/uploads")
+        .header("Upload-Length", "3")
+        .header("Upload-Metadata", metadata(&[("path", "f")]))
+        .header("Content-Type", "application/offset+octet-stream")
+        .body("abc")
+        .send()
+        .await
+        .is(201, "");
+    assert_eq!((all.get("upload-offset"), server.read("f").as_deref()), (Some("3"), Some("abc")));
+    create(&server, 0, &[("path", "empty")]).await.is(201, "");
+    assert_eq!(server.read("empty").as_deref(), Some(""));
+    create(&server, 1, &[("path", "f")]).await.is(409, "Exists");
+    let target = id(&create(&server, 1, &[("path", "f"), ("overwrite", "true")]).await);
+    patch(&server, &target, 0, b"x").send().await.is(204, "");
+    assert_eq!(server.read("f").as_deref(), Some("x"));
+    assert_eq!(std::fs::metadata(server.path("f")).unwrap().mode() & 0o777, 0o664);
+}
+
+#[tokio::test]
+async fn an_upload_is_seen_by_its_user_only_and_can_be_given_up() {
+    let server = Server::start().await;
+    let target = id(&create(&server, 3, &[("path", "f")]).await);
+    tus(&server, "HEAD", &target).user("john").send().await.is(404, "");
+    tus(&server, "DELETE", &target).user("john").send().await.is(404, "NotFound");
+    patch(&server, &target, 0, b"abc").user("john").send().await.is(404, "NotFound");
+    let others = server.ask("GET", "/v1/uploads").user("john").send().await;
+    assert_eq!(others.ok().json(), serde_json::json!([]));
+    tus(&server, "DELETE", &target).send().await.is(204, "");
+    assert_eq!(server.left_in("uploads", 0).await, [""; 0]);
+    for id in ["..", "%2e%2e", "x", "../../root", "..%2f..%2fsecret"] {
+        let answer = tus(&server, "DELETE", &format!("/v1/uploads/{id}")).send().await;
+        assert_eq!(answer.status, 404, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn the_version_is_asked_for_and_told() {
+    let server = Server::start().await;
+    let options = server.ask("OPTIONS", "/v1/uploads").send().await.is(204, "");
+    assert!(options.get("tus-extension").unwrap().contains("creation-with-upload"));
+    assert_eq!(options.get("tus-resumable"), Some("1.0.0"));
+    let old = server.ask("POST", "/v1/uploads").header("Tus-Resumable", "0.2.2").send().await;
+    assert_eq!(old.is(412, "PreconditionFailed").get("tus-version"), Some("1.0.0"));
+    tus(&server, "POST", "/v1/uploads").header("Upload-Length", "1").send().await.is(400, "BadRequest");
+    create(&server, 1, &[("path", "../f")]).await.is(400, "BadRequest");
+    create(&server, 1, &[("path", ".workspacefs-files/f")]).await.is(404, "NotFound");
+}
+
+#[tokio::test]
+async fn the_thousand_and_first_open_upload_is_told_to_wait() {
+    let server = Server::start().await;
+    for n in 0..1000 {
+        create(&server, 1, &[("path", &format!("f{n}"))]).await.is(201, "");
+    }
+    let busy = create(&server, 1, &[("path", "more")]).await.is(429, "Busy");
+    assert!(busy.get("retry-after").is_some());
+    server.put("/v1/content/other", "x").await.is(201, "");
+    let first = server.get("/v1/uploads").await.json()[0]["id"].as_str().unwrap().to_owned();
+    tus(&server, "DELETE", &format!("/v1/uploads/{first}")).send().await.is(204, "");
+    create(&server, 1, &[("path", "more")]).await.is(201, "");
+}
