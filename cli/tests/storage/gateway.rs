@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -13,7 +13,11 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use workspacefs_files_proto::FilePath;
+use tower::ServiceExt;
+use workspacefs_files::app::{App, Settings, router};
+use workspacefs_files::metrics::Metrics;
+use workspacefs_files::root::{Owner, Root};
+use workspacefs_files_proto::{ASSERTION_HEADER, Claims, FilePath, Signer, Verb, Verifier};
 
 use crate::handlers;
 
@@ -31,6 +35,13 @@ struct Inner {
     dir: TempDir,
     state: Mutex<Told>,
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
+    real: Option<Real>,
+}
+
+/// The file API itself, and the key that it believes.
+struct Real {
+    router: Router,
+    signer: Signer,
 }
 
 /// What it is told, and what it has seen.
@@ -74,7 +85,17 @@ pub struct Request {
 }
 
 impl Gateway {
+    /// With the simple file API of these tests.
     pub fn start() -> Self {
+        Self::begin(false)
+    }
+
+    /// With `files` itself.
+    pub fn start_real() -> Self {
+        Self::begin(true)
+    }
+
+    fn begin(is_real: bool) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -93,14 +114,16 @@ impl Gateway {
             imports: Vec::new(),
             digest: None,
         };
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("root")).unwrap();
+        fs::create_dir(dir.path().join("hidden")).unwrap();
         let gateway = Self(Arc::new(Inner {
             address: listener.local_addr().unwrap(),
-            dir: tempfile::tempdir().unwrap(),
+            real: is_real.then(|| runtime.block_on(async { Real::open(&dir.path().join("root")) })),
+            dir,
             state: Mutex::new(told),
             runtime: Mutex::new(None),
         }));
-        fs::create_dir(gateway.root()).unwrap();
-        fs::create_dir(gateway.hidden()).unwrap();
         let router = Router::new()
             .fallback(answer)
             .layer(axum::extract::DefaultBodyLimit::disable())
@@ -182,10 +205,17 @@ async fn answer(
         // Nothing is printed, and the connection ends with its task.
         std::panic::resume_unwind(Box::new(()));
     }
+    let rest = APIS.iter().find_map(|api| uri.path().strip_prefix(api));
+    if let (Some(real), Some(rest)) = (&gateway.0.real, rest) {
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let answer = real.ask(&method, &format!("/v1/{rest}{query}"), headers, body).await;
+        if take(&mut gateway.told().break_after, method.as_str()) {
+            std::panic::resume_unwind(Box::new(()));
+        }
+        return answer;
+    }
     let answer = tokio::task::block_in_place(|| {
-        let Some(rest) = APIS.iter().find_map(|api| uri.path().strip_prefix(api)) else {
-            return page(&gateway, uri.path());
-        };
+        let Some(rest) = rest else { return page(&gateway, uri.path()) };
         let query = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
         let query = query.map(|(key, value)| (key.to_owned(), unescaped(value))).collect();
         let request = Request { method: method.clone(), rest: rest.to_owned(), query, headers, body };
@@ -195,6 +225,32 @@ async fn answer(
         std::panic::resume_unwind(Box::new(()));
     }
     answer
+}
+
+impl Real {
+    fn open(root: &Path) -> Self {
+        let signer = Signer::from_pem(&Signer::generate_pem().unwrap()).unwrap();
+        let verifier = Verifier::new(vec![signer.public_key()], "uid");
+        let owner = Owner { uid: 0, gid: 0, mode: 0o775 };
+        let root = Arc::new(Root::open(root, owner).unwrap());
+        let settings = Settings { trash_days: 30, upload_days: 7, allow_endpoints: vec![] };
+        let app = App::new(root, verifier, settings, Metrics::default());
+        Self { router: router(&app), signer }
+    }
+
+    /// As the gateway asks it: without the caller's token, with an assertion of the request.
+    async fn ask(&self, method: &Method, target: &str, mut headers: HeaderMap, body: Bytes) -> Response {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let verbs = [Verb::Read, Verb::Write, Verb::Delete];
+        let claims = Claims::new("jane", "uid", &verbs, format!("{method} {target}"), now);
+        headers.remove("authorization");
+        let name: axum::http::HeaderName = ASSERTION_HEADER.parse().unwrap();
+        headers.insert(name, self.signer.sign(&claims).parse().unwrap());
+        let mut request =
+            axum::extract::Request::builder().method(method).uri(target).body(body.into()).unwrap();
+        *request.headers_mut() = headers;
+        self.router.clone().oneshot(request).await.unwrap()
+    }
 }
 
 fn take(fault: &mut (usize, &'static str), method: &str) -> bool {

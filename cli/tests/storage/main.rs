@@ -7,6 +7,7 @@ mod cuts;
 mod gateway;
 mod handlers;
 mod mounting;
+mod real;
 mod trees;
 mod tunnel;
 mod verbs;
@@ -40,6 +41,11 @@ struct Said {
 impl World {
     fn new() -> Self {
         Self { gateway: Gateway::start(), dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// With `files` itself behind the gateway.
+    fn real() -> Self {
+        Self { gateway: Gateway::start_real(), dir: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
