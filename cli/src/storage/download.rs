@@ -45,7 +45,7 @@ pub struct Args {
     /// Only files that differ in size or time from what is here
     #[arg(short, long)]
     update: bool,
-    /// Show progress: on a terminal this program does by itself
+    /// Show progress also where there is no terminal, as lines
     #[arg(short, long)]
     progress: bool,
     /// What is done with symbolic links
@@ -91,7 +91,7 @@ impl Args {
                 Err(error) => meter.failed(entry.size, error.problem(self.remote.to_string())),
             }
         };
-        shown(Arc::clone(&meter), stop, Phase::Download, place.output, transfer).await
+        shown(Arc::clone(&meter), stop, Phase::Download, place.output, self.progress, transfer).await
     }
 
     async fn folder(&self, place: &Place, entry: Entry) -> Result<Exit> {
@@ -110,7 +110,7 @@ impl Args {
             stop: Arc::clone(&stop),
             made: Mutex::new(made),
         };
-        shown(meter, stop, Phase::Download, place.output, download.run()).await
+        shown(meter, stop, Phase::Download, place.output, self.progress, download.run()).await
     }
 
     fn receiver(&self, place: &Place, root: OwnedFd) -> Receiver {

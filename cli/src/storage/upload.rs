@@ -44,7 +44,7 @@ pub struct Args {
     /// Only files that differ in size or time from what is there
     #[arg(short, long)]
     update: bool,
-    /// Go on with what an earlier run left, and show progress: this program does both by itself
+    /// Show progress also where there is no terminal, as lines. (What an earlier run left is gone on with by itself)
     #[arg(short, long)]
     progress: bool,
     /// As --update: compare as rsync does. Files go over the file API all the same
@@ -122,7 +122,7 @@ impl Args {
                 }
             }
         };
-        shown(Arc::clone(&meter), stop, Phase::Upload, place.output, transfer).await
+        shown(Arc::clone(&meter), stop, Phase::Upload, place.output, self.progress, transfer).await
     }
 
     async fn folder(&self, place: &Place, sender: Sender, meter: Arc<Meter>, to: RemotePath) -> Result<Exit> {
@@ -138,7 +138,7 @@ impl Args {
             workers: self.parallel.get(),
             stop: Arc::clone(&stop),
         };
-        shown(meter, stop, Phase::Upload, place.output, upload.run()).await
+        shown(meter, stop, Phase::Upload, place.output, self.progress, upload.run()).await
     }
 
     fn is_update(&self) -> bool {

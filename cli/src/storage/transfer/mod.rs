@@ -153,7 +153,7 @@ pub fn queue<T>() -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
     mpsc::channel(QUEUE)
 }
 
-/// Shows a transfer while it runs, and tells at its end what came of it.
+/// Shows a transfer while it runs, without a terminal if that is `asked` for, and tells at its end what came of it.
 ///
 /// # Errors
 /// It cannot be printed.
@@ -162,10 +162,15 @@ pub async fn shown(
     stop: Arc<Stop>,
     phase: Phase,
     output: crate::storage::output::Output,
+    asked: bool,
     transfer: impl Future<Output = ()>,
 ) -> Result<Exit> {
     use crate::storage::output::Format;
-    let show = Show::choose(output.format == Format::Json, output.quiet);
+    let show = match Show::choose(output.format == Format::Json, output.quiet) {
+        // In a script nobody looks on, unless somebody says so.
+        Show::Lines if !asked => Show::Nothing,
+        show => show,
+    };
     let mut display = Display::new(show, phase);
     let mut clock = tokio::time::interval(LOOK_EVERY);
     tokio::pin!(transfer);
