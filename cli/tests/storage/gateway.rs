@@ -247,7 +247,7 @@ impl Real {
         let name: axum::http::HeaderName = ASSERTION_HEADER.parse().unwrap();
         headers.insert(name, self.signer.sign(&claims).parse().unwrap());
         let mut request =
-            axum::extract::Request::builder().method(method).uri(target).body(body.into()).unwrap();
+            axum::extract::Request::builder().method(method).uri(target).body(Body::from(body)).unwrap();
         *request.headers_mut() = headers;
         self.router.clone().oneshot(request).await.unwrap()
     }
