@@ -63,7 +63,7 @@ pub async fn open(asked: &Connection, own: Option<Source>) -> Result<Connected> 
     let trust = asked.ca.as_deref().map_or(Ok(Trust::Forwarded), Trust::parse);
     let trust = trust.map_err(|error| Refused::because(error.to_string()))?;
     let name = ServerName::try_from(host.clone()).context("not the name of a namespace")?;
-    let way = Way::Forward { pods, pod: POD.into(), port: PORT };
+    let way = Way::Forward { pods: Box::new(pods), pod: POD.into(), port: PORT };
     let connector = Connector::new(way, Some((trust.config()?, name)));
     let address = Address { tls: true, host, port: PORT, prefix: String::new(), workspace: None };
     let way = format!(

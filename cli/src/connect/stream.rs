@@ -42,7 +42,7 @@ pub enum Way {
     /// By the API server, to a pod's port.
     Forward {
         /// In the pod's namespace.
-        pods: Api<Pod>,
+        pods: Box<Api<Pod>>,
         /// Its name.
         pod: String,
         /// The port in it.

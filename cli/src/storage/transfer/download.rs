@@ -163,7 +163,7 @@ impl Download {
     /// Modes and times of folders, the deepest first.
     fn finish(&self) {
         let mut made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
-        made.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()));
+        made.sort_by_key(|(names, _)| std::cmp::Reverse(names.len()));
         for (names, entry) in made {
             let folder = local::folder(self.receiver.root.as_fd(), &names);
             let folder = folder.map_err(LocalError::at("open the folder"));
