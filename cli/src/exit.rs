@@ -10,7 +10,7 @@ use workspacefs_sync::{Report, Stop, VerifyReport};
 pub enum Exit {
     Done,
     Failed,
-    /// Never made here: clap ends the process.
+    /// Of what clap cannot tell; for the rest it ends the process.
     Usage,
     Partial,
     Stopped,
@@ -63,6 +63,11 @@ impl Exit {
             (None, _) if nothing_arrived(report) => Self::Failed,
             (None, _) => Self::Partial,
         }
+    }
+
+    /// What an error that ends a command comes to.
+    pub fn of_error(error: &anyhow::Error) -> Self {
+        if error.is::<crate::client::error::Refused>() { Self::Usage } else { Self::Failed }
     }
 
     /// The number.

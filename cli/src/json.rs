@@ -138,10 +138,7 @@ impl<'a> Line<'a> {
     /// How far it is.
     pub fn progress(snapshot: &'a Snapshot, phase: Phase) -> Self {
         Self::Progress(Progress {
-            phase: match phase {
-                Phase::Copy => "copy",
-                Phase::Verify => "verify",
-            },
+            phase: phase.name(),
             elapsed: snapshot.elapsed.as_secs_f64(),
             files: (&snapshot.files).into(),
             directories: (&snapshot.directories).into(),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, ValueHint};
 use clap_mangen::Man;
 
-use crate::{Cli, exit};
+use crate::{Cli, exit, reference};
 
 /// Prints the manual pages, or writes them to a directory
 #[derive(clap::Args)]
@@ -17,10 +17,17 @@ pub struct Args {
     /// Directory for wfs.1, wfs-sync.1 and so on; made if it does not exist
     #[arg(value_hint = ValueHint::DirPath)]
     dir: Option<PathBuf>,
+    /// Print the reference in Markdown instead
+    #[arg(long, conflicts_with = "dir")]
+    markdown: bool,
 }
 
 /// Writes them.
 pub fn run(args: &Args) -> Result<()> {
+    if args.markdown {
+        let text = reference::markdown();
+        return std::io::stdout().write_all(text.as_bytes()).context("cannot print the reference");
+    }
     let pages = pages()?;
     let Some(dir) = &args.dir else {
         let all: Vec<u8> = pages.into_iter().flat_map(|(_, page)| page).collect();
@@ -38,12 +45,16 @@ pub fn run(args: &Args) -> Result<()> {
 fn pages() -> Result<Vec<(String, Vec<u8>)>> {
     let mut root = Cli::command();
     root.build();
-    let mut pages = vec![page(root.clone(), "")?];
-    for command in root.get_subcommands() {
-        let end = if command.get_name() == "sync" { exit::roff() } else { String::new() };
-        pages.push(page(command.clone(), &end)?);
-    }
+    let mut pages = Vec::new();
+    add(&root, &mut pages)?;
     Ok(pages)
+}
+
+fn add(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
+    let end = if command.get_name() == "sync" { exit::roff() } else { String::new() };
+    pages.push(page(command.clone(), &end)?);
+    let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+    below.into_iter().try_for_each(|below| add(below, pages))
 }
 
 fn page(command: clap::Command, end: &str) -> Result<(String, Vec<u8>)> {

@@ -13,7 +13,7 @@ use workspacefs_sync::{Control, Snapshot};
 use crate::{json, render, text};
 
 /// How often a run is looked at: as often as a bar is worth drawing.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(3);
 const JSON_EVERY: Duration = Duration::from_secs(1);
 /// A bar's steps.
@@ -33,6 +33,20 @@ pub enum Show {
 pub enum Phase {
     Copy,
     Verify,
+    Upload,
+    Download,
+}
+
+impl Phase {
+    /// The word in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Verify => "verify",
+            Self::Upload => "upload",
+            Self::Download => "download",
+        }
+    }
 }
 
 impl Show {
@@ -89,35 +103,64 @@ impl Drop for Watch {
 }
 
 fn watch(control: &Control, show: Show, phase: Phase, stop: &AtomicBool) {
-    let bar = (show == Show::Bar).then(bar);
-    let mut shown = Duration::ZERO;
-    let is_due = |snapshot: &Snapshot, every: Duration, shown: &mut Duration| {
-        let due = snapshot.elapsed >= *shown + every;
-        if due {
-            *shown = snapshot.elapsed;
-        }
-        due
-    };
+    let mut display = Display::new(show, phase);
     for snapshot in control.snapshots(LOOK_EVERY) {
-        match show {
-            Show::Json if snapshot.over || is_due(&snapshot, JSON_EVERY, &mut shown) => {
-                // Whoever read it may be gone; the run is not for him alone.
-                let _ = json::print(&json::Line::progress(&snapshot, phase));
-            }
-            Show::Lines if !snapshot.over && is_due(&snapshot, LINE_EVERY, &mut shown) => {
-                let _ = writeln!(std::io::stderr(), "{}", render::progress(&snapshot, phase));
-            }
-            _ => {}
-        }
-        if let Some(bar) = &bar {
-            draw(bar, &snapshot, phase);
-        }
+        display.show(&snapshot);
         if snapshot.over || stop.load(Ordering::Relaxed) {
             break;
         }
     }
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
+}
+
+/// Where snapshots appear; a bar goes away when this is dropped.
+pub struct Display {
+    show: Show,
+    phase: Phase,
+    bar: Option<ProgressBar>,
+    shown: Duration,
+}
+
+impl Display {
+    /// Nothing is shown yet.
+    pub fn new(show: Show, phase: Phase) -> Self {
+        Self { show, phase, bar: (show == Show::Bar).then(bar), shown: Duration::ZERO }
+    }
+
+    /// Shows it, if it is time to.
+    pub fn show(&mut self, snapshot: &Snapshot) {
+        match self.show {
+            Show::Json => {
+                if snapshot.over || self.is_due(snapshot, JSON_EVERY) {
+                    // Whoever read it may be gone; the run is not for him alone.
+                    let _ = json::print(&json::Line::progress(snapshot, self.phase));
+                }
+            }
+            Show::Lines => {
+                if !snapshot.over && self.is_due(snapshot, LINE_EVERY) {
+                    let _ = writeln!(std::io::stderr(), "{}", render::progress(snapshot, self.phase));
+                }
+            }
+            Show::Bar | Show::Nothing => {}
+        }
+        if let Some(bar) = &self.bar {
+            draw(bar, snapshot, self.phase);
+        }
+    }
+
+    fn is_due(&mut self, snapshot: &Snapshot, every: Duration) -> bool {
+        let due = snapshot.elapsed >= self.shown + every;
+        if due {
+            self.shown = snapshot.elapsed;
+        }
+        due
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub fn progress(snapshot: &Snapshot, phase: Phase) -> String {
     let files = &snapshot.files;
     let found = if snapshot.listed { "" } else { "+" };
     let what = match phase {
-        Phase::Copy => "",
+        Phase::Copy | Phase::Upload | Phase::Download => "",
         Phase::Verify => "verified ",
     };
     let mut line = format!(
@@ -148,7 +148,7 @@ fn rate(bytes: u64, time: Duration) -> u64 {
 }
 
 /// "0.25 s", "12 s", "3:05", "1:00:00".
-fn duration(duration: Duration) -> String {
+pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, 0..10) => format!("{:.2} s", duration.as_secs_f64()),

@@ -1,6 +1,7 @@
 //! `wfs cache`: FsCaches, over the API server of a kubeconfig.
 
 mod refresh;
+mod status;
 mod verdict;
 
 use anyhow::{Context, Result};
@@ -20,6 +21,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Refresh(refresh::Args),
+    Status(status::Args),
 }
 
 /// Where the API server is, and as whom it is asked.
@@ -39,6 +41,7 @@ pub fn run(args: &Args) -> Result<Exit> {
     let runtime = runtime.context("cannot start")?;
     match &args.command {
         Command::Refresh(args) => runtime.block_on(refresh::run(args)),
+        Command::Status(args) => runtime.block_on(status::run(args)),
     }
 }
 

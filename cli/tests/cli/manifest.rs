@@ -195,9 +195,9 @@ fn what_kubernetes_would_refuse_is_refused() {
     }
     refused(&["A", "--image=b"], 2, "small letters");
     refused(&["a", "--image=b\n"], 2, "visible");
-    refused(&["a", "--image=b", "--mount=c:/d", "--mount=e:/d/"], 1, "two mounts at /d");
+    refused(&["a", "--image=b", "--mount=c:/d", "--mount=e:/d/"], 2, "two mounts at /d");
     let local = ["--node-group=gpu", "--local-storage=nvme:x:/d"];
-    refused(&[&good[..], &local].concat(), 1, "as a whole");
+    refused(&[&good[..], &local].concat(), 2, "as a whole");
     let long = "c".repeat(60);
-    refused(&["a", "--image=b", "--namespace=team", &format!("--cache={long}")], 1, "62 characters");
+    refused(&["a", "--image=b", "--namespace=team", &format!("--cache={long}")], 2, "62 characters");
 }

@@ -1,0 +1,108 @@
+//! What can be seen of the cluster with the rights of the kubeconfig: the gateway's pod, the driver on each node.
+
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::storage::v1::CSINode;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use workspacefs_api::DRIVER;
+
+use super::findings::Findings;
+use crate::connect::Connection;
+use crate::connect::forward::{Cluster, POD};
+use crate::text::chain;
+
+/// Looks; what may not be looked at is no fault.
+pub async fn look(connection: &Connection, findings: &mut Findings) {
+    let cluster = match Cluster::open(connection.context.as_deref()).await {
+        Ok(cluster) => cluster,
+        Err(error) => {
+            findings.bad(
+                "kubeconfig",
+                chain(error.as_ref()),
+                "kubectl config get-contexts shows what there is",
+            );
+            return;
+        }
+    };
+    let namespace = &connection.gateway_namespace;
+    may_forward(&cluster.client, namespace, findings).await;
+    pod(&cluster.client, namespace, findings).await;
+    drivers(&cluster.client, findings).await;
+}
+
+async fn may_forward(client: &Client, namespace: &str, findings: &mut Findings) {
+    let attributes = ResourceAttributes {
+        namespace: Some(namespace.into()),
+        verb: Some("create".into()),
+        resource: Some("pods".into()),
+        subresource: Some("portforward".into()),
+        name: Some(POD.into()),
+        ..ResourceAttributes::default()
+    };
+    let spec = SelfSubjectAccessReviewSpec {
+        resource_attributes: Some(attributes),
+        ..SelfSubjectAccessReviewSpec::default()
+    };
+    let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    match reviews.create(&PostParams::default(), &review).await {
+        Ok(review) if review.status.as_ref().is_some_and(|status| status.allowed) => {
+            findings.good("port-forward", format!("you may, to {namespace}/{POD}"));
+        }
+        Ok(_) => findings.bad(
+            "port-forward",
+            format!("you may not, to {namespace}/{POD}"),
+            "a Role with create on pods/portforward, resourceNames [workspacefs-dashboard-0], grants it; or set WFS_URL",
+        ),
+        Err(error) => {
+            findings.bad("API server", chain(&error), "kubectl get --raw /version tells whether it can be reached at all");
+        }
+    }
+}
+
+async fn pod(client: &Client, namespace: &str, findings: &mut Findings) {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    match pods.get_opt(POD).await {
+        Ok(Some(pod)) => {
+            let phase = pod.status.and_then(|status| status.phase).unwrap_or_default();
+            if phase == "Running" {
+                findings.good("gateway's pod", phase);
+            } else {
+                findings.bad("gateway's pod", phase, &format!("kubectl -n {namespace} describe pod {POD}"));
+            }
+        }
+        Ok(None) => findings.bad(
+            "gateway's pod",
+            format!("there is no {namespace}/{POD}"),
+            "is it installed, with dashboard.enabled? another namespace: --gateway-namespace",
+        ),
+        Err(error) => findings.good("gateway's pod", format!("not looked at: {}", chain(&error))),
+    }
+}
+
+async fn drivers(client: &Client, findings: &mut Findings) {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let csi: Api<CSINode> = Api::all(client.clone());
+    let all = (nodes.list(&ListParams::default()).await, csi.list(&ListParams::default()).await);
+    let (Ok(nodes), Ok(registered)) = all else {
+        findings.good("driver on each node", "not looked at: you may not list nodes and csinodes".into());
+        return;
+    };
+    let has = |node: &Node| {
+        let found = registered.items.iter().find(|csi| csi.name_any() == node.name_any());
+        found.is_some_and(|csi| csi.spec.drivers.iter().any(|driver| driver.name == DRIVER))
+    };
+    let lacking: Vec<_> = nodes.items.iter().filter(|node| !has(node)).map(ResourceExt::name_any).collect();
+    if lacking.is_empty() {
+        findings.good("driver on each node", format!("{} nodes have it", nodes.items.len()));
+    } else {
+        findings.odd(
+            "driver on each node",
+            format!("it is not on {}", lacking.join(", ")),
+            "pods that mount file systems cannot start there: kubectl get daemonset -A, and its tolerations",
+        );
+    }
+}
