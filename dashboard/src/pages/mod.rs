@@ -16,6 +16,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Vite puts a digest into the names below it: what is there never changes.
 const HASHED: &str = "assets/";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
+#[cfg(not(feature = "ui"))]
 const ABSENT: &str = "<!doctype html><html lang=\"en\"><title>workspacefs</title>\
     <p>The pages are not built into this dashboard (feature <code>ui</code>). Its API is at <code>/wfs/v1</code>.</p></html>\n";
 
