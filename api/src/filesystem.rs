@@ -141,6 +141,9 @@ pub struct FileSystemStatus {
     /// How full it is: on the embedded server by its own folder; with an `nfs` backend by its whole share (`scope`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Where its file API listens within the cluster, as `address:port`, where files are shown in browsers: the gateway needs no DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_address: Option<String>,
     /// Ready, Reachable, QuotaEnforced, Isolated, LocksLocal; Resized and StorageClassReady where they are False; SpaceLow
     /// where it is True; FilesReady where files are shown in browsers; while it is being deleted, InUse and NotOurs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -77,11 +77,14 @@ fn gateway(args: &Serve, client: Client, objects: Objects, metrics: Metrics) -> 
     }))
 }
 
-/// A file API listens where its Service is.
+/// A file API listens where its Service is: at the address that the operator tells, or by its name until that is told.
 fn by_service(objects: Objects) -> Locate {
     Arc::new(move |name| {
         let uid = name.split('.').next().filter(|uid| tls_name(uid) == name)?;
         let fs = objects.by_uid(uid)?;
+        if let Some(address) = fs.status.and_then(|status| status.files_address) {
+            return Some(address);
+        }
         let (fs, ws) = (fs.metadata.name?, fs.metadata.namespace?);
         Some(format!("{}.{ws}.svc:{FILES_PORT}", object_name(&fs, uid)))
     })

@@ -17,6 +17,7 @@ mod taints;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, to_value};
 use tokio::sync::watch;
 use workspacefs_api::FileSystemSpec;
-use workspacefs_api::files::{FILES_SECRET, object_name};
+use workspacefs_api::files::{FILES_PORT, FILES_SECRET, object_name};
 
 pub use self::caches::{Caches, watch};
 use self::certificate::{Certificates, CertificatesError, Held};
@@ -69,6 +70,8 @@ pub struct Files {
 pub struct Found {
     /// Condition FilesReady.
     pub finding: Finding,
+    /// Where the file API listens, as far as its Service is known.
+    pub address: Option<String>,
     /// When to look again, even if nothing changes.
     pub again: Duration,
 }
@@ -120,7 +123,7 @@ impl Files {
         spec: &FileSystemSpec,
         ready: bool,
     ) -> Result<Option<Found>, PassError> {
-        let found = |finding, again| Ok(Some(Found { finding, again }));
+        let found = |finding, again| Ok(Some(Found { finding, address: self.address(fs), again }));
         if !self.caches.filled().await {
             let why =
                 "the Deployments, Services, NetworkPolicies, pods and nodes of files cannot be watched yet";
@@ -195,6 +198,14 @@ impl Files {
             return Ok(Err(obstacle));
         }
         Ok(self.keep_deployment(fs, spec, trust, &print).await?)
+    }
+
+    /// Of its Service, as it was seen last.
+    fn address(&self, fs: &Identity) -> Option<String> {
+        let name = object_name(&fs.name, &fs.uid);
+        let service = self.caches.services.get(&ObjectRef::new(&name).within(&fs.namespace))?;
+        let address = service.spec.as_ref()?.cluster_ip.as_ref()?.parse().ok()?;
+        objects::is_of(service.as_ref(), &fs.uid).then(|| SocketAddr::new(address, FILES_PORT).to_string())
     }
 
     fn shop(&self) -> Shop<'_> {

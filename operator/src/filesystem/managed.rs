@@ -223,6 +223,7 @@ impl FileSystems {
             findings,
             share: Some(made.share.clone()),
             usage: old.usage.clone(),
+            files_address: old.files_address.clone(),
             again: Some(self.probe_interval),
             happened: Vec::new(),
             levels: None,

@@ -151,6 +151,8 @@ struct Found {
     findings: Vec<Finding>,
     share: Option<SharePlace>,
     usage: Option<Usage>,
+    /// Where its file API listens.
+    files_address: Option<String>,
     /// When to look again, even if nothing changes.
     again: Option<Duration>,
     /// What is to be told beside the changes of conditions.
@@ -171,6 +173,7 @@ impl Found {
             findings: Vec::new(),
             share: old.share.clone(),
             usage: old.usage.clone(),
+            files_address: old.files_address.clone(),
             again: None,
             happened: Vec::new(),
             levels: None,
@@ -213,14 +216,16 @@ impl FileSystems {
             // Where nobody ever asked for them there is nothing to say.
             (None, _) => {
                 found.findings.extend(was.then(files::findings::disabled));
+                found.files_address = None;
                 return Ok(());
             }
         };
         let is_ready = found.findings.iter().any(|f| f.kind == findings::READY && f.status == "True");
         match files.apply(fs, &file_system.spec, is_ready).await {
             Ok(None) => Ok(()),
-            Ok(Some(files::Found { finding, again })) => {
+            Ok(Some(files::Found { finding, address, again })) => {
                 found.findings.push(finding);
+                found.files_address = address;
                 found.again = Some(found.again.map_or(again, |other| other.min(again)));
                 Ok(())
             }
@@ -260,6 +265,7 @@ impl FileSystems {
             share: None,
             // The CSI controller's to write.
             usage: None,
+            files_address: old.files_address.clone(),
             again: Some(self.probe_interval),
             happened: children.happened,
             levels: None,

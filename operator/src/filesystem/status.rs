@@ -46,11 +46,18 @@ impl StatusWriter {
         // Conditions of others stay as they are: server-side apply merges them by type.
         old.conditions.retain(|condition| OURS.contains(&condition.type_.as_str()));
         let conditions = conditions::update(&old.conditions, &found.findings, generation, Timestamp::now());
-        let Found { claim_name, share, usage, .. } = found;
+        let Found { claim_name, share, usage, files_address, .. } = found;
         // A share's figures are the CSI controller's: what this writer applies once it would own, and take away later.
         let (old_usage, usage) = (old.usage.take().filter(is_ours), usage.filter(is_ours));
         old.usage = old_usage;
-        let new = FileSystemStatus { observed_generation: generation, claim_name, share, usage, conditions };
+        let new = FileSystemStatus {
+            observed_generation: generation,
+            claim_name,
+            share,
+            usage,
+            files_address,
+            conditions,
+        };
         if new == old {
             return Ok(());
         }
