@@ -156,8 +156,13 @@ pub fn finish(root: &Arc<Root>, id: &str, user: &str, held: Arc<Held>) -> Result
         }
         file.place(&placing)?;
     }
-    let record = self::info(id);
-    record::write(root.area(Area::Finished)?.as_fd(), &record, &Info { finished: true, ..info })?;
+    let finished = Info { finished: true, ..info };
+    let remembered =
+        root.area(Area::Finished).and_then(|area| record::write(area.as_fd(), &self::info(id), &finished));
+    if let Err(error) = remembered {
+        // It has its name all the same, and who asks again finds it there.
+        tracing::warn!(id, %error, "a finished upload is not remembered");
+    }
     forget(&root.area(Area::Uploads)?, id)
 }
 
