@@ -43,7 +43,7 @@ pub struct App {
     /// How long things are kept.
     pub settings: Settings,
     /// Which uploads are being written.
-    pub holds: Holds,
+    pub holds: Arc<Holds>,
     /// What is counted.
     pub metrics: Metrics,
     /// Woken when there is something to measure in the trash.
@@ -62,7 +62,7 @@ impl App {
             pool: Pool::default(),
             verifier,
             settings,
-            holds: Holds::default(),
+            holds: Arc::default(),
             metrics,
             sweep: Notify::new(),
         })

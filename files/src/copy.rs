@@ -153,7 +153,8 @@ impl Copy {
 
     fn tree(&self, root: &Root, source: &OwnedFd, watch: &Watch) -> Result<(), Error> {
         let area = root.area(Area::Uploads)?;
-        let new = format!("{}.put", ids::new());
+        let temporary = root.turns.temporary();
+        let new = &temporary.name;
         mkdirat(&area, new.as_str(), Mode::RWXU).map_err(Error::at("make a folder"))?;
         let copied = child(area.as_fd(), new.as_bytes()).and_then(|target| {
             room::with_room(root, || copy_tree(source, &target, &watch.another_run()?))?;
@@ -162,7 +163,7 @@ impl Copy {
         });
         copied.inspect_err(|_| {
             // What is left of it goes with the next sweep.
-            let _ = tree::delete(area.as_fd(), OsStr::new(&new));
+            let _ = tree::delete(area.as_fd(), OsStr::new(new));
         })
     }
 

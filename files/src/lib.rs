@@ -30,6 +30,7 @@ pub mod sweep;
 pub mod tls;
 pub mod trash;
 pub mod tree;
+mod turns;
 pub mod uploads;
 pub mod walk;
 pub mod write;

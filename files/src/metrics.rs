@@ -44,7 +44,12 @@ impl Metrics {
         registry.register_with_unit("received", "Contents received", Unit::Bytes, metrics.received.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
         registry.register("imports", "Imports that are running", metrics.imports.clone());
-        registry.register_with_unit("imported", "Contents that came from buckets", Unit::Bytes, metrics.imported.clone());
+        registry.register_with_unit(
+            "imported",
+            "Contents that came from buckets",
+            Unit::Bytes,
+            metrics.imported.clone(),
+        );
         metrics
     }
 }

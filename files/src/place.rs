@@ -39,21 +39,30 @@ pub fn add(from: At<'_>, to: At<'_>) -> Result<(), Errno> {
 }
 
 fn add_by_link(from: At<'_>, to: At<'_>) -> Result<(), Errno> {
+    // Folders have no second names.
     if Facts::at(from.folder, from.name)?.kind == EntryType::Dir {
-        // Folders have no second names. What is made between the look and the rename is replaced only if it is an empty folder.
-        return match Facts::at(to.folder, to.name) {
-            Err(Errno::NOENT) => {
-                renameat(from.folder, from.name, to.folder, to.name).map_err(|errno| match errno {
-                    Errno::NOTEMPTY | Errno::NOTDIR => Errno::EXIST,
-                    errno => errno,
-                })
-            }
-            Ok(_) => Err(Errno::EXIST),
-            Err(errno) => Err(errno),
-        };
+        return add_by_look(from, to);
     }
-    linkat(from.folder, from.name, to.folder, to.name, AtFlags::empty())?;
-    unlinkat(from.folder, from.name, AtFlags::empty())
+    match linkat(from.folder, from.name, to.folder, to.name, AtFlags::empty()) {
+        Ok(()) => unlinkat(from.folder, from.name, AtFlags::empty()),
+        // Nor has what the kernel protects from them (fs.protected_hardlinks), or what has as many as there can be.
+        Err(Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP) => add_by_look(from, to),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// What is made between the look and the rename is replaced if it is a file in a file's place, or an empty folder in a folder's.
+fn add_by_look(from: At<'_>, to: At<'_>) -> Result<(), Errno> {
+    match Facts::at(to.folder, to.name) {
+        Err(Errno::NOENT) => {
+            renameat(from.folder, from.name, to.folder, to.name).map_err(|errno| match errno {
+                Errno::NOTEMPTY | Errno::NOTDIR => Errno::EXIST,
+                errno => errno,
+            })
+        }
+        Ok(_) => Err(Errno::EXIST),
+        Err(errno) => Err(errno),
+    }
 }
 
 #[cfg(test)]
@@ -64,7 +73,7 @@ mod tests {
 
     #[test]
     fn nothing_is_replaced_by_either_way_of_adding() {
-        for add in [add, add_by_link] {
+        for add in [add, add_by_link, add_by_look] {
             let dir = tempfile::tempdir().unwrap();
             let fd = std::fs::File::open(dir.path()).unwrap();
             let at = |name: &'static str| At { folder: fd.as_fd(), name: name.as_bytes() };
@@ -82,5 +91,35 @@ mod tests {
             assert!(dir.path().join("folder2").is_dir() && !dir.path().join("folder").exists());
             assert_eq!(add(at("nothing"), at("x")), Err(Errno::NOENT));
         }
+    }
+
+    /// As in a pod: root without capabilities, and a file that it may neither write nor owns (fs.protected_hardlinks).
+    #[test]
+    fn a_file_that_may_have_no_second_name_is_renamed_all_the_same() {
+        use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+        let protected = std::fs::read_to_string("/proc/sys/fs/protected_hardlinks").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let fd = std::fs::File::open(dir.path()).unwrap();
+        let at = |name: &'static str| At { folder: fd.as_fd(), name: name.as_bytes() };
+        for name in ["theirs", "other"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(dir.path().join("theirs"), mode).unwrap();
+        std::os::unix::fs::chown(dir.path().join("theirs"), Some(1234), Some(1234)).unwrap();
+        let none = CapabilitySet::empty();
+        let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                set_capabilities(None, sets).unwrap();
+                let (from, to) = (at("theirs"), at("new"));
+                let linked = linkat(from.folder, from.name, to.folder, to.name, AtFlags::empty());
+                assert!(linked == Err(Errno::PERM) || protected.trim() == "0", "{linked:?}");
+                assert_eq!(add_by_link(from, at("other")), Err(Errno::EXIST));
+                add_by_link(from, at("newer")).unwrap();
+            });
+        });
+        assert_eq!(std::fs::read_to_string(dir.path().join("newer")).unwrap(), "theirs");
+        assert_eq!(std::fs::read_to_string(dir.path().join("other")).unwrap(), "other");
     }
 }

@@ -12,25 +12,29 @@ use crate::imports;
 
 /// Calls at once.
 const THREADS: usize = 32;
+/// Of those, calls that go through whole files or trees: however many of them wait for a server, short ones find a thread.
+const LONG: usize = THREADS / 2;
 /// Streams that have a thread for as long as they last: archives, searches, copies.
 const STREAMS: usize = 8;
 /// How long one waits for a thread.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a call may take that touches names, or a piece of content.
-pub const CALL_MAX: Duration = Duration::from_secs(60);
+const CALL_MAX: Duration = Duration::from_secs(60);
 /// How long a call may take that goes through a whole file or tree.
-pub const LONG_MAX: Duration = Duration::from_secs(30 * 60);
+const LONG_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// See the module. Clones share the threads.
 #[derive(Clone, Debug)]
 pub struct Pool {
     calls: Arc<Semaphore>,
+    long: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { calls: Arc::new(Semaphore::new(THREADS)), streams: Arc::new(Semaphore::new(STREAMS)) }
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self { calls: places(THREADS - LONG), long: places(LONG), streams: places(STREAMS) }
     }
 }
 
@@ -46,19 +50,39 @@ impl Pool {
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.run_for(CALL_MAX, work).await
+        self.run_in(&self.calls, WAIT_MAX, CALL_MAX, work).await
     }
 
-    /// As [`Pool::run`] with another limit.
+    /// As [`Pool::run`], for a piece of a transfer: one that began is not broken off because others begin.
     ///
     /// # Errors
     /// As [`Pool::run`].
-    pub async fn run_for<T: Send + 'static>(
+    pub async fn run_piece<T: Send + 'static>(
         &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.run_in(&self.calls, CALL_MAX, CALL_MAX, work).await
+    }
+
+    /// As [`Pool::run`], for a call that goes through a whole file or tree.
+    ///
+    /// # Errors
+    /// As [`Pool::run`].
+    pub async fn run_long<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.run_in(&self.long, WAIT_MAX, LONG_MAX, work).await
+    }
+
+    async fn run_in<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        wait: Duration,
         limit: Duration,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let waiting = tokio::time::timeout(WAIT_MAX, Arc::clone(&self.calls).acquire_owned());
+        let waiting = tokio::time::timeout(wait, Arc::clone(places).acquire_owned());
         let Ok(Ok(permit)) = waiting.await else {
             return Err(Error::Busy("the storage server is slow, and too many requests wait for it"));
         };
@@ -84,5 +108,45 @@ impl Pool {
         streams
             .try_acquire_owned()
             .map_err(|_| Error::Busy("too many archives, searches and copies run already"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn long_calls_leave_short_ones_a_thread() {
+        let pool = Pool::default();
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let hang = |_| {
+            let (pool, wait) = (pool.clone(), Arc::clone(&wait));
+            // The sender goes: then all of them end.
+            tokio::spawn(async move { pool.run_long(move || Ok(wait.lock().unwrap().recv().is_err())).await })
+        };
+        let hanging: Vec<_> = (0..THREADS).map(hang).collect();
+        while pool.long.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let short = tokio::time::timeout(Duration::from_secs(5), pool.run(|| Ok(7)));
+        assert_eq!(short.await.unwrap(), Ok(7));
+        drop(release);
+        for call in hanging {
+            assert_eq!(call.await.unwrap(), Ok(true));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piece_of_a_running_transfer_waits_longer_than_a_new_request() {
+        let pool = Pool::default();
+        let all = u32::try_from(THREADS - LONG).unwrap();
+        let busy = Arc::clone(&pool.calls).acquire_many_owned(all).await.unwrap();
+        let (waits, piece) = (pool.clone(), pool.clone());
+        let piece = tokio::spawn(async move { piece.run_piece(|| Ok(7)).await });
+        assert!(matches!(waits.run(|| Ok(7)).await, Err(Error::Busy(_))));
+        tokio::time::sleep(2 * WAIT_MAX).await;
+        drop(busy);
+        assert_eq!(piece.await.unwrap(), Ok(7));
     }
 }

@@ -53,7 +53,7 @@ pub async fn receive(app: &App, body: Body, sink: Sink, wanted: &CancellationTok
         let length = piece.bytes.len() as u64;
         let (at, left) = (offset + received.bytes, limit - received.bytes - length);
         let (target, bytes, mut digester) = (Arc::clone(&file), piece.bytes, received.digester.take());
-        let write = app.pool.run(move || {
+        let write = app.pool.run_piece(move || {
             target.write_at(&bytes, at)?;
             if let Some(digester) = &mut digester {
                 digester.update(&bytes);

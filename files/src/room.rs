@@ -9,24 +9,27 @@ use crate::trash;
 /// Does it; where the file system is full, once more for each thing that went from the trash.
 ///
 /// # Errors
-/// Those of `work`; `Quota` once the trash is empty.
+/// Those of `work`; `Quota` once nothing more can go from the trash.
 pub fn with_room<T>(root: &Root, mut work: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     loop {
+        let emptied = root.turns.emptied();
         match work() {
-            Err(Error::Quota) if empty_one(root)? => {}
+            Err(Error::Quota) if empty_one(root, emptied)? => {}
             other => return other,
         }
     }
 }
 
-/// Deletes the oldest thing in the trash for good; false where there is none.
+/// Deletes the oldest thing in the trash that can be deleted for good; false where there is none. Where others found the file
+/// system full too, one of them does it for all who found so by then: `emptied` is how often room had been made before.
 ///
 /// # Errors
 /// [`Error`].
-pub fn empty_one(root: &Root) -> Result<bool, Error> {
-    match trash::oldest(root) {
+pub fn empty_one(root: &Root, emptied: u64) -> Result<bool, Error> {
+    let Some(_turn) = root.turns.room(emptied) else { return Ok(true) };
+    match trash::delete_oldest(root) {
         Ok(Some(id)) => {
-            trash::delete(root, &id)?;
+            root.turns.did_empty();
             tracing::info!(id, "the file system is full: the oldest of the trash went");
             Ok(true)
         }
@@ -37,28 +40,75 @@ pub fn empty_one(root: &Root) -> Result<bool, Error> {
     }
 }
 
-/// Empties the trash until so many bytes are free, if that is enough: what cannot fit takes nothing with it. Over NFS a write that does not fit is told of when it is too late to write
-/// once more, so this is asked for beforehand wherever the size is known. That it does not fit all the same is for the
-/// writing to find.
+/// Empties the trash until so many bytes are free, if that is enough: what cannot fit takes nothing with it. Over NFS a write that
+/// does not fit is told of when it is too late to write once more, so this is asked for beforehand wherever the size is
+/// known. That it does not fit all the same is for the writing to find.
 ///
 /// # Errors
 /// [`Error`].
 pub fn make_room(root: &Root, bytes: u64) -> Result<(), Error> {
-    let free = || fstatvfs(root.as_fd()).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
-    // A file system that does not know counts nothing, or says 0 of 0.
-    let known = fstatvfs(root.as_fd()).is_ok_and(|stat| stat.f_blocks > 0);
-    if known && free().is_ok_and(|free| free < bytes && !could_fit(root, bytes - free)) {
-        return Ok(());
-    }
-    while known && free().is_ok_and(|free| free < bytes) {
-        if !empty_one(root)? {
-            break;
+    let mut can_fit = None;
+    loop {
+        let emptied = root.turns.emptied();
+        let Ok(stat) = fstatvfs(root.as_fd()) else { return Ok(()) };
+        let of = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        // A file system that does not know counts nothing, or says 0 of 0.
+        if stat.f_blocks == 0 || of(stat.f_bavail) >= bytes || of(stat.f_blocks) < bytes {
+            return Ok(());
+        }
+        let missing = bytes - of(stat.f_bavail);
+        if !*can_fit.get_or_insert_with(|| could_fit(root, missing)) || !empty_one(root, emptied)? {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
-/// Whether the trash may hold so much. A folder that was not measured yet may.
+/// Whether the trash holds so much. Only where it depends on folders that were not measured yet they are now.
 fn could_fit(root: &Root, missing: u64) -> bool {
-    trash::usage(root).is_ok_and(|(usage, all_known)| !all_known || usage.bytes >= missing)
+    let holds = || trash::usage(root).map_or((false, true), |(usage, known)| (usage.bytes >= missing, known));
+    match holds() {
+        (false, false) => {
+            // What cannot be measured counts nothing.
+            let _ = trash::measure(root);
+            holds().0
+        }
+        (enough, _) => enough,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use workspacefs_files_proto::FilePath;
+
+    use super::*;
+    use crate::root::Owner;
+
+    #[test]
+    fn of_many_who_find_it_full_at_once_one_makes_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path(), Owner { uid: 0, gid: 0, mode: 0o755 }).unwrap();
+        for name in ["a", "b", "c"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+            trash::put(&root, &FilePath::decode(name).unwrap(), false, "jane").unwrap();
+        }
+        let together = Barrier::new(8);
+        let write = || {
+            let mut is_full = true;
+            with_room(&root, || {
+                // As many as there are find it full at the same time, and then none.
+                if std::mem::take(&mut is_full) {
+                    together.wait();
+                    return Err(Error::Quota);
+                }
+                Ok(())
+            })
+        };
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..8).map(|_| scope.spawn(write)).collect();
+            assert!(writers.into_iter().all(|writer| writer.join().unwrap() == Ok(())));
+        });
+        assert_eq!(trash::usage(&root).unwrap().0.entries, 2);
+    }
 }

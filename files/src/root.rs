@@ -12,11 +12,13 @@ use workspacefs_sys::beneath;
 
 use crate::error::Error;
 use crate::facts::Facts;
+use crate::turns::Turns;
 
 /// Copies of caches: nobody's business here.
 const CACHES: &[u8] = b".workspacefs";
 /// What this process keeps.
 const OWN: &[u8] = b".workspacefs-files";
+const HIDDEN: [&[u8]; 2] = [CACHES, OWN];
 const OWN_MODE: Mode = Mode::RWXU;
 
 /// The parts of the process's own folder.
@@ -24,6 +26,8 @@ const OWN_MODE: Mode = Mode::RWXU;
 pub enum Area {
     /// Files under construction.
     Uploads,
+    /// Records of uploads that are finished.
+    Finished,
     /// What was deleted.
     Trash,
     /// Records of imports.
@@ -34,6 +38,7 @@ impl Area {
     fn name(self) -> &'static [u8] {
         match self {
             Self::Uploads => b"uploads",
+            Self::Finished => b"finished",
             Self::Trash => b"trash",
             Self::Imports => b"imports",
         }
@@ -63,6 +68,7 @@ impl Owner {
 pub struct Root {
     directory: OwnedFd,
     owner: Owner,
+    pub(crate) turns: Turns,
 }
 
 impl Root {
@@ -73,7 +79,7 @@ impl Root {
     pub fn open(path: &Path, owner: Owner) -> Result<Self, Error> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, path, flags, Mode::empty()).map_err(Error::at("open the root"))?;
-        let root = Self { directory, owner };
+        let root = Self { directory, owner, turns: Turns::default() };
         beneath::probe().map_err(Error::at("resolve paths safely: openat2 is missing"))?;
         match root.area(Area::Uploads) {
             Ok(_) => Ok(root),
@@ -132,6 +138,10 @@ impl Root {
             }
         };
         while let Some(name) = missing.pop() {
+            // A link may have led to the root.
+            if self.hides_in(folder.as_fd(), &name) {
+                return Err(Error::NotFound);
+            }
             match self.make_folder(folder.as_fd(), &name) {
                 Ok(()) | Err(Error::Exists) => {}
                 Err(error) => return Err(error),
@@ -164,7 +174,7 @@ impl Root {
         let (parent, _) = path.split().ok_or(Error::IsDirectory)?;
         let folder = if made { self.folder_made(&parent)? } else { self.folder(&parent)? };
         // A link may have led to the root, where two names are ours.
-        if matches!(name, CACHES | OWN) && self.is_root(folder.as_fd()) {
+        if self.hides_in(folder.as_fd(), name) {
             return Err(Error::NotFound);
         }
         Ok((folder, name))
@@ -178,7 +188,9 @@ impl Root {
             match self.folder(&at) {
                 // A link that leads nowhere is no folder, and has the name all the same.
                 Ok(folder) => {
-                    return missing.is_none_or(|name| Facts::at(folder.as_fd(), &name).is_err());
+                    return missing.is_none_or(|name| {
+                        Facts::at(folder.as_fd(), &name).is_err() && !self.hides_in(folder.as_fd(), &name)
+                    });
                 }
                 Err(Error::NotFound) if self.refuse_hidden(&at).is_ok() => {}
                 Err(_) => return false,
@@ -247,17 +259,27 @@ impl Root {
 
     /// Whether a name in a listing of this folder is not to be told.
     pub fn hides(&self, folder: &Facts, name: &[u8]) -> bool {
-        matches!(name, CACHES | OWN)
+        has_hidden_name(name)
             && Facts::of(&self.directory).is_ok_and(|root| (root.dev, root.ino) == (folder.dev, folder.ino))
     }
 
-    fn is_root(&self, folder: BorrowedFd<'_>) -> bool {
-        Facts::of(folder).is_ok_and(|facts| self.hides(&facts, OWN))
+    /// Whether a caller's name in this folder is, or would be, one of the hidden folders.
+    fn hides_in(&self, folder: BorrowedFd<'_>, name: &[u8]) -> bool {
+        let is_root = Facts::of(folder).is_ok_and(|facts| self.hides(&facts, OWN));
+        is_root && self.is_hidden(name)
+    }
+
+    /// Whether this name at the root is hidden: by its bytes, or because the server takes it for a hidden one, as those do that
+    /// fold more than ASCII's case.
+    fn is_hidden(&self, name: &[u8]) -> bool {
+        let place = |name: &[u8]| Facts::at(self.as_fd(), name).ok().map(|facts| (facts.dev, facts.ino));
+        has_hidden_name(name)
+            || place(name).is_some_and(|found| HIDDEN.iter().any(|hidden| place(hidden) == Some(found)))
     }
 
     fn refuse_hidden(&self, path: &FilePath) -> Result<(), Error> {
         match path.segments().next() {
-            Some(CACHES | OWN) => Err(Error::NotFound),
+            Some(name) if self.is_hidden(name) => Err(Error::NotFound),
             _ => Ok(()),
         }
     }
@@ -311,10 +333,15 @@ impl Root {
         // Moved away since: it is not ours any more.
         let below = below.ok_or(Error::NotFound)?;
         match below.split(|byte| *byte == b'/').find(|name| !name.is_empty()) {
-            Some(CACHES | OWN) => Err(Error::NotFound),
+            Some(name) if self.is_hidden(name) => Err(Error::NotFound),
             _ => Ok(()),
         }
     }
+}
+
+/// Also in other letters: some servers take those for the same name.
+fn has_hidden_name(name: &[u8]) -> bool {
+    HIDDEN.iter().any(|hidden| name.eq_ignore_ascii_case(hidden))
 }
 
 /// One name further, which must be a real folder.

@@ -7,8 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::pool::LONG_MAX;
-use crate::{trash, uploads};
+use crate::{facts, trash, uploads};
 
 const EVERY: Duration = Duration::from_secs(3600);
 
@@ -29,14 +28,21 @@ pub async fn run(app: Arc<App>, shutdown: CancellationToken) {
 /// Once.
 ///
 /// # Errors
-/// [`Error`]; the rest is done the next time.
+/// The first [`Error`]; the rest is done the next time.
 pub async fn once(app: &App) -> Result<(), Error> {
-    let (root, settings) = (Arc::clone(&app.root), app.settings.clone());
+    once_at(app, facts::now()).await
+}
+
+/// As [`once`], as if it were `now`: nanoseconds since 1970.
+///
+/// # Errors
+/// As [`once`].
+pub async fn once_at(app: &App, now: i128) -> Result<(), Error> {
+    let (root, settings, holds) = (Arc::clone(&app.root), app.settings.clone(), Arc::clone(&app.holds));
     let work = move || {
-        let uploads = uploads::expire(&root, settings.upload_days);
-        trash::expire(&root, settings.trash_days)?;
-        trash::measure(&root)?;
-        uploads
+        let uploads = uploads::expire(&root, settings.upload_days, now, |id| holds.hold_free(id));
+        let trash = trash::expire(&root, settings.trash_days, now);
+        uploads.and(trash).and(trash::measure(&root))
     };
-    app.pool.run_for(LONG_MAX, work).await
+    app.pool.run_long(work).await
 }

@@ -3,11 +3,11 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fsync, futimens, openat, unlinkat,
+    AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fsync, ftruncate, futimens, openat, unlinkat,
 };
 use rustix::io::Errno;
 use workspacefs_files_proto::FilePath;
@@ -15,10 +15,11 @@ use workspacefs_files_proto::types::{Entry, EntryType};
 
 use crate::error::Error;
 use crate::facts::Facts;
-use crate::ids;
 use crate::place::{self, At};
 use crate::room;
 use crate::root::{Area, Root};
+use crate::turns::Temporary;
+use crate::uploads::Held;
 
 const NS_PER_S: i128 = 1_000_000_000;
 
@@ -98,8 +99,20 @@ pub struct NewFile {
     area: OwnedFd,
     name: String,
     file: File,
+    /// One at a time writes or cuts, so that a write which hangs comes before what takes it back.
+    turn: Mutex<()>,
     /// Kept when dropped: it has its name, or the upload goes on later.
     kept: AtomicBool,
+    /// Let go with it.
+    _guard: Guard,
+}
+
+/// What says that a file is still being written.
+#[derive(Debug)]
+enum Guard {
+    None,
+    Temporary { _name: Temporary },
+    Upload { _held: Arc<Held> },
 }
 
 impl NewFile {
@@ -108,36 +121,45 @@ impl NewFile {
     /// # Errors
     /// [`Error`].
     pub fn create(root: &Arc<Root>) -> Result<Self, Error> {
-        Self::create_as(root, format!("{}.put", ids::new()), false)
+        let temporary = root.turns.temporary();
+        let (name, guard) = (temporary.name.clone(), Guard::Temporary { _name: temporary });
+        Self::open_with(root, name, OFlags::CREATE | OFlags::EXCL, false, guard)
     }
 
-    /// An empty one of this name, which stays when it is dropped if `kept`.
-    pub(crate) fn create_as(root: &Arc<Root>, name: String, kept: bool) -> Result<Self, Error> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        Self::open_with(root, name, flags, kept)
+    /// An empty one of this name, which stays when it is dropped.
+    pub(crate) fn create_kept(root: &Arc<Root>, name: String) -> Result<Self, Error> {
+        Self::open_with(root, name, OFlags::CREATE | OFlags::EXCL, true, Guard::None)
     }
 
     /// One that was kept.
-    pub(crate) fn open_kept(root: &Arc<Root>, name: String) -> Result<Self, Error> {
-        Self::open_with(root, name, OFlags::RDWR, true)
+    pub(crate) fn open_kept(root: &Arc<Root>, name: String, held: Arc<Held>) -> Result<Self, Error> {
+        Self::open_with(root, name, OFlags::empty(), true, Guard::Upload { _held: held })
     }
 
-    fn open_with(root: &Arc<Root>, name: String, flags: OFlags, kept: bool) -> Result<Self, Error> {
+    fn open_with(
+        root: &Arc<Root>,
+        name: String,
+        flags: OFlags,
+        kept: bool,
+        guard: Guard,
+    ) -> Result<Self, Error> {
         let area = root.area(Area::Uploads)?;
-        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let flags = flags | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let open = || {
             openat(&area, name.as_str(), flags, Mode::RUSR | Mode::WUSR)
                 .map_err(Error::at("make a temporary file"))
         };
-        let file = room::with_room(root, open)?;
-        Ok(Self { root: Arc::clone(root), area, name, file: File::from(file), kept: AtomicBool::new(kept) })
+        let file = File::from(room::with_room(root, open)?);
+        let (root, turn, kept) = (Arc::clone(root), Mutex::default(), AtomicBool::new(kept));
+        Ok(Self { root, area, name, file, turn, kept, _guard: guard })
     }
 
-    /// Writes at an offset, of several threads too. Where the file system is full, the trash is emptied, oldest first.
+    /// Writes at an offset. Where the file system is full, the trash is emptied, oldest first.
     ///
     /// # Errors
     /// [`Error`], `Quota` where that was not enough.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        let _turn = self.turn();
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
@@ -150,6 +172,28 @@ impl NewFile {
             done += room::with_room(&self.root, write)?;
         }
         Ok(())
+    }
+
+    /// Takes back what came after `offset`, once what is being written is there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn cut(&self, offset: u64) -> Result<(), Error> {
+        let _turn = self.turn();
+        ftruncate(&self.file, offset).map_err(Error::at("take back a piece of the file"))
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this name is already its own.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn has_name(&self, path: &FilePath) -> Result<bool, Error> {
+        let own = Facts::of(&self.file).map_err(Error::at("look at the temporary file"))?;
+        Ok(self.root.facts(path).is_ok_and(|facts| (facts.dev, facts.ino) == (own.dev, own.ino)))
     }
 
     /// The file, for reading it back.
@@ -173,7 +217,7 @@ impl NewFile {
         fsync(&self.file).map_err(Error::at("write the file")).inspect_err(|error| {
             if *error == Error::Quota {
                 // What was written is lost; there shall be room for the next try.
-                let _ = room::empty_one(&self.root);
+                let _ = room::empty_one(&self.root, self.root.turns.emptied());
             }
         })
     }

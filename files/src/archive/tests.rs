@@ -147,3 +147,23 @@ fn hidden_folders_are_in_no_archive_of_the_root() {
     let text = String::from_utf8_lossy(&bytes);
     assert!(text.contains("seen") && !text.contains(".workspacefs"), "{text}");
 }
+
+#[test]
+fn a_zip_breaks_off_at_a_name_that_it_cannot_hold() {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    let dir = tempfile::tempdir().unwrap();
+    let root = root(dir.path());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let name = "n".repeat(255);
+    let mut folder = openat(CWD, dir.path(), flags, Mode::empty()).unwrap();
+    for depth in 1..=256 {
+        if depth == 256 {
+            // With its slash the next one's path is one byte too long.
+            assert!(made(&root, "", Format::Zip).is_ok());
+        }
+        mkdirat(&folder, name.as_str(), Mode::RWXU).unwrap();
+        folder = openat(&folder, name.as_str(), flags, Mode::empty()).unwrap();
+    }
+    assert!(made(&root, "", Format::Zip).is_err());
+    assert!(made(&root, "", Format::Tar).is_ok());
+}

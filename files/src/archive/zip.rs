@@ -65,7 +65,7 @@ impl Zip {
 
     /// What is known before: folders and links.
     fn known(&mut self, path: &[u8], facts: &Facts, kind: u32, content: &[u8]) -> io::Result<()> {
-        let mut member = Member::new(path, facts, kind, self.at);
+        let mut member = Member::new(path, facts, kind, self.at)?;
         member.crc = crc32(content);
         member.size = content.len() as u64;
         self.put(&member.local())?;
@@ -89,7 +89,7 @@ impl Archive for Zip {
     }
 
     fn file(&mut self, path: &[u8], facts: &Facts, content: &mut dyn Read) -> io::Result<()> {
-        let mut member = Member::new(path, facts, TYPE_FILE, self.at);
+        let mut member = Member::new(path, facts, TYPE_FILE, self.at)?;
         member.flags |= FLAG_DESCRIPTOR;
         self.put(&member.local())?;
         let mut digest = Digest::new(CrcAlgorithm::Crc32IsoHdlc);
@@ -126,11 +126,15 @@ impl Archive for Zip {
 }
 
 impl Member {
-    fn new(path: &[u8], facts: &Facts, kind: u32, at: u64) -> Self {
+    fn new(path: &[u8], facts: &Facts, kind: u32, at: u64) -> io::Result<Self> {
         let name = path.split(|byte| *byte == b'\\').collect::<Vec<_>>().join(&b"%5C"[..]);
+        if name.len() > u16::MAX.into() {
+            // A folder may lie deeper than a path can be written.
+            return Err(io::Error::other("a zip holds no name of more than 64 KiB"));
+        }
         let flags = if std::str::from_utf8(&name).is_ok() { FLAG_UTF8 } else { 0 };
         let time = i64::try_from(facts.modified.div_euclid(NS_PER_S)).unwrap_or(0);
-        Self { name, flags, time, kind, mode: facts.mode, crc: 0, size: 0, at }
+        Ok(Self { name, flags, time, kind, mode: facts.mode, crc: 0, size: 0, at })
     }
 
     fn follows(&self) -> bool {
@@ -223,7 +227,7 @@ fn capped(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-/// Paths are shorter than 64 KiB: [`crate::walk`] goes no deeper.
+/// Names are not longer ([`Member::new`]), extra fields much shorter.
 fn short(length: usize) -> u16 {
     u16::try_from(length).unwrap_or(u16::MAX)
 }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
+use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -26,7 +27,6 @@ use crate::conditions::{self, Answer};
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::http::{Args, Target, text};
-use crate::pool::LONG_MAX;
 use crate::receive::{Sink, receive};
 use crate::root::Root;
 use crate::uploads::{Checksum, parse_mode, parse_modified};
@@ -91,7 +91,7 @@ fn sent(app: &Arc<App>, file: OwnedFd, from: u64, length: u64) -> Body {
         let (file, mut at, end) = (Arc::new(file), from, from + length);
         while at < end {
             let (source, wanted) = (Arc::clone(&file), PIECE_BYTES.min(end - at));
-            let piece = app.pool.run(move || read(&source, at, wanted)).await;
+            let piece = app.pool.run_piece(move || read(&source, at, wanted)).await;
             let piece = piece.map_err(|error| {
                 tracing::info!(%error, "a content broke off");
                 std::io::Error::other(error)
@@ -160,7 +160,7 @@ pub(crate) async fn upload(
     {
         return Err(Error::Checksum);
     }
-    let (entry, new) = app.pool.run_for(LONG_MAX, move || file.place(&placing)).await.map_err(&refuse)?;
+    let (entry, new) = app.pool.run_long(move || file.place(&placing)).await.map_err(&refuse)?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, [(header::ETAG, entry.etag.clone())], axum::Json(entry)).into_response())
 }
@@ -219,7 +219,7 @@ pub(crate) async fn delete(
     }
     let root = Arc::clone(&app.root);
     if args.permanent {
-        app.pool.run_for(LONG_MAX, move || delete_for_good(&root, &path, args.recursive)).await?;
+        app.pool.run_long(move || delete_for_good(&root, &path, args.recursive)).await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let put = move || {
@@ -235,12 +235,51 @@ fn delete_for_good(root: &Root, path: &FilePath, recursive: bool) -> Result<(), 
     let (folder, name) = root.parent(path, false)?;
     let facts =
         Facts::at(folder.as_fd(), name).map_err(|errno| root.denied("look at it", errno, folder.as_fd()))?;
-    if facts.kind == EntryType::Dir && !recursive && !tree::is_empty(folder.as_fd(), name)? {
-        return Err(Error::NotEmpty);
+    let refused = |step, errno| root.denied(step, errno, folder.as_fd());
+    if !recursive {
+        // One call, so that nothing goes that came since anybody looked.
+        let flags = if facts.kind == EntryType::Dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        return unlinkat(&folder, name, flags).map_err(|errno| match errno {
+            Errno::NOTEMPTY | Errno::EXIST => Error::NotEmpty,
+            errno => refused("delete it", errno),
+        });
     }
     use std::os::unix::ffi::OsStrExt as _;
     tree::delete(folder.as_fd(), std::ffi::OsStr::from_bytes(name)).map_err(|error| match error {
-        Error::System { errno, step } if Error::is_refusal(errno) => root.denied(step, errno, folder.as_fd()),
+        Error::System { errno, step } if Error::is_refusal(errno) => refused(step, errno),
         error => error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::root::Owner;
+
+    #[test]
+    fn what_comes_into_a_folder_while_it_is_deleted_as_an_empty_one_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path(), Owner { uid: 0, gid: 0, mode: 0o755 }).unwrap();
+        let (folder, path) = (dir.path().join("d"), FilePath::decode("d").unwrap());
+        let (mut kept, mut deleted) = (0, 0);
+        for _ in 0..3000 {
+            std::fs::create_dir_all(&folder).unwrap();
+            let file = folder.join("x");
+            let (written, result) = std::thread::scope(|scope| {
+                let writing = scope.spawn(|| std::fs::write(&file, "x").is_ok());
+                let result = delete_for_good(&root, &path, false);
+                (writing.join().unwrap(), result)
+            });
+            assert_eq!(written, file.exists(), "{result:?}");
+            match result {
+                Ok(()) => deleted += 1,
+                Err(error) => {
+                    assert_eq!(error, Error::NotEmpty);
+                    kept += 1;
+                    std::fs::remove_file(&file).unwrap();
+                }
+            }
+        }
+        assert!(kept > 0 && deleted > 0, "the race was none: {kept} {deleted}");
+    }
 }

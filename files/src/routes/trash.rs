@@ -16,7 +16,6 @@ use crate::app::App;
 use crate::auth::{Caller, Delete, Read, Write};
 use crate::error::Error;
 use crate::http::{self, Args};
-use crate::pool::LONG_MAX;
 use crate::trash;
 use crate::uploads::path_of;
 
@@ -73,7 +72,7 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Error> {
     let root = Arc::clone(&app.root);
-    app.pool.run_for(LONG_MAX, move || trash::delete(&root, &id)).await?;
+    app.pool.run_long(move || trash::delete(&root, &id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -82,6 +81,6 @@ pub(crate) async fn remove(
     responses((status = 204), (status = "default", body = ErrorBody)))]
 pub(crate) async fn empty(State(app): State<Arc<App>>, _: Caller<Delete>) -> Result<StatusCode, Error> {
     let root = Arc::clone(&app.root);
-    app.pool.run_for(LONG_MAX, move || trash::empty(&root)).await?;
+    app.pool.run_long(move || trash::empty(&root)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -17,7 +17,6 @@ use crate::auth::{Caller, Write};
 use crate::conditions::date;
 use crate::error::Error;
 use crate::http::text;
-use crate::pool::LONG_MAX;
 use crate::receive::{Sink, receive};
 use crate::room;
 use crate::uploads::{self, Checksum, Held, Meta, State as Now};
@@ -89,7 +88,7 @@ pub(crate) async fn create(
     let (root, days) = (Arc::clone(&app.root), app.settings.upload_days);
     let begin = move || room::with_room(&root, || uploads::create(&root, &caller.user, size, &meta, days));
     let state = app.pool.run(begin).await?;
-    let held = app.holds.hold(&state.id).await?;
+    let held = hold(&app, &state).await?;
     let location = format!("uploads/{}", state.id);
     let result = if has_body || size == 0 { write(&app, &state, request, &held).await } else { Ok(0) };
     // What did not come of the first bytes comes later: the upload is made, and its offset says how much is here.
@@ -117,11 +116,11 @@ pub(crate) async fn offset(
 ) -> Result<Response, Error> {
     // Whoever asks this goes on from the answer: what still writes has to end before.
     let found = find(&app, &id, &caller.user).await?;
-    let _held = app.holds.hold(&found.id).await?;
+    let held = hold(&app, &found).await?;
     let mut state = find(&app, &id, &caller.user).await?;
     if state.offset == state.info.size && !state.info.finished {
         // Every byte is here, and who hears so takes it for done: that has to be true, or be told as what it is.
-        finish(&app, &state).await?;
+        finish(&app, &state, &held).await?;
         state = find(&app, &id, &caller.user).await?;
     }
     let mut answer = StatusCode::OK.into_response();
@@ -157,7 +156,7 @@ pub(crate) async fn append(
     }
     let offset = number(headers, "upload-offset")?;
     let found = find(&app, &id, &caller.user).await?;
-    let held = app.holds.hold(&found.id).await?;
+    let held = hold(&app, &found).await?;
     let state = find(&app, &id, &caller.user).await?;
     if state.offset != offset {
         return Err(Error::Conflict("the upload has another offset: ask for it, and go on from there"));
@@ -185,9 +184,13 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Error> {
     let found = find(&app, &id, &caller.user).await?;
-    let _held = app.holds.hold(&found.id).await?;
+    let held = hold(&app, &found).await?;
     let root = Arc::clone(&app.root);
-    app.pool.run(move || uploads::remove(&root, &id)).await?;
+    let remove = move || {
+        let _held = held;
+        uploads::remove(&root, &id)
+    };
+    app.pool.run(remove).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -195,6 +198,11 @@ async fn find(app: &App, id: &str, user: &str) -> Result<Now, Error> {
     let (root, days) = (Arc::clone(&app.root), app.settings.upload_days);
     let (id, user) = (id.to_owned(), user.to_owned());
     app.pool.run(move || uploads::find(&root, &id, &user, days)).await
+}
+
+/// Whatever works on it keeps this, also when the caller is gone meanwhile: who holds it next is alone.
+async fn hold(app: &App, state: &Now) -> Result<Arc<Held>, Error> {
+    app.holds.hold(&state.id).await.map(Arc::new)
 }
 
 /// Why bytes were not all taken.
@@ -209,7 +217,7 @@ struct Failed {
 }
 
 /// Takes the body; the offset after it.
-async fn write(app: &App, state: &Now, request: Request, held: &Held) -> Result<u64, Failed> {
+async fn write(app: &App, state: &Now, request: Request, held: &Arc<Held>) -> Result<u64, Failed> {
     let (start, size) = (state.offset, state.info.size);
     let fail = |error, offset, fatal| Failed { error, offset, piece: false, fatal };
     if state.info.finished {
@@ -225,10 +233,10 @@ async fn write(app: &App, state: &Now, request: Request, held: &Held) -> Result<
             }
         },
     };
-    let (root, id) = (Arc::clone(&app.root), state.id.clone());
+    let (root, id, hold) = (Arc::clone(&app.root), state.id.clone(), Arc::clone(held));
     let open = app.pool.run(move || {
         room::make_room(&root, size - start)?;
-        uploads::open(&root, &id).map(Arc::new)
+        uploads::open(&root, &id, hold).map(Arc::new)
     });
     let file = open.await.map_err(|error| fail(error, start, true))?;
     let digester = checksum.as_ref().map(Checksum::digester);
@@ -242,11 +250,11 @@ async fn write(app: &App, state: &Now, request: Request, held: &Held) -> Result<
         (None, _) => true,
     };
     let kept = Arc::clone(&file);
-    let settled = app.pool.run_for(LONG_MAX, move || {
+    let settled = app.pool.run_long(move || {
         // A piece that nobody vouches for, or of which the server did not take all, is taken back.
         let settled = if right { kept.settle() } else { Ok(()) };
         if !right || settled.is_err() {
-            uploads::cut(&kept, start)?;
+            kept.cut(start)?;
         }
         settled
     });
@@ -259,15 +267,15 @@ async fn write(app: &App, state: &Now, request: Request, held: &Held) -> Result<
         return Err(fail(error, end, false));
     }
     if end == size {
-        finish(app, state).await.map_err(|error| fail(error, end, true))?;
+        finish(app, state, held).await.map_err(|error| fail(error, end, true))?;
     }
     Ok(end)
 }
 
-async fn finish(app: &App, state: &Now) -> Result<(), Error> {
-    let (root, id, info) = (Arc::clone(&app.root), state.id.clone(), state.info.clone());
-    let finish = move || uploads::finish(&root, &id, &info, &uploads::open(&root, &id)?);
-    app.pool.run_for(LONG_MAX, finish).await
+async fn finish(app: &App, state: &Now, held: &Arc<Held>) -> Result<(), Error> {
+    let (root, held) = (Arc::clone(&app.root), Arc::clone(held));
+    let (id, user) = (state.id.clone(), state.info.user.clone());
+    app.pool.run_long(move || uploads::finish(&root, &id, &user, held)).await
 }
 
 fn describe(headers: &mut HeaderMap, state: &Now, offset: u64) {

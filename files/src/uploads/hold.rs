@@ -2,7 +2,7 @@
 //! waits for a caller who is gone.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
@@ -34,9 +34,7 @@ impl Holds {
     /// `Conflict`: who holds it does not let go.
     pub async fn hold(&self, id: &str) -> Result<Held, Error> {
         let (lock, wanted) = {
-            let mut holds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // Nobody holds or waits for it: ours is the only reference.
-            holds.retain(|_, (lock, _)| Arc::strong_count(lock) > 1);
+            let mut holds = self.known();
             let (lock, current) = holds.entry(id.to_owned()).or_default();
             current.cancel();
             *current = CancellationToken::new();
@@ -46,6 +44,21 @@ impl Holds {
             Ok(guard) => Ok(Held { wanted, _guard: guard }),
             Err(_) => Err(Error::Conflict("another request writes this upload")),
         }
+    }
+
+    /// Holds it if nobody does.
+    pub fn hold_free(&self, id: &str) -> Option<Held> {
+        let mut holds = self.known();
+        let (lock, wanted) = holds.entry(id.to_owned()).or_default();
+        let guard = Arc::clone(lock).try_lock_owned().ok()?;
+        Some(Held { wanted: wanted.clone(), _guard: guard })
+    }
+
+    /// Those that somebody holds or waits for: of others the only reference is here.
+    fn known(&self) -> MutexGuard<'_, HashMap<String, (Lock, CancellationToken)>> {
+        let mut holds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        holds.retain(|_, (lock, _)| Arc::strong_count(lock) > 1);
+        holds
     }
 }
 

@@ -1,5 +1,7 @@
 //! tus's header values: `Upload-Metadata` and `Upload-Checksum`, and checksums themselves.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
@@ -8,6 +10,9 @@ use workspacefs_files_proto::FilePath;
 use super::path_of;
 use crate::error::Error;
 use crate::facts::parse_rfc3339;
+
+/// It is kept with each upload and sent back with each HEAD: a path of 4 KiB in base64, and something beside it.
+const BYTES_MAX: usize = 8 * 1024;
 
 /// What a caller says of the file.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -33,10 +38,17 @@ impl Meta {
     /// `BadRequest` with the key as field.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let bad = |message: &str| Error::field("Upload-Metadata", message.to_owned());
+        if text.len() > BYTES_MAX {
+            return Err(bad("the metadata is longer than 8 KiB"));
+        }
+        let mut keys = HashSet::new();
         let mut meta = Self { text: text.into(), ..Self::default() };
         let mut has_path = false;
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
+            if !keys.insert(key) {
+                return Err(bad("a key is there twice"));
+            }
             let value = BASE64_STANDARD.decode(value.trim()).map_err(|_| bad("the values are base64"))?;
             let value = String::from_utf8(value).map_err(|_| bad("the values are text in base64"))?;
             match key {
@@ -183,6 +195,9 @@ mod tests {
             (String::new(), "Upload-Metadata"),
             ("path !".into(), "Upload-Metadata"),
             (format!("filename {}", encode("x")), "Upload-Metadata"),
+            (format!("path {},path {}", encode("x"), encode("y")), "Upload-Metadata"),
+            (format!("path {},other,other", encode("x")), "Upload-Metadata"),
+            (format!("path {},filename {}", encode("x"), encode(&"x".repeat(7000))), "Upload-Metadata"),
             (format!("path {}", encode("../x")), "path"),
             (format!("path {},mode {}", encode("x"), encode("4755")), "mode"),
             (format!("path {},mode {}", encode("x"), encode("rw")), "mode"),

@@ -1,13 +1,13 @@
-//! Uploads that can go on after a lost connection: `uploads/<id>.data` is what is here, `<id>.json` what it will be. The
-//! offset is the size of the data, so nothing else need be kept in step with it.
+//! Uploads that can go on after a lost connection: `uploads/<id>.data` is what is here, `<id>.json` what it will be, and
+//! `finished/<id>.json` what it was. The offset is the size of the data, so nothing else need be kept in step with it.
 
 mod hold;
 mod meta;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, ftruncate, unlinkat};
+use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use workspacefs_files_proto::types::Upload;
@@ -38,7 +38,7 @@ pub struct Info {
     /// Bytes in all.
     pub size: u64,
     /// Whose it is: nobody else sees it.
-    user: String,
+    pub user: String,
     modified: Option<i128>,
     mode: Option<u32>,
     overwrite: bool,
@@ -97,7 +97,7 @@ pub fn create(root: &Arc<Root>, user: &str, size: u64, meta: &Meta, days: u32) -
     }
     let id = ids::new();
     record::write(area.as_fd(), &self::info(&id), &info)?;
-    if let Err(error) = NewFile::create_as(root, data(&id), true) {
+    if let Err(error) = NewFile::create_kept(root, data(&id)) {
         let _ = unlinkat(&area, self::info(&id), AtFlags::empty());
         return Err(error);
     }
@@ -112,51 +112,58 @@ pub fn find(root: &Root, id: &str, user: &str, days: u32) -> Result<State, Error
     if !ids::is_id(id) {
         return Err(Error::NotFound);
     }
-    let area = root.area(Area::Uploads)?;
-    let info: Info = record::read(area.as_fd(), &info(id))?;
-    if info.user != user {
-        return Err(Error::NotFound);
-    }
+    let info = read_info(root, id, user)?;
     if info.finished {
         return Ok(State { id: id.into(), offset: info.size, info, expires: now() + FINISHED_KEPT });
     }
+    let area = root.area(Area::Uploads)?;
     let facts = Facts::at(area.as_fd(), data(id).as_bytes()).map_err(Error::at("look at the upload"))?;
-    let expires = facts.modified + i128::from(days) * NS_PER_DAY;
+    // Not by its time of modification, which the caller may have chosen.
+    let expires = facts.changed + i128::from(days) * NS_PER_DAY;
     Ok(State { id: id.into(), info, offset: facts.size, expires })
 }
 
-/// Opens its data, to go on.
+/// Opens its data, to go on. It is held for as long as the data is open: what still writes when nobody waits for it any more does
+/// so before whoever comes next.
 ///
 /// # Errors
 /// [`Error`].
-pub fn open(root: &Arc<Root>, id: &str) -> Result<NewFile, Error> {
-    NewFile::open_kept(root, data(id))
+pub fn open(root: &Arc<Root>, id: &str, held: Arc<Held>) -> Result<NewFile, Error> {
+    NewFile::open_kept(root, data(id), held)
 }
 
-/// Takes back what came after `offset`.
-///
-/// # Errors
-/// [`Error`].
-pub fn cut(file: &NewFile, offset: u64) -> Result<(), Error> {
-    ftruncate(file.file(), offset).map_err(Error::at("take back a piece of the upload"))
-}
-
-/// Gives the whole file its name.
+/// Gives the whole file its name; once more where a caller did not hear that it has it.
 ///
 /// # Errors
 /// [`Error`]; the upload stays, and can be finished later or given up.
-pub fn finish(root: &Root, id: &str, info: &Info, file: &NewFile) -> Result<(), Error> {
-    if let Some(expected) = &info.sha256 {
-        let checksum = Checksum::sha256(expected).ok_or(Error::Checksum)?;
-        if !checksum.is_of_file(file)? {
-            // It can never become right by more bytes.
-            cut(file, 0)?;
-            return Err(Error::Checksum);
-        }
+pub fn finish(root: &Arc<Root>, id: &str, user: &str, held: Arc<Held>) -> Result<(), Error> {
+    // Not what was known before it was held: it may be finished since.
+    let info = read_info(root, id, user)?;
+    if info.finished {
+        return Ok(());
     }
-    file.place(&info.placing()?)?;
-    let area = root.area(Area::Uploads)?;
-    record::write(area.as_fd(), &self::info(id), &Info { finished: true, ..info.clone() })
+    let file = open(root, id, held)?;
+    let placing = info.placing()?;
+    // Where a name is given by a link, a process may have ended between the two names.
+    if !file.has_name(&placing.path)? {
+        if let Some(expected) = &info.sha256 {
+            let checksum = Checksum::sha256(expected).ok_or(Error::Checksum)?;
+            if !checksum.is_of_file(&file)? {
+                // It can never become right by more bytes.
+                file.cut(0)?;
+                return Err(Error::Checksum);
+            }
+        }
+        file.place(&placing)?;
+    }
+    let finished = Info { finished: true, ..info };
+    let remembered =
+        root.area(Area::Finished).and_then(|area| record::write(area.as_fd(), &self::info(id), &finished));
+    if let Err(error) = remembered {
+        // It has its name all the same, and who asks again finds it there.
+        tracing::warn!(id, %error, "a finished upload is not remembered");
+    }
+    forget(&root.area(Area::Uploads)?, id)
 }
 
 /// Gives one up.
@@ -164,14 +171,28 @@ pub fn finish(root: &Root, id: &str, info: &Info, file: &NewFile) -> Result<(), 
 /// # Errors
 /// [`Error`].
 pub fn remove(root: &Root, id: &str) -> Result<(), Error> {
-    let area = root.area(Area::Uploads)?;
+    forget(&root.area(Area::Finished)?, id)?;
+    forget(&root.area(Area::Uploads)?, id)
+}
+
+fn forget(area: &OwnedFd, id: &str) -> Result<(), Error> {
     for name in [data(id), info(id)] {
-        match unlinkat(&area, name, AtFlags::empty()) {
+        match unlinkat(area, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(Error::of("give up the upload", errno)),
         }
     }
     Ok(())
+}
+
+/// Its record. Those of finished ones lie apart, so that beginning one does not take the longer the more there were.
+fn read_info(root: &Root, id: &str, user: &str) -> Result<Info, Error> {
+    let read = |area| record::read::<Info>(root.area(area)?.as_fd(), &info(id));
+    let info = match read(Area::Finished) {
+        Err(Error::NotFound) => read(Area::Uploads)?,
+        other => other?,
+    };
+    if info.user == user { Ok(info) } else { Err(Error::NotFound) }
 }
 
 /// The unfinished uploads of a user, the oldest first.
@@ -181,44 +202,55 @@ pub fn remove(root: &Root, id: &str) -> Result<(), Error> {
 pub fn list(root: &Root, user: &str, days: u32) -> Result<Vec<Upload>, Error> {
     let area = root.area(Area::Uploads)?;
     let mut ids = Vec::new();
-    tree::names(area.as_fd(), |name| ids.extend(id_of(name, ".data")))?;
+    tree::names(area.as_fd(), |name| {
+        let name = std::str::from_utf8(name).unwrap_or_default();
+        ids.extend(id_of(name).filter(|_| name.ends_with(".data")));
+    })?;
     ids.sort_unstable();
     let states = ids.into_iter().filter_map(|id| find(root, &id, user, days).ok());
     Ok(states.filter(|state| !state.info.finished).map(State::told).collect())
 }
 
-/// Removes what rests for too long: uploads, what was left of a process that ended in the middle, and the memory of finished
-/// ones.
+/// Removes what rests for too long at the time `now`: uploads that nobody holds, what was left of a process that ended in the
+/// middle, and the memory of finished ones. A file rests since its ctime: its time of modification the caller may have chosen.
 ///
 /// # Errors
-/// [`Error`]; what else is due goes with the next call.
-pub fn expire(root: &Root, days: u32) -> Result<(), Error> {
-    let area = root.area(Area::Uploads)?;
-    let mut names = Vec::new();
-    tree::names(area.as_fd(), |name| names.extend(std::str::from_utf8(name).map(str::to_owned)))?;
-    let now = now();
-    for name in names {
-        let Ok(facts) = Facts::at(area.as_fd(), name.as_bytes()) else { continue };
-        let rests = now - facts.modified;
-        let days = i128::from(days.max(1)) * NS_PER_DAY;
-        // A copied folder has the name of a file that was put.
-        if (name.ends_with(".put") || name.ends_with(".new")) && rests > NS_PER_DAY {
-            tree::delete(area.as_fd(), name.as_ref())?;
-        } else if let Some(id) = id_of(name.as_bytes(), ".data").filter(|_| rests > days) {
-            remove(root, &id)?;
-        } else if let Some(id) = id_of(name.as_bytes(), ".json").filter(|_| rests > FINISHED_KEPT) {
-            let alone =
-                Facts::at(area.as_fd(), data(&id).as_bytes()).is_err_and(|errno| errno == Errno::NOENT);
-            if alone {
-                remove(root, &id)?;
-            }
+/// The first [`Error`]; all else that is due is removed.
+pub fn expire(root: &Root, days: u32, now: i128, hold: impl Fn(&str) -> Option<Held>) -> Result<(), Error> {
+    let days = i128::from(days.max(1)) * NS_PER_DAY;
+    let mut first = Ok(());
+    for (area, kept) in [(Area::Uploads, days), (Area::Finished, FINISHED_KEPT)] {
+        let area = root.area(area)?;
+        let mut names = Vec::new();
+        tree::names(area.as_fd(), |name| names.extend(std::str::from_utf8(name).map(str::to_owned)))?;
+        let rests = |name: &str, time: i128| !is_young(&area, name, now - time);
+        for name in names {
+            let removed = if name.ends_with(".put") || name.ends_with(".new") {
+                // A copied folder has the name of a file that was put.
+                let is_left = rests(&name, NS_PER_DAY) && !root.turns.has_temporary(&name);
+                if is_left { tree::delete(area.as_fd(), name.as_ref()) } else { Ok(()) }
+            } else if let Some(id) = id_of(&name).filter(|_| rests(&name, kept))
+                && let Some(_held) = hold(&id)
+            {
+                // What was written before it was held counts. A record is as young as its data.
+                if rests(&name, kept) && rests(&data(&id), kept) { forget(&area, &id) } else { Ok(()) }
+            } else {
+                Ok(())
+            };
+            first = first.and(removed);
         }
     }
-    Ok(())
+    first
 }
 
-fn id_of(name: &[u8], ending: &str) -> Option<String> {
-    let id = std::str::from_utf8(name).ok()?.strip_suffix(ending)?;
+/// Whether it is there and was changed since `time`.
+fn is_young(area: &OwnedFd, name: &str, time: i128) -> bool {
+    Facts::at(area.as_fd(), name.as_bytes()).is_ok_and(|facts| facts.changed >= time)
+}
+
+/// Of the name of its data or its record.
+fn id_of(name: &str) -> Option<String> {
+    let (id, _) = name.split_once('.')?;
     ids::is_id(id).then(|| id.to_owned())
 }
 

@@ -112,6 +112,47 @@ async fn a_symlink_that_leads_out_is_not_followed() {
 }
 
 #[tokio::test]
+async fn hidden_folders_are_neither_made_nor_entered_through_a_link_to_the_root() {
+    let server = Server::start().await;
+    server.write("in/x", "X");
+    server.write("f", "F");
+    symlink(".", server.path("link")).unwrap();
+    symlink("..", server.path("in/up")).unwrap();
+    let trashed = server.delete("/v1/content/f").await.ok().json()["trash"].as_str().unwrap().to_owned();
+    for link in ["link", "in/up", "link/link"] {
+        for hidden in [".workspacefs", ".workspacefs-files", ".WorkspaceFS", ".WORKSPACEFS-files"] {
+            for below in ["new", "uploads/new", "uploads/new/newer"] {
+                let path = format!("{link}/{hidden}/{below}");
+                let made = server.ask("PUT", &format!("/v1/folders/{path}?parents=true")).send().await;
+                made.is(404, "NotFound");
+                server.put(&format!("/v1/content/{path}?parents=true"), "x").await.is(404, "NotFound");
+                let moved = json!({"from": "in/x", "to": path, "parents": true});
+                server.post("/v1/move", moved.clone()).await.is(404, "NotFound");
+                server.post("/v1/copy", moved).await.is(404, "NotFound");
+                let restored =
+                    server.post(&format!("/v1/trash/{trashed}/restore"), json!({"to": path})).await;
+                restored.is(404, "NotFound");
+            }
+            server.get(&format!("/v1/list/{link}/{hidden}")).await.is(404, "NotFound");
+        }
+    }
+    // A server may take other names for the same than ASCII does: then they lead to the same.
+    server.write(".workspacefs", "hidden");
+    std::fs::hard_link(server.path(".workspacefs"), server.path("alias")).unwrap();
+    server.get("/v1/content/alias").await.is(404, "NotFound");
+    server.get("/v1/content/link/alias").await.is(404, "NotFound");
+    server.put("/v1/content/link/alias", "x").await.is(404, "NotFound");
+    std::fs::remove_file(server.path(".workspacefs")).unwrap();
+    for hidden in [".WorkspaceFS", ".WORKSPACEFS-files"] {
+        let made = server.ask("PUT", &format!("/v1/folders/{hidden}?parents=true")).send().await;
+        made.is(404, "NotFound");
+    }
+    assert!(!server.path(".workspacefs").exists() && !server.path(".WorkspaceFS").exists());
+    assert_eq!(server.left_in("uploads", 0).await, [""; 0]);
+    assert_eq!(server.read("in/x").as_deref(), Some("X"));
+}
+
+#[tokio::test]
 async fn fifos_sockets_and_devices_are_seen_but_never_opened() {
     let server = Server::start().await;
     let special = |name: &str, kind, device| {

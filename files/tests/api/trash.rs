@@ -67,14 +67,39 @@ async fn a_sweep_measures_folders_and_removes_what_is_too_old() {
         u64::from_str_radix(&id[..12], 16).unwrap() - Duration::from_secs(31 * 86_400).as_millis() as u64;
     let trash = server.path(".workspacefs-files/trash");
     std::fs::rename(trash.join(&id), trash.join(format!("{old:012x}{}", &id[12..]))).unwrap();
-    // Left by a process that ended in the middle, and one that may still be writing.
-    server.write(".workspacefs-files/uploads/old.put", "x");
-    server.write(".workspacefs-files/uploads/new.put", "x");
-    let long_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 86_400);
-    let old =
-        std::fs::File::options().write(true).open(server.path(".workspacefs-files/uploads/old.put")).unwrap();
-    old.set_modified(long_ago).unwrap();
     workspacefs_files::sweep::once(&server.app).await.unwrap();
     assert_eq!(server.left_in("trash", 0).await, [""; 0]);
-    assert_eq!(server.left_in("uploads", 1).await, ["new.put"]);
+}
+
+#[tokio::test]
+async fn a_sweep_takes_what_nobody_writes_any_more_whatever_time_of_modification_it_has() {
+    use workspacefs_files::{facts, sweep};
+    let server = Server::start().await;
+    let days = |count: i128| count * 86_400 * 1_000_000_000;
+    // Left by a process that ended in the middle.
+    server.write(".workspacefs-files/uploads/left.put", "x");
+    let set_old = |path: &std::path::Path| {
+        let long_ago = std::time::SystemTime::now() - Duration::from_secs(20 * 365 * 86_400);
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+    };
+    set_old(&server.path(".workspacefs-files/uploads/left.put"));
+    sweep::once(&server.app).await.unwrap();
+    assert_eq!(server.left_in("uploads", 1).await, ["left.put"]);
+    let new = workspacefs_files::write::NewFile::create(&server.app.root).unwrap();
+    sweep::once_at(&server.app, facts::now() + days(2)).await.unwrap();
+    let left = server.left_in("uploads", 1).await;
+    assert!(left.len() == 1 && left[0] != "left.put", "{left:?}: that is still written");
+    drop(new);
+    assert_eq!(server.left_in("uploads", 0).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_size_that_can_never_be_there_takes_nothing_from_the_trash() {
+    let server = Server::start().await;
+    server.write("d/x", vec![0; 1000]);
+    server.delete("/v1/content/d?recursive=true").await.ok();
+    let stream = server.ask("PUT", "/v1/content/f").body("x").promise(1 << 60).begin().await;
+    assert_eq!(server.left_in("uploads", 1).await.len(), 1, "it is begun");
+    assert_eq!(server.left_in("trash", 1).await.len(), 1);
+    drop(stream);
 }

@@ -187,3 +187,81 @@ async fn the_thousand_and_first_open_upload_is_told_to_wait() {
     tus(&server, "DELETE", &format!("/v1/uploads/{first}")).send().await.is(204, "");
     create(&server, 1, &[("path", "more")]).await.is(201, "");
 }
+
+#[tokio::test]
+async fn an_upload_that_rests_is_given_up_after_days_unless_somebody_holds_it() {
+    use workspacefs_files::{facts, sweep};
+    let days = |count: i128| facts::now() + count * 86_400 * 1_000_000_000;
+    let server = Server::start().await;
+    // A file of long ago, all of whose bytes are here, and another that cannot get its name yet.
+    let old = ("modified", "2001-02-03T04:05:06Z");
+    let target = id(&create(&server, 1, &[("path", "f"), old]).await);
+    server.write("f", "theirs");
+    patch(&server, &target, 0, b"x").send().await.is(409, "Exists");
+    sweep::once(&server.app).await.unwrap();
+    sweep::once_at(&server.app, days(6)).await.unwrap();
+    std::fs::remove_file(server.path("f")).unwrap();
+    assert_eq!(offset(&server, &target).await, 1);
+    assert_eq!(server.read("f").as_deref(), Some("x"));
+
+    let target = id(&create(&server, 9, &[("path", "g"), old]).await);
+    let held = server.app.holds.hold(target.rsplit('/').next().unwrap()).await.unwrap();
+    sweep::once_at(&server.app, days(8)).await.unwrap();
+    drop(held);
+    assert_eq!(offset(&server, &target).await, 0);
+    assert_eq!(server.left_in("finished", 0).await, [""; 0], "the first one's record is not kept for long");
+    sweep::once_at(&server.app, days(8)).await.unwrap();
+    assert_eq!(server.left_in("uploads", 0).await, [""; 0]);
+    tus(&server, "HEAD", &target).send().await.is(404, "");
+}
+
+#[tokio::test]
+async fn records_of_finished_uploads_lie_apart() {
+    let server = Server::start().await;
+    let target = id(&create(&server, 1, &[("path", "f")]).await);
+    patch(&server, &target, 0, b"x").send().await.is(204, "");
+    assert_eq!(server.left_in("uploads", 0).await, [""; 0]);
+    assert_eq!(server.left_in("finished", 1).await.len(), 1);
+    assert_eq!(offset(&server, &target).await, 1);
+    tus(&server, "DELETE", &target).send().await.is(204, "");
+    assert_eq!(server.left_in("finished", 0).await, [""; 0]);
+    let long = "x".repeat(7000);
+    create(&server, 1, &[("path", "f"), ("filename", &long)]).await.is(400, "BadRequest");
+    create(&server, 1, &[("path", "f"), ("path", "g")]).await.is(400, "BadRequest");
+}
+
+/// As after a process that ended between the two: over NFS a name is given by a link.
+#[tokio::test]
+async fn an_upload_whose_file_has_its_name_already_is_finished_and_no_conflict() {
+    let server = Server::start().await;
+    let target = id(&create(&server, 1, &[("path", "f")]).await);
+    server.write("f", "theirs");
+    patch(&server, &target, 0, b"x").send().await.is(409, "Exists");
+    std::fs::remove_file(server.path("f")).unwrap();
+    let data = format!(".workspacefs-files/uploads/{}.data", target.rsplit('/').next().unwrap());
+    std::fs::hard_link(server.path(&data), server.path("f")).unwrap();
+    assert_eq!(offset(&server, &target).await, 1);
+    assert_eq!(server.read("f").as_deref(), Some("x"));
+    assert_eq!(server.left_in("uploads", 0).await, [""; 0]);
+}
+
+/// Whoever waited for it is gone, or was told that it takes too long.
+#[tokio::test]
+async fn what_still_writes_an_upload_holds_it() {
+    use std::sync::Arc;
+    use workspacefs_files::uploads;
+    let server = Server::start().await;
+    let target = id(&create(&server, 3, &[("path", "f")]).await);
+    let id = target.rsplit('/').next().unwrap();
+    let held = Arc::new(server.app.holds.hold(id).await.unwrap());
+    let file = uploads::open(&server.app.root, id, Arc::clone(&held)).unwrap();
+    drop(held);
+    assert!(server.app.holds.hold_free(id).is_none());
+    let late = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        file.write_at(b"abc", 0).unwrap();
+    });
+    assert_eq!(offset(&server, &target).await, 3, "who comes next comes after it");
+    late.join().unwrap();
+    assert_eq!(server.read("f").as_deref(), Some("abc"));
+}
