@@ -78,8 +78,9 @@ pub fn owner(fs: &Identity, controller: bool) -> Value {
 /// Whether this Deployment, Service or NetworkPolicy, which has [`common_labels`], was made for `files` of some FileSystem. Anybody
 /// can label anything; what is deleted has their name and owner as well.
 pub fn is_made<K: Resource>(object: &K) -> bool {
-    let of_ours =
-        |owner: &OwnerReference| owner.kind == "FileSystem" && owner.api_version.starts_with("workspacefs.io/");
+    let of_ours = |owner: &OwnerReference| {
+        owner.kind == "FileSystem" && owner.api_version.starts_with("workspacefs.io/")
+    };
     object.name_any().starts_with(NAME_PREFIX) && object.owner_references().iter().any(of_ours)
 }
 

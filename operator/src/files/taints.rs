@@ -34,9 +34,9 @@ type Key = (String, String, String);
 
 fn taints(node: &Node) -> BTreeSet<Key> {
     let all = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-    let lasting = all.iter().filter(|taint| {
-        taint.effect != WISH && !STATES.iter().any(|state| taint.key.starts_with(state))
-    });
+    let lasting = all
+        .iter()
+        .filter(|taint| taint.effect != WISH && !STATES.iter().any(|state| taint.key.starts_with(state)));
     lasting
         .map(|Taint { key, value, effect, .. }| {
             (key.clone(), value.clone().unwrap_or_default(), effect.clone())

@@ -178,7 +178,10 @@ mod tests {
         for role in [OPERATOR, RETIRE] {
             assert!(rules_of(&objects, role).next().is_some(), "{role}");
             for resource in ["deployments", "services", "networkpolicies", "secrets"] {
-                assert!(!rules_of(&objects, role).any(|rule| has(rule, "resources", resource)), "{role} {resource}");
+                assert!(
+                    !rules_of(&objects, role).any(|rule| has(rule, "resources", resource)),
+                    "{role} {resource}"
+                );
             }
         }
         let is_of_files = |object: &Value| {
