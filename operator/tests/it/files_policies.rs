@@ -201,7 +201,7 @@ fn objects_of_others_are_neither_made_nor_changed_nor_deleted() {
         Asked::update("deployments", full(), unmarked.clone()),
         // One does not become ours by being changed.
         Asked::update("deployments", theirs.clone(), full()),
-        Asked::create(("secrets", secret("token", common_labels())),
+        Asked::create("secrets", secret("token", common_labels())),
         Asked::delete("secrets", secret("workspacefs-files", json!({}))),
     ] {
         assert_eq!(asked.refused(OBJECTS).len(), 1, "{} {}", asked.operation, asked.resource);
