@@ -59,8 +59,8 @@ impl PassError {
     }
 
     /// Whether the API server says that we may not.
-    pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Api { source, .. } if is_forbidden(source))
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if is_refused(source))
     }
 
     /// What the next try should look like.
@@ -79,9 +79,9 @@ impl PassError {
     }
 }
 
-/// Whether the API server says that we may not.
-pub fn is_forbidden(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_forbidden())
+/// Whether the API server says that we may not: RBAC by 403, a policy by 422, if it says nothing else.
+pub fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 422))
 }
 
 /// An error and its causes on one line.

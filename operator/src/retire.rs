@@ -22,7 +22,7 @@ use workspacefs_api::{
     DRIVER, FILES_FINALIZER, FINALIZER, FileSystem, FsCache, LOCAL_DRIVER, LocalStorage, LocalVolume,
 };
 
-use crate::error::{chain, is_forbidden};
+use crate::error::{chain, is_refused};
 use crate::files::objects::{common_selector, is_made, is_made_pod};
 use crate::filesystem::users;
 use crate::lease::{Election, LostLease};
@@ -167,7 +167,7 @@ async fn end_files(client: &Client) -> Result<(), RetireError> {
     let everywhere: Api<Deployment> = Api::all(client.clone());
     let found = match all(everywhere, labelled()).await {
         // The chart gives the right only where `files` are or were run. Their pods, if there are any, are named by who looks next.
-        Err(error) if is_forbidden(&error) => {
+        Err(error) if is_refused(&error) => {
             tracing::warn!(error = chain(&error), "what runs files is not looked for");
             return Ok(());
         }
@@ -180,7 +180,7 @@ async fn end_files(client: &Client) -> Result<(), RetireError> {
         let how = DeleteParams { preconditions: Some(exactly), ..DeleteParams::default() };
         match own.delete(&deployment.name_any(), &how).await {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-            Err(error) if is_forbidden(&error) => {
+            Err(error) if is_refused(&error) => {
                 let name = deployment.name_any();
                 tracing::warn!(error = chain(&error), name, "what runs files is not deleted");
             }

@@ -344,7 +344,7 @@ impl Files {
             self.certificates.remove(fs).await
         };
         match gone.await {
-            Err(error) if error.is_forbidden() => {
+            Err(error) if error.is_refused() => {
                 let why = chain(&error);
                 tracing::warn!(error = why, "what ran its files is left to the garbage collector");
                 Ok(Some(why))

@@ -113,7 +113,7 @@ impl Swept {
     fn add(&mut self, gone: Result<usize, PassError>) -> Result<(), PassError> {
         match gone {
             Ok(count) => self.count += count,
-            Err(error) if error.is_forbidden() => self.refused = Some(error),
+            Err(error) if error.is_refused() => self.refused = Some(error),
             Err(error) => return Err(error),
         }
         Ok(())

@@ -240,7 +240,10 @@ fn a_pod_with_a_right_a_privilege_or_another_volume_is_refused() {
         ("/volumes".into(), json!([{"name": "v", "projected": {"sources": []}}])),
         ("/volumes".into(), json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io"}}])),
         ("/initContainers".into(), json!([{"name": "i", "image": "x"}])),
-        ("/containers".into(), json!([full()["spec"]["template"]["spec"]["containers"][0], {"name": "b"}])),
+        (
+            "/containers".into(),
+            json!([full()["spec"]["template"]["spec"]["containers"][0], {"name": "b", "image": FilesConfig::default().image}]),
+        ),
         (format!("{context}/privileged"), json!(true)),
         (format!("{context}/allowPrivilegeEscalation"), json!(true)),
         (format!("{context}/capabilities"), json!({"drop": ["ALL"], "add": ["SYS_ADMIN"]})),

@@ -219,13 +219,14 @@ async fn it_gives_up_in_time_while_an_operator_leads() {
 
 /// A pod of `files` on a node, and the Deployment that it is of.
 fn put_files(api: &FakeApi) {
+    let uid = file_system(api, SPACE, "data").unwrap().metadata.uid;
     let labels =
         json!({"app.kubernetes.io/component": "files", "app.kubernetes.io/managed-by": "workspacefs"});
     api.put(&json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "spec": {},
         "metadata": {
             "namespace": SPACE, "name": "files-data", "labels": labels,
-            "ownerReferences": [{"apiVersion": "workspacefs.io/v1alpha1", "kind": "FileSystem", "name": "data", "uid": "u"}],
+            "ownerReferences": [{"apiVersion": "workspacefs.io/v1alpha1", "kind": "FileSystem", "name": "data", "uid": uid}],
         },
     }));
     let inline = json!([{"name": "v", "csi": {"driver": "csi.workspacefs.io", "volumeAttributes": {"fileSystem": "data"}}}]);
