@@ -411,7 +411,8 @@ async fn switched_off_everything_goes_and_the_condition_says_so() {
     assert!(deployment(&api).is_some());
     api.permit();
     api.until("all is gone", |api| {
-        secret(api).is_none()
+        deployment(api).is_none()
+            && secret(api).is_none()
             && api.find::<Value>("Service", SPACE, NAME).is_none()
             && api.all("NetworkPolicy").is_empty()
             && api.all("Secret").is_empty()
