@@ -38,6 +38,9 @@ pub enum ApiError {
     /// Too many at once.
     #[error("too many requests of yours run already: try again in a moment")]
     Busy,
+    /// Too many whom nobody knows ask at once.
+    #[error("too many log in at once: try again in a moment")]
+    Crowded,
     /// The API server gives no answer.
     #[error("the Kubernetes API server does not answer")]
     NoReview,
@@ -66,7 +69,7 @@ impl ApiError {
             Self::NotFound => Code::NotFound,
             Self::BadRequest { .. } => Code::BadRequest,
             Self::TooLarge(_) => Code::TooLarge,
-            Self::Busy => Code::Busy,
+            Self::Busy | Self::Crowded => Code::Busy,
             Self::NoReview | Self::Unreachable(_) => Code::Unreachable,
             Self::TimedOut => Code::TimedOut,
             Self::Internal => Code::Internal,
@@ -75,8 +78,11 @@ impl ApiError {
 }
 
 impl From<NoAnswer> for ApiError {
-    fn from(_: NoAnswer) -> Self {
-        Self::NoReview
+    fn from(why: NoAnswer) -> Self {
+        match why {
+            NoAnswer::Silent => Self::NoReview,
+            NoAnswer::Crowded => Self::Crowded,
+        }
     }
 }
 
@@ -85,7 +91,7 @@ impl From<Refusal> for ApiError {
         match refusal {
             Refusal::Unknown(why) => Self::Unauthenticated(why),
             Refusal::CrossSite(why) => Self::CrossSite(why),
-            Refusal::NoReview => Self::NoReview,
+            Refusal::NoReview(why) => why.into(),
         }
     }
 }
@@ -97,7 +103,7 @@ impl IntoResponse for ApiError {
         let field = if let Self::BadRequest { field, .. } = &self { field.clone() } else { None };
         let body = ErrorBody { code, message: self.to_string(), field };
         let mut response = (status, Json(body)).into_response();
-        if self == Self::Busy {
+        if code == Code::Busy {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }
         response

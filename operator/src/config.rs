@@ -37,6 +37,8 @@ pub struct Config {
     pub mover: MoverConfig,
     /// How `files` are run. None: there are none.
     pub files: Option<FilesConfig>,
+    /// Where there are none: whether what is left of them is taken away.
+    pub files_clean_up: bool,
 }
 
 /// How movers, which fill caches, are run.
@@ -86,6 +88,8 @@ struct File {
     mover: MoverConfig,
     #[serde(default)]
     files: Option<FilesConfig>,
+    #[serde(default)]
+    files_clean_up: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -201,6 +205,7 @@ impl Config {
             fs_caches: file.fs_caches,
             mover: file.mover,
             files: file.files.map(FilesConfig::checked).transpose()?,
+            files_clean_up: file.files_clean_up,
         })
     }
 }
@@ -246,7 +251,8 @@ mod tests {
         assert!(!Config::parse("localStorage: false").unwrap().local_storage);
         assert!(!config.fs_caches && Config::parse("fsCaches: true").unwrap().fs_caches);
         assert_eq!(config.mover, MoverConfig::default());
-        assert!(config.files.is_none());
+        assert!(config.files.is_none() && !config.files_clean_up);
+        assert!(Config::parse("filesCleanUp: true").unwrap().files_clean_up);
         assert_eq!(Config::parse("files: {}").unwrap().files, Some(FilesConfig::default()));
         let amounts =
             Config::parse("files: {resources: {limits: {cpu: 1}}}").unwrap().files.unwrap().resources;

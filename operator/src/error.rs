@@ -58,6 +58,11 @@ impl PassError {
         move |source| Self::Json { step, source }
     }
 
+    /// Whether the API server says that we may not.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if is_refused(source))
+    }
+
     /// What the next try should look like.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -72,6 +77,11 @@ impl PassError {
             Self::Json { .. } | Self::Incomplete(_) => ErrorKind::Refused,
         }
     }
+}
+
+/// Whether the API server says that we may not: RBAC by 403, a policy by 422, if it says nothing else.
+pub fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 422))
 }
 
 /// An error and its causes on one line.

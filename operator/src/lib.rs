@@ -150,6 +150,8 @@ async fn work(
     let files = async {
         match &config.files {
             Some(_) => files::keys::keep(client.clone(), namespace, metrics, told, shutdown.clone()).await,
+            // A right to other people's Deployments is asked for only where it is said that something may be left.
+            None if !config.files_clean_up => {}
             None => files::sweep::run(client.clone(), namespace, shutdown.clone()).await,
         }
     };

@@ -22,7 +22,8 @@ use workspacefs_api::{
     DRIVER, FILES_FINALIZER, FINALIZER, FileSystem, FsCache, LOCAL_DRIVER, LocalStorage, LocalVolume,
 };
 
-use crate::files::objects::{COMPONENT, common_selector};
+use crate::error::{chain, is_refused};
+use crate::files::objects::{common_selector, is_made, is_made_pod};
 use crate::filesystem::users;
 use crate::lease::{Election, LostLease};
 use crate::reconciler::set_finalizers;
@@ -33,6 +34,8 @@ const DEPLOYMENT: &str = "workspacefs-operator";
 const PAGE: u32 = 500;
 /// How long the pods of `files` may take to end: longer than their grace, shorter than an uninstall's patience.
 const FILES_TIME_MAX: Duration = Duration::from_secs(60);
+/// For starting the operator again.
+const BACK_TIME_MAX: Duration = Duration::from_secs(15);
 /// How often it is looked whether they have.
 const FILES_LOOK: Duration = Duration::from_millis(500);
 
@@ -81,14 +84,33 @@ fn failed(step: &'static str) -> impl FnOnce(kube::Error) -> RetireError {
 /// # Errors
 /// [`RetireError`].
 pub async fn retire(client: Client, replica: Replica, time_max: Duration) -> Result<(), RetireError> {
-    timeout(time_max, steps(client, replica)).await.unwrap_or(Err(RetireError::Late(time_max)))
+    let operators: Api<Deployment> = Api::namespaced(client.clone(), &replica.namespace);
+    let mut were = None;
+    let done = timeout(time_max, steps(client, replica, &operators, &mut were)).await;
+    let done = done.unwrap_or(Err(RetireError::Late(time_max)));
+    if let (Err(_), Some(replicas)) = (&done, were.filter(|replicas| *replicas > 0)) {
+        // The uninstall does not go on, so the operator does.
+        let back = timeout(BACK_TIME_MAX, scale(&operators, replicas)).await;
+        if let Err(error) = back.unwrap_or(Err(RetireError::Late(BACK_TIME_MAX))) {
+            tracing::error!(error = chain(&error), replicas, "the operator stays stopped: scale it up again");
+        }
+    }
+    done
 }
 
-async fn steps(client: Client, replica: Replica) -> Result<(), RetireError> {
+/// `were`: how many operators ran before this stopped them.
+async fn steps(
+    client: Client,
+    replica: Replica,
+    operators: &Api<Deployment>,
+    were: &mut Option<i32>,
+) -> Result<(), RetireError> {
     refuse_if_used(&client, Whose::Others).await?;
     let Replica { identity, namespace, times } = replica;
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
-    let replicas = scale(&deployments, 0).await?;
+    *were = replicas(operators).await?;
+    if were.is_some() {
+        scale(operators, 0).await?;
+    }
     let mut election = Election::new(client.clone(), &namespace, identity, times);
     election.acquire(|| {}).await;
     // Looked at again: between the first look and now pods may have come.
@@ -110,28 +132,31 @@ async fn steps(client: Client, replica: Replica) -> Result<(), RetireError> {
             Err(lost) => return Err(RetireError::Lease(lost)),
         },
     };
-    if let (Err(RetireError::InUse(_)), Some(replicas)) = (&done, replicas.filter(|replicas| *replicas > 0)) {
-        // The uninstall does not go on, so the operator does.
-        scale(&deployments, replicas).await?;
-    }
     election.release().await;
     done
 }
 
-/// Sets the number of operators; what it was. None where there is no such Deployment.
-async fn scale(deployments: &Api<Deployment>, replicas: i32) -> Result<Option<i32>, RetireError> {
-    let was = match deployments.get_scale(DEPLOYMENT).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(None),
-        scale => scale.map_err(failed("read how many operators there are"))?,
-    };
+/// How many operators there are to be. None where there is no such Deployment.
+async fn replicas(operators: &Api<Deployment>) -> Result<Option<i32>, RetireError> {
+    match operators.get_scale(DEPLOYMENT).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        scale => {
+            let scale = scale.map_err(failed("read how many operators there are"))?;
+            Ok(Some(scale.spec.and_then(|spec| spec.replicas).unwrap_or_default()))
+        }
+    }
+}
+
+/// Sets the number of operators, if their Deployment is there.
+async fn scale(operators: &Api<Deployment>, replicas: i32) -> Result<(), RetireError> {
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
     let by_us = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    match deployments.patch_scale(DEPLOYMENT, &by_us, &patch).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+    match operators.patch_scale(DEPLOYMENT, &by_us, &patch).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         scaled => {
-            scaled.map_err(failed("stop the operator"))?;
+            scaled.map_err(failed("scale the operator"))?;
             tracing::info!(replicas, "operator scaled");
-            Ok(was.spec.and_then(|spec| spec.replicas))
+            Ok(())
         }
     }
 }
@@ -140,13 +165,25 @@ async fn scale(deployments: &Api<Deployment>, replicas: i32) -> Result<Option<i3
 async fn end_files(client: &Client) -> Result<(), RetireError> {
     let labelled = || ListParams::default().labels(&common_selector());
     let everywhere: Api<Deployment> = Api::all(client.clone());
-    for deployment in all(everywhere, labelled()).await.map_err(failed("list what runs files"))? {
+    let found = match all(everywhere, labelled()).await {
+        // The chart gives the right only where `files` are or were run. Their pods, if there are any, are named by who looks next.
+        Err(error) if is_refused(&error) => {
+            tracing::warn!(error = chain(&error), "what runs files is not looked for");
+            return Ok(());
+        }
+        found => found.map_err(failed("list what runs files"))?,
+    };
+    for deployment in found.iter().filter(|deployment| is_made(*deployment)) {
         let own: Api<Deployment> =
             Api::namespaced(client.clone(), &deployment.namespace().unwrap_or_default());
         let exactly = Preconditions { uid: deployment.uid(), resource_version: None };
         let how = DeleteParams { preconditions: Some(exactly), ..DeleteParams::default() };
         match own.delete(&deployment.name_any(), &how).await {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+            Err(error) if is_refused(&error) => {
+                let name = deployment.name_any();
+                tracing::warn!(error = chain(&error), name, "what runs files is not deleted");
+            }
             deleted => drop(deleted.map_err(failed("end what runs files"))?),
         }
     }
@@ -155,7 +192,7 @@ async fn end_files(client: &Client) -> Result<(), RetireError> {
             let live = labelled().fields("status.phase!=Succeeded,status.phase!=Failed");
             let pods: Vec<Pod> =
                 all(Api::all(client.clone()), live).await.map_err(failed("list the pods of files"))?;
-            if pods.is_empty() {
+            if !pods.iter().any(is_made_pod) {
                 return Ok(());
             }
             tokio::time::sleep(FILES_LOOK).await;
@@ -171,7 +208,7 @@ async fn refuse_if_used(client: &Client, whose: Whose) -> Result<(), RetireError
     let claims: HashSet<(String, String)> = volumes.iter().filter_map(claim_of).collect();
     let live = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
     let pods: Vec<Pod> = all(Api::all(client.clone()), live).await.map_err(failed("list the pods"))?;
-    let counts = |pod: &&Pod| whose == Whose::Everybodys || !is_of_files(pod);
+    let counts = |pod: &&Pod| whose == Whose::Everybodys || !is_made_pod(pod);
     let mut users: Vec<String> =
         pods.iter().filter(counts).filter(|pod| uses(pod, &claims)).map(full_name).collect();
     users.sort_unstable();
@@ -186,10 +223,6 @@ fn claim_of(volume: &PersistentVolume) -> Option<(String, String)> {
         .filter(|spec| spec.csi.as_ref().is_some_and(|csi| is_our_driver(&csi.driver)))?;
     let claim = spec.claim_ref.as_ref()?;
     Some((claim.namespace.clone()?, claim.name.clone()?))
-}
-
-fn is_of_files(pod: &Pod) -> bool {
-    pod.labels().get(COMPONENT.0).is_some_and(|component| component == COMPONENT.1)
 }
 
 fn is_our_driver(name: &str) -> bool {

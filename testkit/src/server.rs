@@ -30,11 +30,15 @@ pub struct FakeApi {
     serving: JoinHandle<()>,
 }
 
+/// Which requests nobody may make.
+type Forbids = Box<dyn Fn(&Request) -> bool + Send>;
+
 pub(crate) struct Shared {
     state: Mutex<State>,
     access: Mutex<Access>,
     requests: Mutex<Vec<Request>>,
     traps: Mutex<Vec<Trap>>,
+    forbidden: Mutex<Option<Forbids>>,
     version: watch::Sender<u64>,
     outage: watch::Sender<Outage>,
 }
@@ -56,6 +60,7 @@ impl FakeApi {
             access: Mutex::default(),
             requests: Mutex::default(),
             traps: Mutex::default(),
+            forbidden: Mutex::default(),
             version: watch::Sender::new(0),
             outage: watch::Sender::new(Outage::None),
         });
@@ -208,6 +213,16 @@ impl FakeApi {
         receiver
     }
 
+    /// From now on nobody may make requests that match, be it to read or to write.
+    pub fn forbid(&self, matches: impl Fn(&Request) -> bool + Send + 'static) {
+        *lock(&self.shared.forbidden) = Some(Box::new(matches));
+    }
+
+    /// Takes back what [`FakeApi::forbid`] said.
+    pub fn permit(&self) {
+        *lock(&self.shared.forbidden) = None;
+    }
+
     /// Begins or ends an outage.
     pub fn set_outage(&self, outage: Outage) {
         self.shared.outage.send_replace(outage);
@@ -296,7 +311,11 @@ impl Shared {
             let caught = trap.catches(&request);
             caught.then_some(Verdict::Strike(trap.moment, trap.fault))
         });
+        let forbidden = lock(&self.forbidden).as_ref().is_some_and(|forbids| forbids(&request));
         lock(&self.requests).push(request);
+        if forbidden {
+            return Verdict::Strike(Moment::Before, Fault::Status(403));
+        }
         caught.unwrap_or(Verdict::Pass)
     }
 }

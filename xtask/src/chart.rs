@@ -16,7 +16,7 @@ use workspacefs_e2e::progress::Progress;
 use crate::shell;
 
 /// Values that the schema must refuse, as `--set` takes them: a slip of the pen each.
-const REFUSED: [&str; 31] = [
+const REFUSED: [&str; 32] = [
     "kubeletdir=/var/lib/kubelet",
     "node.htttpPort=1",
     "kubeletDir=var/lib/kubelet",
@@ -39,6 +39,7 @@ const REFUSED: [&str; 31] = [
     "caches.enabled=maybe",
     "caches.localCache=maybe",
     "files.enabled=maybe",
+    "files.cleanUp=maybe",
     "files.trashDays=-1",
     "files.uploadDays=0",
     "files.allowEndpoints={a b}",

@@ -51,6 +51,8 @@ files:
   networkPolicy: {{ .Values.files.networkPolicy }}
   resources:
     {{- toYaml .Values.files.resources | nindent 4 }}
+{{- else if .Values.files.cleanUp }}
+filesCleanUp: true
 {{- end }}
 {{- if .Values.nfsServer.storage }}
 nfsServer: {service: workspacefs-nfs}

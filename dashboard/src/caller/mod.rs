@@ -69,12 +69,12 @@ pub enum Refusal {
     /// A page of another site could have made the request.
     CrossSite(&'static str),
     /// The API server could not be asked.
-    NoReview,
+    NoReview(NoAnswer),
 }
 
 impl From<NoAnswer> for Refusal {
-    fn from(_: NoAnswer) -> Self {
-        Self::NoReview
+    fn from(why: NoAnswer) -> Self {
+        Self::NoReview(why)
     }
 }
 

@@ -1,17 +1,17 @@
 //! What a transfer hangs on while it runs. The caller and their rights are reviewed again and again; a transfer whose caller may
 //! no longer, or that does not move, is cut: both bodies end in an error, which the other side sees as a broken connection, never
-//! as a whole file.
+//! as a whole file. What it held is let go then and there, whether or not anybody still reads.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::metrics::Metrics;
@@ -110,10 +110,14 @@ pub struct Tether {
     begun: Instant,
     cut: CancellationToken,
     reason: OnceLock<Cut>,
+    /// What the bodies hold, to be dropped at the cut.
+    held: Mutex<Vec<Release>>,
     up: Movement,
     down: Movement,
     metrics: Metrics,
 }
+
+type Release = Box<dyn FnOnce() + Send>;
 
 impl Tether {
     /// A transfer that begins now.
@@ -123,17 +127,29 @@ impl Tether {
             begun: Instant::now(),
             cut: CancellationToken::new(),
             reason: OnceLock::new(),
+            held: Mutex::default(),
             up: movement(),
             down: movement(),
             metrics,
         })
     }
 
-    /// Ends both bodies, for that reason; the first one stays.
+    /// Ends both bodies, for that reason; the first one stays. What they hold is dropped.
     pub fn cut(&self, reason: Cut) {
         if self.reason.set(reason).is_ok() {
             self.metrics.cut(reason);
             self.cut.cancel();
+            let held = std::mem::take(&mut *lock(&self.held));
+            held.into_iter().for_each(|release| release());
+        }
+    }
+
+    /// Has `release` called at the cut; at once, where that was.
+    fn at_cut(&self, release: Release) {
+        lock(&self.held).push(release);
+        if self.reason().is_some() {
+            let held = std::mem::take(&mut *lock(&self.held));
+            held.into_iter().for_each(|release| release());
         }
     }
 
@@ -195,11 +211,11 @@ impl Tether {
 }
 
 /// Watches a transfer until it is dropped: reviews it by `review`, and cuts it where it must. `hang_up` closes the caller's
-/// connection where the caller takes nothing, for then nobody sees an error of the body either.
+/// connection, where no other request is on it, if the caller takes nothing: for then nobody sees an error of the body either.
 pub fn watch<F>(
     tether: &Arc<Tether>,
     times: LeashTimes,
-    hang_up: CancellationToken,
+    hang_up: Option<CancellationToken>,
     review: impl Fn() -> F + Send + 'static,
 ) -> Watch
 where
@@ -207,28 +223,38 @@ where
 {
     let tether = tether.clone();
     Watch(tokio::spawn(async move {
-        let mut answered = Instant::now();
-        let mut ticks = tokio::time::interval_at(answered + times.review_every, times.review_every);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Some(cut) = tether.idle(&times) {
-                tether.cut(cut);
-                if cut == Cut::CallerIdle {
-                    hang_up.cancel();
-                }
-                return;
-            }
-            match review().await {
-                Standing::Good => answered = Instant::now(),
-                Standing::Cut(cut) => return tether.cut(cut),
-                Standing::Unknown if answered.elapsed() > times.unreviewed_max => {
-                    return tether.cut(Cut::Unreviewed);
-                }
-                Standing::Unknown => {}
-            }
+        let cut = reason_to_cut(&tether, &times, review).await;
+        tether.cut(cut);
+        let Some(hang_up) = hang_up else { return };
+        // Whoever reads sees the error and is gone by then, and this task with them.
+        if cut != Cut::CallerIdle {
+            sleep(times.caller_idle_max).await;
         }
+        hang_up.cancel();
     }))
+}
+
+/// Waits until there is one.
+async fn reason_to_cut<F>(tether: &Tether, times: &LeashTimes, review: impl Fn() -> F) -> Cut
+where
+    F: Future<Output = Standing>,
+{
+    let mut answered = Instant::now();
+    let mut ticks = tokio::time::interval_at(answered + times.review_every, times.review_every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Some(cut) = tether.idle(times) {
+            return cut;
+        }
+        // However long a review waits, for whatever, the transfer does not outlive its time without one.
+        match timeout_at(answered + times.unreviewed_max, review()).await {
+            Ok(Standing::Good) => answered = Instant::now(),
+            Ok(Standing::Cut(cut)) => return cut,
+            Ok(Standing::Unknown) if answered.elapsed() < times.unreviewed_max => {}
+            Ok(Standing::Unknown) | Err(_) => return Cut::Unreviewed,
+        }
+    }
 }
 
 /// Ends the watching when it is dropped.
@@ -240,28 +266,37 @@ impl Drop for Watch {
     }
 }
 
-/// A body on the leash. `held` lives as long as it.
+/// A body on the leash, and what is held for it: both go at the cut.
 pub struct Leashed<B, H> {
-    body: B,
+    body: Arc<Mutex<Option<(B, H)>>>,
     way: Way,
     tether: Arc<Tether>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _held: H,
+    _watch: Option<Watch>,
 }
 
-impl<B, H> Leashed<B, H> {
-    /// Puts it on.
-    pub fn new(body: B, way: Way, tether: Arc<Tether>, held: H) -> Self {
+impl<B: Send + 'static, H: Send + 'static> Leashed<B, H> {
+    /// Puts it on. `watch` ends with it, not at the cut.
+    pub fn new(body: B, way: Way, tether: Arc<Tether>, held: H, watch: Option<Watch>) -> Self {
         let cut = Box::pin(tether.cut.clone().cancelled_owned());
-        Self { body, way, tether, cut, _held: held }
+        let body = Arc::new(Mutex::new(Some((body, held))));
+        let weak = Arc::downgrade(&body);
+        tether.at_cut(Box::new(move || {
+            // Dropped outside the lock.
+            drop(weak.upgrade().and_then(|body| lock(&body).take()));
+        }));
+        Self { body, way, tether, cut, _watch: watch }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<B, H> Body for Leashed<B, H>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<axum::BoxError>,
-    H: Unpin,
 {
     type Data = Bytes;
     type Error = axum::BoxError;
@@ -271,11 +306,13 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        if this.cut.as_mut().poll(cx).is_ready() {
+        let is_cut = this.cut.as_mut().poll(cx).is_ready();
+        let mut body = lock(&this.body);
+        let Some((body, _)) = body.as_mut().filter(|_| !is_cut) else {
             let reason = this.tether.reason().unwrap_or(Cut::Unreviewed);
             return Poll::Ready(Some(Err(reason.into())));
-        }
-        let polled = Pin::new(&mut this.body).poll_frame(cx).map_err(Into::into);
+        };
+        let polled = Pin::new(body).poll_frame(cx).map_err(Into::into);
         match &polled {
             Poll::Pending => this.tether.moved(this.way, Stand::AtSource),
             Poll::Ready(Some(Ok(frame))) => {
@@ -289,18 +326,16 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        lock(&self.body).as_ref().is_some_and(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        lock(&self.body).as_ref().map_or_else(SizeHint::default, |(body, _)| body.size_hint())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use axum::body::Body as AxumBody;
     use futures::{StreamExt, stream};
     use http_body_util::BodyExt;
@@ -318,7 +353,7 @@ mod tests {
     }
 
     fn leashed(tether: &Arc<Tether>, way: Way) -> Leashed<AxumBody, ()> {
-        Leashed::new(stuck(), way, tether.clone(), ())
+        Leashed::new(stuck(), way, tether.clone(), (), None)
     }
 
     async fn ends(
@@ -326,7 +361,7 @@ mod tests {
         standing: impl Fn() -> Standing + Send + Sync + 'static,
     ) -> (Cut, Duration, bool) {
         let (begun, hang_up, standing) = (Instant::now(), CancellationToken::new(), Arc::new(standing));
-        let _watch = watch(tether, LeashTimes::default(), hang_up.clone(), move || {
+        let _watch = watch(tether, LeashTimes::default(), Some(hang_up.clone()), move || {
             let standing = standing.clone();
             async move { standing() }
         });
@@ -388,7 +423,50 @@ mod tests {
         })
         .await;
         assert_eq!(cut, Cut::Unreviewed);
-        assert!(after > seconds(40) && after <= seconds(44), "{after:?}");
+        assert!(after >= seconds(40) && after <= seconds(42), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_review_that_never_ends_is_no_right() {
+        let (tether, begun) = (Tether::new(Metrics::default()), Instant::now());
+        let _watch = watch(&tether, LeashTimes::default(), None, std::future::pending);
+        tether.is_cut().await;
+        assert_eq!((tether.reason(), begun.elapsed()), (Some(Cut::Unreviewed), seconds(20)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_a_cut_all_that_was_held_goes_though_nobody_reads_and_later_the_connection() {
+        let (tether, hang_up) = (Tether::new(Metrics::default()), CancellationToken::new());
+        let watch = watch(&tether, LeashTimes::default(), Some(hang_up.clone()), async || {
+            Standing::Cut(Cut::Forbidden)
+        });
+        let held = Arc::new(());
+        let body = Leashed::new(stuck(), Way::Down, tether.clone(), held.clone(), Some(watch));
+        let up = Leashed::new(stuck(), Way::Up, tether.clone(), held.clone(), None);
+        assert_eq!(Arc::strong_count(&held), 3);
+        tether.is_cut().await;
+        tokio::task::yield_now().await;
+        assert_eq!(Arc::strong_count(&held), 1);
+        let since = Instant::now();
+        hang_up.cancelled().await;
+        assert_eq!(since.elapsed(), seconds(60));
+        // One that comes after the cut holds nothing either.
+        drop(Leashed::new(stuck(), Way::Up, tether.clone(), held.clone(), None));
+        drop((body, up));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_reads_after_a_cut_is_not_hung_up_on() {
+        let (tether, hang_up) = (Tether::new(Metrics::default()), CancellationToken::new());
+        let watch = watch(&tether, LeashTimes::default(), Some(hang_up.clone()), async || {
+            Standing::Cut(Cut::Forbidden)
+        });
+        let mut body = Leashed::new(stuck(), Way::Down, tether.clone(), (), Some(watch));
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(body.frame().await.unwrap().is_err());
+        drop(body);
+        sleep(seconds(120)).await;
+        assert!(!hang_up.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]

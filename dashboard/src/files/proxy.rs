@@ -1,18 +1,20 @@
 //! One request to a file API, from who asks to the last byte. Bodies are streamed both ways and never collected, but for the few
 //! small ones whose JSON names paths that the audit log is to have.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, request};
+use axum::http::{HeaderMap, HeaderValue, Uri, Version, request};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use workspacefs_api::{files, manifest};
 use workspacefs_files_proto::{ASSERTION_HEADER, Claims};
 use workspacefs_runtime::chain;
@@ -77,7 +79,8 @@ pub async fn proxy(State(gateway): State<Arc<Gateway>>, request: Request) -> Res
     let answered = async {
         let admitted = admit(&gateway, caller, place, route).await?;
         let body = if route.names_paths { collect(body, change.as_mut()).await? } else { body };
-        if let (Some(change), Some(path)) = (change.as_mut(), upload_path(&parts.headers)) {
+        let uploaded = upload_path(&parts.headers)?;
+        if let (Some(change), Some(path)) = (change.as_mut(), uploaded) {
             change.names("path", &path);
         }
         pass(&gateway, admitted, parts, body, peer).await
@@ -134,11 +137,13 @@ async fn pass(
     let running = gateway.metrics.transfer();
     let (target, preview) = route::target(&admitted.place.rest, parts.uri.query(), admitted.route.answer);
     let tether = Tether::new(gateway.metrics.clone());
-    let request =
-        outgoing(gateway, &admitted, &parts, &target, Leashed::new(body, Way::Up, tether.clone(), ()))?;
+    let up = Leashed::new(body, Way::Up, tether.clone(), (), None);
+    let request = outgoing(gateway, &admitted, &parts, &target, up)?;
     let (place, route) = (admitted.place.clone(), admitted.route);
     let uid = admitted.uid.clone();
-    let watch = watch(gateway, admitted, &tether, peer);
+    // Over HTTP/2 others may be on the same connection.
+    let hang_up = (parts.version < Version::HTTP_2).then_some(peer.hang_up);
+    let watch = watch(gateway, admitted, &tether, hang_up);
     let sent = tokio::select! {
         biased;
         () = tether.is_cut() => None,
@@ -159,7 +164,7 @@ async fn pass(
         fs: &place.fs,
         is_success: answer.status().is_success(),
     };
-    Ok(incoming(answer, asked, tether, (watch, permit, running)))
+    Ok(incoming(answer, asked, tether, (permit, running), watch))
 }
 
 fn outgoing(
@@ -192,18 +197,24 @@ fn incoming(
     answer: axum::http::Response<Incoming>,
     asked: Asked<'_>,
     tether: Arc<Tether>,
-    held: (Watch, Permit, Running),
+    held: (Permit, Running),
+    watch: Watch,
 ) -> Response {
     let (parts, body) = answer.into_parts();
-    let mut response = Response::new(Body::new(Leashed::new(body, Way::Down, tether, held)));
+    let mut response = Response::new(Body::new(Leashed::new(body, Way::Down, tether, held, Some(watch))));
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers::answer(&parts.headers, asked);
     response
 }
 
-fn watch(gateway: &Arc<Gateway>, admitted: Admitted, tether: &Arc<Tether>, peer: Peer) -> Watch {
+fn watch(
+    gateway: &Arc<Gateway>,
+    admitted: Admitted,
+    tether: &Arc<Tether>,
+    hang_up: Option<CancellationToken>,
+) -> Watch {
     let (gateway, admitted, times) = (gateway.clone(), Arc::new(admitted), gateway.times);
-    leash::watch(tether, times, peer.hang_up, move || {
+    leash::watch(tether, times, hang_up, move || {
         let (gateway, admitted) = (gateway.clone(), admitted.clone());
         async move { standing(&gateway, &admitted).await }
     })
@@ -212,7 +223,7 @@ fn watch(gateway: &Arc<Gateway>, admitted: Admitted, tether: &Arc<Tether>, peer:
 /// What is to become of a transfer that runs.
 async fn standing(gateway: &Gateway, admitted: &Admitted) -> Standing {
     let identity = match gateway.callers.again(&admitted.caller).await {
-        Err(NoAnswer) => return Standing::Unknown,
+        Err(_) => return Standing::Unknown,
         Ok(None) => return Standing::Cut(Cut::Unauthenticated),
         Ok(Some(identity)) => identity,
     };
@@ -220,7 +231,7 @@ async fn standing(gateway: &Gateway, admitted: &Admitted) -> Standing {
         return Standing::Cut(Cut::Gone);
     }
     match missing(gateway, &identity, &admitted.place, admitted.route.rights).await {
-        Err(NoAnswer) => Standing::Unknown,
+        Err(_) => Standing::Unknown,
         Ok(Some(_)) => Standing::Cut(Cut::Forbidden),
         Ok(None) => Standing::Good,
     }
@@ -261,11 +272,24 @@ async fn collect(body: Body, change: Option<&mut Change>) -> Result<Body, ApiErr
     Ok(Body::from(bytes))
 }
 
-/// The path in the metadata of a tus upload.
-fn upload_path(headers: &HeaderMap) -> Option<String> {
-    let metadata = headers.get("upload-metadata")?.to_str().ok()?;
-    let value = metadata.split(',').find_map(|pair| pair.trim().strip_prefix("path "))?;
-    String::from_utf8(BASE64_STANDARD.decode(value.trim()).ok()?).ok()
+/// The path in the metadata of a tus upload. Said twice, the log could tell of another than `files` takes: that is refused.
+fn upload_path(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let bad = |message| Err(ApiError::bad(message, Some("Upload-Metadata".into())));
+    let mut values = headers.get_all("upload-metadata").iter();
+    let Some(metadata) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return bad("the header Upload-Metadata comes once");
+    }
+    let Ok(metadata) = metadata.to_str() else { return bad("the header Upload-Metadata is ASCII") };
+    let mut pairs = HashMap::new();
+    for pair in metadata.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
+        if pairs.insert(key, value.trim()).is_some() {
+            return bad("each key of the metadata comes once");
+        }
+    }
+    let path = pairs.get("path").and_then(|value| BASE64_STANDARD.decode(value).ok());
+    Ok(path.and_then(|path| String::from_utf8(path).ok()))
 }
 
 #[cfg(test)]
@@ -296,8 +320,22 @@ mod tests {
     fn the_path_of_an_upload_is_in_its_metadata() {
         let mut headers = HeaderMap::new();
         headers.insert("upload-metadata", "mode MDY0NA==, path YS9iJTIw,x".parse().unwrap());
-        assert_eq!(upload_path(&headers).as_deref(), Some("a/b%20"));
+        assert_eq!(upload_path(&headers), Ok(Some("a/b%20".into())));
         headers.insert("upload-metadata", "path ???".parse().unwrap());
-        assert_eq!(upload_path(&headers), None);
+        assert_eq!(upload_path(&headers), Ok(None));
+        assert_eq!(upload_path(&HeaderMap::new()), Ok(None));
+    }
+
+    #[test]
+    fn metadata_with_a_key_twice_is_refused() {
+        for twice in ["path YQ==,path Yg==", "path YQ==, path", "path YQ==,mode MDY0NA==,mode MDY0NA=="] {
+            let mut headers = HeaderMap::new();
+            headers.insert("upload-metadata", twice.parse().unwrap());
+            assert!(matches!(upload_path(&headers), Err(ApiError::BadRequest { .. })), "{twice}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.append("upload-metadata", "path YQ==".parse().unwrap());
+        headers.append("upload-metadata", "path Yg==".parse().unwrap());
+        assert!(upload_path(&headers).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Who somebody is and what they may, by the API server's word: TokenReview and SubjectAccessReview. Nothing of it is believed
 //! for longer than [`AGE_MAX`]; while a transfer runs it is asked again.
 
+mod lanes;
 mod recent;
 mod rights;
 
@@ -9,17 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future;
+use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use kube::Client;
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::client::Body;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use workspacefs_runtime::chain;
 
 pub use rights::{Question, Right, Rights};
 
+use self::lanes::{Known, Lane};
 use self::recent::Recent;
 use crate::metrics::{Metrics, Review};
 use crate::secret::Token;
@@ -27,8 +30,8 @@ use crate::secret::Token;
 /// How long an answer is believed. With [`crate::files::leash`]'s period it makes less than five seconds.
 pub const AGE_MAX: Duration = Duration::from_secs(2);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
-/// Reviews that wait for the API server at once: a flood of wrong tokens must not become one of reviews.
-const AT_ONCE_MAX: usize = 64;
+/// A review comes back with what was sent, so with a token too.
+const ANSWER_BYTES_MAX: usize = 256 << 10;
 const KEPT_MAX: usize = 20_000;
 
 /// Somebody, as the API server or the proxy in front of us knows them.
@@ -46,17 +49,27 @@ pub struct Identity {
 
 /// The API server gave no answer that could be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the API server gave no answer")]
-pub struct NoAnswer;
+pub enum NoAnswer {
+    /// None, or not in time.
+    #[error("the API server gave no answer")]
+    Silent,
+    /// It was not asked: too many wait already of whom nothing is known.
+    #[error("too many wait for an answer")]
+    Crowded,
+}
 
 /// Asks the API server.
 pub struct Reviewer {
     client: Client,
     audiences: Vec<String>,
     metrics: Metrics,
-    at_once: Semaphore,
-    tokens: Recent<[u8; 32], Option<Arc<Identity>>>,
-    answers: Recent<(Arc<Identity>, Question), bool>,
+    /// For tokens that were never good: a flood of them must not become one of reviews, nor keep others waiting.
+    strangers: Lane,
+    /// For all else.
+    friends: Lane,
+    known: Known,
+    tokens: Recent<[u8; 32], Option<Arc<Identity>>, NoAnswer>,
+    answers: Recent<(Arc<Identity>, Question), bool, NoAnswer>,
 }
 
 impl Reviewer {
@@ -66,7 +79,9 @@ impl Reviewer {
             client,
             audiences,
             metrics,
-            at_once: Semaphore::new(AT_ONCE_MAX),
+            strangers: Lane::strangers(),
+            friends: Lane::friends(),
+            known: Known::new(KEPT_MAX),
             tokens: Recent::new(AGE_MAX, KEPT_MAX),
             answers: Recent::new(AGE_MAX, KEPT_MAX),
         }
@@ -79,17 +94,20 @@ impl Reviewer {
     pub async fn identify(&self, token: &Token) -> Result<Option<Arc<Identity>>, NoAnswer> {
         // The cache knows tokens by their digest: it is no place to find any.
         let key = Sha256::digest(token.as_str()).into();
-        self.tokens.get(key, async || self.review_token(token).await).await
+        self.tokens.get(key, async || self.review_token(token, key).await).await
     }
 
-    async fn review_token(&self, token: &Token) -> Result<Option<Arc<Identity>>, NoAnswer> {
+    async fn review_token(&self, token: &Token, key: [u8; 32]) -> Result<Option<Arc<Identity>>, NoAnswer> {
         let spec = TokenReviewSpec {
             token: Some(token.as_str().to_owned()),
             audiences: (!self.audiences.is_empty()).then(|| self.audiences.clone()),
         };
         let review = TokenReview { spec, ..TokenReview::default() };
-        let answer = self.ask(Review::Token, &review).await?;
-        Ok(judge(answer.status, &self.audiences).map(Arc::new))
+        let lane = if self.known.has(&key) { &self.friends } else { &self.strangers };
+        let answer = self.ask(Review::Token, &review, lane).await?;
+        let identity = judge(answer.status, &self.audiences).map(Arc::new);
+        self.known.set(key, identity.is_some());
+        Ok(identity)
     }
 
     /// Whether the answer to the question is yes.
@@ -100,7 +118,8 @@ impl Reviewer {
         let key = (who.clone(), question.clone());
         self.answers
             .get(key, async || {
-                let answer: SubjectAccessReview = self.ask(Review::Access, &question.review(who)).await?;
+                let review = question.review(who);
+                let answer: SubjectAccessReview = self.ask(Review::Access, &review, &self.friends).await?;
                 Ok(answer.status.is_some_and(|status| status.allowed && status.denied != Some(true)))
             })
             .await
@@ -127,34 +146,61 @@ impl Reviewer {
         Ok(Rights { read, write, delete })
     }
 
-    async fn ask<K>(&self, kind: Review, review: &K) -> Result<K, NoAnswer>
+    async fn ask<K>(&self, kind: Review, review: &K, lane: &Lane) -> Result<K, NoAnswer>
     where
-        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + serde::Serialize
-            + serde::de::DeserializeOwned,
+        K: kube::Resource<DynamicType = ()> + serde::Serialize + serde::de::DeserializeOwned,
     {
-        let api: Api<K> = Api::all(self.client.clone());
         let asked = async {
-            let _permit = self.at_once.acquire().await;
-            api.create(&PostParams::default(), review).await
+            let _place = lane.enter().await.ok_or(Failure::Crowded)?;
+            self.post(review).await
         };
-        // Neither the review nor the answer is logged: one of them holds a token.
         let answer = match timeout(ANSWER_TIME_MAX, asked).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => {
-                tracing::warn!(error = chain(&error), "a review was not answered");
-                Err(NoAnswer)
+            Ok(Err(Failure::Crowded)) => Err(NoAnswer::Crowded),
+            Ok(Err(failure)) => {
+                tracing::warn!(error = chain(&failure), "a review was not answered");
+                Err(NoAnswer::Silent)
             }
             Err(_) => {
                 tracing::warn!("a review was not answered in {} s", ANSWER_TIME_MAX.as_secs());
-                Err(NoAnswer)
+                Err(NoAnswer::Silent)
             }
         };
         self.metrics.reviewed(kind, answer.is_ok());
         answer
     }
+
+    /// Not by the client's own ways to ask for an object: they log an answer that they cannot read, with the token in it.
+    async fn post<K>(&self, review: &K) -> Result<K, Failure>
+    where
+        K: kube::Resource<DynamicType = ()> + serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let body = serde_json::to_vec(review).map_err(|_| Failure::Unreadable)?;
+        let request = kube::core::Request::new(K::url_path(&(), None));
+        let request = request.create(&PostParams::default(), body).map_err(|_| Failure::Unreadable)?;
+        let answer = self.client.send(request.map(Body::from)).await?;
+        if !answer.status().is_success() {
+            return Err(Failure::Status(answer.status().as_u16()));
+        }
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let bytes = body.map_err(|_| Failure::Broken)?.to_bytes();
+        serde_json::from_slice(&bytes).map_err(|_| Failure::Unreadable)
+    }
+}
+
+/// Why a review came to nothing, without a word of it or of its answer: one of them holds a token.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("too many wait already")]
+    Crowded,
+    #[error("the API server cannot be asked")]
+    Unreachable(#[from] kube::Error),
+    #[error("the API server answers with status {0}")]
+    Status(u16),
+    #[error("the answer breaks off, or is too long")]
+    Broken,
+    #[error("the answer is no review")]
+    Unreadable,
 }
 
 /// Whom a review names, if it is good for us: where audiences were asked for, one of them must come back, since an authenticator

@@ -111,3 +111,28 @@ async fn no_token_and_no_key_is_in_any_line_at_any_level() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_is_no_review_is_not_shown() {
+    use workspacefs_dashboard::metrics::Metrics;
+    use workspacefs_dashboard::review::{NoAnswer, Reviewer};
+    use workspacefs_dashboard::secret::Token;
+
+    let (log, _guard) = listening();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = kube::Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+    // As the API server does it comes back with what was sent; and it has a status of another shape.
+    let echo = axum::Router::new().fallback(async |body: String| {
+        let mut review: Value = serde_json::from_str(&body).unwrap();
+        review["status"] = json!({"authenticated": review["spec"]["token"]});
+        axum::Json(review)
+    });
+    let serving = tokio::spawn(async { axum::serve(listener, echo).await.unwrap() });
+    let reviewer = Reviewer::new(kube::Client::try_from(config).unwrap(), vec![], Metrics::default());
+    let token = Token::parse("a-token-nobody-sees").unwrap();
+    assert_eq!(reviewer.identify(&token).await, Err(NoAnswer::Silent));
+    serving.abort();
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("the answer is no review"), "{text}");
+    assert!(!text.contains("a-token-nobody-sees"), "{text}");
+}

@@ -10,6 +10,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use workspacefs_dashboard::files::leash::LeashTimes;
+use workspacefs_testkit::{Fault, Moment};
+
 use crate::world::{API, JANE, PER_USER_MAX, READER, World, bearer, with};
 
 #[tokio::test]
@@ -53,19 +56,80 @@ async fn one_users_transfers_do_not_take_anothers_place() {
     timeout(Duration::from_secs(5), freed).await.expect("nothing is given back");
 }
 
-#[tokio::test]
-async fn over_http_2_the_same_rules_hold() {
-    let world = World::start().await;
-    let (cookie, csrf) = world.log_in(JANE).await;
+/// A connection of HTTP/2 whose streams take little ahead.
+async fn over_http_2(world: &World) -> hyper::client::conn::http2::SendRequest<Body> {
     let mut tls = (*world.pki.client(None)).clone();
     tls.alpn_protocols = vec![b"h2".to_vec()];
     let stream = TcpStream::connect(world.address).await.unwrap();
     let tls = TlsConnector::from(std::sync::Arc::new(tls));
     let stream = tls.connect("localhost".try_into().unwrap(), stream).await.unwrap();
     let executor = hyper_util::rt::TokioExecutor::new();
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    let mut builder = hyper::client::conn::http2::Builder::new(executor);
+    builder.initial_stream_window_size(65_535);
+    let (sender, connection) = builder.handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
+    sender
+}
+
+#[tokio::test]
+async fn callers_that_take_nothing_cost_the_others_on_their_connection_nothing() {
+    let seconds = Duration::from_secs;
+    let times = LeashTimes {
+        review_every: Duration::from_millis(200),
+        caller_idle_max: seconds(1),
+        ..LeashTimes::default()
+    };
+    let world = World::built(&[], times).await;
+    world.files.answer(|_| async {
+        let much = stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[0; 65_536])));
+        Response::new(Body::from_stream(much))
+    });
+    let sender = over_http_2(&world).await;
+    let get = |path: &str| {
+        let request = axum::http::Request::builder().uri(format!("https://localhost{path}"));
+        let request = request.header("authorization", format!("Bearer {JANE}"));
+        let mut sender = sender.clone();
+        async move { sender.send_request(request.body(Body::empty()).unwrap()).await }
+    };
+    let path = format!("{API}/content/a");
+    let stalled = future::join_all((0..PER_USER_MAX).map(|_| get(&path))).await;
+    assert!(stalled.iter().all(|answer| answer.as_ref().unwrap().status() == 200));
+    assert_eq!(get(&path).await.unwrap().status(), 429);
+    tokio::time::sleep(seconds(4)).await;
+    world.files.answer(|_| async { Response::new(Body::from("x")) });
+    let answer = timeout(seconds(5), get(&path)).await.expect("no answer");
+    assert_eq!(answer.expect("the connection was closed").status(), 200, "their places are free");
+    drop(stalled);
+}
+
+#[tokio::test]
+async fn tokens_that_were_never_good_wait_by_themselves() {
+    let world = World::start().await;
+    assert_eq!(world.get(JANE, "/wfs/v1/session").await.status, 200);
+    // As many as are asked about at once.
+    let traps: Vec<_> = (0..8)
+        .map(|_| world.api.trap(0, Moment::Before, Fault::Hold, |r| r.resource == "tokenreviews"))
+        .collect();
+    let unknown: Vec<String> = (0..100).map(|n| format!("unknown-{n}")).collect();
+    let flood = future::join_all(unknown.iter().map(|token| world.get(token, "/wfs/v1/session")));
+    let jane = async {
+        future::join_all(traps).await;
+        // Longer than an answer is believed.
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+        timeout(Duration::from_secs(2), world.get(JANE, "/wfs/v1/session")).await
+    };
+    let (flood, jane) = tokio::join!(flood, jane);
+    assert_eq!(jane.expect("she waits behind them").status, 200);
+    let turned_away: Vec<_> = flood.iter().filter(|said| said.status == 429).collect();
+    assert!(!turned_away.is_empty());
+    assert!(turned_away.iter().all(|said| said.code() == "Busy" && said.header("retry-after") == "2"));
+}
+
+#[tokio::test]
+async fn over_http_2_the_same_rules_hold() {
+    let world = World::start().await;
+    let (cookie, csrf) = world.log_in(JANE).await;
+    let mut sender = over_http_2(&world).await;
     for (origin, status) in [("https://localhost", 200), ("https://evil.example", 403)] {
         let request = axum::http::Request::builder()
             .method("PUT")

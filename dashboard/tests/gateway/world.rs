@@ -93,6 +93,10 @@ impl World {
     }
 
     pub async fn with(audiences: &[&str]) -> Self {
+        Self::built(audiences, LeashTimes::default()).await
+    }
+
+    pub async fn built(audiences: &[&str], times: LeashTimes) -> Self {
         let api = FakeApi::start().await;
         let uid = people(&api);
         let (pki, folder) = (Pki::new(), tempfile::tempdir().unwrap());
@@ -117,7 +121,7 @@ impl World {
             signer,
             limits: Limits::new(PER_USER_MAX),
             metrics: metrics.clone(),
-            times: LeashTimes::default(),
+            times,
             group_label: "workspacefs.io/node-group".into(),
         });
         let server = pki.leaf("localhost");

@@ -340,11 +340,12 @@ impl Files {
         }
     }
 
-    /// Takes all of it away, the pods first. Repeatable; what is gone is asked of the API server, since it happens once.
+    /// Takes all of it away, the pods first. Repeatable; what is gone is asked of the API server, since it happens once. Says what
+    /// the API server says where it refuses: that is no error, for an owner's end takes along what it owns.
     ///
     /// # Errors
-    /// [`PassError`]. A right that is missing is none: an owner's end takes along what it owns.
-    pub async fn take_away(&self, fs: &Identity) -> Result<(), PassError> {
+    /// [`PassError`].
+    pub async fn take_away(&self, fs: &Identity) -> Result<Option<String>, PassError> {
         self.refusals.clear(&fs.uid);
         self.written().remove(&fs.uid);
         let gone = async {
@@ -354,15 +355,12 @@ impl Files {
             self.certificates.remove(fs).await
         };
         match gone.await {
-            Err(PassError::Api { source, .. }) if matches!(source.as_ref(), kube::Error::Api(status) if status.is_forbidden()) =>
-            {
-                tracing::warn!(
-                    error = chain(source.as_ref()),
-                    "what ran its files is left to the garbage collector"
-                );
-                Ok(())
+            Err(error) if error.is_refused() => {
+                let why = chain(&error);
+                tracing::warn!(error = why, "what ran its files is left to the garbage collector");
+                Ok(Some(why))
             }
-            gone => gone,
+            gone => gone.map(|()| None),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The Deployment, the Service and the NetworkPolicy that run `files` for a FileSystem, as JSON for the API server, and how
 //! they are known again. Pure: nothing is asked.
 
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -18,6 +20,8 @@ use crate::filesystem::own::MANAGED_BY;
 pub const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "files");
 /// The gateway's pods, in the operator's namespace.
 const GATEWAY: &str = "dashboard";
+/// With which [`object_name`] begins.
+const NAME_PREFIX: &str = "files-";
 const NAME: (&str, &str) = ("app.kubernetes.io/name", "workspacefs");
 /// A namespace's name, as Kubernetes labels it.
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
@@ -69,6 +73,21 @@ pub fn owner(fs: &Identity, controller: bool) -> Value {
         owner["controller"] = json!(true);
     }
     owner
+}
+
+/// Whether this Deployment, Service or NetworkPolicy, which has [`common_labels`], was made for `files` of some FileSystem. Anybody
+/// can label anything; what is deleted has their name and owner as well.
+pub fn is_made<K: Resource>(object: &K) -> bool {
+    let of_ours = |owner: &OwnerReference| {
+        owner.kind == "FileSystem" && owner.api_version.starts_with("workspacefs.io/")
+    };
+    object.name_any().starts_with(NAME_PREFIX) && object.owner_references().iter().any(of_ours)
+}
+
+/// Whether this pod is one of the `files` of some FileSystem, by name and labels: its owner is a ReplicaSet.
+pub fn is_made_pod(pod: &Pod) -> bool {
+    let has = |(key, value): (&str, &str)| pod.labels().get(key).is_some_and(|is| is == value);
+    pod.name_any().starts_with(NAME_PREFIX) && has(COMPONENT) && has(MANAGED_BY)
 }
 
 /// Whether we made this object for the FileSystem of that uid.

@@ -1,5 +1,5 @@
-//! `files` are switched off: whatever an operator that ran them has left is taken away, once after each start. It is found by
-//! its labels; the Secret of a workspace, which nobody may list, by what else is there. So that goes first, and what tells of
+//! `files` are switched off: where the configuration asks for it, whatever an operator that ran them has left is taken away, once after
+//! each start. It is found by its labels, and known by name and owner; the Secret of a workspace, which nobody may list, by what else is there. So that goes first, and what tells of
 //! the namespace last: killed anywhere, the next sweep finds the rest.
 
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ pub async fn run(client: Client, namespace: &str, shutdown: CancellationToken) {
     }
 }
 
-/// How many objects are gone.
+/// How many objects are gone. What we may not touch is gone past, and told at the end.
 async fn sweep(client: &Client, own: &str) -> Result<usize, PassError> {
     let deployments = left::<Deployment>(client).await?;
     let policies = left::<NetworkPolicy>(client).await?;
@@ -48,18 +48,19 @@ async fn sweep(client: &Client, own: &str) -> Result<usize, PassError> {
     let spaces = deployments.iter().filter_map(ResourceExt::namespace);
     let spaces = spaces.chain(policies.iter().filter_map(ResourceExt::namespace));
     let spaces: BTreeSet<String> = spaces.chain(services.iter().filter_map(ResourceExt::namespace)).collect();
-    let mut count = 0;
+    let mut swept = Swept::default();
     // The pods first: they have the Secret, and may use it to their end.
-    count += delete_all(client, &deployments).await?;
+    swept.delete_all(client, &deployments).await?;
     for space in &spaces {
-        count += delete_named::<Secret>(client, space, FILES_SECRET).await?;
+        swept.delete_named::<Secret>(client, space, FILES_SECRET).await?;
     }
-    count += delete_all(client, &policies).await?;
-    count += delete_all(client, &services).await?;
+    swept.delete_all(client, &policies).await?;
+    swept.delete_all(client, &services).await?;
     for secret in [keys::AUTHORITY, GATEWAY_SECRET] {
-        count += delete_named::<Secret>(client, own, secret).await?;
+        swept.delete_named::<Secret>(client, own, secret).await?;
     }
-    Ok(count + delete_named::<ConfigMap>(client, own, FILES_CA_CONFIG_MAP).await?)
+    swept.delete_named::<ConfigMap>(client, own, FILES_CA_CONFIG_MAP).await?;
+    swept.refused.map_or(Ok(swept.count), Err)
 }
 
 async fn left<K>(client: &Client) -> Result<Vec<K>, PassError>
@@ -68,28 +69,53 @@ where
 {
     let labelled = ListParams::default().labels(&objects::common_selector());
     let listed = Api::<K>::all(client.clone()).list(&labelled).await;
-    Ok(listed.map_err(PassError::api("look for what ran files"))?.items)
+    let listed = listed.map_err(PassError::api("look for what ran files"))?;
+    Ok(listed.items.into_iter().filter(objects::is_made).collect())
 }
 
-async fn delete_all<K>(client: &Client, objects: &[K]) -> Result<usize, PassError>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-{
-    for object in objects {
-        let namespace = object.namespace().unwrap_or_default();
-        child::delete(&Api::<K>::namespaced(client.clone(), &namespace), object, STEP).await?;
+/// What came of it.
+#[derive(Default)]
+struct Swept {
+    count: usize,
+    /// The last refusal.
+    refused: Option<PassError>,
+}
+
+impl Swept {
+    async fn delete_all<K>(&mut self, client: &Client, objects: &[K]) -> Result<(), PassError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        for object in objects {
+            let namespace = object.namespace().unwrap_or_default();
+            let api = Api::<K>::namespaced(client.clone(), &namespace);
+            self.add(child::delete(&api, object, STEP).await.map(|()| 1))?;
+        }
+        Ok(())
     }
-    Ok(objects.len())
-}
 
-async fn delete_named<K>(client: &Client, namespace: &str, name: &str) -> Result<usize, PassError>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-{
-    let api = Api::<K>::namespaced(client.clone(), namespace);
-    let found = api.get_opt(name).await.map_err(PassError::api("look for what ran files"))?;
-    match found.filter(is_ours) {
-        Some(object) => child::delete(&api, &object, STEP).await.map(|()| 1),
-        None => Ok(0),
+    async fn delete_named<K>(&mut self, client: &Client, namespace: &str, name: &str) -> Result<(), PassError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let api = Api::<K>::namespaced(client.clone(), namespace);
+        let found = api.get_opt(name).await.map_err(PassError::api("look for what ran files"));
+        let gone = match found {
+            Ok(found) => match found.filter(is_ours) {
+                Some(object) => child::delete(&api, &object, STEP).await.map(|()| 1),
+                None => Ok(0),
+            },
+            Err(error) => Err(error),
+        };
+        self.add(gone)
+    }
+
+    fn add(&mut self, gone: Result<usize, PassError>) -> Result<(), PassError> {
+        match gone {
+            Ok(count) => self.count += count,
+            Err(error) if error.is_refused() => self.refused = Some(error),
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }

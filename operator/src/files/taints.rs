@@ -7,8 +7,17 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Node, Taint};
 use serde_json::{Value, json};
 
-/// Kubernetes' own taints tell of a node's state, whatever its group.
-const STATES: [&str; 2] = ["node.kubernetes.io/", "node.cloudprovider.kubernetes.io/"];
+/// Kubernetes' own taints, and those of what adds and removes nodes, tell of a node's state, whatever its group: with what these begin.
+const STATES: [&str; 6] = [
+    "node.kubernetes.io/",
+    "node.cloudprovider.kubernetes.io/",
+    "ToBeDeletedByClusterAutoscaler",
+    "DeletionCandidateOfClusterAutoscaler",
+    "karpenter.sh/",
+    "node.cluster.x-k8s.io/",
+];
+/// A wish only: no pod is kept off by it.
+const WISH: &str = "PreferNoSchedule";
 /// A pod with more tolerations than nodes of a group have for its sake is a mistake of somebody's.
 const TAINTS_MAX: usize = 16;
 
@@ -25,7 +34,9 @@ type Key = (String, String, String);
 
 fn taints(node: &Node) -> BTreeSet<Key> {
     let all = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-    let lasting = all.iter().filter(|taint| !STATES.iter().any(|state| taint.key.starts_with(state)));
+    let lasting = all
+        .iter()
+        .filter(|taint| taint.effect != WISH && !STATES.iter().any(|state| taint.key.starts_with(state)));
     lasting
         .map(|Taint { key, value, effect, .. }| {
             (key.clone(), value.clone().unwrap_or_default(), effect.clone())
@@ -61,8 +72,18 @@ mod tests {
         let tolerated =
             json!({"key": "example.com/team", "operator": "Equal", "value": "a", "effect": "NoSchedule"});
         assert_eq!(tolerations(&nodes), Some(vec![tolerated]));
-        // Also where it is the only node: a state is no wish.
-        assert_eq!(tolerations(&[node(&[drained])]), Some(vec![]));
+        // Also where it is the only node, or all of them are: a state is no wish.
+        let candidate = ("DeletionCandidateOfClusterAutoscaler", "1700000000", "PreferNoSchedule");
+        let consolidated = ("karpenter.sh/disrupted", "", "NoSchedule");
+        for state in [drained, going, candidate, consolidated] {
+            assert_eq!(tolerations(&[node(&[state]), node(&[state])]), Some(vec![]), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_no_pod_off_needs_no_toleration() {
+        let soft = ("example.com/team", "a", "PreferNoSchedule");
+        assert_eq!(tolerations(&[node(&[soft])]), Some(vec![]));
     }
 
     #[test]

@@ -51,13 +51,14 @@ pub(super) fn disposal(object: &Guarded) -> Option<Disposal> {
 }
 
 impl FileSystems {
-    /// One pass over a FileSystem with its own volume that is being deleted.
+    /// One pass over a FileSystem with its own volume that is being deleted. `stays`: why what runs its `files` could not be told to go.
     pub(super) async fn take_away(
         &self,
         fs: &Identity,
         meta: &ObjectMeta,
         old: FileSystemStatus,
         folder: Option<Disposal>,
+        stays: Option<String>,
     ) -> Result<Next, PassError> {
         self.classes().remove(&fs.class_name()).await?;
         let claim = self.find_claim(fs).await?;
@@ -65,7 +66,7 @@ impl FileSystems {
         let own = (!matches!(claim, Child::Foreign)).then_some(fs.name.as_str());
         match self.in_use(fs, users::Named { inline: Some(&fs.name), claim: own }).await? {
             InUse::No => {}
-            InUse::ByFiles => return self.wait_for_files(fs, meta, old).await,
+            InUse::ByFiles => return self.wait_for_files(fs, meta, old, stays).await,
             InUse::ByPods(in_use) => return self.wait_for_pods(fs, meta, old, in_use).await,
         }
         if let Some(in_use) = self.claims_on(fs).await? {
@@ -92,11 +93,12 @@ impl FileSystems {
         meta: &ObjectMeta,
         old: FileSystemStatus,
         claim: &str,
+        stays: Option<String>,
     ) -> Result<Next, PassError> {
         // The driver mounts no such FileSystem inline.
         match self.in_use(fs, users::Named { inline: None, claim: Some(claim) }).await? {
             InUse::ByPods(in_use) => self.wait_for_pods(fs, meta, old, in_use).await,
-            InUse::ByFiles => self.wait_for_files(fs, meta, old).await,
+            InUse::ByFiles => self.wait_for_files(fs, meta, old, stays).await,
             InUse::No => Ok(Next::Done(None)),
         }
     }
@@ -117,8 +119,11 @@ impl FileSystems {
         fs: &Identity,
         meta: &ObjectMeta,
         old: FileSystemStatus,
+        stays: Option<String>,
     ) -> Result<Next, PassError> {
-        self.say(fs, meta, old, vec![terminating("waits for the pod of its files to end")]).await?;
+        let stays = stays.map_or(String::new(), |why| format!(", which nobody has told it to: {why}"));
+        let waits = terminating(format!("waits for the pod of its files to end{stays}"));
+        self.say(fs, meta, old, vec![waits]).await?;
         Ok(Next::Waiting(ASK_FILES_AGAIN))
     }
 

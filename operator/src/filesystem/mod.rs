@@ -110,15 +110,16 @@ impl Reconciler for FileSystems {
     async fn cleanup(&self, object: &Guarded) -> Result<Next, PassError> {
         let (identity, meta, old) = self.begin(object).await?;
         // Its pods use the FileSystem, so they go first.
-        if let Some(files) = &self.files {
-            files.take_away(&identity).await?;
-        }
+        let stays = match &self.files {
+            Some(files) => files.take_away(&identity).await?,
+            None => None,
+        };
         if let Ok(fs) = &object.0
             && let Plan::Claim(claim) = Plan::of(fs)
         {
-            return self.let_go(&identity, meta, old, &claim).await;
+            return self.let_go(&identity, meta, old, &claim, stays).await;
         }
-        self.take_away(&identity, meta, old, cleanup::disposal(object)).await
+        self.take_away(&identity, meta, old, cleanup::disposal(object), stays).await
     }
 
     fn held(&self, object: &Guarded) -> Option<Held<Guarded>> {

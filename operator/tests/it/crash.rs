@@ -335,7 +335,7 @@ async fn play(story: Story, port: u16, crash: Option<Crash>) -> Option<Value> {
             Some(_) => config(),
             None => config_with_default(port),
         };
-        Config { files: (story.files)(now).then(FilesConfig::default), ..config }
+        Config { files: (story.files)(now).then(FilesConfig::default), files_clean_up: true, ..config }
     };
     (story.before)(&scene);
     let operator = Operator::start(api, "a", config(Since::Before));

@@ -323,6 +323,19 @@ async fn its_own_pods_go_before_anybody_waits_for_users() {
 }
 
 #[tokio::test]
+async fn what_may_not_be_deleted_is_told() {
+    let (api, nfs) = (api().await, NfsServer::start().await);
+    put_nfs(&api, "data", nfs.port);
+    let _operator = Operator::start(&api, "a", files_config());
+    until_files(&api, "Starting").await;
+    put_pod(&api, "files-data-x");
+    api.forbid(|r| r.resource == "deployments" && r.verb == Verb::Delete);
+    api.delete("FileSystem", SPACE, "data");
+    let waits = until_reason(&api, "data", "Ready", "Terminating").await;
+    assert!(waits.contains("nobody has told it to: cannot delete what runs its files"), "{waits}");
+}
+
+#[tokio::test]
 async fn users_are_named_and_what_runs_the_files_has_gone_all_the_same() {
     let (api, nfs) = (api().await, NfsServer::start().await);
     put_nfs(&api, "data", nfs.port);
@@ -367,24 +380,46 @@ async fn switched_off_everything_goes_and_the_condition_says_so() {
     let (api, nfs) = (api().await, NfsServer::start().await);
     put_nfs(&api, "data", nfs.port);
     // Of others, with a label like ours or a name.
-    let theirs = api.put(&json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "spec": {},
-        "metadata": {"namespace": SPACE, "name": "files-theirs", "labels": {"app.kubernetes.io/component": "files"}},
-    }));
+    let labels = [
+        json!({"app.kubernetes.io/component": "files"}),
+        json!({"app.kubernetes.io/component": "files", "app.kubernetes.io/managed-by": "workspacefs"}),
+    ];
+    let theirs = labels.map(|labels| {
+        let name = format!("files-theirs-{}", labels.as_object().unwrap().len());
+        api.put(&json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "spec": {},
+            "metadata": {"namespace": SPACE, "name": name, "labels": labels},
+        }))
+    });
     let operator = Operator::start(&api, "a", files_config());
     until_files(&api, "Starting").await;
     operator.stop().await;
-    let _operator = Operator::start(&api, "a", config());
+    // Without being asked to, it looks at nobody's Deployments.
+    let before = api.all("Deployment");
+    let operator = Operator::start(&api, "off", config());
     until_files(&api, "Disabled").await;
+    api.settled(QUIET).await;
+    operator.stop().await;
+    let of_files = |r: &Request| {
+        matches!(r.resource, "deployments" | "services" | "networkpolicies" | "secrets" | "configmaps")
+    };
+    assert!(!api.requests().iter().any(|r| r.client == "off" && of_files(r)));
+    assert_eq!(api.all("Deployment"), before);
+    api.forbid(|r| r.resource == "deployments" && r.verb == Verb::Delete);
+    let _operator = Operator::start(&api, "a", Config { files_clean_up: true, ..config() });
+    api.until("it goes past what it may not touch", |api| api.all("NetworkPolicy").is_empty()).await;
+    assert!(deployment(&api).is_some());
+    api.permit();
     api.until("all is gone", |api| {
-        secret(api).is_none()
+        deployment(api).is_none()
+            && secret(api).is_none()
             && api.find::<Value>("Service", SPACE, NAME).is_none()
             && api.all("NetworkPolicy").is_empty()
             && api.all("Secret").is_empty()
             && api.all("ConfigMap").is_empty()
     })
     .await;
-    assert_eq!(api.all("Deployment"), [theirs]);
+    assert_eq!(api.all("Deployment"), theirs);
     until_bound(&api, "data").await;
 }
 

@@ -183,20 +183,30 @@ fn what_the_operator_makes_passes() {
 fn objects_of_others_are_neither_made_nor_changed_nor_deleted() {
     let mut theirs = full();
     theirs["metadata"]["labels"] = json!({"app": "theirs"});
+    let mut unmarked = full();
+    unmarked["metadata"]["labels"].as_object_mut().unwrap().remove("app.kubernetes.io/managed-by");
+    // What somebody made of ours can be put right, and deleted with its FileSystem.
+    for asked in [
+        Asked::update("deployments", unmarked.clone(), full()),
+        Asked::delete("deployments", unmarked.clone()),
+    ] {
+        assert_eq!(asked.refused(OBJECTS), Vec::<String>::new(), "{}", asked.operation);
+    }
     let mut renamed = full();
     renamed["metadata"]["name"] = json!("database");
     for asked in [
         Asked::create("deployments", renamed.clone()),
         Asked::delete("deployments", renamed),
         Asked::delete("deployments", theirs.clone()),
+        Asked::update("deployments", full(), unmarked.clone()),
         // One does not become ours by being changed.
         Asked::update("deployments", theirs.clone(), full()),
-        Asked::update("deployments", full(), theirs),
         Asked::create("secrets", secret("token", common_labels())),
         Asked::delete("secrets", secret("workspacefs-files", json!({}))),
     ] {
         assert_eq!(asked.refused(OBJECTS).len(), 1, "{} {}", asked.operation, asked.resource);
     }
+    assert_eq!(Asked::update("deployments", full(), theirs).refused(OBJECTS).len(), 2);
     let open = |field: &str, value: Value| {
         let mut service = service(&identity());
         service["spec"][field] = value;
@@ -230,12 +240,16 @@ fn a_pod_with_a_right_a_privilege_or_another_volume_is_refused() {
         ("/volumes".into(), json!([{"name": "v", "projected": {"sources": []}}])),
         ("/volumes".into(), json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io"}}])),
         ("/initContainers".into(), json!([{"name": "i", "image": "x"}])),
-        ("/containers".into(), json!([full()["spec"]["template"]["spec"]["containers"][0], {"name": "b"}])),
+        (
+            "/containers".into(),
+            json!([full()["spec"]["template"]["spec"]["containers"][0], {"name": "b", "image": FilesConfig::default().image}]),
+        ),
         (format!("{context}/privileged"), json!(true)),
         (format!("{context}/allowPrivilegeEscalation"), json!(true)),
         (format!("{context}/capabilities"), json!({"drop": ["ALL"], "add": ["SYS_ADMIN"]})),
         (format!("{context}/capabilities"), json!({})),
         ("/containers/0/securityContext".into(), json!({})),
+        ("/containers/0/image".into(), json!("registry.example.com/other:1")),
         (
             "/containers/0/env".into(),
             json!([{"name": "X", "valueFrom": {"secretKeyRef": {"name": "t", "key": "k"}}}]),
@@ -243,5 +257,23 @@ fn a_pod_with_a_right_a_privilege_or_another_volume_is_refused() {
         ("/containers/0/envFrom".into(), json!([{"secretRef": {"name": "t"}}])),
     ] {
         assert_eq!(with(&path, value.clone()), 1, "{path} {value}");
+    }
+}
+
+#[test]
+fn a_deployment_that_belongs_to_no_file_system_is_refused() {
+    let owners = |owners: Value| {
+        let mut object = full();
+        object["metadata"]["ownerReferences"] = owners;
+        Asked::create("deployments", object).refused(PODS).len()
+    };
+    assert_eq!(owners(full()["metadata"]["ownerReferences"].clone()), 0);
+    for none in [
+        Value::Null,
+        json!([]),
+        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "u"}]),
+        json!([{"apiVersion": "example.com/v1", "kind": "FileSystem", "name": "f", "uid": "u"}]),
+    ] {
+        assert_eq!(owners(none.clone()), 1, "{none}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use workspacefs_operator::Replica;
 use workspacefs_operator::retire::{RetireError, retire};
-use workspacefs_testkit::{FakeApi, Fault, Moment, builders};
+use workspacefs_testkit::{FakeApi, Fault, Moment, Verb, builders};
 
 use crate::world::*;
 
@@ -219,11 +219,15 @@ async fn it_gives_up_in_time_while_an_operator_leads() {
 
 /// A pod of `files` on a node, and the Deployment that it is of.
 fn put_files(api: &FakeApi) {
+    let uid = file_system(api, SPACE, "data").unwrap().metadata.uid;
     let labels =
         json!({"app.kubernetes.io/component": "files", "app.kubernetes.io/managed-by": "workspacefs"});
     api.put(&json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "spec": {},
-        "metadata": {"namespace": SPACE, "name": "files-data", "labels": labels},
+        "metadata": {
+            "namespace": SPACE, "name": "files-data", "labels": labels,
+            "ownerReferences": [{"apiVersion": "workspacefs.io/v1alpha1", "kind": "FileSystem", "name": "data", "uid": uid}],
+        },
     }));
     let inline = json!([{"name": "v", "csi": {"driver": "csi.workspacefs.io", "volumeAttributes": {"fileSystem": "data"}}}]);
     let mut pod = builders::running_pod(SPACE, "files-data-x", inline);
@@ -264,4 +268,56 @@ async fn while_others_use_a_file_system_what_runs_files_stays() {
         "{refused}"
     );
     assert!(api.find::<Value>("Deployment", SPACE, "files-data").is_some());
+}
+
+#[tokio::test]
+async fn what_somebody_labelled_as_ours_stays() {
+    let api = api().await;
+    put_file_systems(&api);
+    let labels =
+        json!({"app.kubernetes.io/component": "files", "app.kubernetes.io/managed-by": "workspacefs"});
+    for name in ["files-theirs", "database"] {
+        api.put(&json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "spec": {},
+            "metadata": {"namespace": SPACE, "name": name, "labels": labels},
+        }));
+    }
+    let mut pod = builders::running_pod(SPACE, "database-x", json!([]));
+    pod.metadata.labels = serde_json::from_value(labels).unwrap();
+    api.put(&pod);
+    try_to_retire(&api).await.unwrap();
+    for name in ["files-theirs", "database"] {
+        assert!(api.find::<Value>("Deployment", SPACE, name).is_some(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn where_files_were_never_on_it_has_no_right_to_look_for_them_and_goes_on() {
+    let api = api().await;
+    put_file_systems(&api);
+    api.forbid(|r| r.resource == "deployments" && r.subresource.is_empty());
+    try_to_retire(&api).await.unwrap();
+    assert!(is_retired(&api), "{}", api.dump());
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_the_operator_goes_on() {
+    let api = api().await;
+    put_file_systems(&api);
+    api.forbid(|r| r.resource == "fscaches" && r.verb == Verb::Patch && r.client == "retire");
+    let failed = try_to_retire(&api).await;
+    assert!(matches!(failed, Err(RetireError::Api { .. })), "{failed:?}");
+    assert_eq!(replicas(&api), 2);
+    api.permit();
+    // Somebody leads who does not end.
+    let _operator = Operator::with_lease(&api, "a", config(), QUICK_LEASE);
+    api.until("it leads", |api| {
+        api.find::<Value>("Lease", SYSTEM, "workspacefs-operator")
+            .is_some_and(|lease| lease["spec"]["holderIdentity"] == "a")
+    })
+    .await;
+    let replica = Replica { identity: "retire".into(), namespace: SYSTEM.into(), times: QUICK_LEASE };
+    let late = retire(api.client_as("retire"), replica, Duration::from_secs(2)).await;
+    assert!(matches!(late, Err(RetireError::Late(_))), "{late:?}");
+    assert_eq!(replicas(&api), 2);
 }

@@ -56,6 +56,7 @@ pub fn config() -> Config {
         local_storage: true,
         fs_caches: true,
         mover: MoverConfig::default(),
+        files_clean_up: false,
         files: None,
     }
 }

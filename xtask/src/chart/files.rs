@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::list;
 
 const OPERATOR: &str = "workspacefs-operator";
+const RETIRE: &str = "workspacefs-retire";
 const DASHBOARD: &str = "workspacefs-dashboard";
 /// The name by which the gateway asks what somebody may do with files.
 const FILES: &str = "filesystems/files";
@@ -15,8 +16,15 @@ const FILES: &str = "filesystems/files";
 const GATEWAYS: [(&[&str], &[&str]); 4] = [
     (&["tokenreviews"], &["create"]),
     (&["subjectaccessreviews"], &["create"]),
-    (&["filesystems", "fscaches", "localstorages"], &["get", "list", "watch"]),
-    (&["namespaces", "nodes"], &["get", "list", "watch"]),
+    (&["filesystems", "fscaches", "localstorages"], &["list", "watch"]),
+    (&["namespaces"], &["list", "watch"]),
+];
+
+/// Rights to Deployments, whose they are, and the policies that keep them small.
+const KEPT: [(&str, &str, &str); 3] = [
+    (OPERATOR, "delete", "workspacefs-files-objects"),
+    (RETIRE, "delete", "workspacefs-files-objects"),
+    (OPERATOR, "create", "workspacefs-files-pods"),
 ];
 
 /// What each role for people lets them do with files.
@@ -29,16 +37,13 @@ const PEOPLES: [(&str, &str, &[&str]); 3] = [
 /// Says what is wrong. `all_on`: no policy was switched off.
 pub(super) fn broken(objects: &[Value], all_on: bool) -> Vec<String> {
     let mut found = people(objects);
-    let operator = |verb: &str| {
-        rules_of(objects, OPERATOR)
-            .any(|rule| has(rule, "resources", "deployments") && has(rule, "verbs", verb))
+    let may = |role: &str, verb: &str| {
+        rules_of(objects, role).any(|rule| has(rule, "resources", "deployments") && has(rule, "verbs", verb))
     };
-    for (verb, policy) in [("delete", "workspacefs-files-objects"), ("create", "workspacefs-files-pods")] {
-        if all_on && operator(verb) {
-            found.extend(
-                loose(objects, policy)
-                    .map(|what| format!("the operator may {verb} Deployments: policy {policy} {what}")),
-            );
+    for (role, verb, policy) in KEPT {
+        if all_on && may(role, verb) {
+            let what = loose(objects, policy, role);
+            found.extend(what.map(|what| format!("{role} may {verb} Deployments: policy {policy} {what}")));
         }
     }
     found.extend(gateway(objects));
@@ -83,13 +88,13 @@ fn people(objects: &[Value]) -> Vec<String> {
     found
 }
 
-/// What a policy lacks that keeps the operator's rights small.
-fn loose(objects: &[Value], name: &str) -> Option<&'static str> {
+/// What a policy lacks that keeps an account's rights small.
+fn loose(objects: &[Value], name: &str, account: &str) -> Option<&'static str> {
     let Some(policy) = named(objects, "ValidatingAdmissionPolicy", name) else {
         return Some("is missing");
     };
     let spec = &policy["spec"];
-    let account = "'system:serviceaccount:workspacefs-system:workspacefs-operator'";
+    let account = format!("'system:serviceaccount:workspacefs-system:{account}'");
     let looks = list(&spec["matchConstraints"]["resourceRules"]).iter().any(|rule| {
         has(rule, "resources", "deployments")
             && has(rule, "operations", "CREATE")
@@ -97,7 +102,7 @@ fn loose(objects: &[Value], name: &str) -> Option<&'static str> {
     });
     let conditions = list(&spec["matchConditions"]);
     let ours = conditions.len() == 1
-        && conditions[0]["expression"].as_str().is_some_and(|expression| expression.contains(account));
+        && conditions[0]["expression"].as_str().is_some_and(|expression| expression.contains(&account));
     let holds = [
         (spec["failurePolicy"] == "Fail", "lets pass what it cannot evaluate"),
         (looks, "does not look at Deployments that are made and changed"),
@@ -168,23 +173,31 @@ mod tests {
     }
 
     #[test]
-    fn switched_off_the_operator_may_make_nothing_and_there_is_no_gateway() {
+    fn switched_off_nobody_has_a_right_for_files_and_there_is_no_gateway() {
         let objects = read("deploy/kustomize/workspacefs.yaml");
-        for resource in ["deployments", "services", "networkpolicies", "secrets"] {
-            let rules: Vec<&Value> =
-                rules_of(&objects, OPERATOR).filter(|rule| has(rule, "resources", resource)).collect();
-            assert_eq!(rules.len(), 1, "{resource}");
-            assert!(!has(rules[0], "verbs", "create") && !has(rules[0], "verbs", "patch"), "{resource}");
+        for role in [OPERATOR, RETIRE] {
+            assert!(rules_of(&objects, role).next().is_some(), "{role}");
+            for resource in ["deployments", "services", "networkpolicies", "secrets"] {
+                assert!(
+                    !rules_of(&objects, role).any(|rule| has(rule, "resources", resource)),
+                    "{role} {resource}"
+                );
+            }
         }
+        let is_of_files = |object: &Value| {
+            object["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("workspacefs-files"))
+        };
+        assert!(!objects.iter().any(is_of_files));
         assert!(!objects.iter().any(|object| object["metadata"]["name"] == DASHBOARD));
     }
 
     #[test]
     fn a_right_without_its_policy_is_found() {
-        for policy in ["workspacefs-files-objects", "workspacefs-files-pods"] {
+        // The one keeps two accounts.
+        for (policy, count) in [("workspacefs-files-objects", 2), ("workspacefs-files-pods", 1)] {
             let mut objects = rendered();
             objects.retain(|o| o["kind"] != "ValidatingAdmissionPolicy" || o["metadata"]["name"] != policy);
-            assert_eq!(broken(&objects, true).len(), 1, "{policy}");
+            assert_eq!(broken(&objects, true).len(), count, "{policy}");
             assert!(broken(&objects, false).is_empty());
             for (path, value) in [
                 ("/spec/failurePolicy", json!("Ignore")),
@@ -195,7 +208,7 @@ mod tests {
                 let loosened = changed("ValidatingAdmissionPolicy", policy, |object| {
                     *object.pointer_mut(path).unwrap() = value;
                 });
-                assert_eq!(broken(&loosened, true).len(), 1, "{policy} {path}");
+                assert_eq!(broken(&loosened, true).len(), count, "{policy} {path}");
             }
         }
     }
