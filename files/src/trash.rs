@@ -247,10 +247,13 @@ fn clear(trash: &OwnedFd, name: &str) -> Result<(), Error> {
 
 /// Does it with all, past those that fail. What is not there any more is done.
 fn each<T>(all: impl IntoIterator<Item = T>, work: impl Fn(T) -> Result<(), Error>) -> Result<(), Error> {
-    all.into_iter().map(work).fold(Ok(()), |first, result| match result {
-        Err(Error::NotFound) => first,
-        result => first.and(result),
-    })
+    let mut first = Ok(());
+    for result in all.into_iter().map(work) {
+        if result != Err(Error::NotFound) {
+            first = first.and(result);
+        }
+    }
+    first
 }
 
 fn write_info(place: BorrowedFd<'_>, info: &Info) -> Result<(), Error> {

@@ -285,3 +285,42 @@ fn times(modified: i128) -> Result<Timestamps, Error> {
         last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+    use std::time::Duration;
+
+    use workspacefs_sys::filesystem::{Access, Context};
+
+    use super::*;
+    use crate::root::Owner;
+    use crate::trash;
+
+    /// It needs root, as the tests of mounts do: a write waits here for room on a full file system.
+    #[test]
+    fn what_is_taken_back_is_so_after_a_write_that_hangs() {
+        const MIB: usize = 1 << 20;
+        let context = Context::open("tmpfs").unwrap();
+        context.set("size", "4m").unwrap();
+        let mount = context.mount(Access::Full).unwrap();
+        let path = std::path::PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
+        let root = Arc::new(Root::open(&path, Owner { uid: 0, gid: 0, mode: 0o755 }).unwrap());
+        std::fs::write(path.join("old"), vec![7; 2 * MIB]).unwrap();
+        trash::put(&root, &FilePath::decode("old").unwrap(), false, "jane").unwrap();
+        let new = NewFile::create(&root).unwrap();
+        let all_room = root.turns.room(root.turns.emptied()).unwrap();
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| new.write_at(&vec![7; 3 * MIB], 0));
+            while new.size().unwrap() < 2 * MIB as u64 - 64 * 1024 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let cutting = scope.spawn(|| new.cut(5));
+            std::thread::sleep(Duration::from_millis(200));
+            assert!(!cutting.is_finished());
+            drop(all_room);
+            assert_eq!((writing.join().unwrap(), cutting.join().unwrap()), (Ok(()), Ok(())));
+        });
+        assert_eq!(new.size(), Ok(5));
+    }
+}
