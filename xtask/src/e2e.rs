@@ -125,7 +125,7 @@ pub fn run(args: Args) -> Result<()> {
 /// to import from. And the packages of the browser's flows, and the browser.
 fn files(values: &mut Value) -> Result<()> {
     product::add_files(values);
-    values["defaultFileSystem"] = Value::Null;
+    values["defaultFileSystem"] = false.into();
     values["dashboard"]["nodeSelector"]["kubernetes.io/hostname"] = suites::GATEWAY_NODE.into();
     values["files"]["allowEndpoints"] = json!([suites::IMPORTS_FROM]);
     shell::ensure_program("chromium", "chromium")?;
