@@ -90,7 +90,13 @@ pub fn run(args: &Args) -> Result<Exit> {
             // The transfers hear of it themselves, and say what is kept.
             biased;
             done = dispatch(args) => done,
-            () = interrupted() => Ok(Exit::Cancelled),
+            () = interrupted() => {
+                // It came before the transfer listened.
+                if matches!(args.command, Command::Upload(_) | Command::Download(_)) {
+                    text::complain(CANCELLED);
+                }
+                Ok(Exit::Cancelled)
+            }
         }
     });
     // Threads that wait for a file system that does not answer are not waited for.
@@ -189,6 +195,9 @@ where
         _ => Exit::Partial,
     })
 }
+
+/// What somebody reads who ended a transfer.
+pub const CANCELLED: &str = "cancelled; the same command with --update goes on from here";
 
 /// Comes when the process is to end.
 pub async fn interrupted() {

@@ -182,7 +182,7 @@ pub async fn shown(
             _ = clock.tick() => display.show(&meter.snapshot(false)),
             () = &mut interrupted => {
                 drop(display);
-                crate::text::complain("cancelled; the same command with --update goes on from here");
+                crate::text::complain(crate::storage::CANCELLED);
                 return Ok(Exit::Cancelled);
             }
         }
