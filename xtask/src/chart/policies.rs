@@ -148,7 +148,7 @@ mod tests {
         }
         let unbound: Vec<Value> =
             objects.into_iter().filter(|o| o["kind"] != "ValidatingAdmissionPolicyBinding").collect();
-        assert_eq!(broken(&unbound, true).len(), 9);
+        assert_eq!(broken(&unbound, true).len(), 8);
     }
 
     #[test]
