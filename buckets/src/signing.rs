@@ -98,6 +98,9 @@ mod tests {
             signed("GET", &url, &[], "us-east-1", &credentials, UNIX_EPOCH).unwrap();
         });
         let log = std::fs::read_to_string(log.path()).unwrap();
-        assert!(log.contains("the log works") && !log.contains("OFTHETEST") && !log.contains("of-the-test"), "{log}");
+        assert!(
+            log.contains("the log works") && !log.contains("OFTHETEST") && !log.contains("of-the-test"),
+            "{log}"
+        );
     }
 }

@@ -159,9 +159,9 @@ pub fn verify_entries(
 
 /// As many as have something to do: of a large file each of them reads chunks.
 fn workers_for(entries: &[Entry]) -> NonZeroUsize {
-    let tasks = entries.iter().fold(0, |tasks: u64, entry| {
-        tasks.saturating_add(entry.size.div_ceil(CHUNK_LEN).max(1))
-    });
+    let tasks = entries
+        .iter()
+        .fold(0, |tasks: u64, entry| tasks.saturating_add(entry.size.div_ceil(CHUNK_LEN).max(1)));
     let tasks = usize::try_from(tasks).unwrap_or(usize::MAX);
     WORKERS_BESIDE.min(NonZeroUsize::new(tasks).unwrap_or(NonZeroUsize::MIN))
 }

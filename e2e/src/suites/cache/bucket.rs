@@ -150,7 +150,8 @@ impl Context {
         }
         let words = [SECRET_ACCESS_KEY, WRONG].map(str::to_owned);
         self.logs_are_clean_of(&words).await?;
-        let of_movers = format!("cd /var/log/pods && grep -rlF -e '{SECRET_ACCESS_KEY}' -e '{WRONG}' . || true");
+        let of_movers =
+            format!("cd /var/log/pods && grep -rlF -e '{SECRET_ACCESS_KEY}' -e '{WRONG}' . || true");
         let found = self.on("n1", &of_movers).await?;
         ensure!(found.is_empty(), "a secret access key stands in the logs {found}");
         Ok(())
