@@ -11,6 +11,11 @@ import { afterAll, beforeAll, expect, onTestFailed } from "vitest";
 import { EDITOR_TOKEN, type Mock, startMock, VIEWER_TOKEN } from "../mock/server";
 
 export const REAL_URL = process.env.WSFS_UI_URL;
+/**
+ * Before a real gateway there is no mock: flows that tell it to break a connection, to end a session, to let an import stand still, or
+ * that count on its workspace's node groups, cannot run there.
+ */
+export const WITHOUT_MOCK = REAL_URL !== undefined;
 export const WORKSPACE = process.env.WSFS_UI_WORKSPACE ?? "vision";
 export const FILE_SYSTEM = process.env.WSFS_UI_FS ?? "default";
 export const TOKEN = process.env.WSFS_UI_TOKEN ?? EDITOR_TOKEN;

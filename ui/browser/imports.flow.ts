@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
-import { enter, filesHash, ownFolder, REAL_URL, row, shot, stage } from "./harness";
+import { enter, filesHash, ownFolder, row, shot, stage, WITHOUT_MOCK } from "./harness";
 
 const on = stage();
 
@@ -33,7 +33,7 @@ describe("imports from the cloud", () => {
     await end();
   });
 
-  it.skipIf(REAL_URL)("show what the server says at the field that it means", async () => {
+  it.skipIf(WITHOUT_MOCK)("show what the server says at the field that it means", async () => {
     const { page, end } = await enter(on, filesHash());
     await openDialog(page);
     await fillIn(page, { ...KEYS, Bucket: "missing" });
@@ -46,7 +46,7 @@ describe("imports from the cloud", () => {
     await end();
   });
 
-  it.skipIf(REAL_URL)("show their progress, are interrupted, and go on with the keys entered again", async () => {
+  it.skipIf(WITHOUT_MOCK)("show their progress, are interrupted, and go on with the keys entered again", async () => {
     const { page, end } = await enter(on, filesHash());
     const folder = await ownFolder(page, "import");
     await openDialog(page);
@@ -71,7 +71,7 @@ describe("imports from the cloud", () => {
     await end();
   });
 
-  it.skipIf(REAL_URL)("are cancelled and forgotten", async () => {
+  it.skipIf(WITHOUT_MOCK)("are cancelled and forgotten", async () => {
     const { page, end } = await enter(on, filesHash());
     await openDialog(page);
     await fillIn(page, { ...KEYS, Bucket: "unwanted", Destination: "/unwanted" });

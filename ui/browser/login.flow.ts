@@ -7,10 +7,10 @@ import {
   logIn,
   open,
   ownFolder,
-  REAL_URL,
   stage,
   TOKEN,
   VIEWER,
+  WITHOUT_MOCK,
   WORKSPACE,
 } from "./harness";
 
@@ -50,7 +50,7 @@ describe("login", () => {
     await end();
   });
 
-  it.skipIf(REAL_URL)("asks again when the session ends, and goes on where one was", async () => {
+  it.skipIf(WITHOUT_MOCK)("asks again when the session ends, and goes on where one was", async () => {
     const { page, end } = await enter(on, filesHash("datasets"));
     await page.getByRole("row", { name: "imagenet" }).waitFor();
     on.mock?.sessions.endAll();

@@ -1,6 +1,17 @@
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
-import { enter, FILE_SYSTEM, filesHash, go, open, REAL_URL, seriousFindings, shot, stage, WORKSPACE } from "./harness";
+import {
+  enter,
+  FILE_SYSTEM,
+  filesHash,
+  go,
+  open,
+  seriousFindings,
+  shot,
+  stage,
+  WITHOUT_MOCK,
+  WORKSPACE,
+} from "./harness";
 
 const on = stage();
 
@@ -56,7 +67,7 @@ describe.each(LOOKS)("in %s", (look, wish) => {
   });
 });
 
-describe.skipIf(REAL_URL)("with the mock's files", () => {
+describe.skipIf(WITHOUT_MOCK)("with the mock's files", () => {
   it("selection, preview, menu and dialogs have no serious finding either", async () => {
     const { page, end } = await enter(on, filesHash());
     await page.getByLabel("Select notes.txt").check();

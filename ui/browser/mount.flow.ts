@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { enter, FILE_SYSTEM, REAL_URL, shot, stage, WORKSPACE } from "./harness";
+import { enter, FILE_SYSTEM, shot, stage, WITHOUT_MOCK, WORKSPACE } from "./harness";
 
 const on = stage();
 const MOUNT = `#/ws/${WORKSPACE}/mount?fs=${FILE_SYSTEM}`;
@@ -38,15 +38,18 @@ describe("the mount page", () => {
     await end();
   });
 
-  it.skipIf(REAL_URL)("offers local storage with a node group only, and without a folder to mount from", async () => {
-    const { page, end } = await enter(on, MOUNT);
-    const source = page.getByRole("group", { name: "Mount 1" }).getByLabel("File System");
-    expect(await source.getByRole("option", { name: /scratch/ }).count()).toBe(0);
-    await page.getByLabel("Node group").selectOption("h100");
-    await source.selectOption("disk:scratch");
-    await page.getByLabel("Mount From").waitFor({ state: "detached" });
-    await page.getByLabel("Node group").selectOption("a100");
-    expect(await source.inputValue()).toBe("fs:default");
-    await end();
-  });
+  it.skipIf(WITHOUT_MOCK)(
+    "offers local storage with a node group only, and without a folder to mount from",
+    async () => {
+      const { page, end } = await enter(on, MOUNT);
+      const source = page.getByRole("group", { name: "Mount 1" }).getByLabel("File System");
+      expect(await source.getByRole("option", { name: /scratch/ }).count()).toBe(0);
+      await page.getByLabel("Node group").selectOption("h100");
+      await source.selectOption("disk:scratch");
+      await page.getByLabel("Mount From").waitFor({ state: "detached" });
+      await page.getByLabel("Node group").selectOption("a100");
+      expect(await source.inputValue()).toBe("fs:default");
+      await end();
+    },
+  );
 });

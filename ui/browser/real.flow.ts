@@ -8,6 +8,7 @@ import { enter, filesHash, ownFolder, row, shot, stage } from "./harness";
 
 const on = stage();
 
+// Flows for a real gateway: without the file and the bucket that these name there is nothing to upload and to import.
 /** A local file to upload; whoever started the flow may kill servers meanwhile. */
 const BIG_FILE = process.env.WSFS_UI_BIG_FILE;
 const BIG_MS = Number(process.env.WSFS_UI_BIG_SECONDS ?? 900) * 1000;

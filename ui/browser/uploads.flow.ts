@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { api, enter, filesHash, ownFolder, REAL_URL, row, shot, stage } from "./harness";
+import { api, enter, filesHash, ownFolder, row, shot, stage, WITHOUT_MOCK } from "./harness";
 
 const on = stage();
 const here = mkdtempSync(join(tmpdir(), "wsfs-ui-"));
@@ -72,7 +72,7 @@ describe("uploads", () => {
     await end();
   });
 
-  it.skipIf(REAL_URL)("pause, resume and cancel", async () => {
+  it.skipIf(WITHOUT_MOCK)("pause, resume and cancel", async () => {
     const { page, end } = await enter(on, filesHash());
     const folder = await ownFolder(page, "pause");
     Object.assign(on.mock?.faults ?? {}, { bytesPerSecond: 6_000_000 });
@@ -92,7 +92,7 @@ describe("uploads", () => {
     await end();
   });
 
-  it.skipIf(REAL_URL)("go on by themselves after a connection that broke twice", async () => {
+  it.skipIf(WITHOUT_MOCK)("go on by themselves after a connection that broke twice", async () => {
     const { page, end } = await enter(on, filesHash());
     const folder = await ownFolder(page, "broken");
     Object.assign(on.mock?.faults ?? {}, { breaks: 2, breakAfterBytes: 3_000_000 });
@@ -105,7 +105,7 @@ describe("uploads", () => {
     await end();
   });
 
-  it.skipIf(REAL_URL)("are listed after a reload, and go on once the same file is chosen", async () => {
+  it.skipIf(WITHOUT_MOCK)("are listed after a reload, and go on once the same file is chosen", async () => {
     const { page, end } = await enter(on, filesHash());
     const folder = await ownFolder(page, "reload");
     Object.assign(on.mock?.faults ?? {}, { bytesPerSecond: 4_000_000 });

@@ -129,7 +129,7 @@ fn files(values: &mut Value) -> Result<()> {
     values["dashboard"]["nodeSelector"]["kubernetes.io/hostname"] = suites::GATEWAY_NODE.into();
     values["files"]["allowEndpoints"] = json!([suites::IMPORTS_FROM]);
     shell::ensure_program("chromium", "chromium")?;
-    ui::pages()
+    ui::packages().map(drop)
 }
 
 /// Both runs as one, and the names of those that passed only the second time. A failure goes away by passing, not by not

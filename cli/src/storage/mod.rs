@@ -87,13 +87,12 @@ pub fn run(args: &Args) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
         tokio::select! {
-            // The transfers hear of it themselves, and say what is kept.
             biased;
             done = dispatch(args) => done,
             () = interrupted() => {
-                // It came before the transfer listened.
+                // What was under way is dropped by now, with its bars on the terminal.
                 if matches!(args.command, Command::Upload(_) | Command::Download(_)) {
-                    text::complain(CANCELLED);
+                    text::complain("cancelled; the same command with --update goes on from here");
                 }
                 Ok(Exit::Cancelled)
             }
@@ -196,11 +195,8 @@ where
     })
 }
 
-/// What somebody reads who ended a transfer.
-pub const CANCELLED: &str = "cancelled; the same command with --update goes on from here";
-
 /// Comes when the process is to end.
-pub async fn interrupted() {
+async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminated) = signal(SignalKind::terminate()) else { return std::future::pending().await };
     tokio::select! {

@@ -2,32 +2,19 @@
 
 import { type InputHTMLAttributes, type ReactNode, useId } from "react";
 
-interface Props extends Omit<InputHTMLAttributes<HTMLInputElement>, "onChange"> {
-  label: string;
+interface Said {
   hint?: ReactNode;
   error?: string | null | undefined;
-  onValue: (value: string) => void;
 }
 
-export function Field({ label, hint, error, onValue, ...input }: Props) {
-  const id = useId();
-  const described = [hint ? `${id}-hint` : "", error ? `${id}-error` : ""].filter(Boolean).join(" ");
+/** The ids of what is said of an input, for those who hear it. */
+function described(id: string, { hint, error }: Said): string | undefined {
+  return [hint ? `${id}-hint` : "", error ? `${id}-error` : ""].filter(Boolean).join(" ") || undefined;
+}
+
+function Notes({ id, hint, error }: Said & { id: string }) {
   return (
-    <div className="field">
-      <label htmlFor={id}>
-        {label}
-        {!input.required && <span className="optional"> (optional)</span>}
-      </label>
-      <input
-        {...input}
-        id={id}
-        aria-invalid={error ? true : undefined}
-        aria-describedby={described || undefined}
-        // Names, keys and paths are no prose.
-        spellCheck={false}
-        autoCapitalize="off"
-        onChange={(event) => onValue(event.target.value)}
-      />
+    <>
       {hint && (
         <p className="hint" id={`${id}-hint`}>
           {hint}
@@ -38,6 +25,36 @@ export function Field({ label, hint, error, onValue, ...input }: Props) {
           {error}
         </p>
       )}
+    </>
+  );
+}
+
+interface Props extends Omit<InputHTMLAttributes<HTMLInputElement>, "onChange"> {
+  label: string;
+  hint?: ReactNode;
+  error?: string | null | undefined;
+  onValue: (value: string) => void;
+}
+
+export function Field({ label, hint, error, onValue, ...input }: Props) {
+  const id = useId();
+  return (
+    <div className="field">
+      <label htmlFor={id}>
+        {label}
+        {!input.required && <span className="optional"> (optional)</span>}
+      </label>
+      <input
+        {...input}
+        id={id}
+        aria-invalid={error ? true : undefined}
+        aria-describedby={described(id, { hint, error })}
+        // Names, keys and paths are no prose.
+        spellCheck={false}
+        autoCapitalize="off"
+        onChange={(event) => onValue(event.target.value)}
+      />
+      <Notes id={id} hint={hint} error={error} />
     </div>
   );
 }
@@ -53,7 +70,6 @@ interface SelectProps {
 
 export function Select({ label, value, onValue, children, hint, error }: SelectProps) {
   const id = useId();
-  const described = [hint ? `${id}-hint` : "", error ? `${id}-error` : ""].filter(Boolean).join(" ");
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
@@ -61,21 +77,12 @@ export function Select({ label, value, onValue, children, hint, error }: SelectP
         id={id}
         value={value}
         aria-invalid={error ? true : undefined}
-        aria-describedby={described || undefined}
+        aria-describedby={described(id, { hint, error })}
         onChange={(event) => onValue(event.target.value)}
       >
         {children}
       </select>
-      {hint && (
-        <p className="hint" id={`${id}-hint`}>
-          {hint}
-        </p>
-      )}
-      {error && (
-        <p className="field-error" id={`${id}-error`} role="alert">
-          {error}
-        </p>
-      )}
+      <Notes id={id} hint={hint} error={error} />
     </div>
   );
 }

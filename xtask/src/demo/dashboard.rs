@@ -15,7 +15,7 @@ use workspacefs_e2e::host::process::Process;
 use workspacefs_e2e::suites::{self, Context, Door, until};
 use workspacefs_e2e::{Cluster, ClusterConfig, product};
 
-use crate::{images, ui};
+use crate::images;
 
 /// The suite whose leftovers are removed: pods of another installation's volumes cannot end once that has gone.
 const SUITE: &str = "files";
@@ -31,12 +31,7 @@ const FORWARDER: &str = "dashboard-forwarder";
 /// Starts what is missing, fills the workspace, then forwards until Ctrl-C.
 pub fn run(name: &str, as_installed: bool) -> Result<()> {
     println!("Building the pages and the images and starting the cluster, as far as they are not there yet.");
-    let images = if as_installed {
-        None
-    } else {
-        ui::pages()?;
-        Some(images::build()?)
-    };
+    let images = if as_installed { None } else { Some(images::build()?) };
     let cluster = Cluster::up(&ClusterConfig::from_environment(name)?)?;
     if images.is_some()
         && let Err(error) = suites::clear(&cluster, SUITE)

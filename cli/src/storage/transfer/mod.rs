@@ -174,17 +174,10 @@ pub async fn shown(
     let mut display = Display::new(show, phase);
     let mut clock = tokio::time::interval(LOOK_EVERY);
     tokio::pin!(transfer);
-    let interrupted = crate::storage::interrupted();
-    tokio::pin!(interrupted);
     loop {
         tokio::select! {
             () = &mut transfer => break,
             _ = clock.tick() => display.show(&meter.snapshot(false)),
-            () = &mut interrupted => {
-                drop(display);
-                crate::text::complain(crate::storage::CANCELLED);
-                return Ok(Exit::Cancelled);
-            }
         }
     }
     display.show(&meter.snapshot(true));

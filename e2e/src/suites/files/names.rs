@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::answer::{answered, encoded};
@@ -72,7 +73,9 @@ async fn names(context: &Context, files: &Files) -> Result<()> {
         entries.iter().filter_map(|entry| Some((entry["path"].as_str()?, entry))).collect();
     ensure!(by_path.len() == NAMES.len(), "{} of {} are listed: {entries:?}", by_path.len(), NAMES.len());
     for (number, (_, name)) in NAMES.iter().enumerate() {
-        let decoded = |path: &&&str| percent_decoded(path) == [b"names/".as_slice(), name].concat();
+        let decoded = |path: &&&str| {
+            percent_decode_str(path).collect::<Vec<u8>>() == [b"names/".as_slice(), name].concat()
+        };
         let path = by_path.keys().find(decoded);
         let path = path.with_context(|| format!("{} is not listed", String::from_utf8_lossy(name)))?;
         let shown = by_path[path]["name"].as_str();
@@ -185,25 +188,6 @@ async fn paths(context: &Context, door: &Door, token: &str) -> Result<()> {
     answered(upload).await?.refused(400, "BadRequest").map(drop)
 }
 
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, others)) = rest.split_first() {
-        let code = others.get(..2).and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &others[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = others;
-            }
-        }
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -227,7 +211,7 @@ mod tests {
     #[test]
     fn an_encoded_name_is_decoded_to_itself() {
         for (_, name) in NAMES {
-            assert_eq!(percent_decoded(&encoded(name)), name);
+            assert_eq!(percent_decode_str(&encoded(name)).collect::<Vec<u8>>(), name);
         }
     }
 }
