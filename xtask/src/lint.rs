@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use workspacefs_e2e::ClusterConfig;
 
 use crate::chart::Chart;
-use crate::{generate, shell, tidy};
+use crate::{generate, shell, tidy, ui};
 
 const CARGO_DENY: &str = "0.20.2";
 
@@ -21,13 +21,14 @@ type Check = (&'static str, fn() -> Result<()>);
 
 /// Runs every check.
 pub fn run(_args: Args) -> Result<()> {
-    let checks: [Check; 6] = [
+    let checks: [Check; 7] = [
         ("formatting", || shell::run(shell::cargo().args(["fmt", "--all", "--check"]))),
         ("tidy", || tidy::run(tidy::Args {})),
         ("clippy", clippy),
         ("generated files are up to date", generate::check),
         ("licences, bans and sources of dependencies (advisories need a network: not checked)", deny),
         ("chart: helm lint, schema, rules", || Chart::open()?.check()),
+        ("pages: types, style, unit tests", ui::check),
     ];
     let mut failed = 0;
     for (name, check) in checks {

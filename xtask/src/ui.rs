@@ -44,6 +44,15 @@ pub fn pages() -> Result<()> {
     shell::run(Command::new("npm").args(["run", "--silent", "build"]).current_dir(&ui))
 }
 
+/// Their types, their style, and the tests that need no browser.
+pub fn check() -> Result<()> {
+    let ui = packages()?;
+    for script in ["lint", "test"] {
+        shell::run(Command::new("npm").args(["run", "--silent", script]).current_dir(&ui))?;
+    }
+    Ok(())
+}
+
 /// When the youngest file of a tree was changed.
 fn youngest(path: &Path) -> Option<std::time::SystemTime> {
     let own = fs::metadata(path).ok()?.modified().ok();

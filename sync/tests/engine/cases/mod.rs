@@ -163,5 +163,6 @@ cases! {
         every_bit_that_is_flipped_is_found,
         a_manifest_lists_every_file_that_a_run_saw,
         a_manifest_takes_over_what_the_earlier_one_says,
+        what_became_something_else_in_the_earlier_copy_is_copied,
         a_second_name_that_changes_while_it_is_read_is_not_vouched_for;
 }

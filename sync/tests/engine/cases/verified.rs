@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use workspacefs_sync::{Control, Options, Problem, Verify, VerifyReport};
 
 use crate::model::build::{noise, set_mtime};
+use crate::tree::{Terms, assert_same, look};
 use crate::world::{World, earlier, eventually, mirror, open, run_with, two_in, workers};
 
 const FLIPPED: u64 = 1_000;
@@ -125,6 +126,39 @@ pub fn a_manifest_takes_over_what_the_earlier_one_says(world: &World) {
         assert_eq!(mirror(&source, &copy, &options).last.bytes_read, 0, "{name}");
         assert_eq!(verify(&copy, &manifest, Verify::Checksum).checked.files, 3, "{name}");
     }
+}
+
+/// Also where the earlier copy's manifest vouches for it; nothing else is left under its name, or changed.
+pub fn what_became_something_else_in_the_earlier_copy_is_copied(world: &World) {
+    let folder = world.memory("inside", "mode=0755");
+    let [source, first] = two_in(&folder);
+    let became = ["cut", "later", "open", "link", "folder", "gone"];
+    for name in became.iter().chain(&["good"]) {
+        fs::write(source.join(name), name).unwrap();
+    }
+    let manifest = world.path("first.manifest");
+    mirror(&source, &first, &hashed(&manifest));
+    let outside = folder.join("outside");
+    fs::write(&outside, "outside").unwrap();
+    let times = fs::metadata(first.join("cut")).unwrap();
+    fs::write(first.join("cut"), "cu").unwrap();
+    set_mtime(&first.join("cut"), (times.mtime(), times.mtime_nsec()));
+    set_mtime(&first.join("later"), (times.mtime() + 1, 0));
+    fs::set_permissions(first.join("open"), fs::Permissions::from_mode(0o666)).unwrap();
+    for name in ["link", "folder", "gone"] {
+        fs::remove_file(first.join(name)).unwrap();
+    }
+    symlink(&outside, first.join("link")).unwrap();
+    fs::create_dir(first.join("folder")).unwrap();
+    let before = look(&first);
+
+    let second = world.dir("inside/second");
+    let options = Options { earlier: Some(earlier(&first, Some(&manifest))), ..hashed(&world.path("second")) };
+    let report = mirror(&source, &second, &options).report;
+    assert_eq!((report.files.done.files, report.files.unchanged.files), (6, 1), "{report:?}");
+    assert_same(&look(&second), &look(&source), Terms::PLAIN);
+    assert_eq!(look(&first), before, "the earlier copy was changed");
+    assert_eq!(fs::metadata(&outside).unwrap().nlink(), 1);
 }
 
 /// The manifest says what was copied, whatever became of the source while its second name was read for the digest.
