@@ -34,6 +34,7 @@ describe("what only a real gateway shows", () => {
       await (await chooser).setFiles(file);
       const panel = page.getByRole("region", { name: "Uploads" });
       await panel.getByText("1 file uploaded").first().waitFor({ timeout: BIG_MS });
+      await row(page, basename(file)).waitFor();
       await shot(page, "big-uploaded");
       await row(page, basename(file)).getByRole("checkbox").check();
       const coming = page.waitForEvent("download");
