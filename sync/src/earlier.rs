@@ -90,7 +90,9 @@ impl Engine<'_> {
     /// file instead of four. What is not the file that was meant is gone again at once, and no manifest ever vouched for it.
     /// False where it has to be copied, none where this is not the way.
     fn link_by_name(&self, subject: &Subject<'_>, earlier: &Handle) -> Result<Option<bool>, Trouble> {
-        let (Some(journal), Some(destination)) = (&self.journal, subject.destination) else { return Ok(None) };
+        let (Some(journal), Some(destination)) = (&self.journal, subject.destination) else {
+            return Ok(None);
+        };
         if subject.existing.is_some() || self.options.dry_run {
             return Ok(None);
         }

@@ -29,10 +29,10 @@ const BIG_LENGTH: u64 = 1024 * MIB;
 /// So much of it is sent at each kill.
 const KILLED_AT: [u64; 2] = [BIG_LENGTH / 4, BIG_LENGTH / 2];
 /// For that one flow.
-const BIG_SECONDS: u64 = 600;
+const BIG_TIME_MAX: Duration = seconds(300);
 /// An object at the root of the bucket that another imports.
 const OBJECT: &str = "photo.jpg";
-const FLOWS_TIME_MAX: Duration = seconds(1500);
+const FLOWS_TIME_MAX: Duration = seconds(540);
 /// Between the order to end and the end that nobody can refuse.
 const GRACE: Duration = seconds(20);
 /// What is shown of a failure.
@@ -43,7 +43,7 @@ const PICTURES_MIN: usize = 5;
 pub fn cases() -> Vec<Case> {
     let all =
         cases![the_pages_work_in_a_real_browser_before_the_real_gateway_and_an_upload_outlasts_two_kills];
-    all.into_iter().map(|case| case.alone().within(1800)).collect()
+    all.into_iter().map(|case| case.alone().within(600)).collect()
 }
 
 /// Where the browser's pictures lie after a run.
@@ -78,7 +78,9 @@ async fn the_pages_work_in_a_real_browser_before_the_real_gateway_and_an_upload_
     flows.current_dir(&ui).env("WSFS_UI_URL", format!("https://{}", door.address()));
     flows.env("WSFS_UI_TOKEN", token).env("WSFS_UI_VIEWER_TOKEN", viewer);
     flows.env("WSFS_UI_WORKSPACE", context.namespace()).env("WSFS_UI_FS", FILE_SYSTEM);
-    flows.env("WSFS_UI_BIG_FILE", &big).env("WSFS_UI_BIG_SECONDS", BIG_SECONDS.to_string());
+    flows
+        .env("WSFS_UI_BIG_FILE", &big)
+        .env("WSFS_UI_BIG_SECONDS", patient(BIG_TIME_MAX).as_secs().to_string());
     flows.env("WSFS_UI_S3", bucket.to_string()).env("WSFS_UI_SHOTS", &pictures);
     let kills = AtomicUsize::new(0);
     let ran = tokio::select! {

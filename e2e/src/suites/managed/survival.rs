@@ -65,7 +65,8 @@ async fn a_lost_write_and_a_wrong_byte_are_found_by_the_writers_of_the_other_cas
     let folder = context.folder_of("data").await?;
     // What was forced to the server since the copy is lost, as by a server that says too soon that it has it: three times in a
     // pass of 8 s, as its first two seconds, of which nothing is forced yet, lose nothing.
-    let lose = "cp two old && for _ in 1 2 3; do sleep 3; dd if=old of=two bs=1M conv=notrunc status=none; done";
+    let lose =
+        "cp two old && for _ in 1 2 3; do sleep 3; dd if=old of=two bs=1M conv=notrunc status=none; done";
     context.on_disk(&format!("cd {folder} && {lose}")).await?;
     let said = context.finds("two").await?;
     ensure!(said.contains("bad header numberio"), "two finds something else: {said}");

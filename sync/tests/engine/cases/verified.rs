@@ -153,7 +153,8 @@ pub fn what_became_something_else_in_the_earlier_copy_is_copied(world: &World) {
     let before = look(&first);
 
     let second = world.dir("inside/second");
-    let options = Options { earlier: Some(earlier(&first, Some(&manifest))), ..hashed(&world.path("second")) };
+    let options =
+        Options { earlier: Some(earlier(&first, Some(&manifest))), ..hashed(&world.path("second")) };
     let report = mirror(&source, &second, &options).report;
     assert_eq!((report.files.done.files, report.files.unchanged.files), (6, 1), "{report:?}");
     assert_same(&look(&second), &look(&source), Terms::PLAIN);
