@@ -123,6 +123,7 @@ impl World {
             metrics: metrics.clone(),
             times,
             group_label: "workspacefs.io/node-group".into(),
+            rsync,
         });
         let server = pki.leaf("localhost");
         let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
