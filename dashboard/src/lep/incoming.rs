@@ -50,7 +50,7 @@ impl Incoming {
         self.lock().is_taken_back = true;
         let [known, unknown] = REST_BYTES_MAX;
         let mut left = if is_known { known } else { unknown };
-        let mut next = async || {
+        let next = async || {
             let next = future::poll_fn(|cx| self.lock().body.poll_next_unpin(cx));
             timeout(SILENCE_MAX, next).await
         };
