@@ -112,7 +112,7 @@ impl World {
         let place = Arc::new(Mutex::new(files.address));
         let found = place.clone();
         let locate: Locate = Arc::new(move |_| Some(found.lock().unwrap().to_string()));
-        let (key, rsync) = (signer.public_key(), Arc::new(Mutex::new(None)));
+        let (public, rsync) = (signer.public_key(), Arc::new(Mutex::new(None)));
         let exposed: Arc<Mutex<Option<RsyncExposure>>> = rsync.clone();
         let client = api.client_as("gateway");
         let (objects, watching) = Objects::watch(&client, "workspacefs.io/workspace=true");
@@ -152,7 +152,20 @@ impl World {
             tokio::spawn(port.serve(router(gateway.clone()), metrics.clone(), stop.clone()));
         }
         let (address, proxy) = (addresses[0], addresses[1]);
-        Self { api, files, uid, objects, pki, address, proxy, place, key, rsync, stop, _folder: folder }
+        Self {
+            api,
+            files,
+            uid,
+            objects,
+            pki,
+            address,
+            proxy,
+            place,
+            key: public,
+            rsync,
+            stop,
+            _folder: folder,
+        }
     }
 
     /// Waits until the gateway's watches have brought what `done` looks for.

@@ -21,7 +21,7 @@ async fn head_is_exactly_200_without_a_body_for_what_is_there() {
     lep.statuses("HEAD", &[("/storage/default/", 200), ("/storage/default", 200)]).await;
     lep.statuses("HEAD", &[("/storage/default/d1", 200), ("/storage/default/d1/", 200)]).await;
     lep.statuses("HEAD", &[("/storage/default/d1/b.txt", 200), ("/storage/default/d1/b.txt/", 200)]).await;
-    lep.statuses("HEAD", &[("/storage/default/x", 404), ("/storage/default/d1/b.txt/x", 404)]).await;
+    lep.statuses("HEAD", &[("/storage/default/x", 404), ("/storage/default/d1/b.txt/x", 409)]).await;
     lep.statuses("HEAD", &[("/storage/nowhere/", 404), ("/storage", 404), ("/workspace", 404)]).await;
     let said = lep.ask("HEAD", "/storage/default/d1/b.txt").await;
     assert!(said.bytes.is_empty());
