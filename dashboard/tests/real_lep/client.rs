@@ -92,6 +92,9 @@ pub struct Client {
 impl Client {
     pub fn new(release: Release, url: &str, token: &str, authority: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("cache")).unwrap();
+        // The daily question for a newer version would leave this computer: it was asked just now, and for long.
+        fs::write(folder.path().join("cache/latest_version_check"), "9999999999").unwrap();
         let (url, token, authority) = (url.to_owned(), token.to_owned(), authority.to_owned());
         Self { venv: release.installed(), folder, url, token, authority }
     }
@@ -139,8 +142,8 @@ impl Client {
             .env("HOME", self.folder.path())
             .env("LEPTON_CACHE_DIR", self.folder.path().join("cache"))
             .env("REQUESTS_CA_BUNDLE", &self.authority)
-            // Long lines stay lines; the daily question for a newer version would leave this computer.
-            .envs([("COLUMNS", "500"), ("LANG", "C.UTF-8"), ("NO_PROXY", "*"), ("LEPTON_DISABLE_VERSION_CHECK", "1")])
+            // Long lines stay lines.
+            .envs([("COLUMNS", "500"), ("LANG", "C.UTF-8"), ("NO_PROXY", "*")])
             .output()
             .unwrap();
         let Output { status, stdout, stderr } = output;

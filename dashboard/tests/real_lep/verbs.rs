@@ -147,7 +147,6 @@ fn a_login_is_kept_and_needs_no_variables_afterwards() {
     lep.logged_in(&["storage", "ls", "/d"]).says("0 directories, 1 file");
     // Before 0.25 a login asks the vendor's own site: the file that it would write is enough.
     let lep = client(&server, OLD);
-    fs::create_dir(lep.path("cache")).unwrap();
     let record = format!(
         "current_workspace: ws\nworkspaces:\n  ws: {{id: ws, url: '{url}', auth_token: {TOKEN}, display_name: ws}}\n"
     );
