@@ -4,12 +4,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "real_lep/client.rs"]
+mod client;
 #[path = "gateway/pki.rs"]
 mod pki;
 #[path = "gateway/real_files.rs"]
 mod real_files;
-#[path = "real_lep/client.rs"]
-mod client;
 #[path = "real_lep/server.rs"]
 mod server;
 #[path = "real_lep/verbs.rs"]

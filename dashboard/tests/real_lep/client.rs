@@ -48,7 +48,10 @@ impl Release {
             fs::write(&pins, self.pins).unwrap();
             let text = |path: &Path| path.to_str().unwrap().to_owned();
             run("python3", &["-m", "venv", "--clear", &text(&venv)]);
-            run(venv.join("bin/python"), &["-m", "pip", "install", "--quiet", "--no-input", "-r", &text(&pins)]);
+            run(
+                venv.join("bin/python"),
+                &["-m", "pip", "install", "--quiet", "--no-input", "-r", &text(&pins)],
+            );
             File::create(done).unwrap();
         }
         venv

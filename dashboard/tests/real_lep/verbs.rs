@@ -74,7 +74,8 @@ fn names_are_what_was_typed() {
     let server = Server::start();
     for release in [NEW, OLD] {
         let lep = client(&server, release);
-        for name in ["a b c", "é", "e\u{301}", "日本語.txt", "50% off", "a&b;c", "-dash'", "new\u{a0}line"] {
+        for name in ["a b c", "é", "e\u{301}", "日本語.txt", "50% off", "a&b;c", "-dash'", "new\u{a0}line"]
+        {
             lep.write("local é.txt", name);
             let remote = format!("/names of {}/{name}", release.version);
             lep.storage(&["upload", "local é.txt", "--", &remote]).says("Uploaded file");
@@ -124,7 +125,9 @@ fn what_is_refused_is_said_and_changes_nothing() {
 fn a_service_account_needs_no_workspace_in_the_address_and_a_slash_at_its_end_is_no_harm() {
     let server = Server::start();
     server.files.write("d/f", "f");
-    for (release, base) in [(NEW, "/api/v1"), (OLD, "/api/v1"), (NEW, "/api/v1/"), (OLD, "/api/v2/workspaces/ws/")] {
+    for (release, base) in
+        [(NEW, "/api/v1"), (OLD, "/api/v1"), (NEW, "/api/v1/"), (OLD, "/api/v2/workspaces/ws/")]
+    {
         let lep = Client::new(release, &server.url(base), TOKEN, &server.authority());
         lep.storage(&["ls", "/d"]).says("0 directories, 1 file");
         lep.storage(&["download", "/d/f", "back"]).says("Downloaded");
@@ -167,7 +170,12 @@ fn a_large_file_goes_up_and_down_through_little_memory() {
         lep.storage(&["download", "/large", "back"]).says("Downloaded file");
         same(&lep.path("back"), &server.files.path("large"));
         let memory = server.memory_bytes_max();
-        println!("{}: the gateway's memory was {} MiB, then {} MiB", release.version, before / MIB, memory / MIB);
+        println!(
+            "{}: the gateway's memory was {} MiB, then {} MiB",
+            release.version,
+            before / MIB,
+            memory / MIB
+        );
         assert!(memory < 100 * MIB, "{} MiB", memory / MIB);
         lep.storage(&["rm", "/large"]).says("Deleted");
     }
