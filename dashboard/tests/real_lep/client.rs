@@ -1,6 +1,7 @@
 //! A real client: installed once, started with the environment that its documentation names.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -59,10 +60,18 @@ impl Release {
 }
 
 /// What a command came to.
-#[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
     pub text: String,
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of a stack of calls the last lines say what it is about.
+        let lines: Vec<&str> = self.text.lines().collect();
+        let last = lines.len().saturating_sub(12);
+        write!(f, "code {:?}:\n{}", self.code, lines[last..].join("\n"))
+    }
 }
 
 impl Ended {

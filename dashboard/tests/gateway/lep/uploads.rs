@@ -13,6 +13,16 @@ use crate::world::JANE;
 
 const F: &str = "/storage/default";
 
+/// The file API sees a moment later than the caller that nothing more comes.
+async fn nothing_is_unfinished(lep: &Lep) {
+    let gone = async {
+        while lep.files.unfinished() > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), gone).await.expect("what was begun stays");
+}
+
 #[tokio::test]
 async fn the_address_says_where_an_upload_goes_and_parents_are_made() {
     let lep = Lep::start().await;
@@ -41,7 +51,8 @@ async fn an_upload_onto_a_folder_is_409_which_the_client_hears_after_its_last_by
         assert_eq!((said.status.as_u16(), said.code().as_str()), (409, code), "{path}");
     }
     assert_eq!(lep.files.read("file").as_deref(), Some("f"));
-    assert!(!lep.files.path("new").exists() && lep.files.unfinished() == 0);
+    nothing_is_unfinished(&lep).await;
+    assert!(!lep.files.path("new").exists());
 }
 
 #[tokio::test]
@@ -80,7 +91,8 @@ async fn what_is_no_form_with_one_file_leaves_nothing() {
     let mut plain = request(JANE, "POST", &format!("{BASE}{F}/bad/x"));
     *plain.body_mut() = Body::from("plain");
     assert_eq!(lep.world.ask(plain).await.status, 400);
-    assert!(!lep.files.path("bad").exists() && lep.files.unfinished() == 0);
+    nothing_is_unfinished(&lep).await;
+    assert!(!lep.files.path("bad").exists());
 }
 
 #[tokio::test]
@@ -102,11 +114,6 @@ async fn an_upload_that_breaks_off_leaves_what_was_there() {
     };
     let (said, ()) = tokio::join!(lep.world.try_send(request), breaking);
     assert!(said.is_err());
-    let gone = async {
-        while lep.files.unfinished() > 0 {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(Duration::from_secs(10), gone).await.expect("what was begun stays");
+    nothing_is_unfinished(&lep).await;
     assert_eq!(lep.files.read("kept").as_deref(), Some("old"));
 }
