@@ -6,8 +6,11 @@
 
 #[path = "real_lep/client.rs"]
 mod client;
+// Of these two not everything is needed here.
+#[allow(dead_code)]
 #[path = "gateway/pki.rs"]
 mod pki;
+#[allow(dead_code)]
 #[path = "gateway/real_files.rs"]
 mod real_files;
 #[path = "real_lep/server.rs"]

@@ -109,7 +109,8 @@ fn what_is_refused_is_said_and_changes_nothing() {
         let nothing = Client::new(release, &server.url(BASE), "wrong", &server.authority());
         nothing.storage(&["ls", "/"]).complains("not found");
         nothing.storage(&["mkdir", "/new"]).complains("401");
-        nothing.storage(&["upload", "large", "/new"]).complains("401");
+        nothing.write("file", vec![0; 4 << 20]);
+        nothing.storage(&["upload", "file", "/new"]).complains("401");
         nothing.storage(&["du"]).complains("401");
         // Its rm finds no name for the root; the request itself is in the tests of the gateway.
         let root = lep.storage(&["rm", "/"]);
