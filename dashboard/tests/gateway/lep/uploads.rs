@@ -73,7 +73,7 @@ async fn contents_that_look_like_the_end_of_a_form_arrive_byte_by_byte() {
 async fn what_is_no_form_with_one_file_leaves_nothing() {
     let lep = Lep::start().await;
     let two = format!("{}one{}", head("file"), tail().replace("--\r\n", "\r\n"))
-        + &form("file", "two").split_once("\r\n").unwrap().1;
+        + form("file", "two").split_once("\r\n").unwrap().1;
     for (what, body) in [
         ("another name", form("files", "x")),
         ("no part", "--4f1d0c5be7a2--\r\n".into()),
