@@ -184,7 +184,13 @@ async fn member(gateway: &Gateway, parts: &request::Parts, ws: &str) -> Of<Calle
     if may && gateway.objects.is_workspace(ws) { Ok(caller) } else { Err(ApiError::NotFound) }
 }
 
-async fn sees(gateway: &Gateway, who: &Arc<Identity>, resource: &'static str, ws: &str) -> Of<bool> {
+/// Whether they may list those objects there.
+pub(crate) async fn sees(
+    gateway: &Gateway,
+    who: &Arc<Identity>,
+    resource: &'static str,
+    ws: &str,
+) -> Of<bool> {
     Ok(gateway.callers.reviewer().allows(who, Question::list(resource, ws)).await?)
 }
 

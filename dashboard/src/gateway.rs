@@ -15,6 +15,7 @@ use crate::caller::{Callers, Door};
 use crate::error::ApiError;
 use crate::files::leash::LeashTimes;
 use crate::files::{self, Upstream};
+use crate::lep::{self, Expose};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
@@ -38,6 +39,8 @@ pub struct Gateway {
     pub times: LeashTimes,
     /// Key of the label that names a node's group.
     pub group_label: String,
+    /// Where the real `lep` client finds an rsync daemon; None: nowhere.
+    pub rsync: Option<Expose>,
 }
 
 /// The connection by which a request came.
@@ -72,6 +75,10 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/wfs/v1/workspaces/{ws}/storage", get(api::storage))
         .route("/wfs/v1/workspaces/{ws}/manifest", post(api::manifest))
         .route("/wfs/v1/workspaces/{ws}/filesystems/{fs}/api/{*rest}", any(files::proxy))
+        .route("/api/v1", any(lep::serve))
+        .route("/api/v1/", any(lep::serve))
+        .route("/api/v1/{*rest}", any(lep::serve))
+        .route("/api/v2/workspaces/{*rest}", any(lep::serve))
         .fallback(pages::page)
         .method_not_allowed_fallback(async || ApiError::NotFound)
         .layer(middleware::from_fn_with_state(gateway.clone(), finish))

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod error;
 pub mod files;
 pub mod gateway;
+pub mod lep;
 pub mod limits;
 pub mod listen;
 pub mod manifest;

@@ -10,10 +10,8 @@ pub const REASON: &str = "the request comes from a page of another site";
 
 /// Whether the request may be looked at. `authority` is the host that was asked, with its port.
 pub fn is_ours(method: &Method, headers: &HeaderMap, authority: Option<&str>) -> bool {
-    let is_safe = matches!(*method, Method::GET | Method::HEAD);
-    if let Some(site) = headers.get(SEC_FETCH_SITE) {
-        // `none`: typed or chosen by the user, not by any page.
-        return site == "same-origin" || (site == "none" && is_safe);
+    if let Some(is_ours) = fetched(method, headers) {
+        return is_ours;
     }
     match headers.get("origin") {
         None => true,
@@ -23,6 +21,18 @@ pub fn is_ours(method: &Method, headers: &HeaderMap, authority: Option<&str>) ->
             matches!((origin, authority), (Some(origin), Some(asked)) if host(origin).eq_ignore_ascii_case(host(asked)))
         }
     }
+}
+
+/// Whether a request without regard to its `Origin` may be looked at: no browser says that another site's page made it.
+pub fn is_program(method: &Method, headers: &HeaderMap) -> bool {
+    fetched(method, headers).unwrap_or(true)
+}
+
+/// What a browser says; None: it says nothing, or is none.
+fn fetched(method: &Method, headers: &HeaderMap) -> Option<bool> {
+    let is_safe = matches!(*method, Method::GET | Method::HEAD);
+    // `none`: typed or chosen by the user, not by any page.
+    headers.get(SEC_FETCH_SITE).map(|site| site == "same-origin" || (site == "none" && is_safe))
 }
 
 fn host(authority: &str) -> &str {

@@ -133,6 +133,20 @@ impl Callers {
         Ok(caller)
     }
 
+    /// Who makes this request of a program. It brings its token with each of them, and no cookie counts; so an `Origin`, which
+    /// some programs send, says nothing. What a browser says of itself does: a proxy may have added the token.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn program(&self, request: &request::Parts) -> Result<Caller, Refusal> {
+        if !cross_site::is_program(&request.method, &request.headers) {
+            return Err(Refusal::CrossSite(cross_site::REASON));
+        }
+        let token = bearer(&request.headers)?.ok_or(Refusal::Unknown("send a Kubernetes token as Bearer"))?;
+        let identity = self.known(&token).await?;
+        Ok(Caller { identity, by: Credential::Bearer(token), csrf: String::new() })
+    }
+
     /// Who the caller is now; None: nobody any more.
     ///
     /// # Errors

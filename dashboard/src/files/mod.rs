@@ -7,5 +7,5 @@ mod proxy;
 mod route;
 mod upstream;
 
-pub use proxy::proxy;
+pub use proxy::{Place, allowed, forward, proxy};
 pub use upstream::{Locate, Upstream};

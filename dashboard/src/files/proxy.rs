@@ -35,11 +35,13 @@ const NAMED_BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A FileSystem and what is asked of its file API.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Place {
-    ws: String,
-    fs: String,
+pub struct Place {
+    /// The workspace.
+    pub ws: String,
+    /// The FileSystem's name.
+    pub fs: String,
     /// What follows `/api/`, as it was sent.
-    rest: String,
+    pub rest: String,
 }
 
 impl Place {
@@ -70,39 +72,69 @@ pub async fn proxy(State(gateway): State<Arc<Gateway>>, request: Request) -> Res
         Err(refusal) => return ApiError::from(refusal).into_response(),
     };
     let Some(place) = Place::of(parts.uri.path()) else { return ApiError::NotFound.into_response() };
-    let Some(route) = route::route(&parts.method, &place.rest) else {
-        return ApiError::NotFound.into_response();
-    };
+    forward(&gateway, caller, place, parts, body, peer).await.unwrap_or_else(ApiError::into_response)
+}
+
+/// Carries out a request of a known caller: looks at their rights, writes the log of changes, and passes it on. Of `parts` method,
+/// query, version and headers count.
+///
+/// # Errors
+/// [`ApiError`]: why it was not passed on. What the file API itself refuses is an answer.
+pub async fn forward(
+    gateway: &Arc<Gateway>,
+    caller: Caller,
+    place: Place,
+    parts: request::Parts,
+    body: Body,
+    peer: Peer,
+) -> Result<Response, ApiError> {
+    let route = route::route(&parts.method, &place.rest).ok_or(ApiError::NotFound)?;
     let method = parts.method.as_str();
     let mut change =
         route.changes.then(|| Change::new(&caller.identity.user, method, &place.ws, &place.fs, &place.rest));
     let answered = async {
-        let admitted = admit(&gateway, caller, place, route).await?;
+        let admitted = admit(gateway, caller, place, route).await?;
         let body = if route.names_paths { collect(body, change.as_mut()).await? } else { body };
         let uploaded = upload_path(&parts.headers)?;
         if let (Some(change), Some(path)) = (change.as_mut(), uploaded) {
             change.names("path", &path);
         }
-        pass(&gateway, admitted, parts, body, peer).await
+        pass(gateway, admitted, parts, body, peer).await
     };
-    let response = answered.await.unwrap_or_else(ApiError::into_response);
+    let answered = answered.await;
     if let Some(change) = &mut change {
-        change.answered(response.status().as_u16());
+        change.answered(match &answered {
+            Ok(response) => response.status().as_u16(),
+            Err(error) => error.code().status(),
+        });
     }
-    response
+    answered
 }
 
 /// Whether the caller may, and where to. What they may not know of is not there.
 async fn admit(gateway: &Gateway, caller: Caller, place: Place, route: Route) -> Result<Admitted, ApiError> {
-    if let Some(right) = missing(gateway, &caller.identity, &place, route.rights).await? {
-        let rights = gateway.callers.reviewer().rights(&caller.identity, &place.ws, &place.fs).await?;
+    let uid = allowed(gateway, &caller.identity, &place, route.rights).await?;
+    Ok(Admitted { caller, place, route, uid })
+}
+
+/// The uid of the FileSystem, for somebody who has those rights on its files.
+///
+/// # Errors
+/// [`ApiError`]: `Forbidden` only for those who have another right there; to all others it is not there.
+pub async fn allowed(
+    gateway: &Gateway,
+    who: &Arc<Identity>,
+    place: &Place,
+    rights: &[Right],
+) -> Result<String, ApiError> {
+    if let Some(right) = missing(gateway, who, place, rights).await? {
+        let rights = gateway.callers.reviewer().rights(who, &place.ws, &place.fs).await?;
         let sees = rights.read || rights.write || rights.delete;
         // Whoever has some right knows that it is there: but only if it is.
-        let is_there = sees && uid(gateway, &place).is_some();
+        let is_there = sees && uid(gateway, place).is_some();
         return Err(if is_there { ApiError::Forbidden(right.as_str()) } else { ApiError::NotFound });
     }
-    let uid = uid(gateway, &place).ok_or(ApiError::NotFound)?;
-    Ok(Admitted { caller, place, route, uid })
+    uid(gateway, place).ok_or(ApiError::NotFound)
 }
 
 fn uid(gateway: &Gateway, place: &Place) -> Option<String> {
@@ -154,7 +186,10 @@ async fn pass(
     }
     let answer = match sent {
         Some(Ok(answer)) => answer,
-        Some(Err(error)) => return Err(unreachable(gateway, &uid, &error)),
+        // A body that knows what is wrong with it says so.
+        Some(Err(error)) => {
+            return Err(said(&error).unwrap_or_else(|| unreachable(gateway, &uid, &error)));
+        }
         None => return Err(ApiError::Internal),
     };
     let asked = Asked {
@@ -246,6 +281,12 @@ fn refused(cut: Cut) -> ApiError {
         Cut::Unreviewed => ApiError::NoReview,
         Cut::CallerIdle | Cut::FilesIdle => ApiError::TimedOut,
     }
+}
+
+/// What the caller's own body gave as the reason why it broke off.
+fn said(error: &(dyn std::error::Error + 'static)) -> Option<ApiError> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.filter_map(|cause| cause.downcast_ref::<ApiError>()).next().cloned()
 }
 
 /// The log has the cause; the caller hears what the operator says of the file API, which is what can be done about it.

@@ -109,7 +109,7 @@ impl Connector {
             TlsConnector::from(config).connect(server, stream).await
         };
         let stream = timeout(CONNECT_TIME_MAX, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        Ok(Pipe(TokioIo::new(stream)))
+        Ok(Pipe::new(stream))
     }
 }
 
@@ -127,8 +127,28 @@ impl tower::Service<Uri> for Connector {
     }
 }
 
-/// A connection to one file API.
-pub struct Pipe(TokioIo<TlsStream<TcpStream>>);
+/// A connection to one file API. Who refuses a body answers before its end, and closes: what is written then breaks, while the answer
+/// waits to be read. So what cannot be written is dropped, and reading tells what became of the request.
+pub struct Pipe {
+    stream: TokioIo<TlsStream<TcpStream>>,
+    takes_nothing: bool,
+}
+
+impl Pipe {
+    fn new(stream: TlsStream<TcpStream>) -> Self {
+        Self { stream: TokioIo::new(stream), takes_nothing: false }
+    }
+
+    /// What came of a write of `count` bytes.
+    fn written(&mut self, polled: Poll<io::Result<usize>>, count: usize) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Err(error)) = polled {
+            tracing::debug!(%error, "a file API takes no more");
+            self.takes_nothing = true;
+            return Poll::Ready(Ok(count));
+        }
+        polled
+    }
+}
 
 impl Connection for Pipe {
     fn connected(&self) -> Connected {
@@ -142,25 +162,33 @@ impl Read for Pipe {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl Write for Pipe {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        if self.takes_nothing {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(polled, bytes.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        if self.takes_nothing {
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(polled.map_ok(|()| 0), 0).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -168,6 +196,11 @@ impl Write for Pipe {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bytes)
+        let count = bytes.iter().map(|piece| piece.len()).sum();
+        if self.takes_nothing {
+            return Poll::Ready(Ok(count));
+        }
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.written(polled, count)
     }
 }

@@ -7,6 +7,7 @@ use axum::body::Body;
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::lep::{self, Lep};
 use crate::world::{API, JANE, JOE, READER, World, bearer, login, with};
 
 #[derive(Clone, Default)]
@@ -83,6 +84,31 @@ async fn every_change_is_told_with_who_and_what_and_reading_is_not() {
             json!(["jane", "POST", "ws", "default", "uploads path=\"a/b\"", 200]),
         ]
     );
+}
+
+#[tokio::test]
+async fn what_the_lep_client_changes_is_told_too_and_who_asks_for_the_password_of_rsync() {
+    let (log, _guard) = listening();
+    let lep = Lep::start().await;
+    lep.upload("/storage/default/d/a%20b", "x").await;
+    lep.ask("GET", "/storage/default/d/a%20b").await;
+    lep.ask("PUT", "/storage/default/d").await;
+    lep.ask_as(READER, "DELETE", "/storage/default/d").await;
+    lep.ask("DELETE", "/storage/default/d?removeall=true").await;
+    lep.ask("DELETE", "/storage/default/").await;
+    lep.ask("GET", "/deployments/storage-rsync-by-lepton").await;
+    lep.world.ask(lep::upload(JANE, &format!("{}/storage/default/e", lep::BASE), lep::head("file"))).await;
+    let told = log.audit().into_iter().map(|l| json!([l["user"], l["verb"], l["path"], l["status"]]));
+    let expected = [
+        json!(["jane", "PUT", "content/d/a%20b", 201]),
+        json!(["jane", "PUT", "folders/d", 200]),
+        json!(["reader", "DELETE", "content/d", 403]),
+        json!(["jane", "DELETE", "content/d", 200]),
+        json!(["jane", "DELETE", "content/", 403]),
+        json!(["jane", "GET", "rsync", 404]),
+        json!(["jane", "PUT", "content/e", 400]),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]

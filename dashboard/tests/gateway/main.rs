@@ -5,6 +5,7 @@
 mod audit;
 mod cross_site;
 mod fake_files;
+mod lep;
 mod limits;
 mod manifest;
 mod passing;
@@ -12,6 +13,7 @@ mod pki;
 mod process;
 mod proxy_port;
 mod rbac;
+mod real_files;
 mod revocation;
 mod sessions;
 mod tokens;

@@ -23,12 +23,13 @@ use workspacefs_dashboard::caller::{Callers, Door};
 use workspacefs_dashboard::files::leash::LeashTimes;
 use workspacefs_dashboard::files::{Locate, Upstream};
 use workspacefs_dashboard::gateway::{Gateway, router};
+use workspacefs_dashboard::lep::RsyncExposure;
 use workspacefs_dashboard::limits::Limits;
 use workspacefs_dashboard::listen::{ListenLimits, Port, tls};
 use workspacefs_dashboard::metrics::Metrics;
 use workspacefs_dashboard::objects::Objects;
 use workspacefs_dashboard::review::Reviewer;
-use workspacefs_files_proto::Signer;
+use workspacefs_files_proto::{PublicKey, Signer};
 use workspacefs_runtime::CancellationToken;
 use workspacefs_testkit::{FakeApi, builders};
 
@@ -55,6 +56,10 @@ pub struct World {
     pub proxy: SocketAddr,
     /// Where the gateway finds the file API.
     pub place: Arc<Mutex<SocketAddr>>,
+    /// What file APIs check assertions with.
+    pub key: PublicKey,
+    /// What is exposed to the real `lep` client's rsync.
+    pub rsync: Arc<Mutex<Option<RsyncExposure>>>,
     stop: CancellationToken,
     _folder: TempDir,
 }
@@ -107,6 +112,8 @@ impl World {
         let place = Arc::new(Mutex::new(files.address));
         let found = place.clone();
         let locate: Locate = Arc::new(move |_| Some(found.lock().unwrap().to_string()));
+        let (public, rsync) = (signer.public_key(), Arc::new(Mutex::new(None)));
+        let exposed: Arc<Mutex<Option<RsyncExposure>>> = rsync.clone();
         let client = api.client_as("gateway");
         let (objects, watching) = Objects::watch(&client, "workspacefs.io/workspace=true");
         tokio::spawn(watching);
@@ -123,6 +130,7 @@ impl World {
             metrics: metrics.clone(),
             times,
             group_label: "workspacefs.io/node-group".into(),
+            rsync: Some(Arc::new(move |_| exposed.lock().unwrap().clone())),
         });
         let server = pki.leaf("localhost");
         let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
@@ -144,7 +152,20 @@ impl World {
             tokio::spawn(port.serve(router(gateway.clone()), metrics.clone(), stop.clone()));
         }
         let (address, proxy) = (addresses[0], addresses[1]);
-        Self { api, files, uid, objects, pki, address, proxy, place, stop, _folder: folder }
+        Self {
+            api,
+            files,
+            uid,
+            objects,
+            pki,
+            address,
+            proxy,
+            place,
+            key: public,
+            rsync,
+            stop,
+            _folder: folder,
+        }
     }
 
     /// Waits until the gateway's watches have brought what `done` looks for.

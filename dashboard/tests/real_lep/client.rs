@@ -1,0 +1,164 @@
+//! A real client: installed once, started with the environment that its documentation names.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use sha2::{Digest, Sha256};
+
+/// A release, and all that it was installed with when these tests were written.
+#[derive(Clone, Copy)]
+pub struct Release {
+    pub version: &'static str,
+    pins: &'static str,
+}
+
+pub const NEW: Release = Release { version: "0.27.3", pins: include_str!("0.27.3.txt") };
+pub const OLD: Release = Release { version: "0.22.5", pins: include_str!("0.22.5.txt") };
+
+fn cache() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("WSFS_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("workspacefs")))
+        .or_else(|| variable("HOME").map(|folder| folder.join(".cache/workspacefs")))
+        .expect("no cache folder: set WSFS_CACHE")
+}
+
+fn run(program: impl AsRef<OsStr>, args: &[&str]) {
+    let output = Command::new(&program).args(args).output();
+    let output = output.unwrap_or_else(|error| panic!("{:?} is needed here: {error}", program.as_ref()));
+    assert!(output.status.success(), "{:?} {args:?}: {output:?}", program.as_ref());
+}
+
+impl Release {
+    /// The folder of its Python, made where it is missing. The folder's name is a hash of what is in it.
+    fn installed(self) -> PathBuf {
+        let digest = Sha256::digest(self.pins.as_bytes());
+        let key: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let folder = cache().join("lep");
+        fs::create_dir_all(&folder).unwrap();
+        let venv = folder.join(format!("{}-{key}", self.version));
+        let done = venv.join("installed");
+        // One at a time installs; whoever waited finds it there.
+        let lock = File::create(folder.join("lock")).unwrap();
+        lock.lock().unwrap();
+        if !done.exists() {
+            let pins = folder.join(format!("{}-{key}.txt", self.version));
+            fs::write(&pins, self.pins).unwrap();
+            let text = |path: &Path| path.to_str().unwrap().to_owned();
+            run("python3", &["-m", "venv", "--clear", &text(&venv)]);
+            run(
+                venv.join("bin/python"),
+                &["-m", "pip", "install", "--quiet", "--no-input", "-r", &text(&pins)],
+            );
+            File::create(done).unwrap();
+        }
+        venv
+    }
+}
+
+/// What a command came to.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub text: String,
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of a stack of calls the last lines say what it is about.
+        let lines: Vec<&str> = self.text.lines().collect();
+        let last = lines.len().saturating_sub(12);
+        write!(f, "code {:?}:\n{}", self.code, lines[last..].join("\n"))
+    }
+}
+
+impl Ended {
+    /// It did what it should, and said so.
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        assert!(self.text.contains(text), "{text:?} is not in {self:?}");
+        self
+    }
+
+    /// It did not, and said why. (Before 0.26.3 an error comes with its stack of calls.)
+    #[track_caller]
+    pub fn complains(&self, text: &str) {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        assert!(self.text.contains(text), "{text:?} is not in {self:?}");
+    }
+}
+
+/// A client in a folder of its own, which is its home too.
+pub struct Client {
+    venv: PathBuf,
+    folder: tempfile::TempDir,
+    url: String,
+    token: String,
+    authority: PathBuf,
+}
+
+impl Client {
+    pub fn new(release: Release, url: &str, token: &str, authority: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("cache")).unwrap();
+        // The daily question for a newer version would leave this computer: it was asked just now, and for long.
+        fs::write(folder.path().join("cache/latest_version_check"), "9999999999").unwrap();
+        let (url, token, authority) = (url.to_owned(), token.to_owned(), authority.to_owned());
+        Self { venv: release.installed(), folder, url, token, authority }
+    }
+
+    /// A path on this side.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    /// `lep ARGS` without any login: three variables are enough.
+    pub fn lep(&self, args: &[&str]) -> Ended {
+        let variables = [
+            ("LEPTON_WORKSPACE_ID", "ws"),
+            ("LEPTON_WORKSPACE_TOKEN", self.token.as_str()),
+            ("LEPTON_WORKSPACE_URL", self.url.as_str()),
+        ];
+        self.run(args, &variables)
+    }
+
+    /// `lep ARGS` with what a login left.
+    pub fn logged_in(&self, args: &[&str]) -> Ended {
+        self.run(args, &[])
+    }
+
+    pub fn storage(&self, args: &[&str]) -> Ended {
+        self.lep(&[&["storage"], args].concat())
+    }
+
+    fn run(&self, args: &[&str], variables: &[(&str, &str)]) -> Ended {
+        let output = Command::new(self.venv.join("bin/python"))
+            .args(["-c", "from leptonai.cli import lep; lep()"])
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(variables.iter().copied())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path())
+            .env("LEPTON_CACHE_DIR", self.folder.path().join("cache"))
+            .env("REQUESTS_CA_BUNDLE", &self.authority)
+            // Long lines stay lines.
+            .envs([("COLUMNS", "500"), ("LANG", "C.UTF-8"), ("NO_PROXY", "*")])
+            .output()
+            .unwrap();
+        let Output { status, stdout, stderr } = output;
+        let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+        Ended { code: status.code(), text }
+    }
+}
