@@ -16,4 +16,6 @@ pub use flat::flat;
 pub use race::{Extent, Goal, Peer, RACES, Race, Shape, Slow, Task};
 pub use report::{Bar, Line, RaceReport, Sample};
 pub use side_by_side::{Course, race};
+pub(crate) use bar::median;
+pub(crate) use race::{GIB, both, close, demand, shape, shown};
 pub use tool::{Places, Tool};
