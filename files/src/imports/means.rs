@@ -9,11 +9,11 @@ use workspacefs_buckets::Slots;
 
 use crate::error::Error;
 
-/// Up to so many bytes an object is small: it is one answer, and takes one of the many small slots.
+/// Up to so many bytes an object is small: it is one answer, and takes as much of the small slots as it has.
 const SMALL_BYTES_MAX: u64 = 1 << 20;
 /// Of larger ones parts of so many bytes are asked for side by side.
 const PART_BYTES: u64 = 8 << 20;
-/// Parts of all imports that are in memory at once: 32 small ones of 1 MiB and 5 large ones of 8 MiB.
+/// Parts of all imports that are in memory at once: small ones of 32 MiB together and 5 large ones of 8 MiB.
 const SMALL_SLOTS: usize = 32;
 const LARGE_SLOTS: usize = 5;
 
