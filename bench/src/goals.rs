@@ -10,12 +10,12 @@ mod report;
 mod side_by_side;
 mod tool;
 
+pub(crate) use bar::median;
 pub use bar::{Demand, Figure, Level, Sense};
 pub use course::FileSystems;
 pub use flat::flat;
 pub use race::{Extent, Goal, Peer, RACES, Race, Shape, Slow, Task};
+pub(crate) use race::{GIB, both, close, demand, shape};
 pub use report::{Bar, Line, RaceReport, Sample};
 pub use side_by_side::{Course, race};
-pub(crate) use bar::median;
-pub(crate) use race::{GIB, both, close, demand, shape, shown};
 pub use tool::{Places, Tool};

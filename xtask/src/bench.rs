@@ -101,8 +101,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Trees of files, then transfers; of both all, if no word is about either.
 fn on_this_computer(words: &[Word]) -> Result<Count> {
-    let (of_transfers, of_trees): (Vec<Word>, Vec<Word>) =
-        words.iter().partition(|word| word.is_transfer());
+    let (of_transfers, of_trees): (Vec<Word>, Vec<Word>) = words.iter().partition(|word| word.is_transfer());
     let mut count = Count::default();
     if words.is_empty() || !of_trees.is_empty() {
         count = count + trees::run(&of_trees)?;

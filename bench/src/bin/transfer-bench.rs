@@ -55,10 +55,13 @@ fn measure(servers: &mut Servers, race: &Race, shape: Shape) -> Result<RaceRepor
         let alone = alone.as_secs_f64();
         let runs = report.lines.iter().flat_map(|line| &line.samples);
         let fastest = runs.map(|sample| sample.seconds).fold(f64::INFINITY, f64::min);
-        ensure!(alone < fastest, "the stub alone takes {alone:.2} s, the fastest client {fastest:.2} s: it was measured");
-        report.notes.push(format!(
-            "the stub alone gives everything to a reader that keeps nothing in {alone:.2} s"
-        ));
+        ensure!(
+            alone < fastest,
+            "the stub alone takes {alone:.2} s, the fastest client {fastest:.2} s: it was measured"
+        );
+        report
+            .notes
+            .push(format!("the stub alone gives everything to a reader that keeps nothing in {alone:.2} s"));
     }
     Ok(report)
 }

@@ -103,7 +103,9 @@ impl Figure {
         match self {
             Self::Faster([peer]) => format!("times as fast as {}", peer.name),
             Self::Faster(peers) => format!("times as fast as the best of {}", names(peers)),
-            Self::FasterToDisk(peers) => format!("times as fast as {}, until it is on the disk", names(peers)),
+            Self::FasterToDisk(peers) => {
+                format!("times as fast as {}, until it is on the disk", names(peers))
+            }
             Self::OfSlower(peers) => format!("speed / the slower of {}", names(peers)),
             Self::OperationsPerFile => "operations per file".to_owned(),
             Self::Processor(peer) => format!("processor time / {}", peer.name),

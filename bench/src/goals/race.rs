@@ -140,7 +140,7 @@ const fn far_behind(tool: &'static Tool) -> Peer {
 }
 
 /// On the page only: nothing must hold against it.
-pub(crate) const fn shown(tool: &'static Tool) -> Peer {
+const fn shown(tool: &'static Tool) -> Peer {
     Peer { tool, gate_runs: 0 }
 }
 

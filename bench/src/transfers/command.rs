@@ -143,13 +143,8 @@ mod tests {
 
     #[test]
     fn only_a_request_to_files_is_vouched_for() {
-        let requests = |task| -> Vec<_> {
-            tools(task).iter().map(|tool| transfer().request(tool)).collect()
-        };
-        assert_eq!(
-            requests(Task::Download),
-            [Some(("GET", "/v1/content/tree/d/f".to_owned())), None, None]
-        );
+        let requests = |task| -> Vec<_> { tools(task).iter().map(|tool| transfer().request(tool)).collect() };
+        assert_eq!(requests(Task::Download), [Some(("GET", "/v1/content/tree/d/f".to_owned())), None, None]);
         assert_eq!(requests(Task::Upload), [Some(("PUT", "/v1/content/uploaded".to_owned())), None, None]);
     }
 

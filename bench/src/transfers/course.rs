@@ -131,9 +131,7 @@ impl Servers {
             let assertion = self.identity.assertion(method, &target)?;
             curl.arg("-H").arg(format!("{}: {assertion}", workspacefs_files_proto::ASSERTION_HEADER));
         }
-        let sample = self.sampled(process, || {
-            Ok(run::run(&self.program("measured")?, &curl)?.seconds)
-        })?;
+        let sample = self.sampled(process, || Ok(run::run(&self.program("measured")?, &curl)?.seconds))?;
         match (files, uploads) {
             (Some(files), false) => {
                 let request = ("GET", &*format!("/v1/content/{TREE}/{large}"));
@@ -192,7 +190,10 @@ impl Servers {
             })?);
             let page: serde_json::Value = serde_json::from_slice(&content)?;
             let entries = page["entries"].as_array().map_or(0, Vec::len);
-            ensure!(entries > 0 && page["next"].is_string(), "it is no first page of more: {entries} entries");
+            ensure!(
+                entries > 0 && page["next"].is_string(),
+                "it is no first page of more: {entries} entries"
+            );
         }
         let middle = |figure: fn(&Sample) -> f64| median(samples.iter().map(figure).collect());
         let memory = samples.iter().map(|sample| sample.memory_bytes).max();

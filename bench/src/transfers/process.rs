@@ -24,7 +24,7 @@ impl Process {
         let mut wrapped = Command::new("setpriv");
         wrapped.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
         // What it says, it says to whoever looks why nothing was measured.
-        wrapped.stdin(Stdio::null()).stdout(Stdio::null());
+        wrapped.stdin(Stdio::null()).stdout(Stdio::null()).env("WSFS_LOG", "warn");
         let name = command.get_program().to_string_lossy().into_owned();
         let mut this = Self(wrapped.spawn().with_context(|| format!("cannot start {name}"))?);
         let started = Instant::now();

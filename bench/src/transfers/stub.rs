@@ -45,8 +45,7 @@ impl Stub {
             } else {
                 let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, &content);
                 let crc = BASE64_STANDARD.encode(crc.to_be_bytes());
-                let headers =
-                    [("x-amz-checksum-crc64nvme", &*crc), ("x-amz-checksum-type", "FULL_OBJECT")];
+                let headers = [("x-amz-checksum-crc64nvme", &*crc), ("x-amz-checksum-type", "FULL_OBJECT")];
                 let etag = format!("0123456789abcdef0123456789abcdef-{}", content.len() / WHOLE_BYTES_MAX);
                 service.store().put_as(&key, content, &etag, &headers);
             }

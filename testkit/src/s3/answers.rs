@@ -52,7 +52,10 @@ fn object(stored: &Stored, seen: &Seen, (cut, flip): (bool, bool)) -> Response<B
         }
     };
     say("etag", &format!("\"{}\"", stored.etag));
-    say("last-modified", &jiff::fmt::rfc2822::to_string(&zoned(stored.modified)).unwrap_or_default());
+    let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+    let modified = zoned(stored.modified).timestamp();
+    // In GMT, by that name: AWS's own clients take no other.
+    say("last-modified", &printer.timestamp_to_rfc9110_string(&modified).unwrap_or_default());
     // Checksums are of whole objects.
     let told =
         stored.headers.iter().filter(|(name, _)| seen.range.is_none() || !name.starts_with("x-amz-checksum"));

@@ -165,7 +165,8 @@ impl Store {
         let mut inner = self.lock();
         inner.clock += 1;
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let stored = Stored { content: content.into(), etag: etag.to_owned(), headers, modified: inner.clock };
+        let stored =
+            Stored { content: content.into(), etag: etag.to_owned(), headers, modified: inner.clock };
         inner.objects.insert(key.to_owned(), stored);
     }
 

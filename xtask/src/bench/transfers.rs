@@ -27,7 +27,8 @@ pub fn run(words: &[Word]) -> Result<Count> {
     let binaries = images::static_binaries()?;
     let peers = peers::install_of_transfers(&cache)?;
     let started = Instant::now();
-    let folders: Vec<&Path> = std::iter::once(&binaries).chain(&peers.folders).map(PathBuf::as_path).collect();
+    let folders: Vec<&Path> =
+        std::iter::once(&binaries).chain(&peers.folders).map(PathBuf::as_path).collect();
     let mut races = races::run("transfer-bench", &cache.join("bench"), &folders, &goals)?;
     println!("bench: measured in {:.0} s", started.elapsed().as_secs_f32());
     if words.is_empty() || words.contains(&Word::G13) {

@@ -114,7 +114,8 @@ fn measure(wanted: &Wanted) -> Result<Report> {
     if wanted.gate {
         arguments.push("--gate".to_owned());
     }
-    let folders: Vec<&Path> = std::iter::once(&binaries).chain(&peers.folders).map(PathBuf::as_path).collect();
+    let folders: Vec<&Path> =
+        std::iter::once(&binaries).chain(&peers.folders).map(PathBuf::as_path).collect();
     let races = races::run("tree-bench", &cache.join("bench"), &folders, &arguments)?;
     println!("bench: measured in {:.0} s", started.elapsed().as_secs_f32());
     Ok(Report { here, peers: peers.versions, races })
