@@ -2,6 +2,7 @@
 //! `races` says who does what, `course` does it; the others start and ask the servers that it takes.
 
 mod command;
+mod contents;
 mod course;
 mod files;
 mod identity;

@@ -12,6 +12,8 @@ use crate::uploads::Digester;
 use crate::write::NewFile;
 
 const PIECE_BYTES: usize = 1 << 20;
+/// The most that comes at once, which may lie across the end of a piece.
+const MORE_BYTES: usize = 128 * 1024;
 
 /// Where a content goes.
 #[derive(Debug)]
@@ -37,8 +39,8 @@ pub struct Received {
     pub error: Option<Error>,
 }
 
-/// Two take turns: new memory for each piece would cost as much as writing it.
 struct Piece {
+    /// Two take turns: new memory for each piece would cost as much as writing it.
     bytes: Vec<u8>,
     /// After this one: nothing, or an error.
     end: Option<Result<(), Error>>,
@@ -98,7 +100,9 @@ async fn collect(pieces: &mut Pieces, mut bytes: Vec<u8>, limit: u64, wanted: &C
             }
             Ok(Some(more)) => {
                 if bytes.capacity() == 0 {
-                    bytes.reserve(PIECE_BYTES.min(usize::try_from(limit).unwrap_or(PIECE_BYTES)));
+                    bytes.reserve(
+                        (PIECE_BYTES + MORE_BYTES).min(usize::try_from(limit).unwrap_or(PIECE_BYTES)),
+                    );
                 }
                 bytes.extend_from_slice(&more);
             }

@@ -38,7 +38,7 @@ impl Stub {
     pub async fn start(tree: &Path) -> Result<Self> {
         let service = FakeS3::start(BUCKET).await?;
         let mut count = 0;
-        for (key, path) in super::course::files(tree)? {
+        for (key, path) in super::contents::files(tree)? {
             let content = std::fs::read(&path).with_context(|| path.display().to_string())?;
             if content.len() <= WHOLE_BYTES_MAX {
                 service.store().put(&key, content);
