@@ -8,8 +8,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use workspacefs_slowfs::{Settings, SlowFs, self_check};
 
 use super::judge;
-use super::race::{Race, Shape, Slow, Task};
+use super::race::{Race, Slow, Task};
 use super::report::Sample;
+use super::shape::Shape;
 use super::side_by_side::Course;
 use super::tool::{Places, Tool};
 use crate::arena::{self, Disk, Format, NamespaceError};

@@ -2,6 +2,7 @@
 //! setting, in which we and the peers do the same. (G13 and G14 are in `transfers`.)
 
 use super::bar::{Demand, Figure};
+use super::shape::{Shape, shape};
 use super::tool::{self, Tool};
 
 /// How much is measured.
@@ -11,19 +12,6 @@ pub enum Extent {
     Full,
     /// Smaller trees where the ratio means the same, and slow peers once where they are far behind: for a gate of minutes.
     Gate,
-}
-
-/// A tree in figures.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Shape {
-    /// Directories that hold the files.
-    pub directories: u64,
-    /// Files, the same number in each directory.
-    pub files: u64,
-    /// The smallest file.
-    pub bytes_min: u64,
-    /// The largest file.
-    pub bytes_max: u64,
 }
 
 /// What is 1 ms away.
@@ -151,10 +139,6 @@ pub(crate) const fn demand(figure: Figure, must: f64, goal: f64) -> Demand {
 /// To be as fast as somebody who is nearly as fast as we are.
 pub(crate) const fn close(figure: Figure, must: f64, goal: f64) -> Demand {
     Demand { page_times: 3, ..demand(figure, must, goal) }
-}
-
-pub(crate) const fn shape(directories: u64, files: u64, bytes_min: u64, bytes_max: u64) -> Shape {
-    Shape { directories, files, bytes_min, bytes_max }
 }
 
 /// A cache's first generation, on the page only.
@@ -478,34 +462,6 @@ impl Peer {
     }
 }
 
-impl Shape {
-    /// In words, for the page.
-    pub fn words(&self) -> String {
-        let count = |n: u64, one: &str, many: &str| match n {
-            1 => format!("1 {one}"),
-            _ => format!("{} {many}", thousands(n)),
-        };
-        let bytes = match (self.bytes_min, self.bytes_max) {
-            (0, 0) => "empty".to_owned(),
-            (min, max) if min == max && min % (1 << 20) == 0 => format!("{} MiB each", thousands(min >> 20)),
-            (min, max) => format!("{} to {} bytes each", thousands(min), thousands(max)),
-        };
-        format!(
-            "{}, {}, {bytes}",
-            count(self.directories, "directory", "directories"),
-            count(self.files, "file", "files")
-        )
-    }
-}
-
-/// With commas, as a person writes it.
-pub(super) fn thousands(count: u64) -> String {
-    let digits = count.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
-    groups.join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::bar::Sense;
@@ -565,15 +521,5 @@ mod tests {
         for shape in all().flat_map(|race| [Some(race.full), race.gate]).flatten() {
             assert_eq!(shape.files % shape.directories, 0, "{shape:?}");
         }
-    }
-
-    #[test]
-    fn a_tree_is_told_in_words() {
-        let words = |directories, files, bytes_min, bytes_max| {
-            Shape { directories, files, bytes_min, bytes_max }.words()
-        };
-        assert_eq!(words(512, 51_200, 512, 3000), "512 directories, 51,200 files, 512 to 3,000 bytes each");
-        assert_eq!(words(1, 1, GIB, GIB), "1 directory, 1 file, 1,024 MiB each");
-        assert_eq!(words(10, 1_000_000, 0, 0), "10 directories, 1,000,000 files, empty");
     }
 }

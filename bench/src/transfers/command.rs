@@ -77,7 +77,7 @@ pub fn import(tool: &Tool, program: &Path, endpoint: &str, destination: &Path) -
     command.env("RCLONE_CONFIG", "");
     for (name, value) in [
         ("TYPE", "s3"),
-        ("PROVIDER", "AWS"),
+        ("PROVIDER", "Other"),
         ("ENV_AUTH", "true"),
         ("REGION", REGION),
         ("ENDPOINT", endpoint),
