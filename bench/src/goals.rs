@@ -16,7 +16,7 @@ pub use bar::{Demand, Figure, Level, Sense};
 pub use course::FileSystems;
 pub use flat::flat;
 pub use race::{Extent, Goal, Peer, RACES, Race, Slow, Task};
-pub(crate) use race::{GIB, both, close, demand};
+pub(crate) use race::{GIB, both, close, demand, shown};
 pub use report::{Bar, Line, RaceReport, Sample};
 pub use shape::Shape;
 pub(crate) use shape::shape;

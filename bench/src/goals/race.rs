@@ -128,7 +128,7 @@ const fn far_behind(tool: &'static Tool) -> Peer {
 }
 
 /// On the page only: nothing must hold against it.
-const fn shown(tool: &'static Tool) -> Peer {
+pub(crate) const fn shown(tool: &'static Tool) -> Peer {
     Peer { tool, gate_runs: 0 }
 }
 

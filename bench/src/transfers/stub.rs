@@ -21,6 +21,8 @@ const WHOLE_BYTES_MAX: usize = 8 << 20;
 /// More than any client asks for at once.
 const AT_ONCE: usize = 512;
 const PART_BYTES: u64 = 8 << 20;
+const READERS_MIN: usize = 4;
+const ALONE_TRIES: usize = 3;
 
 /// See the module.
 #[derive(Debug)]
@@ -66,23 +68,34 @@ impl Stub {
     }
 
     /// How long it takes to give away everything, to a reader that asks for more at once than any client and keeps nothing: if
-    /// that is no less than a client's time, not the client was measured.
+    /// that is no less than a client's time, not the client was measured. The best of some tries, as others may be busy.
     ///
     /// # Errors
     /// It does not give everything.
     pub async fn alone(&self) -> Result<Duration> {
-        let started = Instant::now();
         let mut settings = Settings::new(BUCKET, Credentials::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY, None));
         settings.endpoint = Some(self.endpoint());
         settings.region = Some(REGION.to_owned());
         let bucket = Bucket::new(settings)?;
+        let mut best = Duration::MAX;
+        for _ in 0..ALONE_TRIES {
+            best = best.min(self.given_away(&bucket).await?);
+        }
+        Ok(best)
+    }
+
+    async fn given_away(&self, bucket: &Bucket) -> Result<Duration> {
+        let started = Instant::now();
         let slots = Slots::new(AT_ONCE, PART_BYTES, None);
         let (mut pages, mut objects) = (bucket.list(""), Vec::new());
         while let Some(page) = pages.next().await? {
             objects.extend(page);
         }
         ensure!(objects.len() == self.count, "it lists {} of {} objects", objects.len(), self.count);
-        let reading = futures::stream::iter(objects).map(|object| {
+        // One reader asks for a few parts of one object at once, so of few objects there have to be several readers.
+        let readers = READERS_MIN.div_ceil(objects.len());
+        let all = (0..readers).flat_map(|_| objects.clone());
+        let reading = futures::stream::iter(all).map(|object| {
             let (bucket, slots) = (bucket.clone(), slots.clone());
             async move {
                 let mut download = bucket.download(&object, &slots).await?;
@@ -91,6 +104,6 @@ impl Stub {
             }
         });
         reading.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-        Ok(started.elapsed())
+        Ok(started.elapsed() / u32::try_from(readers)?)
     }
 }
