@@ -9,7 +9,7 @@ const fn tool(name: &'static str, argv: &'static [&'static str]) -> Tool {
 
 /// Ours: `FILES` is its address, `LARGE` the path of the large file.
 const DOWNLOAD: Tool = tool("files", &["curl", "-o", "/dev/null", "https://FILES/v1/content/tree/LARGE"]);
-/// nginx with the same TLS: it cannot use sendfile then, as this kernel has no TLS of its own.
+/// nginx with the same TLS, and so without sendfile: that would need TLS in the kernel.
 const NGINX_DOWNLOAD: Tool = tool("nginx", &["curl", "-o", "/dev/null", "https://NGINX/tree/LARGE"]);
 /// nginx with sendfile.
 const NGINX_SENDFILE: Tool =

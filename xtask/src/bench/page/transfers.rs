@@ -18,9 +18,9 @@ fn intro(report: &Report) -> String {
         "{TRANSFERS_HEADING}\n\n\
          Measured on {day}, on this computer itself, over loopback: {processors} processors ({processor}), {memory} GiB, kernel {kernel}.\n\
          Against {peers}.\n\n\
-         `files` is the program as it is installed, started anew for each run. It speaks TLS 1.3 only, and believes a request by its signed\n\
+         `files` is the program as it is installed, started anew for each run. It speaks nothing but TLS (here 1.3), and believes a request by its signed\n\
          assertion. nginx is measured with the same certificate (ECDSA, P-256) and the same cipher (AES-256-GCM), where it reads and encrypts\n\
-         what it sends, since this kernel has no TLS that sendfile could go through: that is what the ratios are of. Beside it stands nginx without TLS,\n\
+         what it sends as by default, without sendfile, which would need TLS in the kernel: that is what the ratios are of. Beside it stands nginx without TLS,\n\
          where it uses sendfile. The client is curl, with the same options for all. What is downloaded lies in a tmpfs; what is uploaded or imported goes\n\
          to XFS on a loop device with direct I/O. `files` answers once all is on the disk, and checks the SHA-256 that it is told; nginx answers once\n\
          it is in the computer's memory and hashes nothing. So an upload's ratios count until all is on the disk: nginx's time with the sync after it.\n\n\
