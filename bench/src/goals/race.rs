@@ -428,13 +428,20 @@ pub const RACES: &[Race] = &[
 const LAST_LOOK: f64 = 1.0;
 
 impl Race {
-    /// Its goal and the source's mode: some goals are about both.
+    /// Its goal, and the source's mode or what a server does: some goals are about several.
     pub fn name(&self) -> String {
-        match self.slow {
-            Slow::Source => format!("{:?} plain", self.goal),
-            Slow::SourcePlus => format!("{:?} plus", self.goal),
-            Slow::Nothing | Slow::Destination => format!("{:?}", self.goal),
-        }
+        let what = match (self.task, self.slow) {
+            (Task::Download, _) => " download",
+            (Task::Upload, _) => " upload",
+            (Task::FirstPage, _) => " first page",
+            (Task::Rest, _) => " at rest",
+            (Task::Import, _) if self.full.files == 1 => " large",
+            (Task::Import, _) => " small",
+            (_, Slow::Source) => " plain",
+            (_, Slow::SourcePlus) => " plus",
+            (_, Slow::Nothing | Slow::Destination) => "",
+        };
+        format!("{:?}{what}", self.goal)
     }
 
     /// Whether the source lies on another disk than the destination, in memory: what fills a cache comes from another computer.

@@ -47,7 +47,7 @@ pub fn run(words: &[Word]) -> Result<Count> {
 fn pages(dist: &Path) -> Result<RaceReport> {
     let (files, bytes) = weight(dist).with_context(|| format!("cannot weigh {}", dist.display()))?;
     let weight = Bar {
-        what: "weight of the pages, compressed, kB".to_owned(),
+        what: "weight, compressed, kB".to_owned(),
         value: bytes as f64 / 1e3,
         sense: Sense::AtMost,
         must: PAGES_KB_MAX,
@@ -55,7 +55,7 @@ fn pages(dist: &Path) -> Result<RaceReport> {
         first: None,
     };
     Ok(RaceReport {
-        goal: "G13".to_owned(),
+        goal: "G13 pages".to_owned(),
         title: "The pages, as the gateway sends them to a browser that takes gzip".to_owned(),
         tree: format!("{files} files"),
         files,
