@@ -9,6 +9,7 @@ pub mod goals;
 pub mod report;
 pub mod run;
 pub mod summary;
+pub mod transfers;
 pub mod tree;
 pub mod turns;
 

@@ -20,12 +20,13 @@ use crate::object::Object;
 /// What all downloads of a process may have in memory together, and how fast they may be.
 #[derive(Clone, Debug)]
 pub struct Slots {
+    /// Of [`GRAIN_BYTES`] each: what is small takes little of the memory.
     permits: Arc<Semaphore>,
     part: u64,
     pace: Option<Arc<Pace>>,
 }
 
-/// Some bytes of an object. It takes a slot until it is dropped: that has to be before the next one is asked for.
+/// Some bytes of an object. It takes its part of the slots until it is dropped: that has to be before the next one is asked for.
 pub struct Part {
     /// Where they begin.
     pub offset: u64,
@@ -56,6 +57,8 @@ struct Pace {
     free: Mutex<Instant>,
 }
 
+/// Memory is given out in pieces of so many bytes.
+const GRAIN_BYTES: u64 = 64 << 10;
 /// Parts of one object that are fetched at once.
 const AHEAD_MAX: usize = 8;
 
@@ -67,20 +70,22 @@ impl fmt::Debug for Part {
 }
 
 impl Slots {
-    /// `parts` of `part_bytes` each; at least one of at least one byte. `rate`: bytes per second, over some seconds.
+    /// `parts` of `part_bytes` each, and in their place more of smaller ones; at least one of at least one byte. `rate`: bytes
+    /// per second, over some seconds.
     pub fn new(parts: usize, part_bytes: u64, rate: Option<NonZeroU64>) -> Self {
-        let permits = Arc::new(Semaphore::new(parts.clamp(1, Semaphore::MAX_PERMITS)));
+        let permits = parts.max(1).saturating_mul(grains(part_bytes) as usize).min(Semaphore::MAX_PERMITS);
+        let permits = Arc::new(Semaphore::new(permits));
         let pace = rate.map(|rate| Arc::new(Pace { rate, free: Mutex::new(Instant::now()) }));
         Self { permits, part: part_bytes.max(1), pace }
     }
 
-    async fn take(&self) -> Result<OwnedSemaphorePermit, BucketError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
+    async fn take(&self, bytes: u64) -> Result<OwnedSemaphorePermit, BucketError> {
+        let permit = Arc::clone(&self.permits).acquire_many_owned(grains(bytes)).await;
         permit.map_err(|error| BucketError::Client(error.to_string()))
     }
 
-    fn try_take(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.permits).try_acquire_owned().ok()
+    fn try_take(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_many_owned(grains(bytes)).ok()
     }
 
     /// Waits until so many bytes may be asked for.
@@ -89,6 +94,11 @@ impl Slots {
             tokio::time::sleep_until(pace.reserve(bytes, Instant::now())).await;
         }
     }
+}
+
+/// The pieces of memory that so many bytes take, at least one.
+fn grains(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(GRAIN_BYTES)).unwrap_or(u32::MAX).max(1)
 }
 
 impl Pace {
@@ -114,7 +124,7 @@ impl Download {
             object,
         };
         if is_small {
-            let slot = download.slots.take().await?;
+            let slot = download.slots.take(download.object.size).await?;
             download.slots.wait(download.object.size).await;
             let (head, bytes) = download.bucket.whole(&download.object).await?;
             download.check = head.check;
@@ -164,14 +174,14 @@ impl Download {
     /// no two downloads wait for each other.
     async fn ask_ahead(&mut self) -> Result<(), BucketError> {
         while self.asked < self.object.size && self.ahead.len() < AHEAD_MAX {
+            let range = self.asked..self.asked.saturating_add(self.slots.part).min(self.object.size);
             let slot = match self.ahead.is_empty() {
-                true => self.slots.take().await?,
-                false => match self.slots.try_take() {
+                true => self.slots.take(range.end - range.start).await?,
+                false => match self.slots.try_take(range.end - range.start) {
                     Some(slot) => slot,
                     None => return Ok(()),
                 },
             };
-            let range = self.asked..self.asked.saturating_add(self.slots.part).min(self.object.size);
             self.asked = range.end;
             let (bucket, object, slots) = (self.bucket.clone(), Arc::clone(&self.object), self.slots.clone());
             let fetch = async move {
@@ -188,6 +198,20 @@ impl Download {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn small_parts_take_as_little_of_the_memory_as_they_have() {
+        let slots = Slots::new(2, 1 << 20, None);
+        let mut taken: Vec<_> = (0..31).map(|_| slots.try_take(GRAIN_BYTES).unwrap()).collect();
+        assert!(slots.try_take(GRAIN_BYTES + 1).is_none());
+        taken.push(slots.try_take(0).unwrap());
+        assert!(slots.try_take(1).is_none(), "two parts of 1 MiB are 32 of 64 KiB");
+        taken.truncate(16);
+        assert!(slots.take(1 << 20).await.is_ok(), "what is free is enough for a large one again");
+        let tiny = Slots::new(0, 0, None);
+        let _one = tiny.try_take(5).unwrap();
+        assert!(tiny.try_take(5).is_none());
+    }
 
     #[test]
     fn over_some_seconds_no_more_is_asked_for_than_the_rate_allows() {

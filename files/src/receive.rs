@@ -12,6 +12,8 @@ use crate::uploads::Digester;
 use crate::write::NewFile;
 
 const PIECE_BYTES: usize = 1 << 20;
+/// The most that comes at once, which may lie across the end of a piece.
+const MORE_BYTES: usize = 128 * 1024;
 
 /// Where a content goes.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub struct Received {
 }
 
 struct Piece {
+    /// Two take turns: new memory for each piece would cost as much as writing it.
     bytes: Vec<u8>,
     /// After this one: nothing, or an error.
     end: Option<Result<(), Error>>,
@@ -48,7 +51,8 @@ pub async fn receive(app: &App, body: Body, sink: Sink, wanted: &CancellationTok
     let Sink { file, offset, limit, digester } = sink;
     let mut pieces = Pieces::new(body);
     let mut received = Received { bytes: 0, digester, error: None };
-    let mut piece = collect(&mut pieces, limit, wanted).await;
+    let mut spare = Vec::new();
+    let mut piece = collect(&mut pieces, Vec::new(), limit, wanted).await;
     loop {
         let length = piece.bytes.len() as u64;
         let (at, left) = (offset + received.bytes, limit - received.bytes - length);
@@ -58,17 +62,18 @@ pub async fn receive(app: &App, body: Body, sink: Sink, wanted: &CancellationTok
             if let Some(digester) = &mut digester {
                 digester.update(&bytes);
             }
-            Ok(digester)
+            Ok((digester, bytes))
         });
         let (written, next) = match piece.end {
             Some(end) => (write.await, Err(end)),
             None => {
-                let (written, next) = tokio::join!(write, collect(&mut pieces, left, wanted));
+                let (written, next) =
+                    tokio::join!(write, collect(&mut pieces, std::mem::take(&mut spare), left, wanted));
                 (written, Ok(next))
             }
         };
         match written {
-            Ok(digester) => received.digester = digester,
+            Ok((digester, bytes)) => (received.digester, spare) = (digester, bytes),
             Err(error) => return Received { error: Some(error), ..received },
         }
         received.bytes += length;
@@ -80,9 +85,9 @@ pub async fn receive(app: &App, body: Body, sink: Sink, wanted: &CancellationTok
     }
 }
 
-/// The next bytes, at most about [`PIECE_BYTES`] and never more than `limit`.
-async fn collect(pieces: &mut Pieces, limit: u64, wanted: &CancellationToken) -> Piece {
-    let mut bytes = Vec::new();
+/// The next bytes, at most about [`PIECE_BYTES`] and never more than `limit`, in the memory of `bytes`.
+async fn collect(pieces: &mut Pieces, mut bytes: Vec<u8>, limit: u64, wanted: &CancellationToken) -> Piece {
+    bytes.clear();
     while bytes.len() < PIECE_BYTES {
         let next = tokio::select! {
             next = pieces.next() => next,
@@ -95,7 +100,9 @@ async fn collect(pieces: &mut Pieces, limit: u64, wanted: &CancellationToken) ->
             }
             Ok(Some(more)) => {
                 if bytes.capacity() == 0 {
-                    bytes.reserve(PIECE_BYTES.min(usize::try_from(limit).unwrap_or(PIECE_BYTES)));
+                    bytes.reserve(
+                        (PIECE_BYTES + MORE_BYTES).min(usize::try_from(limit).unwrap_or(PIECE_BYTES)),
+                    );
                 }
                 bytes.extend_from_slice(&more);
             }

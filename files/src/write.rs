@@ -12,6 +12,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::types::{Entry, EntryType};
+use workspacefs_sys::writeback;
 
 use crate::error::Error;
 use crate::facts::Facts;
@@ -22,6 +23,12 @@ use crate::turns::Temporary;
 use crate::uploads::Held;
 
 const NS_PER_S: i128 = 1_000_000_000;
+/// The most that is written by one call. For larger ones the kernel takes memory in pieces of 2 MiB, which a virtual machine may
+/// have to ask its host for: ten times slower was seen.
+const WRITE_BYTES_MAX: usize = 1 << 20;
+/// In windows of so many bytes a file is begun to be put on its disk while more of it comes: to wait for all of it at the end
+/// would take as long once more.
+const WINDOW_BYTES: u64 = 8 << 20;
 
 /// What becomes of a file that has the name already.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -163,13 +170,18 @@ impl NewFile {
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
-            let write = || match rustix::io::pwrite(&self.file, &bytes[done..], at) {
+            let piece = &bytes[done..bytes.len().min(done + WRITE_BYTES_MAX)];
+            let write = || match rustix::io::pwrite(&self.file, piece, at) {
                 Ok(0) => Err(Error::Quota),
                 Ok(written) => Ok(written),
                 Err(Errno::INTR) => Ok(0),
                 Err(errno) => Err(Error::of("write the file", errno)),
             };
             done += room::with_room(&self.root, write)?;
+        }
+        if let Some((from, length)) = whole_windows(offset, bytes.len() as u64) {
+            // Only to be done sooner: whatever goes wrong with it, settling says.
+            let _ = writeback::begin(self.file.as_fd(), from, length);
         }
         Ok(())
     }
@@ -214,7 +226,19 @@ impl NewFile {
     /// # Errors
     /// [`Error`].
     pub fn settle(&self) -> Result<(), Error> {
-        fsync(&self.file).map_err(Error::at("write the file")).inspect_err(|error| {
+        self.taken(fsync(&self.file))
+    }
+
+    /// Makes sure that the server takes what was written. That it is on a disk, only a sync of the file system says.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn deliver(&self) -> Result<(), Error> {
+        self.taken(writeback::deliver(self.file.as_fd()))
+    }
+
+    fn taken(&self, result: Result<(), Errno>) -> Result<(), Error> {
+        result.map_err(Error::at("write the file")).inspect_err(|error| {
             if *error == Error::Quota {
                 // What was written is lost; there shall be room for the next try.
                 let _ = room::empty_one(&self.root, self.root.turns.emptied());
@@ -227,6 +251,22 @@ impl NewFile {
     /// # Errors
     /// [`Error`]; the name is as it was then, and the file is removed unless it is a kept one.
     pub fn place(&self, placing: &Placing) -> Result<(Entry, bool), Error> {
+        self.place_after(placing, Self::settle)
+    }
+
+    /// The same for one that is on the disk, settled together with others.
+    ///
+    /// # Errors
+    /// As [`NewFile::place`].
+    pub fn place_settled(&self, placing: &Placing) -> Result<(), Error> {
+        self.place_after(placing, |_| Ok(())).map(drop)
+    }
+
+    fn place_after(
+        &self,
+        placing: &Placing,
+        written: impl FnOnce(&Self) -> Result<(), Error>,
+    ) -> Result<(Entry, bool), Error> {
         let (folder, name) = self.root.parent(&placing.path, placing.parents)?;
         let existing = match Facts::at(folder.as_fd(), name) {
             Ok(facts) => Some(facts),
@@ -241,7 +281,7 @@ impl NewFile {
         if let Some(modified) = placing.modified {
             futimens(&self.file, &times(modified)?).map_err(Error::at("set the time"))?;
         }
-        self.settle()?;
+        written(self)?;
         placing.judge(Facts::at(folder.as_fd(), name).ok().as_ref())?;
         let from = At { folder: self.area.as_fd(), name: self.name.as_bytes() };
         let to = At { folder: folder.as_fd(), name };
@@ -274,6 +314,13 @@ impl Drop for NewFile {
     }
 }
 
+/// The windows that are full once these bytes are written, and were not before: their beginning and length.
+fn whole_windows(offset: u64, length: u64) -> Option<(u64, u64)> {
+    let windows = |bytes: u64| bytes / WINDOW_BYTES * WINDOW_BYTES;
+    let (from, to) = (windows(offset), windows(offset.saturating_add(length)));
+    (from < to).then(|| (from, to - from))
+}
+
 /// Times to set: modification only.
 fn times(modified: i128) -> Result<Timestamps, Error> {
     let seconds = i64::try_from(modified.div_euclid(NS_PER_S));
@@ -296,6 +343,16 @@ mod tests {
     use super::*;
     use crate::root::Owner;
     use crate::trash;
+
+    #[test]
+    fn a_window_is_put_on_the_disk_once_and_whole() {
+        const HALF: u64 = WINDOW_BYTES / 2;
+        assert_eq!(whole_windows(0, WINDOW_BYTES - 1), None);
+        assert_eq!(whole_windows(WINDOW_BYTES - 1, 1), Some((0, WINDOW_BYTES)));
+        assert_eq!(whole_windows(WINDOW_BYTES, HALF), None);
+        assert_eq!(whole_windows(3 * HALF, 5 * HALF), Some((WINDOW_BYTES, 3 * WINDOW_BYTES)));
+        assert_eq!(whole_windows(u64::MAX, 1), None);
+    }
 
     /// It needs root, as the tests of mounts do: a write waits here for room on a full file system.
     #[test]

@@ -16,6 +16,7 @@ pub mod project;
 pub mod quota;
 pub mod tree;
 pub mod unmount;
+pub mod writeback;
 
 pub use error::SysError;
 pub use rustix::io::Errno;

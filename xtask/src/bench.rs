@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: measures, on the test cluster and (trees of files) on this computer, and writes docs/performance.md.
+//! `cargo xtask bench`: measures, on the test cluster and (trees of files, files over HTTP) on this computer, and writes
+//! docs/performance.md.
 //! Figures are what this run measured; ratios come first, because machines differ.
 
 mod claims;
@@ -12,8 +13,10 @@ mod page;
 mod peers;
 mod pods;
 mod quartiles;
+mod races;
 mod server;
 mod throughput;
+mod transfers;
 mod trees;
 
 use std::time::Duration;
@@ -26,7 +29,8 @@ use crate::standalone::{self, Place, Standalone};
 use crate::{images, shell};
 use memory::Memory;
 use page::Rendered;
-use trees::{Count, Word};
+use races::Count;
+use trees::Word;
 
 const PAGE: &str = "docs/performance.md";
 /// The client's 2,000 RPCs of each kind and 1,000 volumes take a few minutes on a slow machine.
@@ -37,8 +41,8 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What of trees of files is measured, on this computer: single goals by number, all of them (sync), or what CI runs
-    /// (gate). Without any word: all of them, and all that is measured on the cluster
+    /// What is measured on this computer: single goals by number, all that are about trees of files (sync), or what CI runs of
+    /// them (gate). Without any word: all of them, and all that is measured on the cluster
     words: Vec<Word>,
     /// Which cluster; started if it does not run
     #[arg(long, env = "WSFS_CLUSTER", default_value = "dev")]
@@ -76,12 +80,12 @@ struct Measured {
     pods: pods::Report,
 }
 
-/// Measures and writes the page. Where trees of files are measured, the last line is `bench: N passed, N failed`.
+/// Measures and writes the page. Where goals are measured, the last line is `bench: N passed, N failed`.
 pub fn run(args: Args) -> Result<()> {
     let mut count = None;
     if args.only.is_none() {
         // Before the cluster's machines run.
-        count = Some(trees::run(&args.words)?);
+        count = Some(on_this_computer(&args.words)?);
     }
     if args.words.is_empty() {
         on_cluster(&args)?;
@@ -93,6 +97,19 @@ pub fn run(args: Args) -> Result<()> {
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// Trees of files, then transfers; of both all, if no word is about either.
+fn on_this_computer(words: &[Word]) -> Result<Count> {
+    let (of_transfers, of_trees): (Vec<Word>, Vec<Word>) = words.iter().partition(|word| word.is_transfer());
+    let mut count = Count::default();
+    if words.is_empty() || !of_trees.is_empty() {
+        count = count + trees::run(&of_trees)?;
+    }
+    if words.is_empty() || !of_transfers.is_empty() {
+        count = count + transfers::run(&of_transfers)?;
+    }
+    Ok(count)
 }
 
 /// The page is written after each part: a long run that fails late has not measured for nothing.

@@ -36,7 +36,7 @@ pub fn pages() -> Result<()> {
     let ui = packages()?;
     let made = fs::metadata(ui.join("dist/index.html")).and_then(|file| file.modified()).ok();
     let mut parts = vec![ui.join("index.html"), ui.join("package-lock.json"), ui.join("vite.config.ts")];
-    parts.extend([ui.join("src"), ui.join("public")]);
+    parts.extend([ui.join("src"), ui.join("public"), ui.join("scripts")]);
     let changed = parts.iter().filter_map(|part| youngest(part)).max();
     if made.is_some() && made >= changed {
         return Ok(());

@@ -10,6 +10,8 @@ use super::tool::Tool;
 pub enum Figure {
     /// How many times as fast as the fastest of these we are: their best run against our worst.
     Faster(&'static [&'static Tool]),
+    /// The same, where what is left to be written counts as well: not everybody writes before saying that it is done.
+    FasterToDisk(&'static [&'static Tool]),
     /// How fast we are, in the speed of the slower of these: their better run against our worse.
     OfSlower(&'static [&'static Tool]),
     /// Operations that the slow file system was asked for, per file; ours, the worst run.
@@ -20,6 +22,10 @@ pub enum Figure {
     Memory(&'static Tool),
     /// Our peak memory in MB of 10^6 bytes, the worst run.
     MemoryMb,
+    /// Our memory without work, likewise: what a run measures there is no peak.
+    IdleMemoryMb,
+    /// Our time in ms, the worst run.
+    Milliseconds,
 }
 
 /// What has to be reached.
@@ -60,41 +66,53 @@ impl Figure {
     /// Which way is better.
     pub fn sense(&self) -> Sense {
         match self {
-            Self::Faster(_) | Self::OfSlower(_) => Sense::AtLeast,
-            Self::OperationsPerFile | Self::Processor(_) | Self::Memory(_) | Self::MemoryMb => Sense::AtMost,
+            Self::Faster(_) | Self::FasterToDisk(_) | Self::OfSlower(_) => Sense::AtLeast,
+            Self::OperationsPerFile
+            | Self::Processor(_)
+            | Self::Memory(_)
+            | Self::MemoryMb
+            | Self::IdleMemoryMb
+            | Self::Milliseconds => Sense::AtMost,
         }
     }
 
     /// Whether another run of the same may come out otherwise by chance: what is counted does not.
     pub fn is_noisy(&self) -> bool {
-        matches!(self, Self::Faster(_) | Self::OfSlower(_) | Self::Processor(_))
+        matches!(
+            self,
+            Self::Faster(_)
+                | Self::FasterToDisk(_)
+                | Self::OfSlower(_)
+                | Self::Processor(_)
+                | Self::Milliseconds
+        )
     }
 
     /// Whom we are compared with.
     pub fn peers(&self) -> &[&'static Tool] {
         match self {
-            Self::Faster(peers) | Self::OfSlower(peers) => peers,
+            Self::Faster(peers) | Self::FasterToDisk(peers) | Self::OfSlower(peers) => peers,
             Self::Processor(peer) | Self::Memory(peer) => std::slice::from_ref(peer),
-            Self::OperationsPerFile | Self::MemoryMb => &[],
+            Self::OperationsPerFile | Self::MemoryMb | Self::IdleMemoryMb | Self::Milliseconds => &[],
         }
     }
 
     /// In words, for the page.
     fn words(&self) -> String {
+        let names = |peers: &[&Tool]| peers.iter().map(|peer| peer.name).collect::<Vec<_>>().join(", ");
         match self {
             Self::Faster([peer]) => format!("times as fast as {}", peer.name),
-            Self::Faster(peers) => {
-                let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
-                format!("times as fast as the best of {}", names.join(", "))
+            Self::Faster(peers) => format!("times as fast as the best of {}", names(peers)),
+            Self::FasterToDisk(peers) => {
+                format!("times as fast as {}, until it is on the disk", names(peers))
             }
-            Self::OfSlower(peers) => {
-                let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
-                format!("speed / the slower of {}", names.join(", "))
-            }
+            Self::OfSlower(peers) => format!("speed / the slower of {}", names(peers)),
             Self::OperationsPerFile => "operations per file".to_owned(),
             Self::Processor(peer) => format!("processor time / {}", peer.name),
             Self::Memory(peer) => format!("peak memory / {}", peer.name),
             Self::MemoryMb => "peak memory, MB".to_owned(),
+            Self::IdleMemoryMb => "memory without work, MB".to_owned(),
+            Self::Milliseconds => "ms".to_owned(),
         }
     }
 
@@ -105,11 +123,12 @@ impl Figure {
             best(lines.iter().find(|line| line.name == peer.name)?, figure)
         };
         match self {
-            Self::Faster(peers) | Self::OfSlower(peers) => {
+            Self::Faster(peers) | Self::FasterToDisk(peers) | Self::OfSlower(peers) => {
+                let time = if matches!(self, Self::FasterToDisk(_)) { seconds_to_disk } else { seconds };
                 // One of several that was not run could have been the one that counts.
-                let times: Option<Vec<f64>> = peers.iter().map(|tool| peer(tool, seconds)).collect();
-                let which = if matches!(self, Self::Faster(_)) { f64::min } else { f64::max };
-                Some(times?.into_iter().reduce(which)? / ours(seconds)?)
+                let times: Option<Vec<f64>> = peers.iter().map(|tool| peer(tool, time)).collect();
+                let which = if matches!(self, Self::OfSlower(_)) { f64::max } else { f64::min };
+                Some(times?.into_iter().reduce(which)? / ours(time)?)
             }
             Self::OperationsPerFile => {
                 let line = lines.iter().find(|line| line.ours)?;
@@ -118,13 +137,18 @@ impl Figure {
             }
             Self::Processor(tool) => Some(ours(processor)? / peer(tool, processor)?),
             Self::Memory(tool) => Some(ours(memory)? / peer(tool, memory)?),
-            Self::MemoryMb => Some(ours(memory)? / 1e6),
+            Self::MemoryMb | Self::IdleMemoryMb => Some(ours(memory)? / 1e6),
+            Self::Milliseconds => Some(ours(seconds)? * 1e3),
         }
     }
 }
 
 fn seconds(sample: &Sample) -> f64 {
     sample.seconds
+}
+
+fn seconds_to_disk(sample: &Sample) -> f64 {
+    sample.seconds + sample.sync_seconds
 }
 
 fn processor(sample: &Sample) -> f64 {
@@ -181,7 +205,7 @@ impl Bar {
 }
 
 /// The one in the middle of an odd number of figures.
-pub(super) fn median(mut figures: Vec<f64>) -> f64 {
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
@@ -239,6 +263,17 @@ mod tests {
         assert_eq!(of(Figure::Processor(&RSYNC)), 0.5);
         assert_eq!(of(Figure::Memory(&RSYNC)), 800_000.0);
         assert_eq!(of(Figure::MemoryMb), 8.0);
+        assert_eq!((of(Figure::IdleMemoryMb), of(Figure::Milliseconds)), (8.0, 2000.0));
+    }
+
+    #[test]
+    fn who_leaves_more_to_be_written_is_not_faster_until_it_is_on_the_disk() {
+        let mut lines = lines();
+        lines[0].samples[1].sync_seconds = 2.5;
+        lines[1].samples[0].sync_seconds = 1.5;
+        let of = |figure: Figure| figure.of(&lines, 100).unwrap();
+        assert_eq!(of(Figure::Faster(&[&RSYNC])), 4.0);
+        assert_eq!(of(Figure::FasterToDisk(&[&RSYNC])), 10.0 / 2.5);
     }
 
     #[test]

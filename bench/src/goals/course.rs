@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use workspacefs_slowfs::{Settings, SlowFs, self_check};
 
 use super::judge;
-use super::race::{Race, Shape, Slow, Task};
+use super::race::{Race, Slow, Task};
 use super::report::Sample;
+use super::shape::Shape;
 use super::side_by_side::Course;
 use super::tool::{Places, Tool};
 use crate::arena::{self, Disk, Format, NamespaceError};
@@ -217,6 +218,9 @@ impl FileSystems {
                 let is_there = copy.symlink_metadata().is_ok();
                 ensure!(!is_there, "the tree is still there");
                 Ok(())
+            }
+            Task::Download | Task::Upload | Task::FirstPage | Task::Rest | Task::Import => {
+                bail!("servers have a course of their own")
             }
         }
     }

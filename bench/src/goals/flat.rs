@@ -1,8 +1,8 @@
 //! Whether our memory stays the same however many files there are.
 
 use super::bar::{Sense, worst};
-use super::race::thousands;
 use super::report::{Bar, RaceReport};
+use super::shape::thousands;
 
 /// The performance plan asks for memory that is flat, without a figure. These are ours, in MB: nothing as long as a name
 /// may be kept of each file, even of the gate's.

@@ -1,7 +1,8 @@
-//! What is measured: the goals G1 to G9 and G11 of the project's performance plan as a table. One race is one tree in one
-//! setting, in which we and the peers do the same.
+//! What is measured: the goals G1 to G9, G11 and G16 of the project's performance plan as a table. One race is one tree in one
+//! setting, in which we and the peers do the same. (G13 and G14 are in `transfers`.)
 
 use super::bar::{Demand, Figure};
+use super::shape::{Shape, shape};
 use super::tool::{self, Tool};
 
 /// How much is measured.
@@ -11,19 +12,6 @@ pub enum Extent {
     Full,
     /// Smaller trees where the ratio means the same, and slow peers once where they are far behind: for a gate of minutes.
     Gate,
-}
-
-/// A tree in figures.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Shape {
-    /// Directories that hold the files.
-    pub directories: u64,
-    /// Files, the same number in each directory.
-    pub files: u64,
-    /// The smallest file.
-    pub bytes_min: u64,
-    /// The largest file.
-    pub bytes_max: u64,
 }
 
 /// What is 1 ms away.
@@ -54,6 +42,16 @@ pub enum Task {
     Fill,
     /// It has one that is equal to the source and gets the next.
     FillAgain,
+    /// A file is taken from a server.
+    Download,
+    /// A file is given to a server.
+    Upload,
+    /// A server is asked for the first page of a folder.
+    FirstPage,
+    /// A server has nothing to do.
+    Rest,
+    /// All objects of a bucket become files.
+    Import,
 }
 
 /// Whom we are compared with.
@@ -88,7 +86,7 @@ pub struct Race {
     pub demands: &'static [Demand],
 }
 
-/// The goals that are about trees, by their numbers.
+/// The goals that programs are run side by side for, by their numbers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Goal {
     /// Refresh, plain.
@@ -111,12 +109,16 @@ pub enum Goal {
     G9,
     /// Memory.
     G11,
+    /// Files over HTTP.
+    G13,
+    /// Imports from buckets.
+    G14,
     /// Caches.
     G16,
 }
 
 /// Twice, as on the page.
-const fn both(tool: &'static Tool) -> Peer {
+pub(crate) const fn both(tool: &'static Tool) -> Peer {
     Peer { tool, gate_runs: 2 }
 }
 
@@ -126,21 +128,17 @@ const fn far_behind(tool: &'static Tool) -> Peer {
 }
 
 /// On the page only: nothing must hold against it.
-const fn shown(tool: &'static Tool) -> Peer {
+pub(crate) const fn shown(tool: &'static Tool) -> Peer {
     Peer { tool, gate_runs: 0 }
 }
 
-const fn demand(figure: Figure, must: f64, goal: f64) -> Demand {
+pub(crate) const fn demand(figure: Figure, must: f64, goal: f64) -> Demand {
     Demand { figure, must, goal, page_times: 1 }
 }
 
 /// To be as fast as somebody who is nearly as fast as we are.
-const fn close(figure: Figure, must: f64, goal: f64) -> Demand {
+pub(crate) const fn close(figure: Figure, must: f64, goal: f64) -> Demand {
     Demand { page_times: 3, ..demand(figure, must, goal) }
-}
-
-const fn shape(directories: u64, files: u64, bytes_min: u64, bytes_max: u64) -> Shape {
-    Shape { directories, files, bytes_min, bytes_max }
 }
 
 /// A cache's first generation, on the page only.
@@ -155,7 +153,7 @@ const fn fill(
     Race { goal: Goal::G16, title, full, gate: None, slow, task: Task::Fill, ours, peers, demands }
 }
 
-const GIB: u64 = 1 << 30;
+pub(crate) const GIB: u64 = 1 << 30;
 
 /// All of them. Those with the same tree stand together, so that it is made once.
 pub const RACES: &[Race] = &[
@@ -430,13 +428,20 @@ pub const RACES: &[Race] = &[
 const LAST_LOOK: f64 = 1.0;
 
 impl Race {
-    /// Its goal and the source's mode: some goals are about both.
+    /// Its goal, and the source's mode or what a server does: some goals are about several.
     pub fn name(&self) -> String {
-        match self.slow {
-            Slow::Source => format!("{:?} plain", self.goal),
-            Slow::SourcePlus => format!("{:?} plus", self.goal),
-            Slow::Nothing | Slow::Destination => format!("{:?}", self.goal),
-        }
+        let what = match (self.task, self.slow) {
+            (Task::Download, _) => " download",
+            (Task::Upload, _) => " upload",
+            (Task::FirstPage, _) => " first page",
+            (Task::Rest, _) => " at rest",
+            (Task::Import, _) if self.full.files == 1 => " large",
+            (Task::Import, _) => " small",
+            (_, Slow::Source) => " plain",
+            (_, Slow::SourcePlus) => " plus",
+            (_, Slow::Nothing | Slow::Destination) => "",
+        };
+        format!("{:?}{what}", self.goal)
     }
 
     /// Whether the source lies on another disk than the destination, in memory: what fills a cache comes from another computer.
@@ -464,42 +469,19 @@ impl Peer {
     }
 }
 
-impl Shape {
-    /// In words, for the page.
-    pub fn words(&self) -> String {
-        let count = |n: u64, one: &str, many: &str| match n {
-            1 => format!("1 {one}"),
-            _ => format!("{} {many}", thousands(n)),
-        };
-        let bytes = match (self.bytes_min, self.bytes_max) {
-            (0, 0) => "empty".to_owned(),
-            (min, max) if min == max && min % (1 << 20) == 0 => format!("{} MiB each", thousands(min >> 20)),
-            (min, max) => format!("{} to {} bytes each", thousands(min), thousands(max)),
-        };
-        format!(
-            "{}, {}, {bytes}",
-            count(self.directories, "directory", "directories"),
-            count(self.files, "file", "files")
-        )
-    }
-}
-
-/// With commas, as a person writes it.
-pub(super) fn thousands(count: u64) -> String {
-    let digits = count.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
-    groups.join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::bar::Sense;
     use super::*;
+    use crate::transfers::TRANSFERS;
+
+    fn all() -> impl Iterator<Item = &'static Race> {
+        RACES.iter().chain(TRANSFERS)
+    }
 
     #[test]
     fn whoever_a_demand_compares_us_with_takes_part_wherever_the_race_is_run() {
-        for race in RACES {
+        for race in all() {
             for demand in race.demands {
                 for wanted in demand.figure.peers() {
                     let peer = race.peers.iter().find(|peer| peer.tool.name == wanted.name);
@@ -514,7 +496,7 @@ mod tests {
 
     #[test]
     fn no_two_figures_have_the_same_name() {
-        let figures = RACES.iter().flat_map(|race| race.demands.iter().map(move |demand| (race, demand)));
+        let figures = all().flat_map(|race| race.demands.iter().map(move |demand| (race, demand)));
         let names: Vec<String> =
             figures.map(|(race, demand)| format!("{}: {:?}", race.name(), demand.figure)).collect();
         for (index, name) in names.iter().enumerate() {
@@ -524,7 +506,7 @@ mod tests {
 
     #[test]
     fn operations_are_counted_only_where_something_is_slow() {
-        for race in RACES {
+        for race in all() {
             let counts = race.demands.iter().any(|d| matches!(d.figure, Figure::OperationsPerFile));
             assert!(!counts || race.slow != Slow::Nothing, "{:?}", race.goal);
         }
@@ -532,7 +514,7 @@ mod tests {
 
     #[test]
     fn a_goal_asks_for_no_less_than_the_gate() {
-        for demand in RACES.iter().flat_map(|race| race.demands) {
+        for demand in all().flat_map(|race| race.demands) {
             let asks_more = match demand.figure.sense() {
                 Sense::AtLeast => demand.goal >= demand.must,
                 Sense::AtMost => demand.goal <= demand.must,
@@ -543,18 +525,8 @@ mod tests {
 
     #[test]
     fn files_are_spread_evenly_over_the_directories() {
-        for shape in RACES.iter().flat_map(|race| [Some(race.full), race.gate]).flatten() {
+        for shape in all().flat_map(|race| [Some(race.full), race.gate]).flatten() {
             assert_eq!(shape.files % shape.directories, 0, "{shape:?}");
         }
-    }
-
-    #[test]
-    fn a_tree_is_told_in_words() {
-        let words = |directories, files, bytes_min, bytes_max| {
-            Shape { directories, files, bytes_min, bytes_max }.words()
-        };
-        assert_eq!(words(512, 51_200, 512, 3000), "512 directories, 51,200 files, 512 to 3,000 bytes each");
-        assert_eq!(words(1, 1, GIB, GIB), "1 directory, 1 file, 1,024 MiB each");
-        assert_eq!(words(10, 1_000_000, 0, 0), "10 directories, 1,000,000 files, empty");
     }
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::bar::Sense;
-use super::race::{Race, Shape};
+use super::race::Race;
+use super::shape::Shape;
 
 /// One tree and one setting, and all that was run there side by side.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

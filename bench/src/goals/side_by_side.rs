@@ -4,8 +4,9 @@
 use anyhow::Result;
 
 use super::bar::{Demand, Level, median, shown};
-use super::race::{Extent, Race, Shape, Task};
+use super::race::{Extent, Race, Task};
 use super::report::{Line, RaceReport, Sample};
+use super::shape::Shape;
 use super::tool::Tool;
 
 /// Where races are run.

@@ -9,13 +9,14 @@ use workspacefs_buckets::Slots;
 
 use crate::error::Error;
 
-/// Up to so many bytes an object is small: it is one answer, and takes one of the many small slots.
+/// Up to so many bytes an object is small: it is one answer, and takes as much of the small slots as it has.
 const SMALL_BYTES_MAX: u64 = 1 << 20;
 /// Of larger ones parts of so many bytes are asked for side by side.
 const PART_BYTES: u64 = 8 << 20;
-/// Parts of all imports that are in memory at once: 32 small ones of 1 MiB and 5 large ones of 8 MiB.
-const SMALL_SLOTS: usize = 32;
-const LARGE_SLOTS: usize = 5;
+/// Parts of all imports that are in memory at once: small ones of 16 MiB together, and 8 large ones of 8
+/// MiB: with fewer a service that is far away is waited for.
+const SMALL_SLOTS: usize = 16;
+const LARGE_SLOTS: usize = 8;
 
 /// Threads that wait for the file system at once, of all imports: a server that does not answer takes no more of them, and those
 /// of people's requests are others.

@@ -16,6 +16,7 @@ mod progress;
 mod record;
 pub(crate) mod routes;
 mod run;
+mod settling;
 mod stamp;
 mod state;
 mod target;
@@ -26,7 +27,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use workspacefs_buckets::{Allowed, Bucket, Credentials, Exceptions, Guard, Patience};
 use workspacefs_files_proto::import::Import;
@@ -40,6 +41,7 @@ pub(crate) use self::means::THREADS;
 use self::object::Shop;
 use self::progress::FAILURES_MAX;
 use self::record::Records;
+use self::settling::Settling;
 use self::target::Target;
 use crate::ids;
 use crate::metrics::Metrics;
@@ -209,6 +211,8 @@ impl Imports {
             bucket,
             means,
             target,
+            settling: Settling::default(),
+            watched: OnceCell::new(),
             cancel: run.cancel.clone(),
             imported: self.metrics.imported.clone(),
         });

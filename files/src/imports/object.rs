@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prometheus_client::metrics::counter::Counter;
 use rustix::io::Errno;
 use thiserror::Error;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use workspacefs_buckets::{Assurance, Bucket, BucketError, Object, Part};
 use workspacefs_files_proto::FilePath;
@@ -12,12 +13,16 @@ use workspacefs_files_proto::import::ImportFailure;
 
 use super::means::Means;
 use super::progress::{Outcome, Progress, UnderWay};
+use super::settling::Settling;
 use super::stamp::Stamp;
-use super::target::{Target, Writing};
+use super::target::{Target, Watched, Writing};
 use crate::error::Error;
 
 /// An object that is changed meanwhile, or whose content is not its checksum's, is read again, so many times in all.
 const TRIES_MAX: usize = 3;
+
+/// Up to so many bytes files come to the disk together; a larger one is not made to wait for others, nor they for it.
+const SETTLED_TOGETHER_BYTES_MAX: u64 = 1 << 20;
 
 /// What all objects of one run share.
 #[derive(Debug)]
@@ -25,6 +30,10 @@ pub(crate) struct Shop {
     pub bucket: Bucket,
     pub means: Means,
     pub target: Arc<Target>,
+    /// By which small files come to the disk together.
+    pub settling: Settling,
+    /// Opened before the first of them is written.
+    pub watched: OnceCell<Arc<Watched>>,
     /// Ends what is read at length from the file system.
     pub cancel: CancellationToken,
     /// Counts bytes.
@@ -226,8 +235,27 @@ impl Shop {
         let assurance = download.finish()?;
         let (target, path, stamp) = (Arc::clone(&self.target), path.clone(), Stamp::of(object));
         let size = object.size;
-        self.means.blocking(move || write(&target, file, size, last)?.place(path, stamp.time())).await?;
+        if size > SETTLED_TOGETHER_BYTES_MAX {
+            self.means.blocking(move || write(&target, file, size, last)?.place(path, stamp.time())).await?;
+            return Ok(assurance);
+        }
+        let watched = self.watched().await?;
+        let deliver = move || {
+            let file = write(&target, file, size, last)?;
+            file.deliver().map(|()| file)
+        };
+        let file = self.means.blocking(deliver).await?;
+        self.settling.settle(async || self.means.blocking(move || watched.settle()).await).await?;
+        self.means.blocking(move || file.place_settled(path, stamp.time())).await?;
         Ok(assurance)
+    }
+
+    async fn watched(&self) -> Result<Arc<Watched>, Error> {
+        let open = async || {
+            let target = Arc::clone(&self.target);
+            self.means.blocking(move || target.watched().map(Arc::new)).await
+        };
+        self.watched.get_or_try_init(open).await.cloned()
     }
 }
 

@@ -18,8 +18,9 @@ use super::progress::{Outcome, Progress};
 use super::record::Records;
 use super::state::Event;
 
-/// Objects of one import that are under way at once.
-const AT_ONCE: usize = 32;
+/// Objects of one import that are under way at once. Small ones only wait, for an answer that is far away or for the disk; how
+/// much memory they take, the slots say.
+const AT_ONCE: usize = 128;
 /// Pages of a thousand objects that are listed ahead of what is read.
 const PAGES_AHEAD: usize = 8;
 /// How often the pace is taken.

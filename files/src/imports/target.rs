@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use md5::Digest as _;
+use rustix::fs::{Mode, OFlags, openat, syncfs};
 use workspacefs_files_proto::FilePath;
 
 use crate::error::Error;
@@ -26,6 +28,10 @@ pub(crate) struct Target {
     /// Bytes that room was made for and that nobody has taken yet.
     room: Mutex<u64>,
 }
+
+/// The file system, of which is known what it lost since.
+#[derive(Debug)]
+pub(crate) struct Watched(OwnedFd);
 
 /// A file under construction, written from its beginning to its end.
 #[derive(Debug)]
@@ -93,6 +99,16 @@ impl Target {
 }
 
 impl Target {
+    /// From now on, what is written to the file system and cannot be kept is remembered.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn watched(&self) -> Result<Watched, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(self.root.as_fd(), ".", flags, Mode::empty());
+        opened.map(Watched).map_err(Error::at("open the root"))
+    }
+
     fn make_room(&self, size: u64) -> Result<(), Error> {
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         if *room < size {
@@ -102,6 +118,16 @@ impl Target {
         }
         *room -= size;
         Ok(())
+    }
+}
+
+impl Watched {
+    /// Puts everything on the disk that was written before.
+    ///
+    /// # Errors
+    /// [`Error`]: something that was written since it was begun to be watched is lost.
+    pub fn settle(&self) -> Result<(), Error> {
+        syncfs(&self.0).map_err(Error::at("put on the disk what was imported"))
     }
 }
 
@@ -116,12 +142,28 @@ impl Writing {
         Ok(())
     }
 
-    /// Gives it its time and its name, in the place of a file that has it.
+    /// Makes sure that the server takes it; that it is on the disk too, [`Watched::settle`] says.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn deliver(&self) -> Result<(), Error> {
+        self.file.deliver()
+    }
+
+    /// Puts it on the disk, and gives it its time and its name, in the place of a file that has it.
     ///
     /// # Errors
     /// [`Error`]; then what was there is there still.
     pub fn place(self, path: FilePath, modified: i128) -> Result<(), Error> {
         self.file.place(&Placing { modified: Some(modified), ..Placing::new(path) }).map(drop)
+    }
+
+    /// The same for one that is on the disk.
+    ///
+    /// # Errors
+    /// As [`Writing::place`].
+    pub fn place_settled(self, path: FilePath, modified: i128) -> Result<(), Error> {
+        self.file.place_settled(&Placing { modified: Some(modified), ..Placing::new(path) })
     }
 }
 

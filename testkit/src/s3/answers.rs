@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures::{StreamExt, stream};
@@ -31,7 +31,7 @@ pub(super) fn answer(inner: &Inner, seen: &Seen, fault: Option<Fault>) -> Respon
     }
     if seen.key.is_empty() {
         let xml = listing(inner, seen).into_bytes();
-        return body(200, HeaderMap::new(), xml, cut);
+        return body(200, HeaderMap::new(), xml.into(), cut);
     }
     let Some(stored) = inner.objects.get(&seen.key) else {
         return error(404, "NoSuchKey", "The key does not exist");
@@ -52,14 +52,17 @@ fn object(stored: &Stored, seen: &Seen, (cut, flip): (bool, bool)) -> Response<B
         }
     };
     say("etag", &format!("\"{}\"", stored.etag));
-    say("last-modified", &jiff::fmt::rfc2822::to_string(&zoned(stored.modified)).unwrap_or_default());
+    let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+    let modified = zoned(stored.modified).timestamp();
+    // In GMT, by that name: AWS's own clients take no other.
+    say("last-modified", &printer.timestamp_to_rfc9110_string(&modified).unwrap_or_default());
     // Checksums are of whole objects.
     let told =
         stored.headers.iter().filter(|(name, _)| seen.range.is_none() || !name.starts_with("x-amz-checksum"));
     told.for_each(|(name, value)| say(name, value));
     if seen.method == "HEAD" {
         say("content-length", &stored.content.len().to_string());
-        return body(200, headers, Vec::new(), false);
+        return body(200, headers, Bytes::new(), false);
     }
     let size = stored.content.len();
     let (status, mut content) = match seen.range.as_deref().map(|range| parse(range, size)) {
@@ -67,11 +70,15 @@ fn object(stored: &Stored, seen: &Seen, (cut, flip): (bool, bool)) -> Response<B
         Some(None) => return error(416, "InvalidRange", "not satisfiable"),
         Some(Some((from, to))) => {
             say("content-range", &format!("bytes {from}-{}/{size}", to - 1));
-            (206, stored.content[from..to].to_vec())
+            (206, stored.content.slice(from..to))
         }
     };
-    if let Some(byte) = content.last_mut().filter(|_| flip) {
-        *byte ^= 1;
+    if flip {
+        let mut other = content.to_vec();
+        if let Some(byte) = other.last_mut() {
+            *byte ^= 1;
+        }
+        content = other.into();
     }
     body(status, headers, content, cut)
 }
@@ -156,15 +163,15 @@ pub(super) fn unsigned(error: &Unsigned, region: &str) -> Response<Body> {
 pub(super) fn error(status: u16, code: &str, message: &str) -> Response<Body> {
     let xml =
         format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
-    body(status, HeaderMap::new(), xml.into_bytes(), false)
+    body(status, HeaderMap::new(), xml.into_bytes().into(), false)
 }
 
-fn body(status: u16, headers: HeaderMap, content: Vec<u8>, cut: bool) -> Response<Body> {
+fn body(status: u16, headers: HeaderMap, content: Bytes, cut: bool) -> Response<Body> {
     let length = content.len();
     let body = match cut {
         false => Body::from(content),
         true => {
-            let half = content[..length / 2].to_vec();
+            let half = content.slice(..length / 2);
             let parts = [Ok(half), Err(std::io::Error::other("cut"))];
             // What was said until then goes out before the end does.
             Body::from_stream(stream::iter(parts).then(|part| async {

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use md5::{Digest, Md5};
@@ -46,6 +47,7 @@ struct Inner {
     clock: i64,
     seen: Vec<Seen>,
     knows_if_match: bool,
+    delay: Duration,
 }
 
 type Hook = Box<dyn FnMut(&Seen, &Store) -> Option<Fault> + Send>;
@@ -54,7 +56,7 @@ type Hook = Box<dyn FnMut(&Seen, &Store) -> Option<Fault> + Send>;
 #[derive(Clone, Debug)]
 pub struct Stored {
     /// Its content.
-    pub content: Vec<u8>,
+    pub content: Bytes,
     /// Without quotes.
     pub etag: String,
     /// Sent with it, beside those that every object has.
@@ -116,6 +118,7 @@ impl FakeS3 {
             clock: 1_700_000_000,
             seen: Vec::new(),
             knows_if_match: true,
+            delay: Duration::ZERO,
         };
         let store = Store { inner: Arc::new(Mutex::new(inner)), hook: Arc::default() };
         let router = Router::new().fallback(answer).with_state(store.clone());
@@ -162,7 +165,8 @@ impl Store {
         let mut inner = self.lock();
         inner.clock += 1;
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let stored = Stored { content, etag: etag.to_owned(), headers, modified: inner.clock };
+        let stored =
+            Stored { content: content.into(), etag: etag.to_owned(), headers, modified: inner.clock };
         inner.objects.insert(key.to_owned(), stored);
     }
 
@@ -184,6 +188,11 @@ impl Store {
     /// Whether If-Match is heeded; not all services do.
     pub fn set_knows_if_match(&self, knows: bool) {
         self.lock().knows_if_match = knows;
+    }
+
+    /// So long each answer's first byte is waited for, as one from far away is.
+    pub fn set_delay(&self, delay: Duration) {
+        self.lock().delay = delay;
     }
 
     /// Asked about each request whose signature is good, before it is answered. It may change the store, but not its hook.
@@ -211,7 +220,10 @@ impl Store {
 }
 
 async fn answer(State(store): State<Store>, request: Request) -> Response<Body> {
-    let answer = decide(&store, &request);
+    let (answer, delay) = (decide(&store, &request), store.lock().delay);
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
     match answer {
         Some(response) => response,
         None => std::future::pending().await,

@@ -1,9 +1,10 @@
-//! docs/performance.md from what was measured: a part on the node plugin, one on the embedded server, one on local disks and one on
-//! trees of files, each of which may come from a run of its own.
+//! docs/performance.md from what was measured: a part on the node plugin, one on the embedded server, one on local disks, one on
+//! trees of files and one on files over HTTP, each of which may come from a run of its own.
 
 mod again;
 mod local;
 mod server;
+mod transfers;
 mod trees;
 
 use workspacefs_bench::Summary;
@@ -13,6 +14,7 @@ use super::pods::Started;
 pub use again::{Goal, goals};
 pub use local::render as local_part;
 pub use server::render as server_part;
+pub use transfers::render as transfers_part;
 pub use trees::render as trees_part;
 
 /// The first line of the embedded server's part.
@@ -21,6 +23,8 @@ const SERVER_HEADING: &str = "# The embedded server";
 const LOCAL_HEADING: &str = "# Local disks";
 /// The first line of the part on trees of files.
 const TREES_HEADING: &str = "# Trees of files";
+/// The first line of the part on files over HTTP.
+const TRANSFERS_HEADING: &str = "# Files over HTTP";
 
 /// Designed for, in the issue that asked for each.
 const PUBLISH_RATIO_MAX: f64 = 3.0;
@@ -39,25 +43,31 @@ pub enum Rendered {
     Trees(String),
     /// Of that, some goals only.
     Goals(Vec<Goal>),
+    /// That on files over HTTP.
+    Transfers(String),
+    /// Of that, some goals only, and what it is where the page has none yet.
+    TransferGoals(Vec<Goal>, String),
 }
 
 /// The page with a part that was measured; the others stay as they are.
 pub fn update(page: &str, measured: Rendered) -> String {
-    let (before, trees) = cut(page, TREES_HEADING);
+    let (before, transfers) = cut(page, TRANSFERS_HEADING);
+    let (before, trees) = cut(before, TREES_HEADING);
     let (before, local) = cut(before, LOCAL_HEADING);
     let (plugin, server) = cut(before, SERVER_HEADING);
-    let with_goals;
-    let parts = match &measured {
-        Rendered::Plugin(plugin) => [plugin, server, local, trees],
-        Rendered::Server(server) => [plugin, server, local, trees],
-        Rendered::Local(local) => [plugin, server, local, trees],
-        Rendered::Trees(trees) => [plugin, server, local, trees],
-        Rendered::Goals(goals) => {
-            with_goals = again::replaced(trees, goals);
-            [plugin, server, local, &with_goals]
-        }
-    };
-    let parts: Vec<&str> = parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect();
+    let mut parts = [plugin, server, local, trees, transfers].map(str::to_owned);
+    let [plugin, server, local, trees, transfers] = &mut parts;
+    match measured {
+        Rendered::Plugin(part) => *plugin = part,
+        Rendered::Server(part) => *server = part,
+        Rendered::Local(part) => *local = part,
+        Rendered::Trees(part) => *trees = part,
+        Rendered::Goals(goals) => *trees = again::replaced(trees, &goals),
+        Rendered::Transfers(part) => *transfers = part,
+        Rendered::TransferGoals(_, part) if transfers.is_empty() => *transfers = part,
+        Rendered::TransferGoals(goals, _) => *transfers = again::replaced(transfers, &goals),
+    }
+    let parts: Vec<&str> = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect();
     format!("{}\n", parts.join("\n\n"))
 }
 
@@ -242,8 +252,9 @@ mod tests {
 
     #[test]
     fn a_part_that_was_not_measured_stays() {
-        let page = |parts: [&str; 4]| {
-            let headings = ["Performance", "The embedded server", "Local disks", "Trees of files"];
+        let page = |parts: [&str; 5]| {
+            let headings =
+                ["Performance", "The embedded server", "Local disks", "Trees of files", "Files over HTTP"];
             let parts: Vec<String> = headings
                 .iter()
                 .zip(parts)
@@ -251,15 +262,17 @@ mod tests {
                 .collect();
             parts.join("\n")
         };
-        let (old, new) = (page(["old"; 4]), |heading| format!("# {heading}\n\nnew"));
+        let (old, new) = (page(["old"; 5]), |heading| format!("# {heading}\n\nnew"));
         let plugin = update(&old, Rendered::Plugin(new("Performance")));
-        assert_eq!(plugin, page(["new", "old", "old", "old"]));
+        assert_eq!(plugin, page(["new", "old", "old", "old", "old"]));
         let server = update(&old, Rendered::Server(new("The embedded server")));
-        assert_eq!(server, page(["old", "new", "old", "old"]));
+        assert_eq!(server, page(["old", "new", "old", "old", "old"]));
         let local = update(&old, Rendered::Local(new("Local disks")));
-        assert_eq!(local, page(["old", "old", "new", "old"]));
+        assert_eq!(local, page(["old", "old", "new", "old", "old"]));
         let trees = update(&old, Rendered::Trees(new("Trees of files")));
-        assert_eq!(trees, page(["old", "old", "old", "new"]));
+        assert_eq!(trees, page(["old", "old", "old", "new", "old"]));
+        let transfers = update(&old, Rendered::Transfers(new("Files over HTTP")));
+        assert_eq!(transfers, page(["old", "old", "old", "old", "new"]));
         // The page as it was before there was such a part, and before there was a page.
         let server = update("# Performance\n\nold\n", Rendered::Server(new("The embedded server")));
         assert_eq!(server, "# Performance\n\nold\n\n# The embedded server\n\nnew\n");
@@ -269,6 +282,14 @@ mod tests {
             update(&local, Rendered::Plugin(new("Performance"))),
             "# Performance\n\nnew\n\n# Local disks\n\nnew\n"
         );
+    }
+
+    #[test]
+    fn a_goal_of_a_part_that_is_not_there_yet_brings_the_part() {
+        let part = "# Files over HTTP\n\nnew";
+        let page = update("# Performance\n\nold\n", Rendered::TransferGoals(vec![], part.to_owned()));
+        assert_eq!(page, "# Performance\n\nold\n\n# Files over HTTP\n\nnew\n");
+        assert_eq!(update(&page, Rendered::TransferGoals(vec![], "another".to_owned())), page);
     }
 
     #[test]

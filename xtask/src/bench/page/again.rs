@@ -29,10 +29,10 @@ pub fn goals(report: &Report) -> Vec<Goal> {
 }
 
 fn section(measured: &RaceReport, day: &str) -> String {
-    format!("{}\n\nMeasured again on {day}, without the other goals.", race(measured))
+    format!("{}\n\nMeasured on {day}, without the other goals.", race(measured))
 }
 
-/// The part on trees of files with these goals as they are now; those that it had nothing of come last.
+/// A part with such goals, with these as they are now; those that it had nothing of come last.
 pub fn replaced(part: &str, goals: &[Goal]) -> String {
     let mut blocks = part.trim_end().split("\n\n## ");
     let head: Vec<&str> = blocks.next().unwrap_or_default().lines().collect();

@@ -2,7 +2,8 @@
 
 use workspacefs_bench::goals::{Bar, Level, Line, RaceReport};
 
-use super::super::trees::{Report, sign};
+use super::super::races::sign;
+use super::super::trees::Report;
 use super::TREES_HEADING;
 
 /// All of it.
@@ -36,7 +37,8 @@ fn intro(report: &Report) -> String {
     )
 }
 
-fn overview(races: &[RaceReport]) -> String {
+/// A row for each bar.
+pub fn overview(races: &[RaceReport]) -> String {
     let mut lines = vec![
         "| goal | figure | measured | must | goal | reached |".to_owned(),
         "| --- | --- | --- | --- | --- | --- |".to_owned(),

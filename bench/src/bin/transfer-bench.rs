@@ -1,0 +1,75 @@
+//! Measures transfers: `files` beside nginx, s5cmd and rclone, as `transfers` lists it. Prints a RaceReport a line, as JSON, as
+//! `tree-bench` does, and wants a mount namespace that is private like it.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use workspacefs_bench::goals::{self, Extent, Goal, Race, RaceReport, Shape};
+use workspacefs_bench::transfers::{Servers, TRANSFERS};
+
+#[derive(Parser)]
+struct Args {
+    /// Which goals; all of none
+    goals: Vec<Goal>,
+    /// Where a disk is made: some 4 GiB; as much again is taken of the memory
+    #[arg(long)]
+    folder: PathBuf,
+    /// Folders of programs, looked at before the PATH
+    #[arg(long = "programs")]
+    programs: Vec<PathBuf>,
+    /// Everything so many times smaller: to try the measuring out, not to measure
+    #[arg(long, default_value_t = 1)]
+    divide: u64,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let mut servers = Servers::new(&args.folder, args.programs)?;
+    let is_wanted = |race: &&Race| args.goals.is_empty() || args.goals.contains(&race.goal);
+    let races: Vec<&Race> = TRANSFERS.iter().filter(is_wanted).collect();
+    ensure!(!races.is_empty(), "nothing is asked for");
+    for race in races {
+        let shape = divided(race.full, args.divide);
+        eprintln!("{}: {} ({})", race.name(), race.title, shape.words());
+        let started = Instant::now();
+        let report = measure(&mut servers, race, shape).unwrap_or_else(|error| RaceReport {
+            failed: Some(format!("{error:#}")),
+            ..RaceReport::new(race, shape)
+        });
+        eprintln!("{}: {:.1} s in all", race.name(), started.elapsed().as_secs_f32());
+        let mut out = std::io::stdout().lock();
+        serde_json::to_writer(&mut out, &report)?;
+        writeln!(out)?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// One race; where there is a stub, whether it was measured instead of its clients.
+fn measure(servers: &mut Servers, race: &Race, shape: Shape) -> Result<RaceReport> {
+    let mut report = goals::race(servers, race, shape, Extent::Full)?;
+    if let Some(alone) = servers.stub_alone()? {
+        let alone = alone.as_secs_f64();
+        let runs = report.lines.iter().flat_map(|line| &line.samples);
+        let fastest = runs.map(|sample| sample.seconds).fold(f64::INFINITY, f64::min);
+        ensure!(
+            alone < fastest,
+            "the stub alone takes {alone:.2} s, the fastest client {fastest:.2} s: it was measured"
+        );
+        report
+            .notes
+            .push(format!("the stub alone gives everything to a reader that keeps nothing in {alone:.2} s"));
+    }
+    Ok(report)
+}
+
+fn divided(shape: Shape, divisor: u64) -> Shape {
+    let divisor = divisor.max(1);
+    match shape.files {
+        1 => Shape { bytes_min: shape.bytes_min / divisor, bytes_max: shape.bytes_max / divisor, ..shape },
+        files => Shape { files: (files / divisor).max(shape.directories), ..shape },
+    }
+}
