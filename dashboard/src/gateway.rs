@@ -71,6 +71,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/wfs/v1/workspaces/{ws}/filesystems", get(api::file_systems))
         .route("/wfs/v1/workspaces/{ws}/storage", get(api::storage))
         .route("/wfs/v1/workspaces/{ws}/manifest", post(api::manifest))
+        .route("/wfs/v1/workspaces/{ws}/filesystems/{fs}/api/rsync", any(files::proxy).post(files::tunnel))
         .route("/wfs/v1/workspaces/{ws}/filesystems/{fs}/api/{*rest}", any(files::proxy))
         .fallback(pages::page)
         .method_not_allowed_fallback(async || ApiError::NotFound)

@@ -233,7 +233,7 @@ impl Real {
         let verifier = Verifier::new(vec![signer.public_key()], "uid");
         let owner = Owner { uid: 0, gid: 0, mode: 0o775 };
         let root = Arc::new(Root::open(root, owner).unwrap());
-        let settings = Settings { trash_days: 30, upload_days: 7, allow_endpoints: vec![] };
+        let settings = Settings { trash_days: 30, upload_days: 7, allow_endpoints: vec![], rsync: None };
         let app = App::new(root, verifier, settings, Metrics::default());
         Self { router: router(&app), signer }
     }

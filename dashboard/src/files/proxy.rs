@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, Version, request};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, Version, request};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -35,16 +35,16 @@ const NAMED_BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A FileSystem and what is asked of its file API.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Place {
-    ws: String,
-    fs: String,
+pub(super) struct Place {
+    pub ws: String,
+    pub fs: String,
     /// What follows `/api/`, as it was sent.
-    rest: String,
+    pub rest: String,
 }
 
 impl Place {
     /// From the path as it was sent: a decoded one could not be sent on as it came.
-    fn of(path: &str) -> Option<Self> {
+    pub(super) fn of(path: &str) -> Option<Self> {
         let rest = path.strip_prefix("/wfs/v1/workspaces/")?;
         let (ws, rest) = rest.split_once("/filesystems/")?;
         let (fs, rest) = rest.split_once("/api/")?;
@@ -54,11 +54,11 @@ impl Place {
 }
 
 /// Everything about a request that has been let through.
-struct Admitted {
-    caller: Caller,
-    place: Place,
-    route: Route,
-    uid: String,
+pub(super) struct Admitted {
+    pub caller: Caller,
+    pub place: Place,
+    pub route: Route,
+    pub uid: String,
 }
 
 /// Answers `/wfs/v1/workspaces/{ws}/filesystems/{fs}/api/{rest}`.
@@ -93,7 +93,12 @@ pub async fn proxy(State(gateway): State<Arc<Gateway>>, request: Request) -> Res
 }
 
 /// Whether the caller may, and where to. What they may not know of is not there.
-async fn admit(gateway: &Gateway, caller: Caller, place: Place, route: Route) -> Result<Admitted, ApiError> {
+pub(super) async fn admit(
+    gateway: &Gateway,
+    caller: Caller,
+    place: Place,
+    route: Route,
+) -> Result<Admitted, ApiError> {
     if let Some(right) = missing(gateway, &caller.identity, &place, route.rights).await? {
         let rights = gateway.callers.reviewer().rights(&caller.identity, &place.ws, &place.fs).await?;
         let sees = rights.read || rights.write || rights.delete;
@@ -138,7 +143,8 @@ async fn pass(
     let (target, preview) = route::target(&admitted.place.rest, parts.uri.query(), admitted.route.answer);
     let tether = Tether::new(gateway.metrics.clone());
     let up = Leashed::new(body, Way::Up, tether.clone(), (), None);
-    let request = outgoing(gateway, &admitted, &parts, &target, up)?;
+    let mut request = outgoing(gateway, &admitted, &parts.method, &target, Body::new(up))?;
+    request.headers_mut().extend(headers::request(&parts.headers));
     let (place, route) = (admitted.place.clone(), admitted.route);
     let uid = admitted.uid.clone();
     // Over HTTP/2 others may be on the same connection.
@@ -167,12 +173,13 @@ async fn pass(
     Ok(incoming(answer, asked, tether, (permit, running), watch))
 }
 
-fn outgoing(
+/// With the gateway's word for the caller, and no header else.
+pub(super) fn outgoing(
     gateway: &Gateway,
     admitted: &Admitted,
-    parts: &request::Parts,
+    method: &Method,
     target: &str,
-    body: Leashed<Body, ()>,
+    body: Body,
 ) -> Result<Request, ApiError> {
     let name = files::tls_name(&admitted.uid);
     let uri: Uri = format!("https://{name}:{}{target}", files::FILES_PORT)
@@ -182,13 +189,12 @@ fn outgoing(
     let verbs: Vec<_> = admitted.route.rights.iter().map(|right| right.asserted()).collect();
     // As `files` will read it: the same bytes, since they went through the same parser.
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let request = format!("{} {target}", parts.method);
+    let request = format!("{method} {target}");
     let claims = Claims::new(&admitted.caller.identity.user, &admitted.uid, &verbs, request, now);
     let assertion = HeaderValue::from_str(&gateway.signer.sign(&claims)).map_err(|_| ApiError::Internal)?;
-    let mut request = Request::new(Body::new(body));
-    *request.method_mut() = parts.method.clone();
+    let mut request = Request::new(body);
+    *request.method_mut() = method.clone();
     *request.uri_mut() = uri;
-    *request.headers_mut() = headers::request(&parts.headers);
     request.headers_mut().insert(ASSERTION_HEADER, assertion);
     Ok(request)
 }
@@ -207,7 +213,8 @@ fn incoming(
     response
 }
 
-fn watch(
+/// Reviews the transfer from now on.
+pub(super) fn watch(
     gateway: &Arc<Gateway>,
     admitted: Admitted,
     tether: &Arc<Tether>,
@@ -238,7 +245,7 @@ async fn standing(gateway: &Gateway, admitted: &Admitted) -> Standing {
 }
 
 /// What a caller hears of a transfer that was cut before its answer began.
-fn refused(cut: Cut) -> ApiError {
+pub(super) fn refused(cut: Cut) -> ApiError {
     match cut {
         Cut::Unauthenticated => ApiError::Unauthenticated("the token or the session ended meanwhile"),
         Cut::Forbidden => ApiError::Forbidden("go on"),
@@ -249,7 +256,11 @@ fn refused(cut: Cut) -> ApiError {
 }
 
 /// The log has the cause; the caller hears what the operator says of the file API, which is what can be done about it.
-fn unreachable(gateway: &Gateway, uid: &str, error: &hyper_util::client::legacy::Error) -> ApiError {
+pub(super) fn unreachable(
+    gateway: &Gateway,
+    uid: &str,
+    error: &hyper_util::client::legacy::Error,
+) -> ApiError {
     tracing::warn!(file_system = uid, error = chain(error), "a file API does not answer");
     let fs = gateway.objects.by_uid(uid);
     let condition = fs.as_ref().and_then(|fs| fs.condition("FilesReady"));
