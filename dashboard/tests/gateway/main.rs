@@ -15,5 +15,6 @@ mod rbac;
 mod revocation;
 mod sessions;
 mod tokens;
+mod tunnel;
 mod workspaces;
 mod world;

@@ -48,6 +48,7 @@ pub const PER_USER_MAX: usize = 4;
 pub struct World {
     pub api: FakeApi,
     pub files: FakeFiles,
+    pub gateway: Arc<Gateway>,
     pub uid: String,
     pub objects: Objects,
     pub pki: Pki,
@@ -144,7 +145,7 @@ impl World {
             tokio::spawn(port.serve(router(gateway.clone()), metrics.clone(), stop.clone()));
         }
         let (address, proxy) = (addresses[0], addresses[1]);
-        Self { api, files, uid, objects, pki, address, proxy, place, stop, _folder: folder }
+        Self { api, files, gateway, uid, objects, pki, address, proxy, place, stop, _folder: folder }
     }
 
     /// Waits until the gateway's watches have brought what `done` looks for.
@@ -217,7 +218,7 @@ pub async fn send(
     let io = TokioIo::new(stream);
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(io).await.map_err(std::io::Error::other)?;
-    tokio::spawn(connection);
+    tokio::spawn(connection.with_upgrades());
     let sent = timeout(Duration::from_secs(20), sender.send_request(request)).await;
     sent.expect("no answer in 20 s").map_err(std::io::Error::other)
 }

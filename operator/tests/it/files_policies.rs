@@ -8,7 +8,7 @@ use cel::extractors::This;
 use cel::objects::Key;
 use cel::{Context, ExecutionError, Program, Value as Cel};
 use serde_json::{Value, json};
-use workspacefs_operator::files::config::FilesConfig;
+use workspacefs_operator::files::config::{FilesConfig, RsyncConfig};
 use workspacefs_operator::files::objects::{Parts, Shop, common_labels, deployment, network_policy, service};
 use workspacefs_operator::filesystem::objects::Identity;
 use workspacefs_testkit::builders;
@@ -125,11 +125,12 @@ fn identity() -> Identity {
 
 /// What the operator makes of a FileSystem with that spec.
 fn made(spec: Value) -> Value {
-    let config = FilesConfig { pull_secrets: vec!["s".into()], ..FilesConfig::default() };
+    let rsync = Some(RsyncConfig { expose: true, ..RsyncConfig::default() });
+    let config = FilesConfig { pull_secrets: vec!["s".into()], rsync, ..FilesConfig::default() };
     let shop = Shop { config: &config, node_group_label: "group", namespace: SYSTEM };
     let keys = ["a2V5".to_string()];
     let toleration = json!({"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"});
-    let parts = Parts { print: "p", public_keys: &keys, tolerations: vec![toleration] };
+    let parts = Parts { print: "p", public_keys: &keys, tolerations: vec![toleration], renewed: Some("1") };
     deployment(&shop, &identity(), &serde_json::from_value(spec).unwrap(), &parts)
 }
 
@@ -161,7 +162,7 @@ fn what_the_operator_makes_passes() {
     let config = FilesConfig::default();
     let shop = Shop { config: &config, node_group_label: "group", namespace: SYSTEM };
     for (resource, object) in [
-        ("services", service(&identity())),
+        ("services", service(&config, &identity())),
         ("networkpolicies", network_policy(&shop, &identity())),
         ("secrets", secret("workspacefs-files", common_labels())),
     ] {
