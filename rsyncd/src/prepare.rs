@@ -141,7 +141,7 @@ pub fn make_parents(root: BorrowedFd<'_>, names: &[Vec<u8>], mode: u32) -> Resul
     let mut folder: Option<OwnedFd> = None;
     for name in above {
         let at = folder.as_ref().map_or(root, AsFd::as_fd);
-        let next = match child(at, name) {
+        let next = match child(at, name, OFlags::PATH) {
             Err(Errno::NOENT) => made(at, name, mode)?,
             found => found.map_err(Refused::at("open a folder of the path"))?,
         };
@@ -155,9 +155,10 @@ pub fn make_parents(root: BorrowedFd<'_>, names: &[Vec<u8>], mode: u32) -> Resul
     }
 }
 
-fn child(folder: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+/// A folder in a folder; a link is none.
+fn child(folder: BorrowedFd<'_>, name: &[u8], how: OFlags) -> Result<OwnedFd, Errno> {
     let rules = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-    beneath::resolved(folder, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK, Mode::empty(), rules)
+    beneath::resolved(folder, name, how | OFlags::DIRECTORY, Mode::empty(), rules)
 }
 
 fn made(folder: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Refused> {
@@ -165,10 +166,10 @@ fn made(folder: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Refus
     match mkdirat(folder, name, Mode::RWXU) {
         Ok(()) => {}
         // Another transfer was faster.
-        Err(Errno::EXIST) => return child(folder, name).map_err(Refused::at("open a folder of the path")),
+        Err(Errno::EXIST) => return child(folder, name, OFlags::PATH).map_err(Refused::at("open a folder of the path")),
         Err(errno) => return Err(Refused::at("make a folder of the path")(errno)),
     }
-    let made = child(folder, name).map_err(Refused::at("open the new folder"))?;
+    let made = child(folder, name, OFlags::RDONLY).map_err(Refused::at("open the new folder"))?;
     fchmod(&made, Mode::from_raw_mode(mode)).map_err(Refused::at("set the mode of a new folder"))?;
     Ok(made)
 }
