@@ -35,6 +35,9 @@ pub struct RsyncSecret {
 impl fmt::Debug for RsyncSecret {
     /// Without the password: it must stand in no log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RsyncSecret").field("user", &self.user).field("port", &self.port).finish_non_exhaustive()
+        f.debug_struct("RsyncSecret")
+            .field("user", &self.user)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
     }
 }

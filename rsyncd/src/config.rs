@@ -130,7 +130,8 @@ fn plain(path: &Path) -> Result<&str, ConfigError> {
 
 /// A user that is one name and no rule of the daemon's.
 fn user(name: &str) -> Result<&str, ConfigError> {
-    let is_good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let is_good =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     let fits = (1..=253).contains(&name.len()) && name.bytes().all(is_good);
     if fits { Ok(name) } else { Err(ConfigError::User(name.to_owned())) }
 }
@@ -140,17 +141,38 @@ mod tests {
     use super::*;
 
     fn settings<'a>(root: &'a str, login: Option<&'a Login>) -> Settings<'a> {
-        Settings { root: Path::new(root), run: Path::new("/run/rsync"), name: "tunnel", connections_max: 8, login, is_root: true }
+        Settings {
+            root: Path::new(root),
+            run: Path::new("/run/rsync"),
+            name: "tunnel",
+            connections_max: 8,
+            login,
+            is_root: true,
+        }
     }
 
     #[test]
     fn without_a_login_nothing_of_a_secret_stands_in_it() {
         let text = text(&settings("/data", None)).unwrap();
-        assert!(text.contains("path = /data\n") && text.contains("write only = yes\n") && text.contains("uid = 0\n"));
+        assert!(
+            text.contains("path = /data\n")
+                && text.contains("write only = yes\n")
+                && text.contains("uid = 0\n")
+        );
         assert!(!text.contains("auth users") && !text.contains("secrets"));
         let refused = text.lines().find(|line| line.starts_with("refuse options")).unwrap();
         assert!(refused.starts_with("refuse options = * !archive "));
-        for bad in ["delete", "force", "inplace", "append", "backup", "dest", "temp-dir", "partial-dir", "keep-dirlinks"] {
+        for bad in [
+            "delete",
+            "force",
+            "inplace",
+            "append",
+            "backup",
+            "dest",
+            "temp-dir",
+            "partial-dir",
+            "keep-dirlinks",
+        ] {
             assert!(!refused.contains(bad), "{bad}");
         }
     }
@@ -166,6 +188,8 @@ mod tests {
         }
         let login = Login { user: "team-a".into(), secrets: "/run/rsync/secrets".into() };
         let text = text(&settings("/data", Some(&login))).unwrap();
-        assert!(text.contains("auth users = team-a\nsecrets file = /run/rsync/secrets\nstrict modes = yes\n"));
+        assert!(
+            text.contains("auth users = team-a\nsecrets file = /run/rsync/secrets\nstrict modes = yes\n")
+        );
     }
 }

@@ -90,7 +90,8 @@ fn prepare() -> Result<(), Refused> {
     // There is nothing to be read here: the daemon says so itself.
     let Some(names) = destination(&request, &arguments)? else { return Ok(()) };
     let mode = std::env::var(MODE_VARIABLE).ok().and_then(|mode| u32::from_str_radix(&mode, 8).ok());
-    let root = std::env::var_os(ROOT_VARIABLE).ok_or(Refused::System { step: "find the root", errno: Errno::NOENT })?;
+    let root = std::env::var_os(ROOT_VARIABLE)
+        .ok_or(Refused::System { step: "find the root", errno: Errno::NOENT })?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(CWD, &root, flags, Mode::empty()).map_err(Refused::at("open the root"))?;
     make_parents(root.as_fd(), &names, mode.unwrap_or(0o777))
@@ -166,7 +167,9 @@ fn made(folder: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Refus
     match mkdirat(folder, name, Mode::RWXU) {
         Ok(()) => {}
         // Another transfer was faster.
-        Err(Errno::EXIST) => return child(folder, name, OFlags::PATH).map_err(Refused::at("open a folder of the path")),
+        Err(Errno::EXIST) => {
+            return child(folder, name, OFlags::PATH).map_err(Refused::at("open a folder of the path"));
+        }
         Err(errno) => return Err(Refused::at("make a folder of the path")(errno)),
     }
     let made = child(folder, name, OFlags::RDONLY).map_err(Refused::at("open the new folder"))?;
@@ -181,8 +184,11 @@ mod tests {
     use super::*;
 
     fn asked(request: &[u8], last: &[&[u8]]) -> Result<Option<Vec<Vec<u8>>>, Refused> {
-        let arguments: Vec<Vec<u8>> =
-            [&[&b"rsyncd"[..], b"--server", b"-vlogDtpre.iLsfxCIvu", b"."], last].concat().iter().map(|a| a.to_vec()).collect();
+        let arguments: Vec<Vec<u8>> = [&[&b"rsyncd"[..], b"--server", b"-vlogDtpre.iLsfxCIvu", b"."], last]
+            .concat()
+            .iter()
+            .map(|a| a.to_vec())
+            .collect();
         destination(request, &arguments)
     }
 
@@ -226,8 +232,10 @@ mod tests {
 
     #[test]
     fn of_a_caller_that_wants_to_read_nothing_is_made() {
-        let arguments: Vec<Vec<u8>> =
-            ["rsyncd", "--server", "--sender", "-r", ".", "a/b"].iter().map(|a| a.as_bytes().to_vec()).collect();
+        let arguments: Vec<Vec<u8>> = ["rsyncd", "--server", "--sender", "-r", ".", "a/b"]
+            .iter()
+            .map(|a| a.as_bytes().to_vec())
+            .collect();
         assert_eq!(destination(b"volume/a/b", &arguments), Ok(None));
     }
 

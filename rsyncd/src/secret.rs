@@ -69,7 +69,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let read = || {
             renew(dir.path(), "team-a", 8873).unwrap();
-            let told: RsyncSecret = serde_json::from_slice(&fs::read(dir.path().join(EXPOSED_FILE)).unwrap()).unwrap();
+            let told: RsyncSecret =
+                serde_json::from_slice(&fs::read(dir.path().join(EXPOSED_FILE)).unwrap()).unwrap();
             let daemons = fs::read_to_string(file(dir.path())).unwrap();
             assert_eq!(daemons, format!("team-a:{}\n", told.password));
             told

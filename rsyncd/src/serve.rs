@@ -99,7 +99,12 @@ impl Open {
                 let port = bound.with_context(|| format!("cannot listen on {}", exposed.listen))?;
                 let number = port.local_addr()?.port();
                 secret::renew(&options.run, &exposed.user, number)?;
-                Some((kind(&options, &children, "exposed", Some(exposed), &gauge)?, port, exposed.clone(), number))
+                Some((
+                    kind(&options, &children, "exposed", Some(exposed), &gauge)?,
+                    port,
+                    exposed.clone(),
+                    number,
+                ))
             }
         };
         Ok(Self { options, children, log, inside, outside })
@@ -149,7 +154,8 @@ fn kind(
         is_root: rustix::process::geteuid().is_root(),
     };
     let config = options.run.join(format!("{name}.conf"));
-    fs::write(&config, config::text(&settings)?).with_context(|| format!("cannot write {}", config.display()))?;
+    fs::write(&config, config::text(&settings)?)
+        .with_context(|| format!("cannot write {}", config.display()))?;
     Ok(Kind {
         children: children.clone(),
         options: Arc::clone(options),

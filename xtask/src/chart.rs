@@ -16,7 +16,7 @@ use workspacefs_e2e::progress::Progress;
 use crate::shell;
 
 /// Values that the schema must refuse, as `--set` takes them: a slip of the pen each.
-const REFUSED: [&str; 32] = [
+const REFUSED: [&str; 35] = [
     "kubeletdir=/var/lib/kubelet",
     "node.htttpPort=1",
     "kubeletDir=var/lib/kubelet",

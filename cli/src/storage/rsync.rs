@@ -102,7 +102,8 @@ pub async fn begin(args: &Args, place: &Place, transfer: Transfer<'_>) -> Result
     let ended = running.wait().await.context("cannot wait for rsync")?;
     let exit = exit(ended.code());
     if place.output.format == Format::Json {
-        let line = serde_json::json!({"type": "report", "result": exit.name(), "by": "rsync", "code": ended.code()});
+        let line =
+            serde_json::json!({"type": "report", "result": exit.name(), "by": "rsync", "code": ended.code()});
         super::output::json(&line)?;
     }
     Ok(Begun::Ended(exit))
@@ -165,8 +166,10 @@ fn connect_program(args: &Args) -> Result<OsString> {
 }
 
 fn connection_words(connection: &Connection) -> Vec<OsString> {
-    let Connection { namespace, context, url, ca, token_file, service_account, gateway_namespace } = connection;
-    let text = |option: &str, value: &Option<String>| value.as_ref().map(|value| word(option, OsStr::new(value)));
+    let Connection { namespace, context, url, ca, token_file, service_account, gateway_namespace } =
+        connection;
+    let text =
+        |option: &str, value: &Option<String>| value.as_ref().map(|value| word(option, OsStr::new(value)));
     let gateway_namespace = Some(gateway_namespace.clone()).filter(|name| !name.is_empty());
     [
         text("namespace", namespace),
@@ -265,9 +268,13 @@ mod tests {
 
     #[test]
     fn no_name_is_an_option_another_machine_or_a_pattern() {
-        for (local, is_folder, told) in
-            [("a", true, "./a/"), ("a/", true, "./a/"), ("-x", false, "./-x"), ("h:a", false, "./h:a"), ("/a b", true, "/a b/")]
-        {
+        for (local, is_folder, told) in [
+            ("a", true, "./a/"),
+            ("a/", true, "./a/"),
+            ("-x", false, "./-x"),
+            ("h:a", false, "./h:a"),
+            ("/a b", true, "/a b/"),
+        ] {
             assert_eq!(source(OsStr::new(local), is_folder), told);
         }
         assert_eq!(destination(&path("/-x y/é"), false), "workspacefs::volume/./-x y/é");

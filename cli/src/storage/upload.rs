@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use clap::ValueHint;
 use tokio::sync::OnceCell;
 
-use super::rsync::{self, Begun, Transfer};
 use super::Place;
+use super::rsync::{self, Begun, Transfer};
 use super::transfer::meter::{Fate, Meter};
 use super::transfer::send::Sender;
 use super::transfer::upload::Upload;
@@ -89,7 +89,9 @@ impl Args {
             match rsync::begin(args, &place, transfer).await? {
                 Begun::Ended(exit) => return Ok(exit),
                 Begun::Cannot(why) => {
-                    text::complain(&format!("{why}: files that differ go over the file API, as with --update"));
+                    text::complain(&format!(
+                        "{why}: files that differ go over the file API, as with --update"
+                    ));
                 }
             }
         }

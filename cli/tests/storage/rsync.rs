@@ -100,7 +100,10 @@ fn a_folder_goes_by_rsync_through_the_gateway() {
     let seen = world.gateway.seen();
     let of_rsync = |request: &&String| request.contains("/api/rsync");
     assert_eq!(seen.iter().filter(of_rsync).count(), 2, "asked once, gone through once: {seen:?}");
-    assert!(!seen.iter().any(|request| request.contains("/content/") || request.contains("/uploads")), "{seen:?}");
+    assert!(
+        !seen.iter().any(|request| request.contains("/content/") || request.contains("/uploads")),
+        "{seen:?}"
+    );
 }
 
 #[test]
@@ -164,7 +167,10 @@ fn a_script_gets_one_line_and_the_token_is_in_no_command_line() {
     world.write("d/x", "3");
     let seen = world.path("seen");
     // Instead of rsync: tells how it was called.
-    world.write("bin/rsync", format!("#!/bin/sh\necho \"$@\" \"$RSYNC_CONNECT_PROG\" > '{}'\nexit 23\n", seen.display()));
+    world.write(
+        "bin/rsync",
+        format!("#!/bin/sh\necho \"$@\" \"$RSYNC_CONNECT_PROG\" > '{}'\nexit 23\n", seen.display()),
+    );
     let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
     fs::set_permissions(world.path("bin/rsync"), mode).unwrap();
     let mut command = world.command(&["storage", "upload", "-r", "--rsync", "-o", "json", "d/", "/e"]);

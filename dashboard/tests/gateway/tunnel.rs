@@ -102,7 +102,9 @@ async fn what_comes_passes_both_ways_and_the_daemons_side_is_told_of_a_write_and
 async fn it_takes_the_right_to_write() {
     let world = World::start().await;
     echo(&world);
-    for (token, status, code) in [(READER, 403, "Forbidden"), (JOE, 404, "NotFound"), ("nobody", 401, "Unauthenticated")] {
+    for (token, status, code) in
+        [(READER, 403, "Forbidden"), (JOE, 404, "NotFound"), ("nobody", 401, "Unauthenticated")]
+    {
         let said = world.ask(asked(token)).await;
         assert_eq!((said.status.as_u16(), said.code().as_str()), (status, code), "{token}");
     }
@@ -195,7 +197,9 @@ async fn the_daemons_secret_is_told_to_whoever_may_write_and_delete_and_never_ov
         assert_eq!(request.uri().path(), "/v1/rsync/secret");
         Response::new(Body::from(r#"{"user": "ws", "password": "canary", "port": 8873}"#))
     });
-    world.api.edit("FileSystem", "ws", "default", |fs| fs["status"]["filesAddress"] = "10.96.0.9:8443".into());
+    world
+        .api
+        .edit("FileSystem", "ws", "default", |fs| fs["status"]["filesAddress"] = "10.96.0.9:8443".into());
     world.sees(|objects| objects.file_system("ws", "default").is_some_and(|fs| fs.status.is_some())).await;
     let of = async |token: &str| {
         let (parts, _) = bearer("GET", "/x", token).into_parts();
@@ -204,7 +208,10 @@ async fn the_daemons_secret_is_told_to_whoever_may_write_and_delete_and_never_ov
         exposed(&world.gateway, caller, "ws", "default").await
     };
     let told = of(JANE).await.unwrap();
-    assert_eq!((told.host.as_str(), told.login.port, told.login.password.as_str()), ("10.96.0.9", 8873, "canary"));
+    assert_eq!(
+        (told.host.as_str(), told.login.port, told.login.password.as_str()),
+        ("10.96.0.9", 8873, "canary")
+    );
     assert!(!format!("{told:?}").contains("canary"));
     let claims = world.files.last().claims.unwrap();
     assert_eq!(claims.verbs, [Verb::Write, Verb::Delete]);

@@ -79,7 +79,9 @@ pub(crate) async fn secret(State(app): State<Arc<App>>, _: Caller<Move>) -> Resu
             .map(Json)
             .map_err(|_| Error::System { step: "read the secret of rsync", errno: Errno::BADMSG }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::NotFound),
-        Err(error) => Err(Error::of("read the secret of rsync", Errno::from_io_error(&error).unwrap_or(Errno::IO))),
+        Err(error) => {
+            Err(Error::of("read the secret of rsync", Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use workspacefs_api::files::{
-    FILES_METRICS_PORT, FILES_PORT, FILES_SECRET, RENEW_RSYNC_SECRET_ANNOTATION, certificate_entry, key_entry,
-    object_name,
+    FILES_METRICS_PORT, FILES_PORT, FILES_SECRET, RENEW_RSYNC_SECRET_ANNOTATION, certificate_entry,
+    key_entry, object_name,
 };
 use workspacefs_api::fs_cache::CACHE_ATTRIBUTE;
 use workspacefs_api::{DRIVER, FILE_SYSTEM_UID_LABEL, FileSystemSpec};
@@ -126,7 +126,8 @@ fn metadata(fs: &Identity) -> Value {
 
 /// The Service.
 pub fn service(config: &FilesConfig, fs: &Identity) -> Value {
-    let mut ports = vec![json!({"name": "https", "protocol": "TCP", "port": FILES_PORT, "targetPort": "https"})];
+    let mut ports =
+        vec![json!({"name": "https", "protocol": "TCP", "port": FILES_PORT, "targetPort": "https"})];
     ports.extend(rsync::exposed(config).map(|_| rsync::port()));
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": metadata(fs),

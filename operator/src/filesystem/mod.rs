@@ -26,7 +26,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use workspacefs_api::files::RENEW_RSYNC_SECRET_ANNOTATION;
 use workspacefs_api::{
     FILE_SYSTEM_UID_LABEL, FILES_FINALIZER, FINALIZER, FileSystem, FileSystemStatus, ReclaimPolicy,

@@ -17,7 +17,11 @@ fn a_folder_arrives_and_the_folders_above_it_are_made() {
     symlink("a b", world.local("src/link")).unwrap();
     world.upload(&["-a"], "src/", "deep/er/new name/").ended(0);
     assert_eq!(world.read("deep/er/new name/a b/c.txt"), "content");
-    assert_eq!(fs::read_link(world.root("deep/er/new name/link")).unwrap().to_str(), Some("a b"), "as it was sent");
+    assert_eq!(
+        fs::read_link(world.root("deep/er/new name/link")).unwrap().to_str(),
+        Some("a b"),
+        "as it was sent"
+    );
     let mode = world.root("deep/er").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o755, "as the file system's folders");
     // As lep does it: one file, and a folder into a folder.
@@ -89,7 +93,19 @@ fn nothing_is_deleted_read_or_written_in_place() {
     let world = World::start(&[]);
     world.write("src/f", "x");
     fs::write(world.root("kept"), "kept").unwrap();
-    for option in ["--delete", "--delete-after", "--force", "--inplace", "--append", "--backup", "--keep-dirlinks", "--temp-dir=x", "--link-dest=x", "--remove-source-files", "--fake-super"] {
+    for option in [
+        "--delete",
+        "--delete-after",
+        "--force",
+        "--inplace",
+        "--append",
+        "--backup",
+        "--keep-dirlinks",
+        "--temp-dir=x",
+        "--link-dest=x",
+        "--remove-source-files",
+        "-M--fake-super",
+    ] {
         let said = world.upload(&["-a", option], "src/", "d");
         assert_ne!(said.code, Some(0), "{option}");
         assert!(said.stderr.contains("refuse"), "{option}: {}", said.stderr);
@@ -135,9 +151,13 @@ fn past_the_gateway_only_whoever_knows_the_secret_gets_in() {
     world.past("team-a", &secret.password, "src/", "a/b").ended(0);
     assert_eq!(world.read("a/b/f"), "x");
     let other = World::start(&["--expose=127.0.0.1:0", "--user=team-b"]).secret();
-    for (user, password) in
-        [("team-a", "wrong"), ("team-a", ""), ("team-a", &other.password), ("team-b", &other.password), ("root", &secret.password)]
-    {
+    for (user, password) in [
+        ("team-a", "wrong"),
+        ("team-a", ""),
+        ("team-a", &other.password),
+        ("team-b", &other.password),
+        ("root", &secret.password),
+    ] {
         let said = world.past(user, password, "src/", "c");
         assert_eq!(said.code, Some(5), "{user} {}", said.stderr);
     }

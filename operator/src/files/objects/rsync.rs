@@ -6,8 +6,8 @@ use workspacefs_api::Owner;
 use workspacefs_api::files::{RSYNC_FOLDER, RSYNC_METRICS_PORT, RSYNC_PORT};
 
 use super::{ROOT, unprivileged};
-use crate::filesystem::objects::Identity;
 use crate::files::config::{FilesConfig, RsyncConfig};
+use crate::filesystem::objects::Identity;
 
 const NAME: &str = "rsync";
 /// Sockets, a pipe and a few hundred bytes.
@@ -37,14 +37,16 @@ pub fn volume() -> Value {
 
 /// Tells the container of `files` of it. It writes nothing there: to connect is not to write.
 pub fn join(files: &mut Value) {
-    let push = |list: &mut Value, value: Value| list.as_array_mut().expect("a list, as it was made").push(value);
+    let push =
+        |list: &mut Value, value: Value| list.as_array_mut().expect("a list, as it was made").push(value);
     push(&mut files["args"], json!(format!("--rsync={RSYNC_FOLDER}")));
     push(&mut files["volumeMounts"], json!({"name": NAME, "mountPath": RSYNC_FOLDER, "readOnly": true}));
 }
 
 /// Its container.
 pub fn container(config: &FilesConfig, rsync: &RsyncConfig, fs: &Identity, owner: &Owner) -> Value {
-    let mut ports = vec![json!({"name": "rsync-metrics", "protocol": "TCP", "containerPort": RSYNC_METRICS_PORT})];
+    let mut ports =
+        vec![json!({"name": "rsync-metrics", "protocol": "TCP", "containerPort": RSYNC_METRICS_PORT})];
     if rsync.expose {
         ports.push(json!({"name": NAME, "protocol": "TCP", "containerPort": RSYNC_PORT}));
     }

@@ -60,7 +60,10 @@ fn the_deployment_of_a_dedicated_file_system_with_an_owner_and_every_value_set()
 fn the_service_and_the_network_policy() {
     let config = FilesConfig::default();
     let shop = Shop { config: &config, node_group_label: "g", namespace: "workspacefs-system" };
-    insta::assert_yaml_snapshot!([service(&config, &identity("data")), network_policy(&shop, &identity("data"))]);
+    insta::assert_yaml_snapshot!([
+        service(&config, &identity("data")),
+        network_policy(&shop, &identity("data"))
+    ]);
 }
 
 #[test]
@@ -178,12 +181,23 @@ fn the_rsync_daemon_is_a_second_container_with_the_files_and_nothing_else() {
     let pod = pod_with(&with_rsync(false));
     insta::assert_yaml_snapshot!(pod["containers"][1]);
     let mounts = |number: usize| -> Vec<Value> {
-        pod["containers"][number]["volumeMounts"].as_array().unwrap().iter().map(|mount| mount["name"].clone()).collect()
+        pod["containers"][number]["volumeMounts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|mount| mount["name"].clone())
+            .collect()
     };
-    assert_eq!((mounts(0), mounts(1)), (vec![json!("data"), json!("tls"), json!("rsync")], vec![json!("data"), json!("rsync")]));
+    assert_eq!(
+        (mounts(0), mounts(1)),
+        (vec![json!("data"), json!("tls"), json!("rsync")], vec![json!("data"), json!("rsync")])
+    );
     assert_eq!(pod["containers"][0]["securityContext"], pod["containers"][1]["securityContext"]);
     assert_eq!(pod["automountServiceAccountToken"], json!(false));
-    assert_eq!(pod["volumes"][2], json!({"name": "rsync", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}));
+    assert_eq!(
+        pod["volumes"][2],
+        json!({"name": "rsync", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})
+    );
     assert!(pod["containers"][0]["args"].as_array().unwrap().contains(&json!("--rsync=/run/rsync")));
 }
 
@@ -200,7 +214,9 @@ fn only_where_it_is_exposed_the_daemon_has_a_port_for_others() {
         assert!(found.iter().all(|has| *has == found[0]), "{found:?}");
         found[0]
     };
-    assert!(!has_port(&FilesConfig::default()) && !has_port(&with_rsync(false)) && has_port(&with_rsync(true)));
+    assert!(
+        !has_port(&FilesConfig::default()) && !has_port(&with_rsync(false)) && has_port(&with_rsync(true))
+    );
     let args = pod_with(&with_rsync(true))["containers"][1]["args"].take();
     for said in ["--expose=0.0.0.0:8873", "--user=team-a", "--mode=0750"] {
         assert!(args.as_array().unwrap().contains(&json!(said)), "{args}");
@@ -217,7 +233,9 @@ fn a_word_of_the_file_system_has_an_exposed_daemon_start_anew_and_no_other() {
         let parts = Parts { print: "a", public_keys: &[], tolerations: Vec::new(), renewed };
         deployment(&shop, &identity("data"), &spec(managed("1Gi")), &parts)["spec"]["template"].take()
     };
-    for (config, differs) in [(with_rsync(true), true), (with_rsync(false), false), (FilesConfig::default(), false)] {
+    for (config, differs) in
+        [(with_rsync(true), true), (with_rsync(false), false), (FilesConfig::default(), false)]
+    {
         assert_eq!(template(&config, Some("1")) != template(&config, Some("2")), differs);
         assert_eq!(template(&config, Some("1")) != template(&config, None), differs);
     }
