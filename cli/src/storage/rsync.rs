@@ -210,7 +210,7 @@ fn exit(code: Option<i32>) -> Exit {
     match code {
         Some(0) => Exit::Done,
         // Nothing was begun: no connection, a refusal, another protocol, nothing to read.
-        Some(1..=5 | 10 | 35) => Exit::Failed,
+        Some(1..=5 | 35) => Exit::Failed,
         Some(20) => Exit::Cancelled,
         // It broke off, ran into a time limit, or some files were not to be had.
         Some(_) => Exit::Partial,
@@ -306,7 +306,7 @@ mod tests {
         for (code, told) in [
             (Some(0), Exit::Done),
             (Some(5), Exit::Failed),
-            (Some(10), Exit::Failed),
+            (Some(10), Exit::Partial),
             (Some(12), Exit::Partial),
             (Some(20), Exit::Cancelled),
             (Some(23), Exit::Partial),

@@ -18,7 +18,10 @@ const FALLBACK: &str = "files that differ go over the file API";
 
 /// What the gateway says below `/api/rsync`: as `files` does, and a daemon per connection.
 pub fn answer(gateway: &Gateway, method: &Method, upgrade: OnUpgrade) -> Response {
-    let (config, cut) = (gateway.told().rsync.clone(), gateway.told().cut_rsync);
+    let (config, cut) = {
+        let told = gateway.told();
+        (told.rsync.clone(), told.cut_rsync)
+    };
     if method == Method::GET {
         return axum::Json(json!({"enabled": config.is_some()})).into_response();
     }
@@ -135,7 +138,9 @@ fn where_rsync_cannot_be_a_line_says_so_and_the_file_api_does_it() {
     storage(&world, &["upload", "-r", "--rsync", "d/", "/a*b"]).ended(0).complains("patterns");
     assert_eq!(world.gateway.read("a*b/x"), b"3");
     // No rsync on this machine.
-    world.storage(&["upload", "-r", "--rsync", "d/", "/g"]).ended(0).complains("no rsync on this machine");
+    let mut command = world.command(&["storage", "upload", "-r", "--rsync", "d/", "/g"]);
+    command.env("PATH", world.path("nothing"));
+    Said::by(command).ended(0).complains("no rsync on this machine");
     assert_eq!(world.gateway.read("g/x"), b"3");
 }
 

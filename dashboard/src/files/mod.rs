@@ -8,6 +8,6 @@ mod route;
 mod tunnel;
 mod upstream;
 
-pub use proxy::proxy;
+pub use proxy::{Place, allowed, proxy};
 pub use tunnel::{Exposed, exposed, tunnel};
 pub use upstream::{Locate, Upstream};

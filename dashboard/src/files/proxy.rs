@@ -35,8 +35,10 @@ const NAMED_BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A FileSystem and what is asked of its file API.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Place {
+pub struct Place {
+    /// The workspace.
     pub ws: String,
+    /// The FileSystem's name.
     pub fs: String,
     /// What follows `/api/`, as it was sent.
     pub rest: String,
@@ -99,15 +101,28 @@ pub(super) async fn admit(
     place: Place,
     route: Route,
 ) -> Result<Admitted, ApiError> {
-    if let Some(right) = missing(gateway, &caller.identity, &place, route.rights).await? {
-        let rights = gateway.callers.reviewer().rights(&caller.identity, &place.ws, &place.fs).await?;
+    let uid = allowed(gateway, &caller.identity, &place, route.rights).await?;
+    Ok(Admitted { caller, place, route, uid })
+}
+
+/// The uid of the FileSystem, for somebody who has those rights on its files.
+///
+/// # Errors
+/// [`ApiError`]: `Forbidden` only for those who have another right there; to all others it is not there.
+pub async fn allowed(
+    gateway: &Gateway,
+    who: &Arc<Identity>,
+    place: &Place,
+    rights: &[Right],
+) -> Result<String, ApiError> {
+    if let Some(right) = missing(gateway, who, place, rights).await? {
+        let rights = gateway.callers.reviewer().rights(who, &place.ws, &place.fs).await?;
         let sees = rights.read || rights.write || rights.delete;
         // Whoever has some right knows that it is there: but only if it is.
-        let is_there = sees && uid(gateway, &place).is_some();
+        let is_there = sees && uid(gateway, place).is_some();
         return Err(if is_there { ApiError::Forbidden(right.as_str()) } else { ApiError::NotFound });
     }
-    let uid = uid(gateway, &place).ok_or(ApiError::NotFound)?;
-    Ok(Admitted { caller, place, route, uid })
+    uid(gateway, place).ok_or(ApiError::NotFound)
 }
 
 fn uid(gateway: &Gateway, place: &Place) -> Option<String> {
@@ -143,7 +158,7 @@ async fn pass(
     let (target, preview) = route::target(&admitted.place.rest, parts.uri.query(), admitted.route.answer);
     let tether = Tether::new(gateway.metrics.clone());
     let up = Leashed::new(body, Way::Up, tether.clone(), (), None);
-    let mut request = outgoing(gateway, &admitted, &parts.method, &target, Body::new(up))?;
+    let mut request = outgoing(gateway, admitted.whom(), &parts.method, &target, Body::new(up))?;
     request.headers_mut().extend(headers::request(&parts.headers));
     let (place, route) = (admitted.place.clone(), admitted.route);
     let uid = admitted.uid.clone();
@@ -173,24 +188,39 @@ async fn pass(
     Ok(incoming(answer, asked, tether, (permit, running), watch))
 }
 
-/// With the gateway's word for the caller, and no header else.
+/// For whom the gateway gives its word, and for what.
+#[derive(Clone, Copy)]
+pub(super) struct Whom<'a> {
+    pub user: &'a str,
+    /// Of the FileSystem.
+    pub uid: &'a str,
+    pub rights: &'a [Right],
+}
+
+impl Admitted {
+    pub(super) fn whom(&self) -> Whom<'_> {
+        Whom { user: &self.caller.identity.user, uid: &self.uid, rights: self.route.rights }
+    }
+}
+
+/// With the gateway's word, and no other header.
 pub(super) fn outgoing(
     gateway: &Gateway,
-    admitted: &Admitted,
+    whom: Whom<'_>,
     method: &Method,
     target: &str,
     body: Body,
 ) -> Result<Request, ApiError> {
-    let name = files::tls_name(&admitted.uid);
+    let name = files::tls_name(whom.uid);
     let uri: Uri = format!("https://{name}:{}{target}", files::FILES_PORT)
         .parse()
         .map_err(|_| ApiError::bad("the path is no part of a URL", None))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| ApiError::Internal)?.as_secs();
-    let verbs: Vec<_> = admitted.route.rights.iter().map(|right| right.asserted()).collect();
+    let verbs: Vec<_> = whom.rights.iter().map(|right| right.asserted()).collect();
     // As `files` will read it: the same bytes, since they went through the same parser.
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let request = format!("{method} {target}");
-    let claims = Claims::new(&admitted.caller.identity.user, &admitted.uid, &verbs, request, now);
+    let claims = Claims::new(whom.user, whom.uid, &verbs, request, now);
     let assertion = HeaderValue::from_str(&gateway.signer.sign(&claims)).map_err(|_| ApiError::Internal)?;
     let mut request = Request::new(body);
     *request.method_mut() = method.clone();

@@ -37,7 +37,7 @@ const MOVE: &[Right] = &[Right::Write, Right::Delete];
 /// A connection to the rsync daemon. It deletes nothing: what it could delete would not go to the trash.
 pub const TUNNEL: Route = Route { rights: WRITE, answer: Answer::Json, changes: true, names_paths: false };
 /// To be told the daemon's secret, which holds for a while whatever becomes of the caller's rights.
-pub const SECRET: Route = Route { rights: MOVE, answer: Answer::Json, changes: true, names_paths: false };
+pub const SECRET: &[Right] = MOVE;
 
 /// The route of `method` and `rest`, what follows `/api/`, as it was sent.
 pub fn route(method: &Method, rest: &str) -> Option<Route> {

@@ -21,14 +21,14 @@ use workspacefs_files_proto::rsync::{PROTOCOL, RsyncSecret};
 
 use super::headers::{self, Asked};
 use super::leash::{Tether, Watch};
-use super::proxy::{Admitted, Place, admit, outgoing, refused, unreachable, watch};
+use super::proxy::{Admitted, Place, Whom, admit, allowed, outgoing, refused, unreachable, watch};
 use super::route::{Answer, SECRET, TUNNEL};
 use crate::audit::Change;
-use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::gateway::{Gateway, Peer};
 use crate::limits::Permit;
 use crate::metrics::Running;
+use crate::review::Identity;
 
 /// Of what is on the way, in each direction.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -59,7 +59,7 @@ pub async fn tunnel(State(gateway): State<Arc<Gateway>>, mut request: Request) -
         Err(refusal) => return ApiError::from(refusal).into_response(),
     };
     let Some(place) = Place::of(parts.uri.path()) else { return ApiError::NotFound.into_response() };
-    let mut change = begin(&caller, "POST", &place);
+    let mut change = Change::new(&caller.identity.user, "POST", &place.ws, &place.fs, &place.rest);
     let is_asked_for = parts.version == Version::HTTP_11 && names(&parts.headers, &header::UPGRADE, PROTOCOL);
     let answered = async {
         let admitted = admit(&gateway, caller, place, TUNNEL).await?;
@@ -74,10 +74,6 @@ pub async fn tunnel(State(gateway): State<Arc<Gateway>>, mut request: Request) -
     response
 }
 
-fn begin(caller: &Caller, method: &str, place: &Place) -> Change {
-    Change::new(&caller.identity.user, method, &place.ws, &place.fs, &place.rest)
-}
-
 fn names(headers: &HeaderMap, name: &header::HeaderName, what: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(what))
@@ -87,7 +83,7 @@ async fn pass(gateway: &Arc<Gateway>, admitted: Admitted, near: OnUpgrade) -> Re
     let permit = gateway.limits.begin(&admitted.caller.identity.user).ok_or(ApiError::Busy)?;
     let running = gateway.metrics.transfer();
     let tether = Tether::piped(gateway.metrics.clone());
-    let mut request = outgoing(gateway, &admitted, &Method::POST, TARGET, Body::empty())?;
+    let mut request = outgoing(gateway, admitted.whom(), &Method::POST, TARGET, Body::empty())?;
     request.headers_mut().extend(switching());
     let (uid, fs) = (admitted.uid.clone(), admitted.place.fs.clone());
     let watch = watch(gateway, admitted, &tether, None);
@@ -151,38 +147,39 @@ fn said(answer: axum::http::Response<Incoming>, fs: &str) -> Response {
     response
 }
 
-/// Where the rsync daemon of a FileSystem is exposed, for a caller who may write and delete there. It stands in the audit log: from
-/// then on they know a secret that is good until it changes.
+/// Where the rsync daemon of a FileSystem is exposed, for somebody who may write and delete there; None: it is not. From then on they
+/// know a secret that is good until it changes: whoever tells it to them writes that down.
 ///
 /// # Errors
-/// [`ApiError`]; `NotFound` where it is not exposed.
-pub async fn exposed(gateway: &Gateway, caller: Caller, ws: &str, fs: &str) -> Result<Exposed, ApiError> {
-    let place = Place { ws: ws.into(), fs: fs.into(), rest: "rsync/secret".into() };
-    let mut change = begin(&caller, "GET", &place);
-    let told = async {
-        let admitted = admit(gateway, caller, place, SECRET).await?;
-        let login = login(gateway, &admitted).await?;
-        Ok(Exposed { host: host(gateway, &admitted.uid).ok_or(ApiError::NotFound)?, login })
+/// [`ApiError`], as for a request to the file API.
+pub async fn exposed(
+    gateway: &Gateway,
+    who: &Arc<Identity>,
+    ws: &str,
+    fs: &str,
+) -> Result<Option<Exposed>, ApiError> {
+    let place = Place { ws: ws.into(), fs: fs.into(), rest: String::new() };
+    let uid = allowed(gateway, who, &place, SECRET).await?;
+    let Some(login) = login(gateway, Whom { user: &who.user, uid: &uid, rights: SECRET }).await? else {
+        return Ok(None);
     };
-    let told: Result<Exposed, ApiError> = told.await;
-    let status = told.as_ref().map_or_else(|error| error.code().status(), |_| StatusCode::OK.as_u16());
-    change.answered(status);
-    told
+    let host = host(gateway, &uid).ok_or(ApiError::NotFound)?;
+    Ok(Some(Exposed { host, login }))
 }
 
-async fn login(gateway: &Gateway, admitted: &Admitted) -> Result<RsyncSecret, ApiError> {
-    let request = outgoing(gateway, admitted, &Method::GET, SECRET_TARGET, Body::empty())?;
+async fn login(gateway: &Gateway, whom: Whom<'_>) -> Result<Option<RsyncSecret>, ApiError> {
+    let request = outgoing(gateway, whom, &Method::GET, SECRET_TARGET, Body::empty())?;
     let asked = async {
         let answer = gateway.upstream.send(request).await;
-        let answer = answer.map_err(|error| unreachable(gateway, &admitted.uid, &error))?;
+        let answer = answer.map_err(|error| unreachable(gateway, whom.uid, &error))?;
         match answer.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(ApiError::NotFound),
+            StatusCode::NOT_FOUND => return Ok(None),
             _ => return Err(ApiError::Unreachable("it does not tell the secret of rsync".into())),
         }
         let body = to_bytes(Body::new(answer.into_body()), SECRET_BYTES_MAX).await;
         let body = body.map_err(|_| ApiError::Internal)?;
-        serde_json::from_slice(&body).map_err(|_| ApiError::Internal)
+        serde_json::from_slice(&body).map(Some).map_err(|_| ApiError::Internal)
     };
     timeout(SECRET_TIME_MAX, asked).await.map_err(|_| ApiError::TimedOut)?
 }
