@@ -209,7 +209,7 @@ fn objects_of_others_are_neither_made_nor_changed_nor_deleted() {
     }
     assert_eq!(Asked::update("deployments", full(), theirs).refused(OBJECTS).len(), 2);
     let open = |field: &str, value: Value| {
-        let mut service = service(&identity());
+        let mut service = service(&FilesConfig::default(), &identity());
         service["spec"][field] = value;
         Asked::create("services", service).refused(OBJECTS).len()
     };
@@ -277,4 +277,27 @@ fn a_deployment_that_belongs_to_no_file_system_is_refused() {
     ] {
         assert_eq!(owners(none.clone()), 1, "{none}");
     }
+}
+
+#[test]
+fn beside_files_runs_rsync_alone_by_its_own_image_and_name() {
+    assert_eq!(Asked::create("deployments", full()).refused(PODS), Vec::<String>::new());
+    for (path, value) in [
+        ("/spec/template/spec/containers/1/image", json!("registry.example.com/other:1")),
+        ("/spec/template/spec/containers/1/name", json!("other")),
+        ("/spec/template/spec/containers/0/image", json!("workspacefs.io/rsync:dev")),
+        (
+            "/spec/template/spec/containers/1/securityContext/capabilities",
+            json!({"drop": ["ALL"], "add": ["CHOWN"]}),
+        ),
+        ("/spec/template/spec/volumes/2/emptyDir", json!({})),
+    ] {
+        let mut object = full();
+        *object.pointer_mut(path).unwrap() = value;
+        assert_eq!(Asked::create("deployments", object).refused(PODS).len(), 1, "{path}");
+    }
+    let mut three = full();
+    let containers = three["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap();
+    containers.push(containers[1].clone());
+    assert_eq!(Asked::create("deployments", three).refused(PODS).len(), 1);
 }
