@@ -15,6 +15,14 @@ pub const FILES_CA_FILE: &str = "ca.crt";
 pub const GATEWAY_SECRET: &str = "workspacefs-gateway";
 /// Its one entry: an Ed25519 key, PKCS#8, PEM.
 pub const SIGNING_KEY_FILE: &str = "signing-key.pem";
+/// Where the rsync daemon beside `files` serves its metrics.
+pub const RSYNC_METRICS_PORT: u16 = 8081;
+/// Where the rsync daemon is reached past the gateway, in clear text, if that is switched on.
+pub const RSYNC_PORT: u16 = 8873;
+/// The folder that `files` and its rsync daemon share: a socket and a secret, in memory.
+pub const RSYNC_FOLDER: &str = "/run/rsync";
+/// Annotation of a FileSystem: with another value its rsync daemon gets another secret at once, and what runs by the old one ends.
+pub const RENEW_RSYNC_SECRET_ANNOTATION: &str = "files.workspacefs.io/renew-rsync-secret";
 /// What the names of Deployment, Service and NetworkPolicy begin with.
 const PREFIX: &str = "files-";
 /// A Service's name is a DNS label.

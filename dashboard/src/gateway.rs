@@ -15,7 +15,7 @@ use crate::caller::{Callers, Door};
 use crate::error::ApiError;
 use crate::files::leash::LeashTimes;
 use crate::files::{self, Upstream};
-use crate::lep::{self, Expose};
+use crate::lep;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
@@ -39,8 +39,6 @@ pub struct Gateway {
     pub times: LeashTimes,
     /// Key of the label that names a node's group.
     pub group_label: String,
-    /// Where the real `lep` client finds an rsync daemon; None: nowhere.
-    pub rsync: Option<Expose>,
 }
 
 /// The connection by which a request came.
@@ -74,6 +72,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/wfs/v1/workspaces/{ws}/filesystems", get(api::file_systems))
         .route("/wfs/v1/workspaces/{ws}/storage", get(api::storage))
         .route("/wfs/v1/workspaces/{ws}/manifest", post(api::manifest))
+        .route("/wfs/v1/workspaces/{ws}/filesystems/{fs}/api/rsync", any(files::proxy).post(files::tunnel))
         .route("/wfs/v1/workspaces/{ws}/filesystems/{fs}/api/{*rest}", any(files::proxy))
         .route("/api/v1", any(lep::serve))
         .route("/api/v1/", any(lep::serve))

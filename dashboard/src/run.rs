@@ -74,7 +74,6 @@ fn gateway(args: &Serve, client: Client, objects: Objects, metrics: Metrics) -> 
         metrics,
         times: LeashTimes::default(),
         group_label: args.group_label.clone(),
-        rsync: None,
     }))
 }
 

@@ -5,6 +5,7 @@ pub mod assertion;
 pub mod error;
 pub mod import;
 pub mod path;
+pub mod rsync;
 pub mod types;
 
 pub use assertion::{Claims, HEADER as ASSERTION_HEADER, PublicKey, Refused, Signer, Verb, Verifier};

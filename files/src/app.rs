@@ -1,5 +1,6 @@
 //! The state that all routes share, and the router that is made of them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub upload_days: u32,
     /// What lies inside the cluster and imports may connect to all the same.
     pub allow_endpoints: Vec<Allowed>,
+    /// The folder shared with the rsync daemon beside this process, if there is one.
+    pub rsync: Option<PathBuf>,
 }
 
 /// See the module.
@@ -76,6 +79,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(routes::content::router())
         .merge(routes::change::router())
         .merge(routes::streams::router())
+        .merge(routes::rsync::router())
         .merge(routes::trash::router())
         .merge(routes::uploads::router())
         .merge(imports::routes::router())

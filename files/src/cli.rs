@@ -74,6 +74,9 @@ struct Serve {
     /// Addresses inside the cluster that imports may connect to all the same: CIDR or host name.
     #[arg(long)]
     allow_endpoint: Vec<Allowed>,
+    /// The folder shared with the rsync daemon of this pod; none: there is no daemon.
+    #[arg(long)]
+    rsync: Option<PathBuf>,
 }
 
 fn parse_owner(text: &str) -> Result<(u32, u32), String> {
@@ -125,6 +128,7 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
         trash_days: options.trash_days,
         upload_days: options.upload_days,
         allow_endpoints: options.allow_endpoint,
+        rsync: options.rsync,
     };
     let app = App::new(Arc::new(root), verifier, settings, metrics.clone());
     let listener = TcpListener::bind(options.listen)

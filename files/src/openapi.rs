@@ -4,7 +4,7 @@
 use utoipa::OpenApi;
 
 use crate::imports::routes as imports;
-use crate::routes::{browse, change, content, streams, trash, uploads};
+use crate::routes::{browse, change, content, rsync, streams, trash, uploads};
 
 /// Of all routes.
 #[derive(OpenApi)]
@@ -26,6 +26,9 @@ use crate::routes::{browse, change, content, streams, trash, uploads};
         streams::archive,
         streams::search,
         streams::copy,
+        rsync::state,
+        rsync::tunnel,
+        rsync::secret,
         trash::list,
         trash::restore,
         trash::remove,

@@ -96,7 +96,9 @@ impl Connection {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_MAX)
             .max_buf_size(BUFFER_BYTES)
-            .serve_connection(TokioIo::new(Patient::new(stream)), TowerToHyperService::new(self.router));
+            .serve_connection(TokioIo::new(Patient::new(stream)), TowerToHyperService::new(self.router))
+            // What becomes a way to the rsync daemon goes on without this connection's place.
+            .with_upgrades();
         let mut served = std::pin::pin!(served);
         let result = tokio::select! {
             result = served.as_mut() => result,

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod lock;
 pub mod loops;
 pub mod mountinfo;
+pub mod ownership;
 pub mod process;
 pub mod project;
 pub mod quota;

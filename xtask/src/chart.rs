@@ -16,7 +16,7 @@ use workspacefs_e2e::progress::Progress;
 use crate::shell;
 
 /// Values that the schema must refuse, as `--set` takes them: a slip of the pen each.
-const REFUSED: [&str; 32] = [
+const REFUSED: [&str; 35] = [
     "kubeletdir=/var/lib/kubelet",
     "node.htttpPort=1",
     "kubeletDir=var/lib/kubelet",
@@ -44,6 +44,9 @@ const REFUSED: [&str; 32] = [
     "files.uploadDays=0",
     "files.allowEndpoints={a b}",
     "files.resources.limit.cpu=1",
+    "files.rsync.enabled=maybe",
+    "files.rsync.connections=0",
+    "files.rsync.expose.port=1",
     "dashboard.enabled=true",
     "dashboard.replicas=2",
     "dashboard.proxy.userHeader=a b",

@@ -26,11 +26,12 @@ struct Image {
     debian: Option<&'static debian::Tree>,
 }
 
-const IMAGES: [Image; 3] = [
+const IMAGES: [Image; 4] = [
     Image { name: "node", binaries: &["csi-driver"], debian: Some(&debian::NODE) },
     Image { name: "operator", binaries: &["operator", "mover"], debian: None },
     // The file API and the gateway: two programs that speak to each other, so of one version.
     Image { name: "files", binaries: &["files", "dashboard"], debian: None },
+    Image { name: "rsync", binaries: &["rsyncd"], debian: Some(&debian::RSYNC) },
 ];
 
 const NFS_SERVER: Image =
@@ -89,7 +90,7 @@ fn folder() -> Result<PathBuf> {
 
 /// Every program that is built static. Always all of them in one call: cargo gives shared dependencies the features that
 /// the named packages ask for, and another set of packages would compile most of them again.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "csi-driver",
     "mover",
     "nfs-server",
@@ -98,6 +99,7 @@ const PROGRAMS: [&str; 9] = [
     "workspacefs-cli",
     "workspacefs-dashboard",
     "workspacefs-files",
+    "workspacefs-rsyncd",
     "workspacefs-slowfs",
 ];
 

@@ -51,6 +51,14 @@ files:
   networkPolicy: {{ .Values.files.networkPolicy }}
   resources:
     {{- toYaml .Values.files.resources | nindent 4 }}
+  {{- if .Values.files.rsync.enabled }}
+  rsync:
+    image: {{ .Values.image.rsync | quote }}
+    connections: {{ .Values.files.rsync.connections }}
+    expose: {{ .Values.files.rsync.expose.enabled }}
+    resources:
+      {{- toYaml .Values.files.rsync.resources | nindent 6 }}
+  {{- end }}
 {{- else if .Values.files.cleanUp }}
 filesCleanUp: true
 {{- end }}

@@ -1,13 +1,15 @@
 //! The file API of one FileSystem, request by request.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, IF_NONE_MATCH};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, IF_NONE_MATCH, UPGRADE};
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 use workspacefs_files_proto::import::{Import, ImportRequest, ImportResume};
+use workspacefs_files_proto::rsync::{PROTOCOL, Rsync};
 use workspacefs_files_proto::types::{Restore, Transfer, TrashListing, Upload, Usage};
 
 use super::Gateway;
@@ -94,6 +96,24 @@ impl Files {
 
     fn at(&self, verb: &str, path: &RemotePath) -> String {
         format!("{}/{verb}/{}", self.base, path.encoded())
+    }
+
+    /// Whether uploads by rsync are switched on. A server that knows nothing of them has none.
+    ///
+    /// # Errors
+    /// [`ClientError`], as all here.
+    pub async fn has_rsync(&self) -> Result<bool, ClientError> {
+        match self.gateway.json::<Rsync>(&Call::get(self.target("rsync"))).await {
+            Ok(rsync) => Ok(rsync.enabled),
+            Err(error) if error.is_status(404) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A connection to the rsync daemon.
+    pub async fn rsync(&self) -> Result<Upgraded, ClientError> {
+        let call = Call::new(Method::POST, self.target("rsync"));
+        self.gateway.upgrade(&call.header(CONNECTION, "upgrade").header(UPGRADE, PROTOCOL)).await
     }
 
     /// A part of a folder, sorted by name.

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
@@ -159,21 +160,39 @@ impl Gateway {
         Trouble::new(self.0.patience)
     }
 
-    /// Once; but with a new token if the old one is refused and there is another.
+    /// A connection that becomes something else, as the call's header `Upgrade` says. It is not tried again.
+    ///
+    /// # Errors
+    /// [`ClientError`]; an answer that is no change is one.
+    pub async fn upgrade(&self, call: &Call) -> Result<Upgraded, ClientError> {
+        let answer = self.ask(call).await?;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            self.judged(answer).await?;
+            return Err(call.senseless("the connection was to become something else, and did not".into()));
+        }
+        hyper::upgrade::on(answer).await.map_err(|error| ClientError::Broken(error.into()))
+    }
+
+    /// Once.
     async fn send_once(&self, call: &Call) -> Result<Response<Incoming>, ClientError> {
+        let answer = self.ask(call).await?;
+        self.judged(answer).await
+    }
+
+    /// Once; but with a new token if the old one is refused and there is another.
+    async fn ask(&self, call: &Call) -> Result<Response<Incoming>, ClientError> {
         let token = self.0.token.header().await.map_err(|error| ClientError::Token(error.into()))?;
         let answer = self.exchange(call, &token).await?;
         if answer.status().as_u16() != 401 {
-            return self.judged(answer).await;
+            return Ok(answer);
         }
         let renewed = self.0.token.renewed(&token).await.map_err(|error| ClientError::Token(error.into()))?;
         match renewed {
             Some(token) => {
                 drop(answer);
-                let answer = self.exchange(call, &token).await?;
-                self.judged(answer).await
+                self.exchange(call, &token).await
             }
-            None => self.judged(answer).await,
+            None => Ok(answer),
         }
     }
 

@@ -8,6 +8,7 @@ mod import;
 pub mod keys;
 pub mod list;
 pub mod output;
+mod rsync;
 pub mod transfer;
 mod trash;
 mod upload;
@@ -69,6 +70,9 @@ enum Command {
     Cp(change::Cp),
     Import(import::Args),
     Trash(trash::Args),
+    /// Passes standard input and output to the rsync daemon of the file system: what rsync runs
+    #[command(name = rsync::TUNNEL, hide = true)]
+    RsyncTunnel,
 }
 
 /// The file system, and how to print.
@@ -138,6 +142,7 @@ async fn dispatch(args: &Args) -> Result<Exit> {
         }
         Command::Import(command) => command.run(args).await,
         Command::Trash(command) => command.run(&args.open().await?).await,
+        Command::RsyncTunnel => rsync::tunnel(args).await,
     }
 }
 

@@ -13,6 +13,7 @@ use clap::ValueHint;
 use tokio::sync::OnceCell;
 
 use super::Place;
+use super::rsync::{self, Begun, Transfer};
 use super::transfer::meter::{Fate, Meter};
 use super::transfer::send::Sender;
 use super::transfer::upload::Upload;
@@ -47,7 +48,7 @@ pub struct Args {
     /// Show progress also where there is no terminal, as lines. (What an earlier run left is gone on with by itself)
     #[arg(short, long)]
     progress: bool,
-    /// As --update: compare as rsync does. Files go over the file API all the same
+    /// By this machine's rsync, through the gateway; symbolic links stay links. Where that cannot be, as --update, and a line says so
     #[arg(long)]
     rsync: bool,
     /// Replace no file that is there
@@ -76,6 +77,24 @@ impl Args {
         let source = self.source()?;
         let to = self.landing()?;
         let place = args.open().await?;
+        if self.rsync {
+            let transfer = Transfer {
+                local: &self.local,
+                to: &to,
+                is_folder: source.name.is_none(),
+                progress: self.progress,
+                keep: self.no_overwrite,
+                links: self.links,
+            };
+            match rsync::begin(args, &place, transfer).await? {
+                Begun::Ended(exit) => return Ok(exit),
+                Begun::Cannot(why) => {
+                    text::complain(&format!(
+                        "{why}: files that differ go over the file API, as with --update"
+                    ));
+                }
+            }
+        }
         let meter = Arc::new(Meter::new());
         let is_one = source.name.is_some();
         let sender = Sender {

@@ -72,6 +72,10 @@ pub struct Told {
     pub imports: Vec<Value>,
     /// Says the SHA-256 of content, the right one or another.
     pub digest: Option<bool>,
+    /// rsyncd.conf of the daemon that uploads by rsync get to.
+    pub rsync: Option<PathBuf>,
+    /// So many bytes of such an upload pass, and then the gateway is gone.
+    pub cut_rsync: Option<usize>,
 }
 
 /// What a request asks for.
@@ -113,6 +117,8 @@ impl Gateway {
             trash: Vec::new(),
             imports: Vec::new(),
             digest: None,
+            rsync: None,
+            cut_rsync: None,
         };
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("root")).unwrap();
@@ -187,10 +193,13 @@ async fn answer(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Body,
+    request: axum::extract::Request,
 ) -> Response {
     let Some(gateway) = gateway.0.upgrade().map(Gateway) else { return StatusCode::GONE.into_response() };
     gateway.told().requests.push(format!("{method} {uri}"));
+    let mut request = request;
+    let upgrade = hyper::upgrade::on(&mut request);
+    let body = request.into_body();
     let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
@@ -206,6 +215,9 @@ async fn answer(
         std::panic::resume_unwind(Box::new(()));
     }
     let rest = APIS.iter().find_map(|api| uri.path().strip_prefix(api));
+    if rest == Some("rsync") {
+        return crate::rsync::answer(&gateway, &method, upgrade);
+    }
     if let (Some(real), Some(rest)) = (&gateway.0.real, rest) {
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let answer = real.ask(&method, &format!("/v1/{rest}{query}"), headers, body).await;
@@ -233,7 +245,7 @@ impl Real {
         let verifier = Verifier::new(vec![signer.public_key()], "uid");
         let owner = Owner { uid: 0, gid: 0, mode: 0o775 };
         let root = Arc::new(Root::open(root, owner).unwrap());
-        let settings = Settings { trash_days: 30, upload_days: 7, allow_endpoints: vec![] };
+        let settings = Settings { trash_days: 30, upload_days: 7, allow_endpoints: vec![], rsync: None };
         let app = App::new(root, verifier, settings, Metrics::default());
         Self { router: router(&app), signer }
     }

@@ -8,6 +8,7 @@ mod gateway;
 mod handlers;
 mod mounting;
 mod real;
+mod rsync;
 mod trees;
 mod tunnel;
 mod verbs;

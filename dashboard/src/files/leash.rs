@@ -134,6 +134,15 @@ impl Tether {
         })
     }
 
+    /// A connection that becomes a pipe: both sides may be silent, and have times of their own for that.
+    pub fn piped(metrics: Metrics) -> Arc<Self> {
+        let tether = Self::new(metrics);
+        for way in [Way::Up, Way::Down] {
+            tether.moved(way, Stand::Done);
+        }
+        tether
+    }
+
     /// Ends both bodies, for that reason; the first one stays. What they hold is dropped.
     pub fn cut(&self, reason: Cut) {
         if self.reason.set(reason).is_ok() {

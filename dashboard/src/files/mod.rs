@@ -5,7 +5,9 @@ pub mod headers;
 pub mod leash;
 mod proxy;
 mod route;
+mod tunnel;
 mod upstream;
 
 pub use proxy::{Place, allowed, forward, proxy};
+pub use tunnel::{Exposed, exposed, tunnel};
 pub use upstream::{Locate, Upstream};

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, Version, request};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, Version, request};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -46,7 +46,7 @@ pub struct Place {
 
 impl Place {
     /// From the path as it was sent: a decoded one could not be sent on as it came.
-    fn of(path: &str) -> Option<Self> {
+    pub(super) fn of(path: &str) -> Option<Self> {
         let rest = path.strip_prefix("/wfs/v1/workspaces/")?;
         let (ws, rest) = rest.split_once("/filesystems/")?;
         let (fs, rest) = rest.split_once("/api/")?;
@@ -56,11 +56,11 @@ impl Place {
 }
 
 /// Everything about a request that has been let through.
-struct Admitted {
-    caller: Caller,
-    place: Place,
-    route: Route,
-    uid: String,
+pub(super) struct Admitted {
+    pub caller: Caller,
+    pub place: Place,
+    pub route: Route,
+    pub uid: String,
 }
 
 /// Answers `/wfs/v1/workspaces/{ws}/filesystems/{fs}/api/{rest}`.
@@ -112,7 +112,12 @@ pub async fn forward(
 }
 
 /// Whether the caller may, and where to. What they may not know of is not there.
-async fn admit(gateway: &Gateway, caller: Caller, place: Place, route: Route) -> Result<Admitted, ApiError> {
+pub(super) async fn admit(
+    gateway: &Gateway,
+    caller: Caller,
+    place: Place,
+    route: Route,
+) -> Result<Admitted, ApiError> {
     let uid = allowed(gateway, &caller.identity, &place, route.rights).await?;
     Ok(Admitted { caller, place, route, uid })
 }
@@ -170,7 +175,8 @@ async fn pass(
     let (target, preview) = route::target(&admitted.place.rest, parts.uri.query(), admitted.route.answer);
     let tether = Tether::new(gateway.metrics.clone());
     let up = Leashed::new(body, Way::Up, tether.clone(), (), None);
-    let request = outgoing(gateway, &admitted, &parts, &target, up)?;
+    let mut request = outgoing(gateway, admitted.whom(), &parts.method, &target, Body::new(up))?;
+    request.headers_mut().extend(headers::request(&parts.headers));
     let (place, route) = (admitted.place.clone(), admitted.route);
     let uid = admitted.uid.clone();
     // Over HTTP/2 others may be on the same connection.
@@ -202,28 +208,43 @@ async fn pass(
     Ok(incoming(answer, asked, tether, (permit, running), watch))
 }
 
-fn outgoing(
+/// For whom the gateway gives its word, and for what.
+#[derive(Clone, Copy)]
+pub(super) struct Whom<'a> {
+    pub user: &'a str,
+    /// Of the FileSystem.
+    pub uid: &'a str,
+    pub rights: &'a [Right],
+}
+
+impl Admitted {
+    pub(super) fn whom(&self) -> Whom<'_> {
+        Whom { user: &self.caller.identity.user, uid: &self.uid, rights: self.route.rights }
+    }
+}
+
+/// With the gateway's word, and no other header.
+pub(super) fn outgoing(
     gateway: &Gateway,
-    admitted: &Admitted,
-    parts: &request::Parts,
+    whom: Whom<'_>,
+    method: &Method,
     target: &str,
-    body: Leashed<Body, ()>,
+    body: Body,
 ) -> Result<Request, ApiError> {
-    let name = files::tls_name(&admitted.uid);
+    let name = files::tls_name(whom.uid);
     let uri: Uri = format!("https://{name}:{}{target}", files::FILES_PORT)
         .parse()
         .map_err(|_| ApiError::bad("the path is no part of a URL", None))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| ApiError::Internal)?.as_secs();
-    let verbs: Vec<_> = admitted.route.rights.iter().map(|right| right.asserted()).collect();
+    let verbs: Vec<_> = whom.rights.iter().map(|right| right.asserted()).collect();
     // As `files` will read it: the same bytes, since they went through the same parser.
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let request = format!("{} {target}", parts.method);
-    let claims = Claims::new(&admitted.caller.identity.user, &admitted.uid, &verbs, request, now);
+    let request = format!("{method} {target}");
+    let claims = Claims::new(whom.user, whom.uid, &verbs, request, now);
     let assertion = HeaderValue::from_str(&gateway.signer.sign(&claims)).map_err(|_| ApiError::Internal)?;
-    let mut request = Request::new(Body::new(body));
-    *request.method_mut() = parts.method.clone();
+    let mut request = Request::new(body);
+    *request.method_mut() = method.clone();
     *request.uri_mut() = uri;
-    *request.headers_mut() = headers::request(&parts.headers);
     request.headers_mut().insert(ASSERTION_HEADER, assertion);
     Ok(request)
 }
@@ -242,7 +263,8 @@ fn incoming(
     response
 }
 
-fn watch(
+/// Reviews the transfer from now on.
+pub(super) fn watch(
     gateway: &Arc<Gateway>,
     admitted: Admitted,
     tether: &Arc<Tether>,
@@ -273,7 +295,7 @@ async fn standing(gateway: &Gateway, admitted: &Admitted) -> Standing {
 }
 
 /// What a caller hears of a transfer that was cut before its answer began.
-fn refused(cut: Cut) -> ApiError {
+pub(super) fn refused(cut: Cut) -> ApiError {
     match cut {
         Cut::Unauthenticated => ApiError::Unauthenticated("the token or the session ended meanwhile"),
         Cut::Forbidden => ApiError::Forbidden("go on"),
@@ -290,7 +312,11 @@ fn said(error: &(dyn std::error::Error + 'static)) -> Option<ApiError> {
 }
 
 /// The log has the cause; the caller hears what the operator says of the file API, which is what can be done about it.
-fn unreachable(gateway: &Gateway, uid: &str, error: &hyper_util::client::legacy::Error) -> ApiError {
+pub(super) fn unreachable(
+    gateway: &Gateway,
+    uid: &str,
+    error: &hyper_util::client::legacy::Error,
+) -> ApiError {
     tracing::warn!(file_system = uid, error = chain(error), "a file API does not answer");
     let fs = gateway.objects.by_uid(uid);
     let condition = fs.as_ref().and_then(|fs| fs.condition("FilesReady"));

@@ -34,6 +34,11 @@ const WRITE: &[Right] = &[Right::Write];
 const DELETE: &[Right] = &[Right::Delete];
 const MOVE: &[Right] = &[Right::Write, Right::Delete];
 
+/// A connection to the rsync daemon. It deletes nothing: what it could delete would not go to the trash.
+pub const TUNNEL: Route = Route { rights: WRITE, answer: Answer::Json, changes: true, names_paths: false };
+/// To be told the daemon's secret, which holds for a while whatever becomes of the caller's rights.
+pub const SECRET: &[Right] = MOVE;
+
 /// The route of `method` and `rest`, what follows `/api/`, as it was sent.
 pub fn route(method: &Method, rest: &str) -> Option<Route> {
     let parts: Vec<&str> = rest.split('/').collect();
@@ -47,6 +52,7 @@ pub fn route(method: &Method, rest: &str) -> Option<Route> {
         ("DELETE", ["content", ..]) => plain(DELETE, true),
         ("POST", ["move"]) => named(MOVE),
         ("POST", ["copy"]) => named(WRITE),
+        ("GET", ["rsync"]) => plain(WRITE, false),
         ("GET", ["trash"]) => plain(READ, false),
         ("DELETE", ["trash"] | ["trash", _]) => plain(DELETE, true),
         ("POST", ["trash", _, "restore"]) => named(WRITE),
@@ -99,6 +105,7 @@ mod tests {
             ("DELETE", "content/a", D, true),
             ("POST", "move", MOVE, true),
             ("POST", "copy", W, true),
+            ("GET", "rsync", W, false),
             ("GET", "trash", R, false),
             ("DELETE", "trash", D, true),
             ("DELETE", "trash/1", D, true),

@@ -22,8 +22,6 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use workspacefs_files_proto::FilePath;
 
-pub use rsync::{Expose, RsyncExposure};
-
 use self::incoming::Incoming;
 use self::paths::{Asked, Base, What};
 use self::refused::Refused;

@@ -154,7 +154,8 @@ impl Connection {
             }
         });
         let builder = builder(&limits);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        // One that becomes something else goes on without this: it is held to its own limits.
+        let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let mut looks = tokio::time::interval(limits.idle_time_max / 4);
         let mut farewell = None;
         loop {

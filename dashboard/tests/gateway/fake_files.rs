@@ -60,7 +60,7 @@ impl FakeFiles {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let service = service_fn(|request| shared.clone().handle(request));
                     let http = hyper::server::conn::http1::Builder::new();
-                    drop(http.serve_connection(TokioIo::new(stream), service).await);
+                    drop(http.serve_connection(TokioIo::new(stream), service).with_upgrades().await);
                 });
             }
         });

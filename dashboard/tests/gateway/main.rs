@@ -17,5 +17,6 @@ mod real_files;
 mod revocation;
 mod sessions;
 mod tokens;
+mod tunnel;
 mod workspaces;
 mod world;

@@ -23,7 +23,6 @@ use workspacefs_dashboard::caller::{Callers, Door};
 use workspacefs_dashboard::files::leash::LeashTimes;
 use workspacefs_dashboard::files::{Locate, Upstream};
 use workspacefs_dashboard::gateway::{Gateway, router};
-use workspacefs_dashboard::lep::RsyncExposure;
 use workspacefs_dashboard::limits::Limits;
 use workspacefs_dashboard::listen::{ListenLimits, Port, tls};
 use workspacefs_dashboard::metrics::Metrics;
@@ -49,6 +48,7 @@ pub const PER_USER_MAX: usize = 4;
 pub struct World {
     pub api: FakeApi,
     pub files: FakeFiles,
+    pub gateway: Arc<Gateway>,
     pub uid: String,
     pub objects: Objects,
     pub pki: Pki,
@@ -58,8 +58,6 @@ pub struct World {
     pub place: Arc<Mutex<SocketAddr>>,
     /// What file APIs check assertions with.
     pub key: PublicKey,
-    /// What is exposed to the real `lep` client's rsync.
-    pub rsync: Arc<Mutex<Option<RsyncExposure>>>,
     stop: CancellationToken,
     _folder: TempDir,
 }
@@ -112,8 +110,7 @@ impl World {
         let place = Arc::new(Mutex::new(files.address));
         let found = place.clone();
         let locate: Locate = Arc::new(move |_| Some(found.lock().unwrap().to_string()));
-        let (public, rsync) = (signer.public_key(), Arc::new(Mutex::new(None)));
-        let exposed: Arc<Mutex<Option<RsyncExposure>>> = rsync.clone();
+        let public = signer.public_key();
         let client = api.client_as("gateway");
         let (objects, watching) = Objects::watch(&client, "workspacefs.io/workspace=true");
         tokio::spawn(watching);
@@ -130,7 +127,6 @@ impl World {
             metrics: metrics.clone(),
             times,
             group_label: "workspacefs.io/node-group".into(),
-            rsync: Some(Arc::new(move |_| exposed.lock().unwrap().clone())),
         });
         let server = pki.leaf("localhost");
         let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
@@ -155,6 +151,7 @@ impl World {
         Self {
             api,
             files,
+            gateway,
             uid,
             objects,
             pki,
@@ -162,7 +159,6 @@ impl World {
             proxy,
             place,
             key: public,
-            rsync,
             stop,
             _folder: folder,
         }
@@ -238,7 +234,7 @@ pub async fn send(
     let io = TokioIo::new(stream);
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(io).await.map_err(std::io::Error::other)?;
-    tokio::spawn(connection);
+    tokio::spawn(connection.with_upgrades());
     let sent = timeout(Duration::from_secs(20), sender.send_request(request)).await;
     sent.expect("no answer in 20 s").map_err(std::io::Error::other)
 }

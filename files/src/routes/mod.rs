@@ -3,6 +3,7 @@
 pub mod browse;
 pub mod change;
 pub mod content;
+pub mod rsync;
 pub mod streams;
 pub mod trash;
 pub mod uploads;

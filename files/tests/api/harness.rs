@@ -59,11 +59,16 @@ impl Server {
     }
 
     pub async fn start_on(dir: tempfile::TempDir, root: &Path) -> Self {
+        Self::start_with(dir, root, None).await
+    }
+
+    /// With a folder that an rsync daemon shares.
+    pub async fn start_with(dir: tempfile::TempDir, root: &Path, rsync: Option<PathBuf>) -> Self {
         let signer = Signer::from_pem(&Signer::generate_pem().unwrap()).unwrap();
         let verifier = Verifier::new(vec![signer.public_key()], FS);
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         let root = Arc::new(Root::open(root, Owner { uid, gid, mode: 0o775 }).unwrap());
-        let settings = Settings { trash_days: 30, upload_days: 7, allow_endpoints: vec![] };
+        let settings = Settings { trash_days: 30, upload_days: 7, allow_endpoints: vec![], rsync };
         let app = App::new(root, verifier, settings, Metrics::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();

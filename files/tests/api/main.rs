@@ -10,6 +10,7 @@ mod contract;
 mod harness;
 mod hostile;
 mod quota;
+mod rsync;
 mod streams;
 mod tls;
 mod trash;

@@ -1,5 +1,6 @@
 //! As the gateway reaches it: TLS, by the name in the certificate, until it is told to stop.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use workspacefs_files::app::router;
@@ -17,10 +19,17 @@ use workspacefs_files_proto::{ASSERTION_HEADER, Claims};
 
 use crate::harness::{ALL, Answer, FS, Server, now};
 
-#[tokio::test]
-async fn it_is_reached_by_tls_and_lets_what_runs_end() {
-    let server = Server::start().await;
-    server.write("f", vec![5; 8 << 20]);
+/// A server's port as it is in a pod, and how its certificate is checked.
+pub struct Tls {
+    pub addr: SocketAddr,
+    pub connector: TlsConnector,
+    pub name: String,
+    shutdown: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+/// Serves what the server serves.
+pub async fn over_tls(server: &Server) -> Tls {
     let name = format!("{FS}.files.workspacefs.io");
     let made = rcgen::generate_simple_self_signed(vec![name.clone()]).unwrap();
     let (certificate, key) = (server.dir.path().join("crt"), server.dir.path().join("key"));
@@ -42,6 +51,14 @@ async fn it_is_reached_by_tls_and_lets_what_runs_end() {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
+    Tls { addr, connector, name, shutdown, serving }
+}
+
+#[tokio::test]
+async fn it_is_reached_by_tls_and_lets_what_runs_end() {
+    let server = Server::start().await;
+    server.write("f", vec![5; 8 << 20]);
+    let Tls { addr, connector, name, shutdown, serving } = over_tls(&server).await;
     let connect = async |name: String| {
         let stream = TcpStream::connect(addr).await.unwrap();
         connector.connect(ServerName::try_from(name).unwrap(), stream).await

@@ -32,6 +32,22 @@ pub struct FilesConfig {
     pub allow_endpoints: Vec<String>,
     /// Whether a NetworkPolicy lets the gateway alone to them.
     pub network_policy: bool,
+    /// The rsync daemon beside each. None: there are none.
+    pub rsync: Option<RsyncConfig>,
+}
+
+/// How rsync daemons are run.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RsyncConfig {
+    /// The image that has them.
+    pub image: String,
+    /// What each asks for, and may have.
+    pub resources: ResourceRequirements,
+    /// Uploads at once to one FileSystem, through the gateway and past it each.
+    pub connections: u32,
+    /// Whether whoever knows the hourly secret gets to it past the gateway, in clear text.
+    pub expose: bool,
 }
 
 /// What is wrong in it.
@@ -54,24 +70,43 @@ pub enum FilesConfigError {
     Endpoint(String),
 }
 
+/// The longest list of uploads at once.
+const CONNECTIONS_MAX: u32 = 1024;
+
+fn amounts(requests: &[(&str, &str)], limits: &[(&str, &str)]) -> ResourceRequirements {
+    let some = |amounts: &[(&str, &str)]| -> BTreeMap<String, Quantity> {
+        amounts.iter().map(|(name, amount)| ((*name).into(), Quantity((*amount).into()))).collect()
+    };
+    ResourceRequirements {
+        requests: Some(some(requests)),
+        limits: Some(some(limits)),
+        ..ResourceRequirements::default()
+    }
+}
+
+impl Default for RsyncConfig {
+    fn default() -> Self {
+        Self {
+            image: "workspacefs.io/rsync:dev".into(),
+            resources: amounts(&[("cpu", "10m"), ("memory", "32Mi")], &[("memory", "512Mi")]),
+            connections: 16,
+            expose: false,
+        }
+    }
+}
+
 impl Default for FilesConfig {
     fn default() -> Self {
-        let some = |amounts: &[(&str, &str)]| -> BTreeMap<String, Quantity> {
-            amounts.iter().map(|(name, amount)| ((*name).into(), Quantity((*amount).into()))).collect()
-        };
         Self {
             image: "workspacefs.io/files:dev".into(),
             pull_policy: "IfNotPresent".into(),
             pull_secrets: Vec::new(),
-            resources: ResourceRequirements {
-                requests: Some(some(&[("cpu", "10m"), ("memory", "32Mi")])),
-                limits: Some(some(&[("memory", "256Mi")])),
-                ..ResourceRequirements::default()
-            },
+            resources: amounts(&[("cpu", "10m"), ("memory", "32Mi")], &[("memory", "256Mi")]),
             trash_days: 7,
             upload_days: 7,
             allow_endpoints: Vec::new(),
             network_policy: true,
+            rsync: None,
         }
     }
 }
@@ -86,6 +121,12 @@ impl FilesConfig {
             if !(min..=DAYS_MAX).contains(&value) {
                 return Err(FilesConfigError::OutOfBounds { field, value, min, max: DAYS_MAX });
             }
+        }
+        if let Some(value) = self.rsync.as_ref().map(|rsync| rsync.connections)
+            && !(1..=CONNECTIONS_MAX).contains(&value)
+        {
+            let field = "rsync.connections";
+            return Err(FilesConfigError::OutOfBounds { field, value, min: 1, max: CONNECTIONS_MAX });
         }
         match self.allow_endpoints.iter().find(|endpoint| !is_endpoint(endpoint)) {
             Some(endpoint) => Err(FilesConfigError::Endpoint(endpoint.clone())),
@@ -114,6 +155,10 @@ mod tests {
         assert!(with(|_| {}).is_ok() && with(|config| config.trash_days = 0).is_ok());
         assert!(with(|config| config.upload_days = 0).unwrap_err().contains("uploadDays is 0"));
         assert!(with(|config| config.trash_days = 4000).unwrap_err().contains("from 0 to 3650"));
+        let too_few = |config: &mut FilesConfig| {
+            config.rsync = Some(RsyncConfig { connections: 0, ..RsyncConfig::default() });
+        };
+        assert!(with(too_few).unwrap_err().contains("rsync.connections is 0"));
         for bad in ["", "-x", "a b", "$(HOME)", "a,b", "ä"] {
             let allow_endpoints = vec!["10.0.0.0/8".into(), bad.into()];
             let config = FilesConfig { allow_endpoints, ..FilesConfig::default() };

@@ -71,8 +71,9 @@ fn waits(pod: &Pod) -> Option<Finding> {
         let why = condition.message.as_deref().unwrap_or("the scheduler does not say why");
         return Some(not("NotScheduled", format!("no node is found for its files: {why}")));
     }
-    let container = status.container_statuses.iter().flatten().next()?;
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let waiting = |container: &'_ ContainerStatus| container.state.as_ref()?.waiting.clone();
+    let containers = status.container_statuses.iter().flatten();
+    let (container, waiting) = containers.filter_map(|one| Some((one, waiting(one)?))).next()?;
     Some(starting(match waiting.reason.as_deref().unwrap_or_default() {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
             format!("its image {} cannot be pulled; the pod's Events say why", container.image)

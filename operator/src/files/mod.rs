@@ -112,7 +112,7 @@ impl Files {
         }
     }
 
-    /// Has `files` run for a FileSystem. `ready`: it can be mounted. None where the namespace is ending, in which nothing can
+    /// Has `files` run for a FileSystem. `ready`: it can be mounted; `renewed`: what it says of its rsync daemon's secret. None where the namespace is ending, in which nothing can
     /// be made.
     ///
     /// # Errors
@@ -122,6 +122,7 @@ impl Files {
         fs: &Identity,
         spec: &FileSystemSpec,
         ready: bool,
+        renewed: Option<&str>,
     ) -> Result<Option<Found>, PassError> {
         let found = |finding, again| Ok(Some(Found { finding, address: self.address(fs), again }));
         if !self.caches.filled().await {
@@ -146,7 +147,7 @@ impl Files {
         if let Some((why, left)) = self.refusals.standing(&fs.uid, Instant::now()) {
             return found(findings::refused(&why), left);
         }
-        match self.ensure(fs, spec, &trust).await {
+        match self.ensure(fs, spec, &trust, renewed).await {
             Ok(Ok(deployment)) => {
                 self.refusals.clear(&fs.uid);
                 let pods = self.caches.pods(&fs.uid);
@@ -179,6 +180,7 @@ impl Files {
         fs: &Identity,
         spec: &FileSystemSpec,
         trust: &Trust,
+        renewed: Option<&str>,
     ) -> Result<Result<Arc<Deployment>, Obstacle>, CertificatesError> {
         let print = match self.certificates.ensure(fs, trust, Timestamp::now()).await? {
             Held::Good(print) => print,
@@ -187,7 +189,7 @@ impl Files {
             Held::Refused(why) => return Ok(Err(Obstacle::Refused(why))),
         };
         let shop = self.shop();
-        let service = objects::service(fs);
+        let service = objects::service(&self.config, fs);
         if let Err(obstacle) = self.keep(&self.caches.services, fs, service, "Service").await? {
             return Ok(Err(obstacle));
         }
@@ -197,7 +199,9 @@ impl Files {
         } else if let Err(obstacle) = self.keep(&self.caches.policies, fs, policy, "NetworkPolicy").await? {
             return Ok(Err(obstacle));
         }
-        Ok(self.keep_deployment(fs, spec, trust, &print).await?)
+        let parts =
+            Parts { print: &print, public_keys: &trust.public_keys, tolerations: Vec::new(), renewed };
+        Ok(self.keep_deployment(fs, spec, parts).await?)
     }
 
     /// Of its Service, as it was seen last.
@@ -279,13 +283,12 @@ impl Files {
         &self,
         fs: &Identity,
         spec: &FileSystemSpec,
-        trust: &Trust,
-        print: &str,
+        parts: Parts<'_>,
     ) -> Result<Result<Arc<Deployment>, Obstacle>, PassError> {
         let api = self.api::<Deployment>(&fs.namespace);
         let child = self.find(&self.caches.deployments, fs).await?;
         let tolerations = self.tolerations(spec, child.ours().map(Arc::as_ref));
-        let parts = Parts { print, public_keys: &trust.public_keys, tolerations };
+        let parts = Parts { tolerations, ..parts };
         let wish = objects::deployment(&self.shop(), fs, spec, &parts);
         let child = match child {
             Child::Absent => child::create(&api, wish, "make the Deployment of its files").await?,

@@ -1,13 +1,16 @@
 //! The Deployment, the Service and the NetworkPolicy that run `files` for a FileSystem, as JSON for the API server, and how
 //! they are known again. Pure: nothing is asked.
 
+mod rsync;
+
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use workspacefs_api::files::{
-    FILES_METRICS_PORT, FILES_PORT, FILES_SECRET, certificate_entry, key_entry, object_name,
+    FILES_METRICS_PORT, FILES_PORT, FILES_SECRET, RENEW_RSYNC_SECRET_ANNOTATION, certificate_entry,
+    key_entry, object_name,
 };
 use workspacefs_api::fs_cache::CACHE_ATTRIBUTE;
 use workspacefs_api::{DRIVER, FILE_SYSTEM_UID_LABEL, FileSystemSpec};
@@ -52,6 +55,8 @@ pub struct Parts<'a> {
     pub public_keys: &'a [String],
     /// Of its node group's taints.
     pub tolerations: Vec<Value>,
+    /// What the FileSystem says of the secret of its rsync daemon: another word, another secret.
+    pub renewed: Option<&'a str>,
 }
 
 /// The labels of every object that the operator makes for `files`.
@@ -120,12 +125,15 @@ fn metadata(fs: &Identity) -> Value {
 }
 
 /// The Service.
-pub fn service(fs: &Identity) -> Value {
+pub fn service(config: &FilesConfig, fs: &Identity) -> Value {
+    let mut ports =
+        vec![json!({"name": "https", "protocol": "TCP", "port": FILES_PORT, "targetPort": "https"})];
+    ports.extend(rsync::exposed(config).map(|_| rsync::port()));
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": metadata(fs),
         "spec": {
             "type": "ClusterIP", "selector": selector(fs),
-            "ports": [{"name": "https", "protocol": "TCP", "port": FILES_PORT, "targetPort": "https"}],
+            "ports": ports,
         },
     })
 }
@@ -137,15 +145,17 @@ pub fn network_policy(shop: &Shop<'_>, fs: &Identity) -> Value {
         "namespaceSelector": {"matchLabels": {(NAMESPACE_LABEL): shop.namespace}},
         "podSelector": {"matchLabels": {(NAME.0): NAME.1, (COMPONENT.0): GATEWAY}},
     });
+    let ingress = [
+        json!({"ports": [{"protocol": "TCP", "port": FILES_PORT}], "from": [gateway]}),
+        // Metrics, as on every pod of ours; kubelet's probes come from the node.
+        json!({"ports": [{"protocol": "TCP", "port": FILES_METRICS_PORT}]}),
+    ];
+    let ingress: Vec<Value> = ingress.into_iter().chain(rsync::ingress(shop.config)).collect();
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(fs),
         "spec": {
             "podSelector": {"matchLabels": selector(fs)}, "policyTypes": ["Ingress"],
-            "ingress": [
-                {"ports": [{"protocol": "TCP", "port": FILES_PORT}], "from": [gateway]},
-                // Metrics, as on every pod of ours; kubelet's probes come from the node.
-                {"ports": [{"protocol": "TCP", "port": FILES_METRICS_PORT}]},
-            ],
+            "ingress": ingress,
         },
     })
 }
@@ -159,13 +169,22 @@ pub fn deployment(shop: &Shop<'_>, fs: &Identity, spec: &FileSystemSpec, parts: 
         "strategy": {"type": "Recreate"},
         "selector": {"matchLabels": selector(fs)},
         "template": {
-            "metadata": {"labels": labels(fs), "annotations": {(CERTIFICATE_ANNOTATION): parts.print}},
+            "metadata": {"labels": labels(fs), "annotations": annotations(shop.config, parts)},
             "spec": pod(shop, fs, spec, parts),
         },
     });
     let mut metadata = metadata(fs);
     metadata["annotations"] = json!({(WISH_ANNOTATION): digest(&wish)});
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": wish})
+}
+
+/// By which its pods are started anew: kubelet makes no difference between a new annotation and a new image.
+fn annotations(config: &FilesConfig, parts: &Parts<'_>) -> Value {
+    let mut annotations = json!({(CERTIFICATE_ANNOTATION): parts.print});
+    if let Some(renewed) = parts.renewed.filter(|_| rsync::exposed(config).is_some()) {
+        annotations[RENEW_RSYNC_SECRET_ANNOTATION] = json!(renewed);
+    }
+    annotations
 }
 
 fn digest(wish: &Value) -> String {
@@ -184,6 +203,13 @@ fn pod(shop: &Shop<'_>, fs: &Identity, spec: &FileSystemSpec, parts: &Parts<'_>)
     if let Some(group) = &spec.node_group {
         node_selector[shop.node_group_label] = json!(group);
     }
+    let mut containers = vec![container(config, fs, spec, parts)];
+    let mut volumes = vec![data(fs, spec), tls(fs)];
+    if let Some(rsync) = &config.rsync {
+        rsync::join(&mut containers[0]);
+        containers.push(rsync::container(config, rsync, fs, &owner));
+        volumes.push(rsync::volume());
+    }
     let pull_secrets: Vec<Value> = config.pull_secrets.iter().map(|name| json!({"name": name})).collect();
     json!({
         "automountServiceAccountToken": false,
@@ -194,8 +220,8 @@ fn pod(shop: &Shop<'_>, fs: &Identity, spec: &FileSystemSpec, parts: &Parts<'_>)
         "imagePullSecrets": pull_secrets,
         // No fsGroup: with another driver's claim kubelet would give every file of it away.
         "securityContext": user,
-        "containers": [container(config, fs, spec, parts)],
-        "volumes": [data(fs, spec), tls(fs)],
+        "containers": containers,
+        "volumes": volumes,
     })
 }
 
@@ -220,14 +246,19 @@ fn container(config: &FilesConfig, fs: &Identity, spec: &FileSystemSpec, parts: 
         "readinessProbe": probe(5, 3),
         "resources": config.resources,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "privileged": false,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": unprivileged(),
         "volumeMounts": [
             {"name": "data", "mountPath": ROOT},
             {"name": "tls", "mountPath": TLS, "readOnly": true},
         ],
+    })
+}
+
+/// Of each container.
+fn unprivileged() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "privileged": false,
+        "capabilities": {"drop": ["ALL"]},
     })
 }
 

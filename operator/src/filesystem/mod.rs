@@ -26,7 +26,8 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
+use workspacefs_api::files::RENEW_RSYNC_SECRET_ANNOTATION;
 use workspacefs_api::{
     FILE_SYSTEM_UID_LABEL, FILES_FINALIZER, FINALIZER, FileSystem, FileSystemStatus, ReclaimPolicy,
     SharePlace, Usage,
@@ -222,7 +223,8 @@ impl FileSystems {
             }
         };
         let is_ready = found.findings.iter().any(|f| f.kind == findings::READY && f.status == "True");
-        match files.apply(fs, &file_system.spec, is_ready).await {
+        let renewed = file_system.annotations().get(RENEW_RSYNC_SECRET_ANNOTATION).map(String::as_str);
+        match files.apply(fs, &file_system.spec, is_ready, renewed).await {
             Ok(None) => Ok(()),
             Ok(Some(files::Found { finding, address, again })) => {
                 found.findings.push(finding);

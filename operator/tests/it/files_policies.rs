@@ -8,7 +8,7 @@ use cel::extractors::This;
 use cel::objects::Key;
 use cel::{Context, ExecutionError, Program, Value as Cel};
 use serde_json::{Value, json};
-use workspacefs_operator::files::config::FilesConfig;
+use workspacefs_operator::files::config::{FilesConfig, RsyncConfig};
 use workspacefs_operator::files::objects::{Parts, Shop, common_labels, deployment, network_policy, service};
 use workspacefs_operator::filesystem::objects::Identity;
 use workspacefs_testkit::builders;
@@ -125,11 +125,12 @@ fn identity() -> Identity {
 
 /// What the operator makes of a FileSystem with that spec.
 fn made(spec: Value) -> Value {
-    let config = FilesConfig { pull_secrets: vec!["s".into()], ..FilesConfig::default() };
+    let rsync = Some(RsyncConfig { expose: true, ..RsyncConfig::default() });
+    let config = FilesConfig { pull_secrets: vec!["s".into()], rsync, ..FilesConfig::default() };
     let shop = Shop { config: &config, node_group_label: "group", namespace: SYSTEM };
     let keys = ["a2V5".to_string()];
     let toleration = json!({"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"});
-    let parts = Parts { print: "p", public_keys: &keys, tolerations: vec![toleration] };
+    let parts = Parts { print: "p", public_keys: &keys, tolerations: vec![toleration], renewed: Some("1") };
     deployment(&shop, &identity(), &serde_json::from_value(spec).unwrap(), &parts)
 }
 
@@ -161,7 +162,7 @@ fn what_the_operator_makes_passes() {
     let config = FilesConfig::default();
     let shop = Shop { config: &config, node_group_label: "group", namespace: SYSTEM };
     for (resource, object) in [
-        ("services", service(&identity())),
+        ("services", service(&config, &identity())),
         ("networkpolicies", network_policy(&shop, &identity())),
         ("secrets", secret("workspacefs-files", common_labels())),
     ] {
@@ -208,7 +209,7 @@ fn objects_of_others_are_neither_made_nor_changed_nor_deleted() {
     }
     assert_eq!(Asked::update("deployments", full(), theirs).refused(OBJECTS).len(), 2);
     let open = |field: &str, value: Value| {
-        let mut service = service(&identity());
+        let mut service = service(&FilesConfig::default(), &identity());
         service["spec"][field] = value;
         Asked::create("services", service).refused(OBJECTS).len()
     };
@@ -276,4 +277,27 @@ fn a_deployment_that_belongs_to_no_file_system_is_refused() {
     ] {
         assert_eq!(owners(none.clone()), 1, "{none}");
     }
+}
+
+#[test]
+fn beside_files_runs_rsync_alone_by_its_own_image_and_name() {
+    assert_eq!(Asked::create("deployments", full()).refused(PODS), Vec::<String>::new());
+    for (path, value) in [
+        ("/spec/template/spec/containers/1/image", json!("registry.example.com/other:1")),
+        ("/spec/template/spec/containers/1/name", json!("other")),
+        ("/spec/template/spec/containers/0/image", json!("workspacefs.io/rsync:dev")),
+        (
+            "/spec/template/spec/containers/1/securityContext/capabilities",
+            json!({"drop": ["ALL"], "add": ["CHOWN"]}),
+        ),
+        ("/spec/template/spec/volumes/2/emptyDir", json!({})),
+    ] {
+        let mut object = full();
+        *object.pointer_mut(path).unwrap() = value;
+        assert_eq!(Asked::create("deployments", object).refused(PODS).len(), 1, "{path}");
+    }
+    let mut three = full();
+    let containers = three["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap();
+    containers.push(containers[1].clone());
+    assert_eq!(Asked::create("deployments", three).refused(PODS).len(), 1);
 }

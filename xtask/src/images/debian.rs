@@ -61,6 +61,13 @@ pub const NODE: Tree = Tree {
     ],
 };
 
+/// For the rsync daemon. It runs no shell: the program that starts it is its shell.
+pub const RSYNC: Tree = Tree {
+    name: "rsync",
+    packages: "base-files,rsync",
+    files: &["etc/debian_version", "usr/bin/rsync", "usr/lib/os-release"],
+};
+
 /// Where Debian's programs look for their loader.
 const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
 

@@ -1,11 +1,12 @@
 //! The lookups of `upload --rsync`.
 
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
 use serde_json::json;
-use workspacefs_dashboard::lep::RsyncExposure;
-use workspacefs_dashboard::secret::Token;
 
-use super::Lep;
-use crate::world::{JOE, READER};
+use super::{BASE, Lep, request};
+use crate::world::{JANE, JOE, READER, World};
 
 const DEPLOYMENT: &str = "/deployments/storage-rsync-by-lepton";
 const REPLICAS: &str = "/deployments/storage-rsync-by-lepton/replicas";
@@ -22,17 +23,24 @@ async fn without_an_exposure_there_is_no_rsync_and_a_sentence_says_so() {
 
 #[tokio::test]
 async fn port_password_and_host_are_for_those_who_may_update_and_delete() {
-    let lep = Lep::start().await;
-    let (host, secret) = ("rsync.example.com".to_owned(), Token::parse("s3cret").unwrap());
-    *lep.world.rsync.lock().unwrap() = Some(RsyncExposure { host, port: 30873, secret });
+    let world = World::start().await;
+    world.files.answer(|request: Request<Incoming>| async move {
+        assert_eq!(request.uri().path(), "/v1/rsync/secret");
+        Response::new(Body::from(r#"{"user": "ws", "password": "s3cret", "port": 30873}"#))
+    });
+    let api = &world.api;
+    api.edit("FileSystem", "ws", "default", |fs| fs["status"]["filesAddress"] = "10.96.0.9:8443".into());
+    world.sees(|objects| objects.file_system("ws", "default").is_some_and(|fs| fs.status.is_some())).await;
+    let ask =
+        async |token: &str, path: &str| world.ask(request(token, "GET", &format!("{BASE}{path}"))).await;
     let expected = json!({"metadata": {}, "spec": {
         "container": {"ports": [{"container_port": 8873, "host_port": 30873}]},
         "envs": [{"name": "PASSWORD", "value": "s3cret"}],
     }});
-    assert_eq!(lep.ask("GET", DEPLOYMENT).await.json(), expected);
-    let expected = json!([{"metadata": {}, "id": "storage-rsync-by-lepton", "status": {"public_ip": "rsync.example.com"}}]);
-    assert_eq!(lep.ask("GET", REPLICAS).await.json(), expected);
-    let api = &lep.world.api;
+    assert_eq!(ask(JANE, DEPLOYMENT).await.json(), expected);
+    let expected =
+        json!([{"metadata": {}, "id": "storage-rsync-by-lepton", "status": {"public_ip": "10.96.0.9"}}]);
+    assert_eq!(ask(JANE, REPLICAS).await.json(), expected);
     for (user, verbs) in
         [("writer", &["get", "list", "create", "update"][..]), ("deleter", &["get", "list", "delete"])]
     {
@@ -43,7 +51,7 @@ async fn port_password_and_host_are_for_those_who_may_update_and_delete() {
         for (token, status) in
             [(READER, 403), ("token-of-writer", 403), ("token-of-deleter", 403), (JOE, 404), ("nobodys", 401)]
         {
-            assert_eq!(lep.ask_as(token, "GET", path).await.status.as_u16(), status, "{token} {path}");
+            assert_eq!(ask(token, path).await.status.as_u16(), status, "{token} {path}");
         }
     }
 }

@@ -33,7 +33,7 @@ impl Api {
         let signer = Signer::from_pem(&Signer::generate_pem().unwrap()).unwrap();
         let verifier = Verifier::new(vec![signer.public_key()], "uid");
         let allow_endpoints = world.exceptions();
-        let settings = Settings { trash_days: 1, upload_days: 1, allow_endpoints };
+        let settings = Settings { trash_days: 1, upload_days: 1, allow_endpoints, rsync: None };
         let app = App::new(root(world.root.path()), verifier, settings, Metrics::default());
         Self { router: router(&app), world, signer }
     }

@@ -6,6 +6,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use workspacefs_testkit::builders::{managed, nfs};
 
 use super::*;
+use crate::files::config::RsyncConfig;
 
 const UID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 
@@ -24,7 +25,7 @@ fn made(config: &FilesConfig, name: &str, spec: &FileSystemSpec, tolerations: Ve
         &shop,
         &identity(name),
         spec,
-        &Parts { print: "0123456789abcdef", public_keys: &keys, tolerations },
+        &Parts { print: "0123456789abcdef", public_keys: &keys, tolerations, renewed: None },
     )
 }
 
@@ -59,7 +60,10 @@ fn the_deployment_of_a_dedicated_file_system_with_an_owner_and_every_value_set()
 fn the_service_and_the_network_policy() {
     let config = FilesConfig::default();
     let shop = Shop { config: &config, node_group_label: "g", namespace: "workspacefs-system" };
-    insta::assert_yaml_snapshot!([service(&identity("data")), network_policy(&shop, &identity("data"))]);
+    insta::assert_yaml_snapshot!([
+        service(&config, &identity("data")),
+        network_policy(&shop, &identity("data"))
+    ]);
 }
 
 #[test]
@@ -79,7 +83,11 @@ fn every_field_is_one_that_the_api_knows_and_nothing_is_lost_on_the_way() {
     let config = FilesConfig::default();
     let shop = Shop { config: &config, node_group_label: "g", namespace: "s" };
     there_and_back::<Deployment>(plain(managed("10Gi")));
-    there_and_back::<Service>(service(&identity("data")));
+    let exposed = with_rsync(true);
+    there_and_back::<Deployment>(made(&exposed, "data", &spec(managed("1Gi")), Vec::new()));
+    there_and_back::<Service>(service(&exposed, &identity("data")));
+    there_and_back::<NetworkPolicy>(network_policy(&Shop { config: &exposed, ..shop }, &identity("data")));
+    there_and_back::<Service>(service(&config, &identity("data")));
     there_and_back::<NetworkPolicy>(network_policy(&shop, &identity("data")));
 }
 
@@ -134,7 +142,7 @@ fn another_certificate_or_another_key_means_other_pods_and_another_digest() {
     let shop = Shop { config: &config, node_group_label: "g", namespace: "s" };
     let with = |print: &str, key: &str| {
         let keys = [key.to_string()];
-        let parts = Parts { print, public_keys: &keys, tolerations: Vec::new() };
+        let parts = Parts { print, public_keys: &keys, tolerations: Vec::new(), renewed: None };
         deployment(&shop, &identity("data"), &spec(managed("1Gi")), &parts)
     };
     let first = with("a", "k");
@@ -148,11 +156,87 @@ fn another_certificate_or_another_key_means_other_pods_and_another_digest() {
 #[test]
 fn an_object_is_ours_by_label_and_owner_both() {
     let fs = identity("data");
-    let ours: Service = serde_json::from_value(service(&fs)).unwrap();
+    let ours: Service = serde_json::from_value(service(&FilesConfig::default(), &fs)).unwrap();
     assert!(is_of(&ours, UID) && !is_of(&ours, "another"));
     let mut labelled = ours.clone();
     labelled.metadata.owner_references = None;
     let mut owned = ours;
     owned.metadata.labels = None;
     assert!(!is_of(&labelled, UID) && !is_of(&owned, UID));
+}
+
+/// With the rsync daemon.
+fn with_rsync(expose: bool) -> FilesConfig {
+    FilesConfig { rsync: Some(RsyncConfig { expose, ..RsyncConfig::default() }), ..FilesConfig::default() }
+}
+
+fn pod_with(config: &FilesConfig) -> Value {
+    let mut spec = managed("10Gi");
+    spec["owner"] = json!({"uid": 1000, "gid": 2000, "mode": "0750"});
+    made(config, "data", &self::spec(spec), Vec::new())["spec"]["template"]["spec"].take()
+}
+
+#[test]
+fn the_rsync_daemon_is_a_second_container_with_the_files_and_nothing_else() {
+    let pod = pod_with(&with_rsync(false));
+    insta::assert_yaml_snapshot!(pod["containers"][1]);
+    let mounts = |number: usize| -> Vec<Value> {
+        pod["containers"][number]["volumeMounts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|mount| mount["name"].clone())
+            .collect()
+    };
+    assert_eq!(
+        (mounts(0), mounts(1)),
+        (vec![json!("data"), json!("tls"), json!("rsync")], vec![json!("data"), json!("rsync")])
+    );
+    assert_eq!(pod["containers"][0]["securityContext"], pod["containers"][1]["securityContext"]);
+    assert_eq!(pod["automountServiceAccountToken"], json!(false));
+    assert_eq!(
+        pod["volumes"][2],
+        json!({"name": "rsync", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})
+    );
+    assert!(pod["containers"][0]["args"].as_array().unwrap().contains(&json!("--rsync=/run/rsync")));
+}
+
+#[test]
+fn only_where_it_is_exposed_the_daemon_has_a_port_for_others() {
+    let has_port = |config: &FilesConfig| {
+        let shop = Shop { config, node_group_label: "g", namespace: "s" };
+        let port = |list: &Value| list.to_string().contains("8873");
+        let found = [
+            port(&pod_with(config)),
+            port(&service(config, &identity("data"))),
+            port(&network_policy(&shop, &identity("data"))),
+        ];
+        assert!(found.iter().all(|has| *has == found[0]), "{found:?}");
+        found[0]
+    };
+    assert!(
+        !has_port(&FilesConfig::default()) && !has_port(&with_rsync(false)) && has_port(&with_rsync(true))
+    );
+    let args = pod_with(&with_rsync(true))["containers"][1]["args"].take();
+    for said in ["--expose=0.0.0.0:8873", "--user=team-a", "--mode=0750"] {
+        assert!(args.as_array().unwrap().contains(&json!(said)), "{args}");
+    }
+    let exposed = with_rsync(true);
+    let service: Value = service(&exposed, &identity("data"));
+    assert_eq!(service["spec"]["type"], "ClusterIP");
+}
+
+#[test]
+fn a_word_of_the_file_system_has_an_exposed_daemon_start_anew_and_no_other() {
+    let template = |config: &FilesConfig, renewed| {
+        let shop = Shop { config, node_group_label: "g", namespace: "s" };
+        let parts = Parts { print: "a", public_keys: &[], tolerations: Vec::new(), renewed };
+        deployment(&shop, &identity("data"), &spec(managed("1Gi")), &parts)["spec"]["template"].take()
+    };
+    for (config, differs) in
+        [(with_rsync(true), true), (with_rsync(false), false), (FilesConfig::default(), false)]
+    {
+        assert_eq!(template(&config, Some("1")) != template(&config, Some("2")), differs);
+        assert_eq!(template(&config, Some("1")) != template(&config, None), differs);
+    }
 }
