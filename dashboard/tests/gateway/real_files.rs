@@ -39,7 +39,7 @@ impl RealFiles {
         std::fs::write(place("key"), &own.key).unwrap();
         let owner = Owner { uid: getuid().as_raw(), gid: getgid().as_raw(), mode: 0o775 };
         let root = Arc::new(Root::open(&place("root"), owner).unwrap());
-        let settings = Settings { trash_days: 30, upload_days: 7, allow_endpoints: vec![] };
+        let settings = Settings { trash_days: 30, upload_days: 7, allow_endpoints: vec![], rsync: None };
         let app = App::new(root, Verifier::new(vec![key], uid), settings, Metrics::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
