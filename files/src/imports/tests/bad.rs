@@ -175,14 +175,15 @@ async fn keys_that_are_withdrawn_end_it_with_the_field_and_new_ones_let_it_go_on
     let import = ended(&imports, &id).await;
     assert_eq!((import.state, import.field.as_deref()), (ImportState::Failed, Some("accessKeyId")));
     assert!(import.message.starts_with("access key id: "), "{}", import.message);
+    // What was on its way to its name then gets it yet.
     let there = world.files().len();
-    assert!(there <= 100);
     world.store().clear_hook();
     world.fetched();
     imports.resume(&id, &resume_body(), "jane").await.unwrap();
     let import = ended(&imports, &id).await;
     assert_eq!((import.state, import.field), (ImportState::Done, None));
-    assert_eq!(import.objects.skipped as usize, there);
-    assert_eq!(world.fetched().len(), 200 - there);
+    let skipped = import.objects.skipped as usize;
+    assert!((there..=100).contains(&skipped), "{skipped} were there, {there} at least");
+    assert_eq!(world.fetched().len(), 200 - skipped);
     assert_eq!(world.files().len(), 200);
 }
