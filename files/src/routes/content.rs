@@ -145,7 +145,7 @@ pub(crate) async fn upload(
     let begin = move || {
         asked.check(&root)?;
         room::make_room(&root, length.unwrap_or(0))?;
-        NewFile::create(&root).map(Arc::new)
+        NewFile::create(&root).map(|file| Arc::new(file.expecting(length.unwrap_or(0))))
     };
     let refuse = refusal(&placing);
     let file = app.pool.run(begin).await.map_err(&refuse)?;
