@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, copy_file_range, mkdirat, readlinkat, symlinkat, unlinkat};
+use rustix::fs::{AtFlags, Mode, mkdirat, readlinkat, symlinkat, unlinkat};
 use rustix::io::Errno;
 use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::types::EntryType;
@@ -19,6 +19,7 @@ use crate::place::{self, At};
 use crate::room;
 use crate::root::{Area, Root, child, regular};
 use crate::tree;
+use crate::watched::Watched;
 use crate::write::{Existing, NewFile, Placing};
 
 /// Between two looks at whether anybody still waits.
@@ -45,6 +46,13 @@ impl Watch {
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
         self.control().cancel();
+    }
+
+    /// All over again.
+    fn begin_anew(&self) {
+        for counter in [&self.files, &self.bytes] {
+            counter.store(0, Ordering::Relaxed);
+        }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -101,11 +109,21 @@ impl Copy {
         })
     }
 
-    /// Copies.
+    /// Copies. Where the file system turned out to be full, and what was deleted gave way, all over again.
     ///
     /// # Errors
     /// [`Error`]; nothing is left under the new name then.
     pub fn run(&self, root: &Arc<Root>, watch: &Watch) -> Result<(), Error> {
+        loop {
+            match self.run_once(root, watch) {
+                // Each time something went from the trash, which has an end.
+                Err(Error::MadeRoom) => watch.begin_anew(),
+                other => return other,
+            }
+        }
+    }
+
+    fn run_once(&self, root: &Arc<Root>, watch: &Watch) -> Result<(), Error> {
         let (folder, name) = root.parent(&self.from, false)?;
         let facts = Facts::at(folder.as_fd(), name)
             .map_err(|errno| root.denied("look at it", errno, folder.as_fd()))?;
@@ -120,7 +138,7 @@ impl Copy {
     fn file(&self, root: &Arc<Root>, folder: &OwnedFd, name: &[u8], watch: &Watch) -> Result<(), Error> {
         let (source, facts) = regular(folder.as_fd(), name)?;
         room::make_room(root, facts.size)?;
-        let new = NewFile::create(root)?;
+        let new = NewFile::create(root)?.expecting(facts.size);
         let source = File::from(source);
         let mut at = 0;
         loop {
@@ -155,15 +173,25 @@ impl Copy {
         let area = root.area(Area::Uploads)?;
         let temporary = root.turns.temporary();
         let new = &temporary.name;
-        mkdirat(&area, new.as_str(), Mode::RWXU).map_err(Error::at("make a folder"))?;
-        let copied = child(area.as_fd(), new.as_bytes()).and_then(|target| {
-            room::with_room(root, || copy_tree(source, &target, &watch.another_run()?))?;
+        let emptied = root.turns.emptied();
+        room::with_room(root, || {
+            mkdirat(&area, new.as_str(), Mode::RWXU).map_err(Error::at("make a folder"))
+        })?;
+        // Each file's own errors nobody hears that come after it was written, so the file system is asked for all of them.
+        let copied = Watched::new(root).and_then(|watched| {
+            let target = child(area.as_fd(), new.as_bytes())?;
+            copy_tree(source, &target, &watch.another_run()?)?;
+            watched.settle()?;
             watch.check()?;
             self.put_in_place(root, At { folder: area.as_fd(), name: new.as_bytes() })
         });
-        copied.inspect_err(|_| {
+        copied.map_err(|error| {
             // What is left of it goes with the next sweep.
             let _ = tree::delete(area.as_fd(), OsStr::new(new));
+            let is_full = error == Error::Quota;
+            // Nothing of it is taken for whole any more: over NFS a file may have lost something and look as it should.
+            let needed = || tree::measure(source.as_fd()).unwrap_or(0);
+            if is_full && room::make_way(root, needed(), emptied) { Error::MadeRoom } else { error }
         })
     }
 
@@ -179,20 +207,16 @@ impl Copy {
 }
 
 fn copy_piece(source: &File, new: &NewFile, at: u64) -> Result<u64, Error> {
-    let (mut from, mut to) = (at, at);
-    match copy_file_range(source, Some(&mut from), new.file(), Some(&mut to), PIECE_BYTES) {
-        Ok(copied) => Ok(copied as u64),
-        // Full, or not possible between these: the other way has an answer to both.
-        Err(_) => {
-            use std::os::unix::fs::FileExt as _;
-            let mut buffer = vec![0; 1 << 20];
-            let read = source.read_at(&mut buffer, at).map_err(|error| {
-                Error::of("read the file", Errno::from_io_error(&error).unwrap_or(Errno::IO))
-            })?;
-            new.write_at(&buffer[..read], at)?;
-            Ok(read as u64)
-        }
+    use std::os::unix::fs::FileExt as _;
+    if let Some(copied) = new.copy_from(source.as_fd(), at, PIECE_BYTES)? {
+        return Ok(copied);
     }
+    let mut buffer = vec![0; 1 << 20];
+    let read = source.read_at(&mut buffer, at);
+    let read =
+        read.map_err(|error| Error::of("read the file", Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    new.write_at(&buffer[..read], at)?;
+    Ok(read as u64)
 }
 
 fn copy_tree(source: &OwnedFd, target: &OwnedFd, control: &Control) -> Result<(), Error> {
@@ -225,4 +249,70 @@ fn outcome(report: &Report) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Call, faults};
+    use crate::root::Owner;
+    use crate::trash;
+
+    fn with_folder(files: usize) -> (tempfile::TempDir, Arc<Root>, Copy) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(dir.path(), Owner { uid: 0, gid: 0, mode: 0o755 }).unwrap());
+        std::fs::create_dir(dir.path().join("from")).unwrap();
+        for n in 0..files {
+            std::fs::write(dir.path().join(format!("from/{n}")), "content").unwrap();
+        }
+        let path = |text| FilePath::decode(text).unwrap();
+        (dir, root, Copy { from: path("from"), to: path("to"), overwrite: false, parents: false })
+    }
+
+    /// Over NFS nobody is told of a file that it found no room, once it is closed.
+    #[test]
+    fn a_folder_of_which_something_was_lost_gets_no_name() {
+        let (dir, root, copy) = with_folder(3);
+        for (errno, error) in [
+            (Errno::DQUOT, Error::Quota),
+            (Errno::IO, Error::of("put on the disk what was written", Errno::IO)),
+        ] {
+            faults::after(Call::SettleAll, 0, errno);
+            assert_eq!(copy.run(&root, &Watch::default()), Err(error));
+            assert!(!dir.path().join("to").exists());
+            let left = std::fs::read_dir(dir.path().join(".workspacefs-files/uploads")).unwrap();
+            assert_eq!(left.count(), 0);
+        }
+        copy.run(&root, &Watch::default()).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join("to/2")).unwrap(), "content");
+    }
+
+    #[test]
+    fn a_copy_is_made_anew_once_what_was_deleted_gave_way() {
+        let (dir, root, copy) = with_folder(3);
+        let one = Copy { from: FilePath::decode("from/1").unwrap(), ..copy.clone() };
+        for (copy, call, counted) in [(copy, Call::SettleAll, (3, 21)), (one, Call::Settle, (1, 7))] {
+            std::fs::write(dir.path().join("deleted"), "x").unwrap();
+            trash::put(&root, &FilePath::decode("deleted").unwrap(), false, "jane").unwrap();
+            faults::after(call, 0, Errno::DQUOT);
+            let watch = Watch::default();
+            copy.run(&root, &watch).unwrap();
+            assert_eq!(watch.so_far(), counted);
+            assert_eq!(trash::usage(&root).unwrap().0.entries, 0);
+            tree::delete(root.as_fd(), OsStr::new("to")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_copied_file_that_lost_something_gets_no_name() {
+        let (dir, root, copy) = with_folder(1);
+        let large = PIECE_BYTES + 1;
+        std::fs::write(dir.path().join("large"), vec![7; large]).unwrap();
+        let copy = Copy { from: FilePath::decode("large").unwrap(), ..copy };
+        faults::after(Call::Write, 1, Errno::DQUOT);
+        assert_eq!(copy.run(&root, &Watch::default()), Err(Error::Quota));
+        assert!(!dir.path().join("to").exists());
+        copy.run(&root, &Watch::default()).unwrap();
+        assert_eq!(std::fs::metadata(dir.path().join("to")).unwrap().len(), large as u64);
+    }
 }

@@ -82,6 +82,9 @@ pub enum Error {
     /// No space, no inodes, or over the quota.
     #[error("the file system is full")]
     Quota,
+    /// The same, and there is more room now: what was deleted gave way.
+    #[error("the file system was full; what was deleted has given way to it meanwhile: try again")]
+    MadeRoom,
     /// The caller went away in the middle of its body.
     #[error("the content ended early")]
     Cut,
@@ -145,6 +148,11 @@ impl Error {
         matches!(errno, Errno::ACCESS | Errno::PERM)
     }
 
+    /// Whether there was no room.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Quota | Self::MadeRoom)
+    }
+
     /// What programs are told. The one place that decides it.
     pub fn code(&self) -> Code {
         match self {
@@ -168,7 +176,7 @@ impl Error {
             Self::Checksum => Code::ChecksumMismatch,
             Self::Busy(_) => Code::Busy,
             Self::TimedOut(_) => Code::TimedOut,
-            Self::Quota => Code::QuotaExceeded,
+            Self::Quota | Self::MadeRoom => Code::QuotaExceeded,
             Self::System { .. } => Code::Internal,
         }
     }

@@ -22,6 +22,7 @@ use crate::routes::{browse, change, content, rsync, streams, trash, uploads};
         change::move_entry,
         content::download,
         content::upload,
+        content::create,
         content::delete,
         streams::archive,
         streams::search,

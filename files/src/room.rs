@@ -28,9 +28,9 @@ pub fn with_room<T>(root: &Root, mut work: impl FnMut() -> Result<T, Error>) -> 
 pub fn empty_one(root: &Root, emptied: u64) -> Result<bool, Error> {
     let Some(_turn) = root.turns.room(emptied) else { return Ok(true) };
     match trash::delete_oldest(root) {
-        Ok(Some(id)) => {
+        Ok(Some(went)) => {
             root.turns.did_empty();
-            tracing::info!(id, "the file system is full: the oldest of the trash went");
+            tracing::info!(id = went.id, "the file system is full: the oldest of the trash went");
             Ok(true)
         }
         Ok(None) => Ok(false),
@@ -61,6 +61,32 @@ pub fn make_room(root: &Root, bytes: u64) -> Result<(), Error> {
             return Ok(());
         }
     }
+}
+
+/// Makes room for so many bytes of which the file system did not take all, once what it took is gone again: the oldest of the trash
+/// until as much went, if that and what is free are enough. For where more seems free than there is, as under a quota that
+/// the server does not tell. True where there is more room now, `emptied` being how often it had been made before.
+pub fn make_way(root: &Root, bytes: u64, emptied: u64) -> bool {
+    let bytes = bytes.max(1);
+    let Some(_turn) = root.turns.room(emptied) else { return true };
+    // What cannot be measured counts nothing.
+    let _ = trash::measure(root);
+    let free = fstatvfs(root.as_fd()).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    if !could_fit(root, bytes.saturating_sub(free)) {
+        return false;
+    }
+    let mut gone = 0;
+    while gone < bytes
+        && let Ok(Some(went)) = trash::delete_oldest(root)
+    {
+        root.turns.did_empty();
+        gone += went.bytes.max(1);
+        tracing::info!(
+            id = went.id,
+            "the file system took less than it seemed to: the oldest of the trash went"
+        );
+    }
+    gone > 0
 }
 
 /// Whether the trash holds so much. Only where it depends on folders that were not measured yet they are now.

@@ -106,20 +106,33 @@ pub fn empty(root: &Root) -> Result<(), Error> {
     each(ids_in(&trash)?, |id| erase(root, &trash, &id))
 }
 
-/// Deletes for good what was deleted first, of what can be: its id, if there was any.
+/// What went for good.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Went {
+    /// Its id.
+    pub id: String,
+    /// Bytes; 0 if they were never measured.
+    pub bytes: u64,
+}
+
+/// Deletes for good what was deleted first, of what can be: which, if there was any.
 ///
 /// # Errors
 /// [`Error`].
-pub fn delete_oldest(root: &Root) -> Result<Option<String>, Error> {
+pub fn delete_oldest(root: &Root) -> Result<Option<Went>, Error> {
     let trash = root.area(Area::Trash)?;
     let mut ids = ids_in(&trash)?;
     ids.sort_unstable();
-    Ok(ids.into_iter().find(|id| match erase(root, &trash, id) {
-        // Somebody else deleted it, or put it back: in any case there is one less.
-        Ok(()) | Err(Error::NotFound) => true,
-        Err(error) => {
-            tracing::warn!(id, %error, "this cannot be deleted from the trash");
-            false
+    Ok(ids.into_iter().find_map(|id| {
+        let info = open(&trash, &id).and_then(|place| read_info(&place));
+        let bytes = info.ok().and_then(|info| info.size).unwrap_or(0);
+        match erase(root, &trash, &id) {
+            // Somebody else deleted it, or put it back: in any case there is one less.
+            Ok(()) | Err(Error::NotFound) => Some(Went { id, bytes }),
+            Err(error) => {
+                tracing::warn!(id, %error, "this cannot be deleted from the trash");
+                None
+            }
         }
     }))
 }

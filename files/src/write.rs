@@ -2,20 +2,22 @@
 //! final name once it is whole: nobody ever sees half a file, and what is given up leaves nothing.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fsync, ftruncate, futimens, openat, unlinkat,
+    AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fstat, ftruncate, futimens, openat, unlinkat,
 };
 use rustix::io::Errno;
 use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::types::{Entry, EntryType};
 use workspacefs_sys::writeback;
 
+use crate::disk;
 use crate::error::Error;
 use crate::facts::Facts;
+use crate::kept::Kept;
 use crate::place::{self, At};
 use crate::room;
 use crate::root::{Area, Root};
@@ -23,6 +25,7 @@ use crate::turns::Temporary;
 use crate::uploads::Held;
 
 const NS_PER_S: i128 = 1_000_000_000;
+const WRITE: &str = "write the file";
 /// The most that is written by one call. For larger ones the kernel takes memory in pieces of 2 MiB, which a virtual machine may
 /// have to ask its host for: ten times slower was seen.
 const WRITE_BYTES_MAX: usize = 1 << 20;
@@ -106,12 +109,14 @@ pub struct NewFile {
     area: OwnedFd,
     name: String,
     file: File,
-    /// One at a time writes or cuts, so that a write which hangs comes before what takes it back.
-    turn: Mutex<()>,
+    /// What is known of its bytes. One at a time writes or cuts, so that a write which hangs comes before what takes it back.
+    bytes: Mutex<Kept>,
+    /// Bytes that are to be written in all, as far as known.
+    expected: u64,
     /// Kept when dropped: it has its name, or the upload goes on later.
     kept: AtomicBool,
     /// Let go with it.
-    _guard: Guard,
+    guard: Guard,
 }
 
 /// What says that a file is still being written.
@@ -138,9 +143,22 @@ impl NewFile {
         Self::open_with(root, name, OFlags::CREATE | OFlags::EXCL, true, Guard::None)
     }
 
-    /// One that was kept.
+    /// One that was kept. What is in it is on the disk.
+    ///
+    /// # Errors
+    /// [`Error`]. Where some of it is lost, since whoever wrote it ended before it was told so, it is empty now.
     pub(crate) fn open_kept(root: &Arc<Root>, name: String, held: Arc<Held>) -> Result<Self, Error> {
-        Self::open_with(root, name, OFlags::empty(), true, Guard::Upload { _held: held })
+        let mut file = Self::open_with(root, name, OFlags::empty(), true, Guard::Upload { _held: held })?;
+        file.bytes = Mutex::new(Kept::unknown(file.size()?));
+        file.settle()?;
+        Ok(file)
+    }
+
+    /// The same, of which is known how many bytes will be written: so much room is made where it turns out that there is less
+    /// than there seemed.
+    pub fn expecting(mut self, bytes: u64) -> Self {
+        self.expected = bytes;
+        self
     }
 
     fn open_with(
@@ -157,27 +175,33 @@ impl NewFile {
                 .map_err(Error::at("make a temporary file"))
         };
         let file = File::from(room::with_room(root, open)?);
-        let (root, turn, kept) = (Arc::clone(root), Mutex::default(), AtomicBool::new(kept));
-        Ok(Self { root, area, name, file, turn, kept, _guard: guard })
+        let (root, bytes, kept) = (Arc::clone(root), Mutex::default(), AtomicBool::new(kept));
+        Ok(Self { root, area, name, file, bytes, expected: 0, kept, guard })
     }
 
-    /// Writes at an offset. Where the file system is full, the trash is emptied, oldest first.
+    /// Writes at an offset, at most the end of what was written before. Where the file system is full, the trash gives way, oldest
+    /// first: to the first bytes at once, and after those to another try of the whole.
     ///
     /// # Errors
-    /// [`Error`], `Quota` where that was not enough.
+    /// [`Error`], `Quota` and `MadeRoom` where the file system is full. What was not settled before is lost then, and taken
+    /// back, and nothing more can be written.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
-        let _turn = self.turn();
+        let mut known = self.known();
+        known.check()?;
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
             let piece = &bytes[done..bytes.len().min(done + WRITE_BYTES_MAX)];
-            let write = || match rustix::io::pwrite(&self.file, piece, at) {
-                Ok(0) => Err(Error::Quota),
-                Ok(written) => Ok(written),
-                Err(Errno::INTR) => Ok(0),
-                Err(errno) => Err(Error::of("write the file", errno)),
-            };
-            done += room::with_room(&self.root, write)?;
+            let emptied = self.root.turns.emptied();
+            match disk::write(self.file.as_fd(), piece, at) {
+                Ok(0) => self.refused(&mut known, Error::Quota, emptied)?,
+                Ok(written) => {
+                    known.wrote(at + written as u64);
+                    done += written;
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => self.refused(&mut known, Error::of(WRITE, errno), emptied)?,
+            }
         }
         if let Some((from, length)) = whole_windows(offset, bytes.len() as u64) {
             // Only to be done sooner: whatever goes wrong with it, settling says.
@@ -186,17 +210,58 @@ impl NewFile {
         Ok(())
     }
 
+    /// Copies from the same place of another file without reading it, as far as the two can: how many bytes, none at the end.
+    ///
+    /// # Errors
+    /// As [`NewFile::write_at`]; None where this is not possible between them, and has to be read and written.
+    pub fn copy_from(&self, source: BorrowedFd<'_>, at: u64, bytes: usize) -> Result<Option<u64>, Error> {
+        let mut known = self.known();
+        known.check()?;
+        loop {
+            let emptied = self.root.turns.emptied();
+            match disk::copy(source, self.file.as_fd(), at, bytes) {
+                Ok(copied) => {
+                    known.wrote(at + copied as u64);
+                    return Ok(Some(copied as u64));
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
+                Err(errno) => self.refused(&mut known, Error::of(WRITE, errno), emptied)?,
+            }
+        }
+    }
+
+    /// After a write that was refused. Ok: it may be tried once more.
+    fn refused(&self, known: &mut Kept, error: Error, emptied: u64) -> Result<(), Error> {
+        if known.may_try_again(&error) && room::empty_one(&self.root, emptied) == Ok(true) {
+            return Ok(());
+        }
+        Err(self.lose(known, error, emptied))
+    }
+
+    /// Takes back all that is not on the disk for certain, and makes room for another try where there was too little.
+    fn lose(&self, known: &mut Kept, error: Error, emptied: u64) -> Error {
+        let needed = known.unsettled().max(self.expected);
+        let settled = known.lose(error.clone());
+        take_back(&self.file, settled, &self.area, &self.name);
+        let made_room = error == Error::Quota && room::make_way(&self.root, needed, emptied);
+        let told = if made_room { Error::MadeRoom } else { error };
+        known.lose(told.clone());
+        told
+    }
+
     /// Takes back what came after `offset`, once what is being written is there.
     ///
     /// # Errors
     /// [`Error`].
     pub fn cut(&self, offset: u64) -> Result<(), Error> {
-        let _turn = self.turn();
+        let mut known = self.known();
+        known.cut(offset);
         ftruncate(&self.file, offset).map_err(Error::at("take back a piece of the file"))
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Kept> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this name is already its own.
@@ -224,26 +289,31 @@ impl NewFile {
     /// Puts what was written on the server's disk. Over NFS only this says whether there was space.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`Error`]. What was not settled before is lost then, as with [`NewFile::write_at`].
     pub fn settle(&self) -> Result<(), Error> {
-        self.taken(fsync(&self.file))
+        self.taken(disk::settle)?.settled();
+        Ok(())
     }
 
     /// Makes sure that the server takes what was written. That it is on a disk, only a sync of the file system says.
     ///
     /// # Errors
-    /// [`Error`].
+    /// As [`NewFile::settle`].
     pub fn deliver(&self) -> Result<(), Error> {
-        self.taken(writeback::deliver(self.file.as_fd()))
+        self.taken(disk::deliver).map(drop)
     }
 
-    fn taken(&self, result: Result<(), Errno>) -> Result<(), Error> {
-        result.map_err(Error::at("write the file")).inspect_err(|error| {
-            if *error == Error::Quota {
-                // What was written is lost; there shall be room for the next try.
-                let _ = room::empty_one(&self.root, self.root.turns.emptied());
-            }
-        })
+    fn taken(
+        &self,
+        ask: impl FnOnce(BorrowedFd<'_>) -> Result<(), Errno>,
+    ) -> Result<MutexGuard<'_, Kept>, Error> {
+        let mut known = self.known();
+        known.check()?;
+        let emptied = self.root.turns.emptied();
+        match ask(self.file.as_fd()) {
+            Ok(()) => Ok(known),
+            Err(errno) => Err(self.lose(&mut known, Error::of(WRITE, errno), emptied)),
+        }
     }
 
     /// Gives it its owner, mode, time and final name. True where nothing had the name.
@@ -267,6 +337,7 @@ impl NewFile {
         placing: &Placing,
         written: impl FnOnce(&Self) -> Result<(), Error>,
     ) -> Result<(Entry, bool), Error> {
+        self.known().check()?;
         let (folder, name) = self.root.parent(&placing.path, placing.parents)?;
         let existing = match Facts::at(folder.as_fd(), name) {
             Ok(facts) => Some(facts),
@@ -298,19 +369,49 @@ impl NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if *self.kept.get_mut() {
+        let known = std::mem::take(self.bytes.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let is_kept = *self.kept.get_mut();
+        let is_upload = matches!(self.guard, Guard::Upload { .. });
+        if is_kept && !(is_upload && known.is_dirty()) {
             return;
         }
-        let (area, name) = (self.area.try_clone(), std::mem::take(&mut self.name));
-        let remove = move || {
-            // What cannot be removed now goes with the next sweep.
-            let _ = area.map(|area| unlinkat(&area, name.as_str(), AtFlags::empty()));
+        let (Ok(area), Ok(file)) = (self.area.try_clone(), self.file.try_clone()) else { return };
+        let name = std::mem::take(&mut self.name);
+        let guard = std::mem::replace(&mut self.guard, Guard::None);
+        let end = move || {
+            if is_kept {
+                settle_or_take_back(&file, known, &area, &name);
+            } else {
+                // What cannot be removed now goes with the next sweep.
+                let _ = unlinkat(&area, name.as_str(), AtFlags::empty());
+            }
+            drop(guard);
         };
         // A caller that went away drops it where nothing may wait for a server.
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
+            Ok(runtime) => drop(runtime.spawn_blocking(end)),
+            Err(_) => end(),
         }
+    }
+}
+
+/// For an upload whose caller went away: whoever goes on with it takes what is there for good.
+fn settle_or_take_back(file: &File, mut known: Kept, area: &OwnedFd, name: &str) {
+    if let Err(errno) = disk::settle(file.as_fd()) {
+        let settled = known.lose(Error::of(WRITE, errno));
+        take_back(file, settled, area, name);
+    }
+}
+
+/// Leaves the first so many bytes, or nothing at all where that cannot be done: bytes that may be wrong are not kept.
+fn take_back(file: &File, settled: u64, area: &OwnedFd, name: &str) {
+    if fstat(file).is_ok_and(|stat| stat.st_nlink > 1) {
+        // It has its final name as well, and was settled before it got that.
+        return;
+    }
+    if ftruncate(file, settled).is_err() {
+        // The next sweep or the caller finds it gone, or still there where nothing can be done at all.
+        let _ = unlinkat(area, name, AtFlags::empty());
     }
 }
 
@@ -341,8 +442,10 @@ mod tests {
     use workspacefs_sys::filesystem::{Access, Context};
 
     use super::*;
+    use crate::disk::{Call, faults};
     use crate::root::Owner;
     use crate::trash;
+    use crate::uploads::Holds;
 
     #[test]
     fn a_window_is_put_on_the_disk_once_and_whole() {
@@ -366,18 +469,132 @@ mod tests {
         std::fs::write(path.join("old"), vec![7; 2 * MIB]).unwrap();
         trash::put(&root, &FilePath::decode("old").unwrap(), false, "jane").unwrap();
         let new = NewFile::create(&root).unwrap();
+        let full = std::fs::write(path.join("rest"), vec![7; 4 * MIB]).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
         let all_room = root.turns.room(root.turns.emptied()).unwrap();
         std::thread::scope(|scope| {
-            let writing = scope.spawn(|| new.write_at(&vec![7; 3 * MIB], 0));
-            while new.size().unwrap() < 2 * MIB as u64 - 64 * 1024 {
+            let writing = scope.spawn(|| new.write_at(&vec![7; MIB], 0));
+            // It has begun once it has its turn.
+            while new.bytes.try_lock().is_ok() {
                 std::thread::sleep(Duration::from_millis(5));
             }
             let cutting = scope.spawn(|| new.cut(5));
             std::thread::sleep(Duration::from_millis(200));
-            assert!(!cutting.is_finished());
+            assert!(!cutting.is_finished() && !writing.is_finished());
             drop(all_room);
             assert_eq!((writing.join().unwrap(), cutting.join().unwrap()), (Ok(()), Ok(())));
         });
         assert_eq!(new.size(), Ok(5));
+    }
+
+    fn small() -> (tempfile::TempDir, Arc<Root>, FilePath) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(dir.path(), Owner { uid: 0, gid: 0, mode: 0o755 }).unwrap());
+        (dir, root, FilePath::decode("new").unwrap())
+    }
+
+    /// Over NFS a write tells that earlier ones had no room. They are dropped then, and all later calls say that all is well.
+    #[test]
+    fn a_file_that_lost_something_gets_no_name_although_everything_went_well_afterwards() {
+        let (dir, root, path) = small();
+        for errno in [Errno::DQUOT, Errno::NOSPC, Errno::IO] {
+            let new = NewFile::create(&root).unwrap();
+            faults::after(Call::Write, 1, errno);
+            new.write_at(b"lost", 0).unwrap();
+            let error = new.write_at(b"more", 4).unwrap_err();
+            assert_eq!(error, Error::of(WRITE, errno));
+            assert_eq!(new.write_at(b"more", 4), Err(error.clone()));
+            assert_eq!((new.settle(), new.deliver()), (Err(error.clone()), Err(error.clone())));
+            let placing = Placing::new(path.clone());
+            assert_eq!(new.place_settled(&placing), Err(error.clone()));
+            assert_eq!(new.place(&placing).unwrap_err(), error);
+        }
+        // The same of a sync that failed: the next says that all is well.
+        let new = NewFile::create(&root).unwrap();
+        new.write_at(b"lost", 0).unwrap();
+        faults::after(Call::Settle, 0, Errno::DQUOT);
+        assert_eq!(new.settle(), Err(Error::Quota));
+        assert_eq!(new.place(&Placing::new(path)).unwrap_err(), Error::Quota);
+        assert!(!dir.path().join("new").exists());
+    }
+
+    #[test]
+    fn first_bytes_are_tried_again_once_there_is_room() {
+        let (dir, root, path) = small();
+        for name in ["a", "b"] {
+            std::fs::write(dir.path().join(name), "deleted").unwrap();
+            trash::put(&root, &FilePath::decode(name).unwrap(), false, "jane").unwrap();
+        }
+        let new = NewFile::create(&root).unwrap();
+        faults::after(Call::Write, 0, Errno::DQUOT);
+        new.write_at(b"whole", 0).unwrap();
+        new.place(&Placing::new(path)).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join("new")).unwrap(), "whole");
+        assert_eq!(trash::usage(&root).unwrap().0.entries, 1, "only so much as was needed");
+    }
+
+    #[test]
+    fn as_much_of_the_trash_gives_way_as_the_whole_needs_and_the_caller_is_told() {
+        let (dir, root, _) = small();
+        for name in ["a", "b", "c"] {
+            std::fs::write(dir.path().join(name), "8 bytes.").unwrap();
+            trash::put(&root, &FilePath::decode(name).unwrap(), false, "jane").unwrap();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let new = NewFile::create(&root).unwrap().expecting(12);
+        new.write_at(b"four", 0).unwrap();
+        faults::after(Call::Settle, 0, Errno::DQUOT);
+        assert_eq!(new.settle(), Err(Error::MadeRoom));
+        assert_eq!(new.deliver(), Err(Error::MadeRoom));
+        let left = trash::list(&root, 30, 9, None).unwrap().entries;
+        assert_eq!(left.into_iter().map(|entry| entry.path).collect::<Vec<_>>(), ["c"]);
+        // More than there could be: what is deleted stays.
+        let new = NewFile::create(&root).unwrap().expecting(u64::MAX);
+        new.write_at(b"four", 0).unwrap();
+        faults::after(Call::Settle, 0, Errno::DQUOT);
+        assert_eq!(new.settle(), Err(Error::Quota));
+        assert_eq!(trash::usage(&root).unwrap().0.entries, 1);
+    }
+
+    fn upload(root: &Arc<Root>) -> Result<NewFile, Error> {
+        let held = Holds::default().hold_free("id").unwrap();
+        NewFile::open_kept(root, "id.data".into(), Arc::new(held))
+    }
+
+    #[test]
+    fn an_upload_goes_on_from_what_was_settled_before_something_was_lost() {
+        let (dir, root, _) = small();
+        drop(NewFile::create_kept(&root, "id.data".into()).unwrap());
+        let read = || std::fs::read_to_string(dir.path().join(".workspacefs-files/uploads/id.data")).unwrap();
+        let first = upload(&root).unwrap();
+        first.write_at(b"settled ", 0).unwrap();
+        first.settle().unwrap();
+        first.write_at(b"lost", 8).unwrap();
+        faults::after(Call::Write, 0, Errno::DQUOT);
+        assert_eq!(first.write_at(b"more", 12), Err(Error::Quota));
+        assert_eq!(read(), "settled ");
+        drop(first);
+        // The caller goes away before anybody asked whether its bytes are there.
+        let second = upload(&root).unwrap();
+        second.write_at(b"there", 8).unwrap();
+        drop(second);
+        assert_eq!(read(), "settled there");
+        let third = upload(&root).unwrap();
+        third.write_at(b" lost", 13).unwrap();
+        faults::after(Call::Settle, 0, Errno::DQUOT);
+        drop(third);
+        assert_eq!(read(), "settled there");
+    }
+
+    #[test]
+    fn an_upload_that_lost_nobody_knows_what_begins_anew() {
+        let (dir, root, _) = small();
+        drop(NewFile::create_kept(&root, "id.data".into()).unwrap());
+        let data = dir.path().join(".workspacefs-files/uploads/id.data");
+        // Of a process that ended in the middle.
+        std::fs::write(&data, "lost").unwrap();
+        faults::after(Call::Settle, 0, Errno::DQUOT);
+        assert_eq!(upload(&root).map(drop), Err(Error::Quota));
+        assert_eq!(std::fs::metadata(&data).unwrap().len(), 0);
     }
 }

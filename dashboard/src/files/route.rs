@@ -49,6 +49,7 @@ pub fn route(method: &Method, rest: &str) -> Option<Route> {
         ("GET" | "HEAD", ["content", ..]) => Route { answer: Answer::Content, ..plain(READ, false) },
         ("GET", ["archive", ..]) => Route { answer: Answer::Archive, ..plain(READ, false) },
         ("PUT", ["content" | "folders", ..]) => plain(WRITE, true),
+        ("POST", ["content", ..]) => plain(WRITE, true),
         ("DELETE", ["content", ..]) => plain(DELETE, true),
         ("POST", ["move"]) => named(MOVE),
         ("POST", ["copy"]) => named(WRITE),
@@ -101,6 +102,7 @@ mod tests {
             ("HEAD", "content/a", R, false),
             ("GET", "archive/a", R, false),
             ("PUT", "content/a", W, true),
+            ("POST", "content/a", W, true),
             ("PUT", "folders/a", W, true),
             ("DELETE", "content/a", D, true),
             ("POST", "move", MOVE, true),
@@ -127,7 +129,7 @@ mod tests {
         }
         for (method, rest) in [
             ("POST", "list/a"),
-            ("POST", "content/a"),
+            ("POST", "contents/a"),
             ("PATCH", "content/a"),
             ("HEAD", "list/a"),
             ("GET", "move"),

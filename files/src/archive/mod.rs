@@ -60,10 +60,7 @@ trait Archive {
 /// # Errors
 /// The archive is broken then, and must be seen to be.
 pub fn write(root: &Arc<Root>, folder: &OwnedFd, name: &[u8], format: Format, pipe: Pipe) -> io::Result<()> {
-    let mut archive: Box<dyn Archive> = match format {
-        Format::Zip => Box::new(zip::Zip::new(root, pipe)),
-        Format::Tar => Box::new(tar::Tar::new(pipe)),
-    };
+    let mut archive = begun(root, format, pipe);
     let mut walk = Walk::new(folder.as_fd()).map_err(io::Error::other)?.hiding(root);
     let mut left_out = LeftOut::default();
     if !name.is_empty() {
@@ -101,6 +98,13 @@ pub fn write(root: &Arc<Root>, folder: &OwnedFd, name: &[u8], format: Format, pi
         left_out.write(archive.as_mut(), name, &Facts::of(folder)?)?;
     }
     archive.finish()
+}
+
+fn begun(root: &Arc<Root>, format: Format, pipe: Pipe) -> Box<dyn Archive> {
+    match format {
+        Format::Zip => Box::new(zip::Zip::new(root, pipe)),
+        Format::Tar => Box::new(tar::Tar::new(pipe)),
+    }
 }
 
 fn joined(name: &[u8], path: &[u8]) -> Vec<u8> {

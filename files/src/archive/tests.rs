@@ -167,3 +167,69 @@ fn a_zip_breaks_off_at_a_name_that_it_cannot_hold() {
     assert!(made(&root, "", Format::Zip).is_err());
     assert!(made(&root, "", Format::Tar).is_ok());
 }
+
+/// Set in the process of its own in which memory is measured, to the form.
+const MEASURED: &str = "WSFS_TEST_ARCHIVE";
+
+/// What the process has in memory, bytes.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Entries as a walk would tell them, of files that are nowhere: how much more is in memory after a million than after the
+/// first tenth, at most.
+fn growth(format: Format) -> u64 {
+    const ENTRIES: u32 = 1_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (root, (pipe, body)) = (root(dir.path()), pipe());
+    let facts = Facts { size: 1, ..Facts::of(root.as_fd()).unwrap() };
+    let reader = std::thread::spawn(|| {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            use futures::StreamExt as _;
+            let mut stream = body.into_data_stream();
+            while let Some(piece) = stream.next().await {
+                piece.unwrap();
+            }
+        });
+    });
+    let mut archive = begun(&root, format, pipe);
+    let (mut early, mut most) = (0, 0);
+    for n in 0..ENTRIES {
+        let path = format!("folder-{}/file-{n}", n / 1000);
+        archive.file(path.as_bytes(), &facts, &mut &b"x"[..]).unwrap();
+        if n % (ENTRIES / 100) == 0 {
+            let now = resident();
+            let peak = if n <= ENTRIES / 10 { &mut early } else { &mut most };
+            *peak = now.max(*peak);
+        }
+    }
+    archive.finish().unwrap();
+    most = most.max(resident());
+    reader.join().unwrap();
+    most.saturating_sub(early)
+}
+
+/// A zip's list of a million files has about 100 MB.
+#[test]
+fn an_archive_of_a_million_files_takes_no_more_memory_than_one_of_a_hundred_thousand() {
+    if let Ok(format) = std::env::var(MEASURED) {
+        let grown = growth(if format == "zip" { Format::Zip } else { Format::Tar });
+        println!("grown by {grown} bytes");
+        assert!(grown < 4 << 20, "{format}: {grown}");
+        return;
+    }
+    // Other tests take memory as well, so each form has a process of its own.
+    let name = std::thread::current().name().unwrap().to_owned();
+    for format in ["zip", "tar"] {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &name, "--nocapture"])
+            .env(MEASURED, format)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("grown by"), "{text}");
+        println!("{format}: {}", text.lines().find(|line| line.contains("grown by")).unwrap_or_default());
+    }
+}

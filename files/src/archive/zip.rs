@@ -39,6 +39,8 @@ pub(super) struct Zip {
     at: u64,
     list: Spool,
     count: u64,
+    /// What is read of a file at once. There may be millions, and new memory for each would cost more than a small one.
+    buffer: Vec<u8>,
 }
 
 /// One file of it.
@@ -55,7 +57,7 @@ struct Member {
 
 impl Zip {
     pub fn new(root: &Arc<Root>, out: Pipe) -> Self {
-        Self { out, at: 0, list: Spool::new(root), count: 0 }
+        Self { out, at: 0, list: Spool::new(root), count: 0, buffer: vec![0; BUFFER_BYTES] }
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -93,14 +95,15 @@ impl Archive for Zip {
         member.flags |= FLAG_DESCRIPTOR;
         self.put(&member.local())?;
         let mut digest = Digest::new(CrcAlgorithm::Crc32IsoHdlc);
-        let mut buffer = vec![0; BUFFER_BYTES];
         loop {
-            let read = content.read(&mut buffer)?;
+            let read = content.read(&mut self.buffer)?;
             if read == 0 {
                 break;
             }
-            digest.update(&buffer[..read]);
-            self.put(&buffer[..read])?;
+            let bytes = &self.buffer[..read];
+            digest.update(bytes);
+            self.out.write_all(bytes)?;
+            self.at += read as u64;
             member.size += read as u64;
         }
         member.crc = low(digest.finalize());

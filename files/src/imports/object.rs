@@ -15,8 +15,9 @@ use super::means::Means;
 use super::progress::{Outcome, Progress, UnderWay};
 use super::settling::Settling;
 use super::stamp::Stamp;
-use super::target::{Target, Watched, Writing};
+use super::target::{Target, Writing};
 use crate::error::Error;
+use crate::watched::Watched;
 
 /// An object that is changed meanwhile, or whose content is not its checksum's, is read again, so many times in all.
 const TRIES_MAX: usize = 3;
@@ -66,7 +67,7 @@ impl Trouble {
         match self {
             Self::Bucket(error) => matches!(error, BucketError::Changed | BucketError::Checksum(_)),
             // What was deleted has given way meanwhile.
-            Self::Target(error) => *error == Error::Quota,
+            Self::Target(error) => error.is_full(),
         }
     }
 }
@@ -141,7 +142,7 @@ fn judged(trouble: Trouble, there: u64) -> Result<String, Halt> {
 
 fn of_the_file_system(error: Error, there: u64) -> Result<String, Halt> {
     let reason = match error {
-        Error::Quota => return Err(Halt::Full(there)),
+        Error::Quota | Error::MadeRoom => return Err(Halt::Full(there)),
         Error::ReadOnly | Error::TimedOut(_) => return Err(Halt::Target(error)),
         Error::System { errno, .. } if !is_of_one_file(errno) => return Err(Halt::Target(error)),
         Error::IsDirectory | Error::NotEmpty => "a folder there has its name already".to_owned(),

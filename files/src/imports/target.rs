@@ -2,17 +2,16 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use md5::Digest as _;
-use rustix::fs::{Mode, OFlags, openat, syncfs};
 use workspacefs_files_proto::FilePath;
 
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::room;
 use crate::root::Root;
+use crate::watched::Watched;
 use crate::write::{NewFile, Placing};
 
 /// What is read of a file at once, bytes.
@@ -28,10 +27,6 @@ pub(crate) struct Target {
     /// Bytes that room was made for and that nobody has taken yet.
     room: Mutex<u64>,
 }
-
-/// The file system, of which is known what it lost since.
-#[derive(Debug)]
-pub(crate) struct Watched(OwnedFd);
 
 /// A file under construction, written from its beginning to its end.
 #[derive(Debug)]
@@ -94,7 +89,7 @@ impl Target {
     /// [`Error`].
     pub fn begin(&self, size: u64) -> Result<Writing, Error> {
         self.make_room(size)?;
-        NewFile::create(&self.root).map(|file| Writing { file, written: 0 })
+        NewFile::create(&self.root).map(|file| Writing { file: file.expecting(size), written: 0 })
     }
 }
 
@@ -104,9 +99,7 @@ impl Target {
     /// # Errors
     /// [`Error`].
     pub fn watched(&self) -> Result<Watched, Error> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = openat(self.root.as_fd(), ".", flags, Mode::empty());
-        opened.map(Watched).map_err(Error::at("open the root"))
+        Watched::new(&self.root)
     }
 
     fn make_room(&self, size: u64) -> Result<(), Error> {
@@ -118,16 +111,6 @@ impl Target {
         }
         *room -= size;
         Ok(())
-    }
-}
-
-impl Watched {
-    /// Puts everything on the disk that was written before.
-    ///
-    /// # Errors
-    /// [`Error`]: something that was written since it was begun to be watched is lost.
-    pub fn settle(&self) -> Result<(), Error> {
-        syncfs(&self.0).map_err(Error::at("put on the disk what was imported"))
     }
 }
 

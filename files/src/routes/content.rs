@@ -36,7 +36,7 @@ use crate::{room, trash, tree};
 const PIECE_BYTES: u64 = 256 * 1024;
 
 pub(crate) fn router() -> Router<Arc<App>> {
-    let content = get(download).put(upload).delete(delete);
+    let content = get(download).put(upload).post(create).delete(delete);
     Router::new().route("/v1/content/", content.clone()).route("/v1/content/{*path}", content)
 }
 
@@ -137,21 +137,55 @@ pub(crate) async fn upload(
     Args(args): Args<MakeArgs>,
     request: Request,
 ) -> Result<Response, Error> {
+    let placing = placing(path, args.parents, request.headers())?;
+    // A file that is there is what `If-None-Match: *` is about.
+    let conditional = placing.existing == Existing::Keep;
+    let taken = take(&app, placing, request).await;
+    taken.map_err(|error| if conditional && error == Error::Exists { Error::Precondition } else { error })
+}
+
+/// Makes a file where nothing has its name. It appears there once it is whole.
+#[utoipa::path(post, path = "/v1/content/{path}", tag = "files",
+    params(("path" = String, Path,), MakeArgs,
+        ("Repr-Digest" = Option<String>, Header, description = "`sha-256=:base64:` is checked"),
+        ("X-Wfs-Modified" = Option<String>, Header, description = "Time of modification, RFC 3339"),
+        ("X-Wfs-Mode" = Option<String>, Header, description = "Permission bits, octal")),
+    request_body(content_type = "application/octet-stream"),
+    responses((status = 201, body = Entry), (status = 409, body = ErrorBody, description = "Something has the name"),
+        (status = "default", body = ErrorBody)))]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    _: Caller<Write>,
+    Target(path): Target,
+    Args(args): Args<MakeArgs>,
+    request: Request,
+) -> Result<Response, Error> {
     let headers = request.headers();
-    let placing = placing(path, args.parents, headers)?;
+    for condition in ["If-Match", "If-None-Match"] {
+        if headers.contains_key(condition) {
+            return Err(Error::field(condition, "POST replaces nothing: conditions are for PUT"));
+        }
+    }
+    let placing = Placing { existing: Existing::Keep, ..placing(path, args.parents, headers)? };
+    let taken = take(&app, placing, request).await;
+    taken.map_err(|error| if error == Error::IsDirectory { Error::Exists } else { error })
+}
+
+/// Takes the content of a file and gives it its name.
+async fn take(app: &Arc<App>, placing: Placing, request: Request) -> Result<Response, Error> {
+    let headers = request.headers();
     let checksum = text(headers, "repr-digest").map(Checksum::of_representation).transpose()?.flatten();
     let length = text(headers, header::CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
     let (root, asked) = (Arc::clone(&app.root), placing.clone());
     let begin = move || {
         asked.check(&root)?;
         room::make_room(&root, length.unwrap_or(0))?;
-        NewFile::create(&root).map(Arc::new)
+        NewFile::create(&root).map(|file| Arc::new(file.expecting(length.unwrap_or(0))))
     };
-    let refuse = refusal(&placing);
-    let file = app.pool.run(begin).await.map_err(&refuse)?;
+    let file = app.pool.run(begin).await?;
     let digester = checksum.as_ref().map(Checksum::digester);
     let sink = Sink { file: Arc::clone(&file), offset: 0, limit: u64::MAX, digester };
-    let received = receive(&app, request.into_body(), sink, &CancellationToken::new()).await;
+    let received = receive(app, request.into_body(), sink, &CancellationToken::new()).await;
     if let Some(error) = received.error {
         return Err(error);
     }
@@ -160,7 +194,7 @@ pub(crate) async fn upload(
     {
         return Err(Error::Checksum);
     }
-    let (entry, new) = app.pool.run_long(move || file.place(&placing)).await.map_err(&refuse)?;
+    let (entry, new) = app.pool.run_long(move || file.place(&placing)).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, [(header::ETAG, entry.etag.clone())], axum::Json(entry)).into_response())
 }
@@ -183,12 +217,6 @@ fn placing(path: FilePath, parents: bool, headers: &HeaderMap) -> Result<Placing
     let modified = text(headers, "x-wfs-modified").map(parse_modified).transpose()?;
     let mode = text(headers, "x-wfs-mode").map(parse_mode).transpose()?;
     Ok(Placing { path, parents, existing, modified, mode })
-}
-
-/// A file that is there is what `If-None-Match: *` is about.
-fn refusal(placing: &Placing) -> impl Fn(Error) -> Error + use<> {
-    let conditional = placing.existing == Existing::Keep;
-    move |error| if conditional && error == Error::Exists { Error::Precondition } else { error }
 }
 
 /// Query of a deletion.

@@ -234,9 +234,9 @@ async fn write(app: &App, state: &Now, request: Request, held: &Arc<Held>) -> Re
         },
     };
     let (root, id, hold) = (Arc::clone(&app.root), state.id.clone(), Arc::clone(held));
-    let open = app.pool.run(move || {
+    let open = app.pool.run_long(move || {
         room::make_room(&root, size - start)?;
-        uploads::open(&root, &id, hold).map(Arc::new)
+        uploads::open(&root, &id, hold).map(|file| Arc::new(file.expecting(size - start)))
     });
     let file = open.await.map_err(|error| fail(error, start, true))?;
     let digester = checksum.as_ref().map(Checksum::digester);

@@ -60,6 +60,30 @@ async fn conditions_say_what_is_replaced_and_a_mode_stays() {
 }
 
 #[tokio::test]
+async fn a_post_makes_a_file_and_replaces_nothing() {
+    let server = Server::start().await;
+    let post = |target: &'static str| server.ask("POST", target).body("posted");
+    let made = post("/v1/content/a/f?parents=true").header("X-Wfs-Mode", "0640").send().await.is(201, "");
+    assert_eq!((&made.json()["path"], &made.json()["mode"]), (&"a/f".into(), &"0640".into()));
+    assert!(made.get("etag").is_some());
+    symlink("nowhere", server.path("link")).unwrap();
+    for taken in ["/v1/content/a/f", "/v1/content/a", "/v1/content/", "/v1/content/link"] {
+        post(taken).send().await.is(409, "Exists");
+    }
+    post("/v1/content/none/f").send().await.is(404, "NotFound");
+    let conditional = post("/v1/content/g").header("If-None-Match", "*").send().await.is(400, "BadRequest");
+    assert_eq!(conditional.json()["field"], "If-None-Match");
+    let wrong = format!("sha-256=:{}:", sha256(b"other"));
+    post("/v1/content/g").header("Repr-Digest", wrong).send().await.is(422, "ChecksumMismatch");
+    // Of many at once one makes it.
+    let all = futures::future::join_all((0..8).map(|_| post("/v1/content/once").send())).await;
+    assert_eq!(all.iter().filter(|answer| answer.status == 201).count(), 1);
+    assert_eq!(all.iter().filter(|answer| answer.status == 409).count(), 7);
+    assert_eq!((server.read("a/f").as_deref(), server.read("g")), (Some("posted"), None));
+    assert_eq!(server.left_in("uploads", 0).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn digest_time_and_mode_are_checked_and_set() {
     let server = Server::start().await;
     let put = |digest: String| {

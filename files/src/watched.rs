@@ -1,0 +1,33 @@
+//! The file system as a whole, of which is known what it lost since somebody began to look: for many files at once, whose own
+//! errors nobody hears.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, openat};
+
+use crate::disk;
+use crate::error::Error;
+use crate::root::Root;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Watched(OwnedFd);
+
+impl Watched {
+    /// From now on, what is written to the file system and cannot be kept is remembered.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn new(root: &Root) -> Result<Self, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(root.as_fd(), ".", flags, Mode::empty()).map(Self).map_err(Error::at("open the root"))
+    }
+
+    /// Puts everything on the disk that was written before.
+    ///
+    /// # Errors
+    /// [`Error`]: something that was written since it was begun to be watched is lost.
+    pub fn settle(&self) -> Result<(), Error> {
+        disk::settle_all(self.0.as_fd()).map_err(Error::at("put on the disk what was written"))
+    }
+}
