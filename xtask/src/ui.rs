@@ -60,7 +60,9 @@ pub fn flows() -> Result<()> {
     let mut npm = Command::new("npm");
     npm.args(["run", "--silent", "browser"]).current_dir(shell::root().join("ui"));
     // Left over from somebody's run before a real gateway, they would make this one another.
-    for variable in ["WSFS_UI_URL", "WSFS_UI_TOKEN", "WSFS_UI_VIEWER_TOKEN", "WSFS_UI_WORKSPACE", "WSFS_UI_FS"] {
+    for variable in
+        ["WSFS_UI_URL", "WSFS_UI_TOKEN", "WSFS_UI_VIEWER_TOKEN", "WSFS_UI_WORKSPACE", "WSFS_UI_FS"]
+    {
         npm.env_remove(variable);
     }
     shell::run(&mut npm)
