@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use workspacefs_files_proto::{Code, ErrorBody};
 
 use crate::caller::Refusal;
+use crate::limits::NoPlace;
 use crate::review::NoAnswer;
 
 /// Why a request is not carried out.
@@ -38,6 +39,9 @@ pub enum ApiError {
     /// Too many at once.
     #[error("too many requests of yours run already: try again in a moment")]
     Busy,
+    /// Too many at once on one FileSystem, of whomever.
+    #[error("too many requests to this file system run already: try again in a moment")]
+    Full,
     /// Too many whom nobody knows ask at once.
     #[error("too many log in at once: try again in a moment")]
     Crowded,
@@ -69,10 +73,19 @@ impl ApiError {
             Self::NotFound => Code::NotFound,
             Self::BadRequest { .. } => Code::BadRequest,
             Self::TooLarge(_) => Code::TooLarge,
-            Self::Busy | Self::Crowded => Code::Busy,
+            Self::Busy | Self::Full | Self::Crowded => Code::Busy,
             Self::NoReview | Self::Unreachable(_) => Code::Unreachable,
             Self::TimedOut => Code::TimedOut,
             Self::Internal => Code::Internal,
+        }
+    }
+}
+
+impl From<NoPlace> for ApiError {
+    fn from(why: NoPlace) -> Self {
+        match why {
+            NoPlace::OfUser => Self::Busy,
+            NoPlace::OfFileSystem => Self::Full,
         }
     }
 }

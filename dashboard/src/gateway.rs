@@ -13,6 +13,7 @@ use workspacefs_files_proto::Signer;
 
 use crate::caller::{Callers, Door};
 use crate::error::ApiError;
+use crate::files::imports::Imports;
 use crate::files::leash::LeashTimes;
 use crate::files::{self, Upstream};
 use crate::lep;
@@ -31,8 +32,10 @@ pub struct Gateway {
     pub upstream: Upstream,
     /// Signs assertions.
     pub signer: Signer,
-    /// How much of one user runs at once.
+    /// How much of one user, and of one FileSystem, runs at once.
     pub limits: Limits,
+    /// The imports that were begun here.
+    pub imports: Imports,
     /// What is counted.
     pub metrics: Metrics,
     /// How long transfers may stand still.

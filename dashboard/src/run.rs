@@ -15,6 +15,7 @@ use crate::caller::proxied::ProxyHeaders;
 use crate::caller::sessions::{SessionLimits, Sessions};
 use crate::caller::{Callers, Door};
 use crate::cli::Serve;
+use crate::files::imports::Imports;
 use crate::files::leash::LeashTimes;
 use crate::files::{Locate, Upstream};
 use crate::gateway::{Gateway, router};
@@ -26,6 +27,9 @@ use crate::review::Reviewer;
 
 /// Requests to file APIs that one user may have running.
 const PER_USER_MAX: usize = 64;
+/// Requests to one file API that may run: half of the connections that it takes, so that no set of users has all of them, and the
+/// gateway's own find one.
+const PER_FILE_SYSTEM_MAX: usize = 256;
 
 /// Serves until `stop`.
 ///
@@ -70,7 +74,8 @@ fn gateway(args: &Serve, client: Client, objects: Objects, metrics: Metrics) -> 
         upstream: Upstream::new(args.files_ca.clone(), by_service(objects.clone())),
         objects,
         signer: Signer::from_pem(&pem)?,
-        limits: Limits::new(PER_USER_MAX),
+        limits: Limits::new(PER_USER_MAX, PER_FILE_SYSTEM_MAX),
+        imports: Imports::default(),
         metrics,
         times: LeashTimes::default(),
         group_label: args.group_label.clone(),

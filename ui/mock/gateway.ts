@@ -58,7 +58,8 @@ const GIB = 1024 ** 3;
 
 export function fileSystems(editor: boolean, used: number) {
   const rights = { read: true, write: editor, delete: editor };
-  const well = { health: "Ready", message: "", files: "Ready", rights, localCache: false, default: false };
+  const said = { health: "Ready", message: "", files: "Ready", filesMessage: "", usageOf: "FileSystem" };
+  const well = { ...said, rights, localCache: false, default: false };
   const size = (gib: number, usedBytes: number) => ({
     capacity: gib * GIB,
     used: usedBytes,
@@ -66,7 +67,16 @@ export function fileSystems(editor: boolean, used: number) {
   });
   return [
     { ...well, name: "default", uid: "f-1", kind: "managed", nodeGroup: null, ...size(100, used), default: true },
-    { ...well, name: "fast", uid: "f-2", kind: "nfs", nodeGroup: "h100", ...size(2048, 1900 * GIB), localCache: true },
+    {
+      ...well,
+      name: "fast",
+      uid: "f-2",
+      kind: "nfs",
+      nodeGroup: "h100",
+      ...size(2048, 1900 * GIB),
+      usageOf: "Share",
+      localCache: true,
+    },
     {
       ...well,
       name: "archive",
@@ -79,6 +89,7 @@ export function fileSystems(editor: boolean, used: number) {
       health: "NotReady",
       message: "The server 10.0.0.9 has not answered for 4 minutes.",
       files: "NotReady",
+      filesMessage: "No pod of it can be scheduled.",
     },
   ];
 }

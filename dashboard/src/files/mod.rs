@@ -2,6 +2,7 @@
 
 pub mod disposition;
 pub mod headers;
+pub mod imports;
 pub mod leash;
 mod proxy;
 mod route;

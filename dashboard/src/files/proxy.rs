@@ -20,6 +20,7 @@ use workspacefs_files_proto::{ASSERTION_HEADER, Claims};
 use workspacefs_runtime::chain;
 
 use super::headers::{self, Asked};
+use super::imports;
 use super::leash::{self, Cut, Leashed, Standing, Tether, Watch, Way};
 use super::route::{self, Route};
 use crate::audit::Change;
@@ -56,6 +57,7 @@ impl Place {
 }
 
 /// Everything about a request that has been let through.
+#[derive(Clone)]
 pub(super) struct Admitted {
     pub caller: Caller,
     pub place: Place,
@@ -98,6 +100,9 @@ pub async fn forward(
         let uploaded = upload_path(&parts.headers)?;
         if let (Some(change), Some(path)) = (change.as_mut(), uploaded) {
             change.names("path", &path);
+        }
+        if route.imports {
+            return imports::begin(gateway, admitted, parts, body, peer).await;
         }
         pass(gateway, admitted, parts, body, peer).await
     };
@@ -163,14 +168,14 @@ async fn missing(
 }
 
 /// Sends it on, and the answer back.
-async fn pass(
+pub(super) async fn pass(
     gateway: &Arc<Gateway>,
     admitted: Admitted,
     parts: request::Parts,
     body: Body,
     peer: Peer,
 ) -> Result<Response, ApiError> {
-    let permit = gateway.limits.begin(&admitted.caller.identity.user).ok_or(ApiError::Busy)?;
+    let permit = gateway.limits.begin(&admitted.caller.identity.user, &admitted.uid)?;
     let running = gateway.metrics.transfer();
     let (target, preview) = route::target(&admitted.place.rest, parts.uri.query(), admitted.route.answer);
     let tether = Tether::new(gateway.metrics.clone());
@@ -278,7 +283,7 @@ pub(super) fn watch(
 }
 
 /// What is to become of a transfer that runs.
-async fn standing(gateway: &Gateway, admitted: &Admitted) -> Standing {
+pub(super) async fn standing(gateway: &Gateway, admitted: &Admitted) -> Standing {
     let identity = match gateway.callers.again(&admitted.caller).await {
         Err(_) => return Standing::Unknown,
         Ok(None) => return Standing::Cut(Cut::Unauthenticated),

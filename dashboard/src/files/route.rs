@@ -16,6 +16,8 @@ pub struct Route {
     pub changes: bool,
     /// Whether its JSON body names paths that the audit log is to have.
     pub names_paths: bool,
+    /// Whether an import runs from then on.
+    pub imports: bool,
 }
 
 /// What an answer holds.
@@ -35,14 +37,16 @@ const DELETE: &[Right] = &[Right::Delete];
 const MOVE: &[Right] = &[Right::Write, Right::Delete];
 
 /// A connection to the rsync daemon. It deletes nothing: what it could delete would not go to the trash.
-pub const TUNNEL: Route = Route { rights: WRITE, answer: Answer::Json, changes: true, names_paths: false };
+pub const TUNNEL: Route =
+    Route { rights: WRITE, answer: Answer::Json, changes: true, names_paths: false, imports: false };
 /// To be told the daemon's secret, which holds for a while whatever becomes of the caller's rights.
 pub const SECRET: &[Right] = MOVE;
 
 /// The route of `method` and `rest`, what follows `/api/`, as it was sent.
 pub fn route(method: &Method, rest: &str) -> Option<Route> {
     let parts: Vec<&str> = rest.split('/').collect();
-    let plain = |rights, changes| Route { rights, answer: Answer::Json, changes, names_paths: false };
+    let plain =
+        |rights, changes| Route { rights, answer: Answer::Json, changes, names_paths: false, imports: false };
     let named = |rights| Route { names_paths: true, ..plain(rights, true) };
     Some(match (method.as_str(), parts.as_slice()) {
         ("GET", ["list" | "stat" | "search", ..] | ["usage"]) => plain(READ, false),
@@ -60,8 +64,8 @@ pub fn route(method: &Method, rest: &str) -> Option<Route> {
         ("GET" | "OPTIONS", ["uploads"]) | ("HEAD", ["uploads", _]) => plain(WRITE, false),
         ("POST", ["uploads"]) | ("PATCH" | "DELETE", ["uploads", _]) => plain(WRITE, true),
         ("GET", ["imports"] | ["imports", _]) => plain(READ, false),
-        ("POST", ["imports"]) => named(WRITE),
-        ("POST", ["imports", _, "resume"]) | ("DELETE", ["imports", _]) => plain(WRITE, true),
+        ("POST", ["imports"] | ["imports", _, "resume"]) => Route { imports: true, ..named(WRITE) },
+        ("DELETE", ["imports", _]) => plain(WRITE, true),
         _ => return None,
     })
 }

@@ -80,7 +80,7 @@ fn names(headers: &HeaderMap, name: &header::HeaderName, what: &str) -> bool {
 }
 
 async fn pass(gateway: &Arc<Gateway>, admitted: Admitted, near: OnUpgrade) -> Result<Response, ApiError> {
-    let permit = gateway.limits.begin(&admitted.caller.identity.user).ok_or(ApiError::Busy)?;
+    let permit = gateway.limits.begin(&admitted.caller.identity.user, &admitted.uid)?;
     let running = gateway.metrics.transfer();
     let tether = Tether::piped(gateway.metrics.clone());
     let mut request = outgoing(gateway, admitted.whom(), &Method::POST, TARGET, Body::empty())?;

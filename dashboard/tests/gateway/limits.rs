@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use workspacefs_dashboard::files::leash::LeashTimes;
 use workspacefs_testkit::{Fault, Moment};
 
-use crate::world::{API, JANE, PER_USER_MAX, READER, World, bearer, with};
+use crate::world::{API, JANE, JOE, PER_FILE_SYSTEM_MAX, PER_USER_MAX, READER, World, bearer, with};
 
 #[tokio::test]
 async fn headers_without_end_are_refused() {
@@ -54,6 +54,26 @@ async fn one_users_transfers_do_not_take_anothers_place() {
         }
     };
     timeout(Duration::from_secs(5), freed).await.expect("nothing is given back");
+}
+
+#[tokio::test]
+async fn users_together_do_not_take_all_of_a_file_system_and_those_of_another_lose_nothing() {
+    let world = World::start().await;
+    world.api.grant("joe", &["get", "list"], "filesystems/files", "ws", "default");
+    world
+        .files
+        .answer(|_| async { Response::new(Body::from_stream(stream::pending::<std::io::Result<Bytes>>())) });
+    let path = format!("{API}/content/a");
+    let users = [JANE, READER].into_iter().flat_map(|user| std::iter::repeat_n(user, PER_USER_MAX));
+    let users = users.take(PER_FILE_SYSTEM_MAX);
+    let running = future::join_all(users.map(|user| world.send(bearer("GET", &path, user)))).await;
+    assert!(running.iter().all(|response| response.status() == 200));
+    let said = world.get(JOE, &path).await;
+    assert_eq!((said.status.as_u16(), said.code().as_str(), said.header("retry-after")), (429, "Busy", "2"));
+    assert!(said.json()["message"].as_str().unwrap().contains("this file system"), "{said:?}");
+    // Behind its name here is the wrong server: that it is asked at all is what counts.
+    let other = world.get(JOE, "/wfs/v1/workspaces/other/filesystems/default/api/content/a").await;
+    assert_eq!(other.status, 502);
 }
 
 /// A connection of HTTP/2 whose streams take little ahead.

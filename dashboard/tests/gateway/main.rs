@@ -5,6 +5,7 @@
 mod audit;
 mod cross_site;
 mod fake_files;
+mod imports;
 mod lep;
 mod limits;
 mod manifest;

@@ -1,4 +1,4 @@
-//! Transfers that run while their caller's rights go.
+//! Transfers that run while their caller's rights go. Class of advisory in other file managers: a revoked share lives on.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

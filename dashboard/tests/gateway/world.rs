@@ -20,6 +20,7 @@ use workspacefs_api::files::tls_name;
 use workspacefs_dashboard::caller::proxied::ProxyHeaders;
 use workspacefs_dashboard::caller::sessions::{SessionLimits, Sessions};
 use workspacefs_dashboard::caller::{Callers, Door};
+use workspacefs_dashboard::files::imports::Imports;
 use workspacefs_dashboard::files::leash::LeashTimes;
 use workspacefs_dashboard::files::{Locate, Upstream};
 use workspacefs_dashboard::gateway::{Gateway, router};
@@ -44,6 +45,7 @@ pub const JOE: &str = "token-of-joe";
 /// The file API of `ws`'s default FileSystem.
 pub const API: &str = "/wfs/v1/workspaces/ws/filesystems/default/api";
 pub const PER_USER_MAX: usize = 4;
+pub const PER_FILE_SYSTEM_MAX: usize = 6;
 
 pub struct World {
     pub api: FakeApi,
@@ -123,7 +125,8 @@ impl World {
             objects: objects.clone(),
             upstream: Upstream::new(authority.clone(), locate),
             signer,
-            limits: Limits::new(PER_USER_MAX),
+            limits: Limits::new(PER_USER_MAX, PER_FILE_SYSTEM_MAX),
+            imports: Imports::default(),
             metrics: metrics.clone(),
             times,
             group_label: "workspacefs.io/node-group".into(),

@@ -45,9 +45,13 @@ export interface FileSystem {
   capacity: number | null;
   used: number | null;
   available: number | null;
+  /** Of what these figures are. */
+  usageOf: "FileSystem" | "Share";
   health: "Ready" | "NotReady" | "Unknown";
   message: string;
   files: "Ready" | "NotReady";
+  /** Why not, in the operator's words; empty where there is nothing to say. */
+  filesMessage: string;
   rights: Rights;
   localCache: boolean;
 }

@@ -2,6 +2,7 @@
 
 import type { FileSystem } from "../api/types";
 import { bytes, percent } from "../lib/format";
+import { ofWhat, trouble } from "../lib/words";
 import { Health } from "../parts/health";
 import { Icon } from "../parts/icons";
 import { Empty, Loading, Problem } from "../parts/problem";
@@ -49,7 +50,8 @@ export function FileSystemsPage({ ws }: { ws: string }) {
   );
 }
 
-function Row({ ws, fs }: { ws: string; fs: FileSystem }) {
+export function Row({ ws, fs }: { ws: string; fs: FileSystem }) {
+  const whole = ofWhat(fs);
   return (
     <tr>
       <th scope="row">
@@ -65,12 +67,16 @@ function Row({ ws, fs }: { ws: string; fs: FileSystem }) {
         {fs.nodeGroup && <small>only node group {fs.nodeGroup}</small>}
         {fs.localCache && <small>cached on the nodes</small>}
       </td>
-      <td data-label="Size">{bytes(fs.capacity)}</td>
+      <td data-label="Size">
+        {bytes(fs.capacity)}
+        {whole && <small>{whole}</small>}
+      </td>
       <td data-label="Used">
         <Used fs={fs} />
+        {whole && <small>{whole}</small>}
       </td>
       <td data-label="Health">
-        <Health health={fs.health} message={fs.message || filesMessage(fs)} />
+        <Health health={fs.health} message={trouble(fs)} />
       </td>
       <td>
         <a href={href({ page: "mount", ws, fs: fs.name, from: "" })}>
@@ -99,8 +105,4 @@ function Used({ fs }: { fs: FileSystem }) {
       )}
     </>
   );
-}
-
-function filesMessage(fs: FileSystem): string {
-  return fs.files === "Ready" ? "" : "Mountable, but its files cannot be shown here now.";
 }

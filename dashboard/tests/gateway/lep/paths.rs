@@ -2,6 +2,7 @@
 
 use super::Lep;
 
+/// Class of advisory in other file managers: a path is checked before it is normalised.
 #[tokio::test]
 async fn names_are_decoded_once() {
     let lep = Lep::start().await;

@@ -12,7 +12,7 @@ import { Icon } from "../../parts/icons";
 import { Empty, Loading, Problem } from "../../parts/problem";
 import { useTitle } from "../../parts/title";
 import { href } from "../../route";
-import { useFiles, useRights } from "../../services";
+import { useFileSystem, useFiles, useRights } from "../../services";
 import { useActions } from "./actions";
 import { Crumbs } from "./crumbs";
 import { DropZone } from "./drop";
@@ -149,7 +149,8 @@ function StatusLine({ files, listing, found, selected }: StatusProps) {
   const sum = selected.filter((entry) => entry.type === "file").reduce((total, entry) => total + entry.size, 0);
   const chosen =
     selected.length > 0 ? `${selected.length.toLocaleString("en")} selected${sum > 0 ? `, ${bytes(sum)}` : ""}` : "";
-  const space = usage.data ? `${bytes(usage.data.used)} of ${bytes(usage.data.capacity)} used` : "";
+  const share = useFileSystem(files.ws, files.fs)?.usageOf === "Share" ? "of the share's " : "";
+  const space = usage.data ? `${bytes(usage.data.used)} of ${share}${bytes(usage.data.capacity)} used` : "";
   const trash = usage.data?.trash.bytes ? `, ${bytes(usage.data.trash.bytes)} of it in the trash` : "";
   return (
     <p className="status-line">
