@@ -4,8 +4,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "real_lep/client.rs"]
-mod client;
 // Of these two not everything is needed here.
 #[allow(dead_code)]
 #[path = "gateway/pki.rs"]

@@ -7,6 +7,8 @@
 //!
 //! [`s3`] is a bucket's service, for what reads buckets.
 //!
+//! [`lep`] starts the real clients of `lep storage`.
+//!
 //! And what tests of any of our processes stand on: [`step`], which kills one at each of its system calls.
 
 mod access;
@@ -15,6 +17,7 @@ mod cluster;
 pub mod faults;
 mod http;
 pub mod ids;
+pub mod lep;
 mod merge;
 mod path;
 pub mod requests;

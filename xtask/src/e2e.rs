@@ -22,7 +22,7 @@ const RETRY_TIME: Duration = Duration::from_secs(300);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which suite: shared, managed, cache, local, files
+    /// Which suite: shared, managed, cache, local, files, cli
     suite: String,
     /// Only the cases whose names contain one of these
     only: Vec<String>,
@@ -71,6 +71,9 @@ pub fn run(args: Args) -> Result<()> {
         if suite.name == "files" {
             files(&mut values)?;
         }
+        if suite.name == "cli" {
+            cli(&mut values);
+        }
         if suite.name == "local" {
             values["localStorage"]["directories"] = suites::LOCAL_DIRECTORIES.to_vec().into();
         }
@@ -85,6 +88,9 @@ pub fn run(args: Args) -> Result<()> {
     }
     for image in images::of_suite(suite.name)? {
         cluster.import_image(&image)?;
+    }
+    if suite.name == "cli" {
+        programs_of_cli(&cluster)?;
     }
     let alone: Vec<_> = suite.cases.iter().filter(|case| case.alone).map(|case| case.name).collect();
     let parallel = args.parallel;
@@ -130,6 +136,23 @@ fn files(values: &mut Value) -> Result<()> {
     values["files"]["allowEndpoints"] = json!([suites::IMPORTS_FROM]);
     shell::ensure_program("chromium", "chromium")?;
     ui::packages().map(drop)
+}
+
+/// What the suite `cli` finds: as of `files`, rsync beside each, exposed for the real `lep`, and tokens that `wfs` asks for.
+fn cli(values: &mut Value) {
+    product::add_files(values);
+    values["defaultFileSystem"] = false.into();
+    values["dashboard"]["nodeSelector"]["kubernetes.io/hostname"] = suites::GATEWAY_NODE.into();
+    values["dashboard"]["audiences"] = json!(suites::CLI_AUDIENCES);
+    values["files"]["rsync"] = json!({ "enabled": true, "expose": { "enabled": true } });
+}
+
+/// `wfs` of the present build, where the suite finds it; rsync and the real clients on this machine.
+fn programs_of_cli(cluster: &Cluster) -> Result<()> {
+    cluster.share(&images::static_binaries()?.join("wfs"))?;
+    shell::ensure_program("rsync", "rsync")?;
+    suites::install_lep_clients();
+    Ok(())
 }
 
 /// Both runs as one, and the names of those that passed only the second time. A failure goes away by passing, not by not

@@ -5,14 +5,15 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::client::{Client, NEW, OLD, Release};
+use workspacefs_testkit::lep::{Client, NEW, OLD, Release};
+
 use crate::server::{Server, TOKEN};
 
 const BASE: &str = "/api/v2/workspaces/ws";
 const MIB: u64 = 1 << 20;
 
 fn client(server: &Server, release: Release) -> Client {
-    Client::new(release, &server.url(BASE), TOKEN, &server.authority())
+    Client::new(release, "ws", &server.url(BASE), TOKEN, &server.authority())
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn what_is_refused_is_said_and_changes_nothing() {
         lep.storage(&["download", "/d", "y"]).complains("is not a file");
         lep.write("large", vec![0; 8 << 20]);
         lep.storage(&["upload", "large", "/d"]).complains("409");
-        let nothing = Client::new(release, &server.url(BASE), "wrong", &server.authority());
+        let nothing = Client::new(release, "ws", &server.url(BASE), "wrong", &server.authority());
         nothing.storage(&["ls", "/"]).complains("not found");
         nothing.storage(&["mkdir", "/new"]).complains("401");
         nothing.write("file", vec![0; 4 << 20]);
@@ -129,7 +130,7 @@ fn a_service_account_needs_no_workspace_in_the_address_and_a_slash_at_its_end_is
     for (release, base) in
         [(NEW, "/api/v1"), (OLD, "/api/v1"), (NEW, "/api/v1/"), (OLD, "/api/v2/workspaces/ws/")]
     {
-        let lep = Client::new(release, &server.url(base), TOKEN, &server.authority());
+        let lep = Client::new(release, "ws", &server.url(base), TOKEN, &server.authority());
         lep.storage(&["ls", "/d"]).says("0 directories, 1 file");
         lep.storage(&["download", "/d/f", "back"]).says("Downloaded");
     }

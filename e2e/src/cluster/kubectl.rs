@@ -77,6 +77,16 @@ impl Cluster {
         self.namespace.within(|| Ok(run(command, input, limit)?))
     }
 
+    /// Runs a host program inside the cluster's network, where a failure is an answer too.
+    pub fn try_run(
+        &self,
+        command: &mut Command,
+        input: &[u8],
+        limit: Duration,
+    ) -> Result<Ended, KubectlError> {
+        self.namespace.within(|| Ok(run_any(command, input, limit)?))
+    }
+
     /// Runs a host program inside the cluster's network with this process's own input and output, to its end.
     pub fn run_attached(&self, command: &mut Command) -> Result<ExitStatus, KubectlError> {
         self.namespace.within(|| Ok(command.status()?))

@@ -5,6 +5,7 @@
 
 mod cache;
 mod case;
+mod cli;
 mod context;
 mod fault;
 mod files;
@@ -21,6 +22,7 @@ mod wait;
 
 pub use cache::{FILL_TIME_MAX as CACHE_FILL_TIME_MAX, Generation, copy_in, mounted};
 pub use case::{Case, Suite};
+pub use cli::{AUDIENCES as CLI_AUDIENCES, install_clients as install_lep_clients};
 pub use context::Context;
 pub use fault::Fault;
 pub use files::{Answer, Door, Files, GATEWAY_NODE, IMPORTS_FROM, Visitor, browser_pictures, encoded};
@@ -39,7 +41,9 @@ pub fn named(name: &str) -> Option<Suite> {
 }
 
 fn all() -> impl Iterator<Item = Suite> {
-    [shared::suite, managed::suite, cache::suite, local::suite, files::suite].into_iter().map(|suite| suite())
+    [shared::suite, managed::suite, cache::suite, local::suite, files::suite, cli::suite]
+        .into_iter()
+        .map(|suite| suite())
 }
 
 #[cfg(test)]

@@ -186,7 +186,8 @@ async fn in_process(context: &Context, pod: &Pod, program: &str, look: &str) -> 
     context.on(node_of(pod)?, &line).await
 }
 
-async fn nothing_of_files_is_left_when_no_file_system_is_there(context: Context) -> Result<()> {
+/// The last of a suite's cases: no pod of `files`, no mount and no record is left, and no log told a secret.
+pub async fn nothing_of_files_is_left_when_no_file_system_is_there(context: Context) -> Result<()> {
     let pods: Api<Pod> = Api::all(context.client());
     let look = || async {
         let left = pods.list(&ListParams::default().labels(FILES)).await?;

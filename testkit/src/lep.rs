@@ -1,4 +1,5 @@
-//! A real client: installed once, started with the environment that its documentation names.
+//! The real clients of `lep storage`, `leptonai` from PyPI, unmodified: installed once into the folder of caches, started with the
+//! environment that their documentation names. What is missing for that (`python3` with `venv`) fails with a panic: it is for tests.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -8,15 +9,23 @@ use std::process::{Command, Output};
 
 use sha2::{Digest, Sha256};
 
+/// Longer than any command takes on a busy machine, in seconds.
+const SECONDS_MAX: &str = "400";
+/// What `timeout` ends with at the limit.
+const TIMED_OUT: i32 = 124;
+
 /// A release, and all that it was installed with when these tests were written.
 #[derive(Clone, Copy)]
 pub struct Release {
+    /// As PyPI has it.
     pub version: &'static str,
     pins: &'static str,
 }
 
-pub const NEW: Release = Release { version: "0.27.3", pins: include_str!("0.27.3.txt") };
-pub const OLD: Release = Release { version: "0.22.5", pins: include_str!("0.22.5.txt") };
+/// The newest.
+pub const NEW: Release = Release { version: "0.27.3", pins: include_str!("lep/0.27.3.txt") };
+/// The oldest that speaks with an rsync daemon by a secret of its own.
+pub const OLD: Release = Release { version: "0.22.5", pins: include_str!("lep/0.22.5.txt") };
 
 fn cache() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -33,27 +42,31 @@ fn run(program: impl AsRef<OsStr>, args: &[&str]) {
 }
 
 impl Release {
-    /// The folder of its Python, made where it is missing. The folder's name is a hash of what is in it.
-    fn installed(self) -> PathBuf {
+    /// The folder of its Python, made where it is missing, for which it takes the package index. The folder's name is a hash of what is
+    /// in it.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    pub fn installed(self) -> PathBuf {
         let digest = Sha256::digest(self.pins.as_bytes());
         let key: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let folder = cache().join("lep");
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).expect("the folder of the clients can be made");
         let venv = folder.join(format!("{}-{key}", self.version));
         let done = venv.join("installed");
         // One at a time installs; whoever waited finds it there.
-        let lock = File::create(folder.join("lock")).unwrap();
-        lock.lock().unwrap();
+        let lock = File::create(folder.join("lock")).expect("the lock can be made");
+        lock.lock().expect("the lock can be taken");
         if !done.exists() {
             let pins = folder.join(format!("{}-{key}.txt", self.version));
-            fs::write(&pins, self.pins).unwrap();
-            let text = |path: &Path| path.to_str().unwrap().to_owned();
+            fs::write(&pins, self.pins).expect("the pins can be written");
+            let text = |path: &Path| path.to_string_lossy().into_owned();
             run("python3", &["-m", "venv", "--clear", &text(&venv)]);
             run(
                 venv.join("bin/python"),
                 &["-m", "pip", "install", "--quiet", "--no-input", "-r", &text(&pins)],
             );
-            File::create(done).unwrap();
+            File::create(done).expect("the mark can be made");
         }
         venv
     }
@@ -61,7 +74,9 @@ impl Release {
 
 /// What a command came to.
 pub struct Ended {
+    /// The exit code; none of a signal.
     pub code: Option<i32>,
+    /// Standard output, then standard error.
     pub text: String,
 }
 
@@ -76,6 +91,9 @@ impl fmt::Debug for Ended {
 
 impl Ended {
     /// It did what it should, and said so.
+    ///
+    /// # Panics
+    /// If not.
     #[track_caller]
     pub fn says(&self, text: &str) -> &Self {
         assert_eq!(self.code, Some(0), "{self:?}");
@@ -84,6 +102,9 @@ impl Ended {
     }
 
     /// It did not, and said why. (Before 0.26.3 an error comes with its stack of calls.)
+    ///
+    /// # Panics
+    /// If not.
     #[track_caller]
     pub fn complains(&self, text: &str) {
         assert_eq!(self.code, Some(1), "{self:?}");
@@ -95,19 +116,26 @@ impl Ended {
 pub struct Client {
     venv: PathBuf,
     folder: tempfile::TempDir,
+    workspace: String,
     url: String,
     token: String,
     authority: PathBuf,
 }
 
 impl Client {
-    pub fn new(release: Release, url: &str, token: &str, authority: &Path) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("cache")).unwrap();
+    /// For that workspace at that address, `https://HOST:PORT/api/...`, whose certificate's authority is in that file.
+    ///
+    /// # Panics
+    /// It cannot be installed.
+    pub fn new(release: Release, workspace: &str, url: &str, token: &str, authority: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        fs::create_dir(folder.path().join("cache")).expect("a folder can be made");
         // The daily question for a newer version would leave this computer: it was asked just now, and for long.
-        fs::write(folder.path().join("cache/latest_version_check"), "9999999999").unwrap();
+        fs::write(folder.path().join("cache/latest_version_check"), "9999999999")
+            .expect("a file can be written");
+        let workspace = workspace.to_owned();
         let (url, token, authority) = (url.to_owned(), token.to_owned(), authority.to_owned());
-        Self { venv: release.installed(), folder, url, token, authority }
+        Self { venv: release.installed(), folder, workspace, url, token, authority }
     }
 
     /// A path on this side.
@@ -115,18 +143,28 @@ impl Client {
         self.folder.path().join(name)
     }
 
+    /// Writes a file on this side; its folder is made.
+    ///
+    /// # Panics
+    /// It cannot.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        fs::write(self.path(name), content).unwrap();
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap_or(&path)).expect("a folder can be made");
+        fs::write(path, content).expect("a file can be written");
     }
 
+    /// Reads a file on this side.
+    ///
+    /// # Panics
+    /// It cannot.
     pub fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap()
+        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     /// `lep ARGS` without any login: three variables are enough.
     pub fn lep(&self, args: &[&str]) -> Ended {
         let variables = [
-            ("LEPTON_WORKSPACE_ID", "ws"),
+            ("LEPTON_WORKSPACE_ID", self.workspace.as_str()),
             ("LEPTON_WORKSPACE_TOKEN", self.token.as_str()),
             ("LEPTON_WORKSPACE_URL", self.url.as_str()),
         ];
@@ -138,12 +176,15 @@ impl Client {
         self.run(args, &[])
     }
 
+    /// `lep storage ARGS`, as [`Client::lep`].
     pub fn storage(&self, args: &[&str]) -> Ended {
         self.lep(&[&["storage"], args].concat())
     }
 
     fn run(&self, args: &[&str], variables: &[(&str, &str)]) -> Ended {
-        let output = Command::new(self.venv.join("bin/python"))
+        let output = Command::new("timeout")
+            .args(["--kill-after=5", SECONDS_MAX])
+            .arg(self.venv.join("bin/python"))
             .args(["-c", "from leptonai.cli import lep; lep()"])
             .args(args)
             .current_dir(self.folder.path())
@@ -156,9 +197,10 @@ impl Client {
             // Long lines stay lines.
             .envs([("COLUMNS", "500"), ("LANG", "C.UTF-8"), ("NO_PROXY", "*")])
             .output()
-            .unwrap();
+            .expect("timeout can be started");
         let Output { status, stdout, stderr } = output;
         let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+        assert!(status.code() != Some(TIMED_OUT), "lep {args:?} does not end: {text}");
         Ended { code: status.code(), text }
     }
 }
