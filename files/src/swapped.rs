@@ -30,7 +30,8 @@ const TIME_MAX: Duration = Duration::from_secs(400);
 /// Of so many calls one is each of the other kinds, and all others open a file.
 const SHARE: u64 = 320;
 const OUTSIDE: &[u8] = b"OUTSIDE";
-const KINDS: [(&str, fn(&Calls) -> Result<(), Error>); 12] = [
+type Call = fn(&Calls) -> Result<(), Error>;
+const KINDS: [(&str, Call); 12] = [
     ("put", Calls::put),
     ("make a folder", Calls::make),
     ("delete a folder", Calls::delete),
