@@ -28,6 +28,8 @@ pub mod room;
 pub mod root;
 mod routes;
 pub mod server;
+#[cfg(test)]
+mod swapped;
 pub mod sweep;
 pub mod tls;
 pub mod trash;

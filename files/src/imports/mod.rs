@@ -42,7 +42,7 @@ use self::object::Shop;
 use self::progress::FAILURES_MAX;
 use self::record::Records;
 use self::settling::Settling;
-use self::target::Target;
+pub(crate) use self::target::Target;
 use crate::ids;
 use crate::metrics::Metrics;
 use crate::root::Root;

@@ -56,7 +56,7 @@ pub(crate) async fn make_folder(
     Ok((if made { StatusCode::CREATED } else { StatusCode::OK }, Json(entry)))
 }
 
-fn made(root: &Root, path: &FilePath, parents: bool) -> Result<(Entry, bool), Error> {
+pub(crate) fn made(root: &Root, path: &FilePath, parents: bool) -> Result<(Entry, bool), Error> {
     if path.is_root() {
         return Err(Error::Exists);
     }
@@ -94,7 +94,7 @@ pub(crate) async fn move_entry(
     app.pool.run(moving).await.map(Json)
 }
 
-fn moved(root: &Root, from: &FilePath, to: &FilePath, wish: &Transfer) -> Result<Entry, Error> {
+pub(crate) fn moved(root: &Root, from: &FilePath, to: &FilePath, wish: &Transfer) -> Result<Entry, Error> {
     let (from_folder, from_name) = root.parent(from, false)?;
     Facts::at(from_folder.as_fd(), from_name)
         .map_err(|errno| root.denied("look at it", errno, from_folder.as_fd()))?;

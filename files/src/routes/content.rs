@@ -166,8 +166,11 @@ pub(crate) async fn create(
             return Err(Error::field(condition, "POST replaces nothing: conditions are for PUT"));
         }
     }
-    let placing = Placing { existing: Existing::Keep, ..placing(path, args.parents, headers)? };
-    let taken = take(&app, placing, request).await;
+    let taken = match placing(path, args.parents, headers) {
+        Ok(placing) => take(&app, Placing { existing: Existing::Keep, ..placing }, request).await,
+        Err(error) => Err(error),
+    };
+    // A folder has the name as well.
     taken.map_err(|error| if error == Error::IsDirectory { Error::Exists } else { error })
 }
 
@@ -259,7 +262,7 @@ pub(crate) async fn delete(
     Ok(axum::Json(Trashed { trash: id }).into_response())
 }
 
-fn delete_for_good(root: &Root, path: &FilePath, recursive: bool) -> Result<(), Error> {
+pub(crate) fn delete_for_good(root: &Root, path: &FilePath, recursive: bool) -> Result<(), Error> {
     let (folder, name) = root.parent(path, false)?;
     let facts =
         Facts::at(folder.as_fd(), name).map_err(|errno| root.denied("look at it", errno, folder.as_fd()))?;

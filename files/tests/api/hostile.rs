@@ -1,12 +1,10 @@
 //! What bad input gets: issue 8's table, and the advisories against file managers.
 
-use std::os::fd::AsFd as _;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde_json::json;
 use workspacefs_files::Error;
@@ -172,63 +170,6 @@ async fn fifos_sockets_and_devices_are_seen_but_never_opened() {
         server.put("/v1/content/fifo", "a file now").await.ok();
     };
     tokio::time::timeout(Duration::from_secs(20), all).await.expect("something hangs");
-}
-
-/// One thread exchanges a folder with a link that leads out, as fast as it can; the other goes through it.
-#[test]
-fn a_folder_that_is_swapped_for_a_link_meanwhile_never_leads_out() {
-    const WANTED: u64 = 1_000_000;
-    const TIME_MAX: Duration = Duration::from_secs(240);
-    let dir = tempfile::tempdir().unwrap();
-    let (inside, outside) = (dir.path().join("root"), dir.path().join("outside"));
-    for folder in [&inside, &outside, &inside.join("d")] {
-        std::fs::create_dir(folder).unwrap();
-    }
-    std::fs::write(inside.join("d/f"), "inside").unwrap();
-    std::fs::write(outside.join("f"), "OUTSIDE").unwrap();
-    symlink(&outside, inside.join("link")).unwrap();
-    let owner = Owner {
-        uid: rustix::process::getuid().as_raw(),
-        gid: rustix::process::getgid().as_raw(),
-        mode: 0o755,
-    };
-    let root = Arc::new(Root::open(&inside, owner).unwrap());
-    let (stop, path) = (AtomicBool::new(false), FilePath::decode("d/f").unwrap());
-    let (mut count, mut inside_count, mut began) = (0, 0_u64, Instant::now());
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let folder = std::fs::File::open(&inside).unwrap();
-            while !stop.load(Ordering::Relaxed) {
-                renameat_with(folder.as_fd(), "d", folder.as_fd(), "link", RenameFlags::EXCHANGE).unwrap();
-            }
-        });
-        began = Instant::now();
-        while count < WANTED && began.elapsed() < TIME_MAX {
-            count += 1;
-            match root.file(&path) {
-                Ok((file, _)) => {
-                    let mut bytes = [0; 7];
-                    let read = rustix::io::read(&file, &mut bytes).unwrap();
-                    assert_eq!(&bytes[..read], b"inside");
-                    inside_count += 1;
-                }
-                Err(Error::NotFound | Error::Busy(_)) => {}
-                Err(error) => panic!("{error}"),
-            }
-            if count % 50 == 0
-                && let Ok(new) = NewFile::create(&root)
-            {
-                let _ = new.place(&Placing::new(FilePath::decode("d/new").unwrap()));
-            }
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
-    println!("{count} resolutions, {inside_count} inside, in {:?}", began.elapsed());
-    assert_eq!(count, WANTED, "within {TIME_MAX:?}");
-    assert!(inside_count > 0 && inside_count < count, "the race was none: {inside_count} of {count}");
-    let names: Vec<_> =
-        std::fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["f"], "nothing was written outside");
 }
 
 /// As in a pod: root without capabilities.
