@@ -62,7 +62,7 @@ async fn an_upload_goes_on_over_the_death_of_files_and_half_a_file_never_has_its
     let left = files.get("uploads").await?.expect(200)?.json()?;
     ensure!(left.as_array().is_some_and(Vec::is_empty), "unfinished uploads are left: {left}");
     let names = context.on_server("ls -A default/in").await?;
-    ensure!(names == "big\n", "there is more than the file: {names}");
+    ensure!(names == "big", "there is more than the file: {names}");
     Ok(())
 }
 

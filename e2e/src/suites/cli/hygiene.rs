@@ -46,6 +46,6 @@ async fn no_token_and_no_password_of_rsync_is_told_in_a_log(context: Context) ->
     };
     context.blocking(lep).await?;
     let names = context.on_server(&format!("ls {FS}")).await?;
-    ensure!(names == "api\nlep\nrsync\n", "nothing was tested: there is {names}");
+    ensure!(names == "api\nlep\nrsync", "nothing was tested: there is {names}");
     context.logs_are_clean_of(&[token, password, NO_TOKEN.to_owned()]).await
 }

@@ -114,7 +114,7 @@ async fn a_context_with_a_client_certificate_acts_as_the_service_account_that_is
     context.person("stranger", None).await?;
     desk.storage(&["upload", "file", "/no", "--service-account", "stranger"]).await?.ended(1)?.says_why()?;
     desk.storage(&["ls", "--service-account", "nobody"]).await?.ended(1)?.says_why()?;
-    ensure!(context.on_server("ls default").await? == "file\n", "somebody wrote who may not");
+    ensure!(context.on_server("ls default").await? == "file", "somebody wrote who may not");
     Ok(())
 }
 

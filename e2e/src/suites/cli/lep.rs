@@ -153,7 +153,7 @@ async fn the_real_lep_is_told_what_is_refused_and_nothing_changes(context: Conte
     };
     context.blocking(refused).await?;
     let left = context.on_server(&format!("ls {FS} && cat {FS}/d/f && ls .")).await?;
-    ensure!(left == format!("d\nkept{FS}\n"), "something was changed: {left:?}");
+    ensure!(left == format!("d\nkept{FS}"), "something was changed: {left:?}");
     Ok(())
 }
 

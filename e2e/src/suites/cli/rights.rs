@@ -61,7 +61,7 @@ async fn a_viewer_writes_neither_by_wfs_nor_by_rsync_nor_by_lep(context: Context
     };
     context.blocking(lep).await?;
     let left = context.on_server(&format!("cat {FS}/kept && ls {FS}")).await?;
-    ensure!(left == "keptkept\n", "the viewer changed something: {left}");
+    ensure!(left == "keptkept", "the viewer changed something: {left}");
     Ok(())
 }
 

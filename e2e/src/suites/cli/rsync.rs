@@ -96,7 +96,7 @@ async fn a_right_that_is_taken_away_ends_a_running_rsync(context: Context) -> Re
     ensure!(took < patient(END_TIME_MAX), "the rsync went on for {took:?}");
     let look = || async {
         let names = context.on_server(&format!("ls -A {FS} | grep -v '^[.]workspacefs'")).await?;
-        ensure!(names == "small\n", "there is more than what was done before: {names}");
+        ensure!(names == "small", "there is more than what was done before: {names}");
         Ok(())
     };
     until("no part of it is left", seconds(30), look).await?;
