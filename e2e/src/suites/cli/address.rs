@@ -2,7 +2,7 @@
 //! codes.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
@@ -59,8 +59,7 @@ async fn the_documented_forms_upload_download_and_delete_with_names_times_and_mo
 
     desk.storage(&["download", "-r", "/by rsync/data set", "got"]).await?.ended(0)?;
     for name in NAMES {
-        let got =
-            desk.read(&format!("got/{name}")).or_else(|_| desk.read(&format!("got/data set/{name}")))?;
+        let got = desk.read(&format!("got/data set/{name}"))?;
         ensure!(got == name.as_bytes(), "{name:?} came back as another file");
     }
     desk.storage(&["rm", "/d/a.txt"]).await?.ended(0)?;
@@ -113,10 +112,7 @@ async fn exit_codes_tell_what_was_wrong_from_some_of_it_and_from_nothing(context
     desk.storage(&["ls", "-f", "missing"]).await?.ended(1)?.says_why()?;
     let said = desk.storage(&["ls", "nowhere", "-o", "json"]).await?.ended(1)?.report()?;
     ensure!(said != json!({}), "a script is told nothing");
-    // No file is read that the owner of the gateway could be lying about: another certificate, and nothing is sent.
+    // Another certificate than the one that is believed.
     desk.set("WFS_CA", format!("sha256:{}", "ab".repeat(32)));
-    desk.storage(&["ls"]).await?.ended(1)?.complains("cannot reach the gateway")?;
-    let mode = fs::metadata(desk.path("some/good"))?.mode();
-    ensure!(mode & 0o170_000 == 0o100_000, "the local file is no file any more");
-    Ok(())
+    desk.storage(&["ls"]).await?.ended(1)?.complains("cannot reach the gateway").map(drop)
 }
