@@ -55,7 +55,7 @@ async fn may_forward(client: &Client, namespace: &str, findings: &mut Findings) 
         Ok(_) => findings.bad(
             "port-forward",
             format!("you may not, to {namespace}/{POD}"),
-            "a Role with create on pods/portforward, resourceNames [workspacefs-dashboard-0], grants it; or set WFS_URL",
+            "a Role with get and create on pods/portforward, resourceNames [workspacefs-dashboard-0], grants it; or set WFS_URL",
         ),
         Err(error) => {
             findings.bad("API server", chain(&error), "kubectl get --raw /version tells whether it can be reached at all");
