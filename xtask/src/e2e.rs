@@ -58,33 +58,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let cluster = Cluster::up(&ClusterConfig::from_environment(&args.name)?)?;
     if !args.as_installed {
-        let with_server = suite.name == "managed";
-        let mut values = if with_server { product::values_with_server() } else { product::values() };
-        // What must show in no log must not show in the most talkative one.
-        values["logLevel"] = "info,csi_driver=debug,operator=debug".into();
-        // Cases wait for what a look at a share finds.
-        values["controller"]["lookIntervalSeconds"] = 15.into();
-        if suite.name == "cache" {
-            values["caches"]["enabled"] = true.into();
-            values["caches"]["localCache"] = true.into();
-        }
-        if suite.name == "files" {
-            files(&mut values)?;
-        }
-        if suite.name == "cli" {
-            cli(&mut values);
-        }
-        if suite.name == "local" {
-            values["localStorage"]["directories"] = suites::LOCAL_DIRECTORIES.to_vec().into();
-        }
-        if let Err(error) = suites::clear(&cluster, suite.name) {
-            println!("not removed yet, and tried again with the product installed: {error:#}");
-        }
-        if with_server {
-            product::install_with_server(&cluster, &images::build_with_server()?, &values)?;
-        } else {
-            product::install(&cluster, &images::build()?, &values)?;
-        }
+        install(&cluster, suite.name)?;
     }
     for image in images::of_suite(suite.name)? {
         cluster.import_image(&image)?;
@@ -125,6 +99,37 @@ pub fn run(args: Args) -> Result<()> {
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// The product with the values that a suite wants, on a cluster from which what other suites left is gone.
+fn install(cluster: &Cluster, suite: &str) -> Result<()> {
+    let with_server = suite == "managed";
+    let mut values = if with_server { product::values_with_server() } else { product::values() };
+    // What must show in no log must not show in the most talkative one.
+    values["logLevel"] = "info,csi_driver=debug,operator=debug".into();
+    // Cases wait for what a look at a share finds.
+    values["controller"]["lookIntervalSeconds"] = 15.into();
+    if suite == "cache" {
+        values["caches"]["enabled"] = true.into();
+        values["caches"]["localCache"] = true.into();
+    }
+    if suite == "files" {
+        files(&mut values)?;
+    }
+    if suite == "cli" {
+        cli(&mut values);
+    }
+    if suite == "local" {
+        values["localStorage"]["directories"] = suites::LOCAL_DIRECTORIES.to_vec().into();
+    }
+    if let Err(error) = suites::clear(cluster, suite) {
+        println!("not removed yet, and tried again with the product installed: {error:#}");
+    }
+    if with_server {
+        product::install_with_server(cluster, &images::build_with_server()?, &values)
+    } else {
+        product::install(cluster, &images::build()?, &values)
+    }
 }
 
 /// What the suite `files` finds: no FileSystem that no case has made, the gateway on the node that stays, and the harness as a place
