@@ -126,10 +126,11 @@ fn install(cluster: &Cluster, suite: &str) -> Result<()> {
         println!("not removed yet, and tried again with the product installed: {error:#}");
     }
     if with_server {
-        product::install_with_server(cluster, &images::build_with_server()?, &values)
+        product::install_with_server(cluster, &images::build_with_server()?, &values)?;
     } else {
-        product::install(cluster, &images::build()?, &values)
+        product::install(cluster, &images::build()?, &values)?;
     }
+    Ok(())
 }
 
 /// What the suite `files` finds: no FileSystem that no case has made, the gateway on the node that stays, and the harness as a place
