@@ -78,13 +78,14 @@ impl Gateway {
     /// # Errors
     /// There is no gateway, or one that speaks another contract.
     pub async fn check(&self) -> Result<Version, ClientError> {
-        let call = Call::get("/version".into());
+        let call = Call::get("/wfs/v1/version".into());
         let version: Version = self.json(&call).await.map_err(|error| match error {
             ClientError::Api { status, .. } if status.as_u16() == 404 => not_ours(),
             ClientError::Protocol { .. } => not_ours(),
             other => other,
         })?;
-        judge(&version).map_err(|what| ClientError::Protocol { request: "GET /version".into(), what })?;
+        judge(&version)
+            .map_err(|what| ClientError::Protocol { request: "GET /wfs/v1/version".into(), what })?;
         Ok(version)
     }
 
@@ -282,7 +283,7 @@ impl Trouble {
 
 fn not_ours() -> ClientError {
     ClientError::Protocol {
-        request: "GET /version".into(),
+        request: "GET /wfs/v1/version".into(),
         what: "there is something, but no gateway of workspacefs".into(),
     }
 }

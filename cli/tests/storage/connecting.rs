@@ -48,7 +48,10 @@ fn another_interface_and_what_is_no_gateway_are_told() {
     world.storage(&["ls"]).ended(1).complains("get a newer wfs");
     world.gateway.told().api = 0;
     world.storage(&["ls"]).ended(1).complains("have the gateway upgraded");
-    assert!(world.gateway.seen().iter().all(|request| request == "GET /version"), "nothing else was sent");
+    assert!(
+        world.gateway.seen().iter().all(|request| request == "GET /wfs/v1/version"),
+        "nothing else was sent"
+    );
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

@@ -203,7 +203,7 @@ async fn answer(
     let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    if uri.path() == "/version" {
+    if uri.path() == "/wfs/v1/version" {
         return axum::Json(json!({"version": "0.1.0", "api": gateway.told().api})).into_response();
     }
     let token = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));

@@ -8,7 +8,7 @@ use workspacefs_api::files::{
     FILES_CA_CONFIG_MAP, FILES_SECRET, GATEWAY_SECRET, certificate_entry, key_entry, object_name,
 };
 use workspacefs_operator::config::Config;
-use workspacefs_operator::files::config::FilesConfig;
+use workspacefs_operator::files::config::{FilesConfig, RsyncConfig};
 use workspacefs_testkit::{FakeApi, Fault, Moment, Request, Verb, builders};
 
 use crate::world::*;
@@ -460,5 +460,7 @@ fn what_the_chart_writes_into_the_configuration_is_what_the_operator_has_by_itse
     let map = rendered.split("\n---").find(|object| object.contains("kind: ConfigMap")).unwrap();
     let map: Value = serde_saphyr::from_str(map).unwrap();
     let config = Config::parse(map["data"]["config.yaml"].as_str().unwrap()).unwrap();
-    assert_eq!(config.files, Some(FilesConfig::default()));
+    // They are rendered with rsync, which is off by itself.
+    let rsync = Some(RsyncConfig::default());
+    assert_eq!(config.files, Some(FilesConfig { rsync, ..FilesConfig::default() }));
 }
