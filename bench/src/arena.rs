@@ -4,7 +4,9 @@ mod caches;
 mod disk;
 mod loop_device;
 mod namespace;
+mod place;
 
 pub use caches::drop_caches;
 pub use disk::{Disk, DiskError, Format};
 pub use namespace::{NamespaceError, ensure_private};
+pub use place::Place;

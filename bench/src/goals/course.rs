@@ -13,7 +13,7 @@ use super::report::Sample;
 use super::shape::Shape;
 use super::side_by_side::Course;
 use super::tool::{Places, Tool};
-use crate::arena::{self, Disk, Format, NamespaceError};
+use crate::arena::{self, Disk, Format};
 use crate::run;
 use crate::tree::Tree;
 
@@ -23,8 +23,6 @@ const DELAY: Duration = Duration::from_millis(1);
 const READ_AHEAD_KIB: u64 = 128;
 /// The name of the tree on its disk.
 const TREE: &str = "tree";
-/// Where what is to be in memory lies: a tmpfs.
-const MEMORY: &str = "/dev/shm";
 /// So many must be able to wait at the same time, or what is measured is the slow file system.
 const AT_ONCE_MIN: u64 = 24;
 
@@ -64,22 +62,8 @@ impl FileSystems {
     /// # Errors
     /// Mounts would be seen by others, another run is going on there, or the slow file system does not do what it is for.
     pub fn new(folder: &Path, programs: Vec<PathBuf>) -> Result<Self> {
-        match arena::ensure_private() {
-            // Not everybody may look at process 1. Who started us by `unshare` knows.
-            Err(error @ NamespaceError::Unknown { of: "1", .. }) => eprintln!("not checked: {error}"),
-            result => result?,
-        }
-        fs::create_dir_all(folder)?;
-        let alone = File::create(folder.join("lock"))?;
-        alone.try_lock().context("another run is measuring, and would be in the way of this one")?;
-        let (folder, memory) = (folder.join("trees"), Path::new(MEMORY).join("workspacefs-bench"));
-        for folder in [&folder, &memory] {
-            // What a run that was killed left.
-            if folder.exists() {
-                fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-            }
-            fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        }
+        let arena::Place { folder, memory, alone } =
+            arena::Place::alone(folder, "trees", "workspacefs-bench")?;
         let this = Self { folder, memory, programs, source: None, destination: None, _alone: alone };
         let check_in = this.folder.join("self-check");
         fs::create_dir(&check_in)?;

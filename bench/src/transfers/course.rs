@@ -15,14 +15,12 @@ use super::identity::Identity;
 use super::nginx::Nginx;
 use super::process::Process;
 use super::stub::{BUCKET, REGION, Stub};
-use crate::arena::{self, Disk, Format, NamespaceError};
+use crate::arena::{self, Disk, Format};
 use crate::goals::{Course, Race, Sample, Shape, Task, Tool, median};
 use crate::run;
 use crate::tree::Tree;
 use workspacefs_testkit::s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
-/// Where what is to be in memory lies: a tmpfs.
-const MEMORY: &str = "/dev/shm";
 /// The name of the tree in whatever holds it, and that of what is written.
 const TREE: &str = "tree";
 const UPLOADED: &str = "uploaded";
@@ -59,22 +57,8 @@ impl Servers {
     /// # Errors
     /// Mounts would be seen by others, or another run is going on there.
     pub fn new(folder: &Path, programs: Vec<PathBuf>) -> Result<Self> {
-        match arena::ensure_private() {
-            // Not everybody may look at process 1. Who started us by `unshare` knows.
-            Err(error @ NamespaceError::Unknown { of: "1", .. }) => eprintln!("not checked: {error}"),
-            result => result?,
-        }
-        fs::create_dir_all(folder)?;
-        let alone = File::create(folder.join("lock"))?;
-        alone.try_lock().context("another run is measuring, and would be in the way of this one")?;
-        let (folder, memory) = (folder.join("transfers"), Path::new(MEMORY).join("workspacefs-transfers"));
-        for folder in [&folder, &memory] {
-            // What a run that was killed left.
-            if folder.exists() {
-                fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-            }
-            fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        }
+        let arena::Place { folder, memory, alone } =
+            arena::Place::alone(folder, "transfers", "workspacefs-transfers")?;
         let identity = Identity::new(&folder)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (stub, disk, large) = (None, None, None);
