@@ -24,7 +24,7 @@ pub use filesystem::{
     UsageScope,
 };
 pub use fs_cache::{
-    Amount, CacheCopy, CacheLimits, CachePhase, CacheSource, CacheTarget, CacheUse, CachedPath, Exposure,
+    Amount, CacheCopy, FailedUpkeep, CacheLimits, CachePhase, CacheSource, CacheTarget, CacheUse, CachedPath, Exposure,
     FsCache, FsCacheSpec, FsCacheStatus, PathState, Refresh, S3Source, SecretRef, Verify,
 };
 pub use local_storage::{
