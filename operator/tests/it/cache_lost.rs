@@ -154,7 +154,7 @@ async fn a_generation_that_lies_there_no_more_is_shown_to_nobody_and_copied_agai
     assert!(copies(&api)[0].whole.is_empty(), "nodes show it no more");
     until_cache(&api, "warm", "Ready", "NothingWhole").await;
     assert_eq!(errands(&api), [json!({"node": "*", "task": "Fill", "generation": 2})]);
-    assert_eq!(told(&api, "Damaged"), 1);
+    api.until("it is told once", |api| told(api, "Damaged") == 1).await;
     until_moved(&api, "it is copied again", |api| has(api, 2)).await;
     until_cache(&api, "warm", "Ready", "Ready").await;
 }
@@ -178,7 +178,7 @@ async fn a_mover_that_does_not_see_the_generation_in_use_has_it_copied_again_but
         .await;
         assert_eq!(copies(&api)[0].whole.len(), whole, "{present:?}");
     }
-    assert_eq!(told(&api, "Damaged"), 1);
+    api.until("it is told once", |api| told(api, "Damaged") == 1).await;
     // Why it is not mended is said still.
     until_cache(&api, "warm", "SourceReachable", "SourceUnreachable").await;
 }
@@ -187,7 +187,7 @@ async fn a_mover_that_does_not_see_the_generation_in_use_has_it_copied_again_but
 async fn a_copy_that_becomes_too_old_is_told_in_time_and_its_node_is_not_warm_any_more() {
     let (api, _nfs, _operator) = start_on(&["n1"], json!({"maxAge": "1m"})).await;
     let begun = Instant::now();
-    until_filled(&api, read_ago(SignedDuration::from_secs(50))).await;
+    until_filled(&api, read_ago(SignedDuration::from_secs(45))).await;
     until_cache(&api, "warm", "Ready", "Ready").await;
     api.until("it is warm", |api| warm(api) == ["n1"]).await;
     until_cache(&api, "warm", "Fresh", "Refreshed").await;
@@ -202,7 +202,11 @@ async fn a_copy_that_becomes_too_old_is_told_in_time_and_its_node_is_not_warm_an
     api.until("it is told", |api| told(api, "Stale") == 1).await;
     // The next refresh ends it.
     ask(&api, "now");
-    until_filled(&api, read_ago(SignedDuration::ZERO)).await;
+    api.until("it is refreshed", |api| {
+        play(api, read_ago(SignedDuration::ZERO));
+        has(api, 2)
+    })
+    .await;
     until_cache(&api, "warm", "Ready", "Ready").await;
     until_cache(&api, "warm", "Fresh", "Refreshed").await;
     api.until("it is warm again", |api| warm(api) == ["n1"]).await;
