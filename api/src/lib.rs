@@ -24,8 +24,8 @@ pub use filesystem::{
     UsageScope,
 };
 pub use fs_cache::{
-    Amount, CacheCopy, FailedUpkeep, CacheLimits, CachePhase, CacheSource, CacheTarget, CacheUse, CachedPath, Exposure,
-    FsCache, FsCacheSpec, FsCacheStatus, PathState, Refresh, S3Source, SecretRef, Verify,
+    Amount, CacheCopy, CacheLimits, CachePhase, CacheSource, CacheTarget, CacheUse, CachedPath, Exposure,
+    FailedUpkeep, FsCache, FsCacheSpec, FsCacheStatus, PathState, Refresh, S3Source, SecretRef, Verify,
 };
 pub use local_storage::{
     ApprovedDevice, DeviceState, DevicesSource, DirectorySource, FoundDevice, FsCacheSpace, FsType, Health,
