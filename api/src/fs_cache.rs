@@ -362,15 +362,34 @@ pub struct CacheCopy {
     /// what it copies, and links the rest.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<Time>,
-    /// Runs that failed in a row.
+    /// Refreshes that failed in a row.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: i32,
     /// When the last of them ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<Time>,
+    /// What failed beside refreshes, which are not held up by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upkeep: Vec<FailedUpkeep>,
     /// The uid of the Job whose outcome is in this: no outcome counts twice.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_job: String,
+}
+
+/// A comparison or a removal that failed, and is tried again.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedUpkeep {
+    /// Scrub or Remove.
+    pub task: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// The same for a person.
+    pub message: String,
+    /// How often in a row.
+    pub failures: i32,
+    /// When the last time ended.
+    pub failed_at: Time,
 }
 
 fn is_zero(number: &i32) -> bool {

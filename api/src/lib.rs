@@ -25,7 +25,7 @@ pub use filesystem::{
 };
 pub use fs_cache::{
     Amount, CacheCopy, CacheLimits, CachePhase, CacheSource, CacheTarget, CacheUse, CachedPath, Exposure,
-    FsCache, FsCacheSpec, FsCacheStatus, PathState, Refresh, S3Source, SecretRef, Verify,
+    FailedUpkeep, FsCache, FsCacheSpec, FsCacheStatus, PathState, Refresh, S3Source, SecretRef, Verify,
 };
 pub use local_storage::{
     ApprovedDevice, DeviceState, DevicesSource, DirectorySource, FoundDevice, FsCacheSpace, FsType, Health,

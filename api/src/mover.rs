@@ -107,6 +107,8 @@ pub enum FailureReason {
     TargetFull,
     /// Nothing of what was asked for could be made whole.
     NothingWhole,
+    /// The generation that was to be compared does not lie there any more, or not as it was made.
+    GenerationGone,
     /// It was told to end.
     Interrupted,
     /// Something else.

@@ -37,7 +37,9 @@ pub(crate) enum Abort {
     Credentials(&'static str),
     #[error("cannot read the bucket")]
     Bucket(#[source] BucketError),
-    /// What lies on the target is not what was asked about.
+    /// The generation that was asked about does not lie there as a whole one.
+    #[error("{0}")]
+    Gone(String),
     #[error("{0}")]
     Other(String),
 }
@@ -79,6 +81,7 @@ impl Abort {
         match self {
             _ if self.full().is_some() => FailureReason::TargetFull,
             Self::Interrupted => FailureReason::Interrupted,
+            Self::Gone(_) => FailureReason::GenerationGone,
             Self::Credentials(_) => FailureReason::AccessDenied,
             Self::Bucket(error) => of_bucket(error),
             Self::Source(_) | Self::Sync(SyncError::Source(_)) => FailureReason::SourceUnreachable,
@@ -128,6 +131,7 @@ mod tests {
         let target = |errno| Abort::Target { step: "write to it", errno };
         for (abort, reason) in [
             (Abort::Interrupted, FailureReason::Interrupted),
+            (Abort::Gone("x".into()), FailureReason::GenerationGone),
             (Abort::Source(Errno::STALE), FailureReason::SourceUnreachable),
             (Abort::Sync(SyncError::Source(Errno::ACCESS)), FailureReason::SourceUnreachable),
             (target(Errno::ROFS), FailureReason::TargetUnavailable),

@@ -29,9 +29,15 @@ pub(crate) fn scrub(
     engine: &dyn Engine,
     meter: &Meter,
 ) -> Result<Outcome, Abort> {
-    let opened = Generation::open(target, number).map_err(at_target("read the generation"))?;
-    let generation =
-        opened.ok_or_else(|| Abort::Other(format!("generation {number} does not lie on the target")))?;
+    let generation = match Generation::open(target, number) {
+        Ok(Some(generation)) => generation,
+        Ok(None) => return Err(Abort::Gone(format!("generation {number} does not lie on the target"))),
+        Err(Errno::BADMSG | Errno::NOTDIR | Errno::LOOP) => {
+            let what = "its data, its manifests or its record cannot be read or are gone";
+            return Err(Abort::Gone(format!("generation {number} is not as it was made: {what}")));
+        }
+        Err(errno) => return Err(at_target("read the generation")(errno)),
+    };
     let mut record = generation.record.clone();
     let whole = |recorded: &&Recorded| recorded.outcome.state == PathState::Whole;
     let counts = record.paths.iter().filter(whole).map(|recorded| counts_of(&recorded.outcome));

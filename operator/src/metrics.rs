@@ -6,7 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use workspacefs_api::{FsCacheStatus, PathState};
+use workspacefs_api::{CacheCopy, FsCacheStatus, PathState};
 
 /// Shared by everything that counts; clones count together.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ pub struct CacheFigures {
     pub bytes: i64,
     /// As of when its oldest copy is: seconds since 1970. None: there is none.
     pub as_of: Option<i64>,
-    /// Runs that failed in a row, of the copy with the most.
+    /// Runs of one kind that failed in a row, of the copy with the most.
     pub failures: i64,
 }
 
@@ -72,9 +72,15 @@ impl CacheFigures {
             is_ready,
             bytes: whole.map(|path| path.bytes).fold(0, i64::saturating_add),
             as_of: status.as_of.as_ref().map(|time| time.0.as_second()),
-            failures: status.copies.iter().map(|copy| i64::from(copy.failures)).max().unwrap_or(0),
+            failures: status.copies.iter().flat_map(failures).max().unwrap_or(0),
         }
     }
+}
+
+/// How often in a row each kind of run failed.
+fn failures(copy: &CacheCopy) -> impl Iterator<Item = i64> {
+    let upkeep = copy.upkeep.iter().map(|failed| failed.failures);
+    upkeep.chain([copy.failures]).map(i64::from)
 }
 
 /// Labels of a call to the embedded server's agent.

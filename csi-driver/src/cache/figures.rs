@@ -32,3 +32,26 @@ impl CopyFigures {
         self.0.get_or_create(&Labels { outcome }).inc();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_counted_by_whether_they_were_shown_and_by_nothing_that_grows() {
+        let mut registry = Registry::with_prefix("workspacefs");
+        let figures = CopyFigures::new(&mut registry);
+        for is_shown in [true, false, true] {
+            figures.clone().count(is_shown);
+        }
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        lines.sort_unstable();
+        let expected = [
+            r#"workspacefs_cache_copies_total{outcome="copy"} 2"#,
+            r#"workspacefs_cache_copies_total{outcome="source"} 1"#,
+        ];
+        assert_eq!(lines, expected);
+    }
+}

@@ -123,5 +123,25 @@ fn a_scrub_takes_out_the_path_that_is_not_what_it_was_and_that_is_remembered() {
     assert_eq!(again.outcome, said.outcome);
     fs::remove_dir_all(world.data(1).join("b")).unwrap();
     scrub().failed(FailureReason::NothingWhole).states(&[Partial, Partial]);
-    world.run(&["--scrub", "--generation", "2"]).failed(FailureReason::Failed);
+    world.run(&["--scrub", "--generation", "2"]).failed(FailureReason::GenerationGone);
+}
+
+#[test]
+fn a_scrub_of_a_generation_that_lost_a_part_says_that_it_is_gone_and_not_that_it_failed() {
+    let world = World::new();
+    world.write("a/file", "content");
+    for (number, part) in [(1, "data"), (2, "manifest"), (3, "paths.json")] {
+        let number = number.to_string();
+        world.fill(number.parse().unwrap(), &["/a"], &[]).made(number.parse().unwrap());
+        let part = world.target().join(&number).join(part);
+        let left = part.with_extension("away");
+        fs::rename(&part, &left).unwrap();
+        world.run(&["--scrub", "--generation", &number]).failed(FailureReason::GenerationGone);
+        // What has its name and is something else is no better.
+        fs::write(&part, "{").unwrap();
+        world.run(&["--scrub", "--generation", &number]).failed(FailureReason::GenerationGone);
+        fs::remove_file(&part).unwrap();
+        fs::rename(&left, &part).unwrap();
+        world.run(&["--scrub", "--generation", &number]).made(number.parse().unwrap());
+    }
 }

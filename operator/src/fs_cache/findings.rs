@@ -1,13 +1,16 @@
 //! What the conditions of an FsCache say, decided from what was seen. Pure.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use workspacefs_api::fs_cache::EVERYWHERE;
 use workspacefs_api::{CacheCopy, CachedPath, Exposure, FsCache, PathState};
 
-use super::ledger::of_node;
-use super::objects::Identity;
+use super::ledger::{not_done, of_node, upkeep};
+use super::objects::{Identity, Task};
 use super::runs::{Run, State};
-use super::setting::{Setting, Target};
+use super::setting::{NOT_READY, Setting, Target};
 use super::survey::{SOURCE_REPLACED, Survey};
 use super::wanted::Wanted;
 use crate::child::Child;
@@ -28,6 +31,11 @@ pub const CONFLICT: &str = "Conflict";
 
 /// Every condition that the operator writes.
 pub const OURS: [&str; 5] = [READY, FRESH, SOURCE_REACHABLE, TARGET_AVAILABLE, CONFLICT];
+
+/// Reason of Ready where nothing is missing.
+const ALL_WELL: &str = "Ready";
+/// Within this time a mover's pod has its node, its image and its volumes.
+const MOVER_STARTS: SignedDuration = SignedDuration::from_secs(60);
 
 const SOURCE_FAILURES: [&str; 3] = ["SourceUnreachable", "AccessDenied", "NoSuchBucket"];
 const TARGET_FAILURES: [&str; 2] = ["TargetUnavailable", "TargetFull"];
@@ -65,97 +73,195 @@ pub fn terminating(message: impl Into<String>) -> Finding {
     Finding::new(READY, false, "Terminating", message)
 }
 
-/// All of one that can be a cache, but for conflicts. `claim` is the name of its claim, where its copies are had by that.
-pub fn all(
-    setting: &Setting,
-    survey: &Survey,
-    runs: &[Run],
-    wanted: &Wanted,
-    now: Timestamp,
-    claim: Option<&str>,
-) -> Vec<Finding> {
+/// What the conditions of one that can be a cache are decided from.
+pub struct Seen<'a> {
+    /// What it is between.
+    pub setting: &'a Setting,
+    /// What was decided.
+    pub survey: &'a Survey,
+    /// Its Jobs.
+    pub runs: &'a [Run],
+    /// When things are due.
+    pub wanted: &'a Wanted,
+    /// The nodes that could expose what lies on the target.
+    pub exposing: &'a BTreeSet<String>,
+    /// The time.
+    pub now: Timestamp,
+    /// The name of its claim, where its copies are had by that.
+    pub claim: Option<&'a str>,
+}
+
+impl Seen<'_> {
+    /// The copies that somebody waits for: not those of nodes that left the group, which keep what they have.
+    fn concerned(&self) -> impl Iterator<Item = &CacheCopy> {
+        let concerns =
+            |node: &str| node == EVERYWHERE || self.setting.is_ready(node) || self.exposing.contains(node);
+        self.survey.copies.iter().filter(move |copy| concerns(&copy.node))
+    }
+
+    /// Whether pods that start now can get a copy, as far as that is not a matter of what is in it.
+    pub fn is_had(&self, copy: &CacheCopy) -> bool {
+        self.withheld(copy).is_none()
+    }
+
+    fn is_stale(&self, copy: &CacheCopy) -> bool {
+        stale_at(copy, self.wanted).is_some_and(|at| at <= self.now)
+    }
+
+    /// Why new pods do not get a copy that they would get otherwise: a reason for them all, and a word about this one.
+    fn withheld(&self, copy: &CacheCopy) -> Option<(Withheld, &'static str)> {
+        if copy.generation.is_none() {
+            Some((Withheld::NotFilled, ""))
+        } else if !self.setting.is_ready(&copy.node) {
+            Some((Withheld::NotReady, "its storage is not ready"))
+        } else if self.is_stale(copy) {
+            Some((Withheld::Stale, "older than maxAge"))
+        } else {
+            None
+        }
+    }
+
+    /// What pods do that get no copy.
+    fn without(&self) -> &'static str {
+        match self.claim {
+            None => "pods read the source",
+            Some(_) => "pods with its claim wait",
+        }
+    }
+
+    /// The nodes whose copies new pods do not get, with why, and the reason for Ready.
+    fn lacks(&self) -> Option<(&'static str, Vec<String>)> {
+        let lacks: Vec<(Withheld, String)> = self
+            .concerned()
+            .filter_map(|copy| self.withheld(copy).map(|(why, word)| (why, lacking(copy, word))))
+            .collect();
+        let reason = lacks.iter().map(|(why, _)| *why).min()?;
+        Some((reason.on_some_nodes(), lacks.into_iter().map(|(_, node)| node).collect()))
+    }
+}
+
+/// Why a copy is not for new pods. The first is the one that speaks for several.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Withheld {
+    NotFilled,
+    NotReady,
+    Stale,
+}
+
+impl Withheld {
+    fn on_some_nodes(self) -> &'static str {
+        match self {
+            Self::NotFilled => "SomeNodesNotFilled",
+            Self::NotReady => "SomeNodesNotReady",
+            Self::Stale => "SomeNodesStale",
+        }
+    }
+}
+
+/// All of one that can be a cache, but for conflicts.
+pub fn all(seen: &Seen<'_>) -> Vec<Finding> {
     vec![
-        ready(setting, survey, runs, claim),
-        fresh(&survey.copies, wanted, now),
-        reached(SOURCE_REACHABLE, &SOURCE_FAILURES, setting, &survey.copies),
-        reached(TARGET_AVAILABLE, &TARGET_FAILURES, setting, &survey.copies),
+        ready(seen),
+        fresh(seen),
+        reached(SOURCE_REACHABLE, &SOURCE_FAILURES, seen),
+        reached(TARGET_AVAILABLE, &TARGET_FAILURES, seen),
     ]
 }
 
-/// What pods do that get no copy.
-fn without_copy(claim: Option<&str>) -> &'static str {
-    match claim {
-        None => "pods read the source",
-        Some(_) => "pods with its claim wait",
-    }
-}
-
-fn ready(setting: &Setting, survey: &Survey, runs: &[Run], claim: Option<&str>) -> Finding {
+fn ready(seen: &Seen<'_>) -> Finding {
     let not = |reason, message| Finding::new(READY, false, reason, message);
-    let any = survey.copies.iter().any(|copy| copy.generation.is_some());
-    let any_whole = survey.copies.iter().any(|copy| copy.generation.is_some() && !copy.whole.is_empty());
-    let without = without_copy(claim);
-    if !any {
-        return not_yet(setting, survey, runs, without);
+    let Seen { setting, survey, .. } = seen;
+    let without = seen.without();
+    let has_some = |copy: &&CacheCopy| copy.generation.is_some() && !copy.whole.is_empty();
+    let whole: Vec<&CacheCopy> = survey.copies.iter().filter(has_some).collect();
+    if survey.copies.iter().all(|copy| copy.generation.is_none()) {
+        return not_yet(seen);
     }
-    if !any_whole && let Some(copy) = survey.copies.iter().find(|copy| copy.reason == SOURCE_REPLACED) {
+    if whole.is_empty()
+        && let Some(copy) = survey.copies.iter().find(|copy| copy.reason == SOURCE_REPLACED)
+    {
         return not(SOURCE_REPLACED, format!("{}. It is copied again; {without} meanwhile", copy.message));
     }
-    if !any_whole {
+    if whole.is_empty() {
         return not("NothingWhole", format!("no path is whole; {without}: {}", not_whole(&survey.paths)));
     }
-    match claim {
-        None => ready_in_place(setting.target.group(), survey),
-        Some(claim) => ready_by_claim(claim, setting.target.group(), survey),
+    if let Some(doubt) = setting.doubt(TARGET_AVAILABLE) {
+        return not("TargetUnavailable", format!("{}; new {without} meanwhile", doubt.message));
+    }
+    if !whole.iter().any(|copy| setting.is_ready(&copy.node)) {
+        let message = format!("no node that has a copy has its storage ready; new {without} meanwhile");
+        return not("TargetUnavailable", message);
+    }
+    if whole.iter().all(|copy| seen.withheld(copy).is_some()) {
+        return not("Stale", format!("older than maxAge: new {without} until the next refresh"));
+    }
+    match seen.claim {
+        None => ready_in_place(seen),
+        Some(claim) => ready_by_claim(claim, seen),
     }
 }
 
 /// Of copies of which one at least has a path that can be shown at its place.
-fn ready_in_place(group: &str, survey: &Survey) -> Finding {
+fn ready_in_place(seen: &Seen<'_>) -> Finding {
+    let (group, survey) = (seen.setting.target.group(), seen.survey);
     let yes = |reason, message| Finding::new(READY, true, reason, message);
     if let Some(kept) = some_kept(group, survey) {
         let others = not_whole(&survey.paths);
         return yes("SomePathsNotWhole", format!("{kept}; pods read the others from the source: {others}"));
     }
-    let wants = survey.copies.len();
-    let lacks = survey.copies.iter().filter(|copy| copy.generation.is_none());
-    let lacks: Vec<String> = lacks.map(lacking).collect();
-    if !lacks.is_empty() {
+    if let Some((reason, lacks)) = seen.lacks() {
+        let wants = seen.concerned().count();
         let (has, lacks) = (wants - lacks.len(), users::named(&lacks));
         let message = format!("kept on {has} of {wants} nodes. Others' pods read the source: {lacks}");
-        return yes("SomeNodesNotFilled", message);
+        return yes(reason, message);
     }
     let message = format!(
         "all paths are kept for node group {group}: pods that start there from now on find them at their places"
     );
-    yes("Ready", message)
+    yes(ALL_WELL, message)
 }
 
 /// Of copies that are had by a claim: all of it or nothing.
-fn ready_by_claim(claim: &str, group: &str, survey: &Survey) -> Finding {
-    let (wants, paths) = (survey.copies.len(), &survey.paths);
-    let has = survey.copies.iter().filter(|copy| is_whole(copy, paths)).count();
+fn ready_by_claim(claim: &str, seen: &Seen<'_>) -> Finding {
+    let (group, survey, paths) = (seen.setting.target.group(), seen.survey, &seen.survey.paths);
+    let wants = seen.concerned().count();
+    let has = seen.concerned().filter(|copy| is_whole(copy, paths) && seen.withheld(copy).is_none()).count();
     if has == 0 {
         let message = match some_kept(group, survey) {
             Some(kept) => format!("{kept}; pods with its claim wait for the others: {}", not_whole(paths)),
-            None => "no copy has all paths yet; pods with its claim wait".into(),
+            None => "no copy that pods can get now has all paths; pods with its claim wait".into(),
         };
         return Finding::new(READY, false, "NothingWhole", message);
     }
     let mut mounted = format!("pods of node group {group} mount it with claimName: {claim}");
     if has < wants {
+        let (reason, lacks) = seen.lacks().unwrap_or((Withheld::NotFilled.on_some_nodes(), Vec::new()));
+        let those =
+            if lacks.is_empty() { String::new() } else { format!("; not on {}", users::named(&lacks)) };
         return Finding::new(
             READY,
             true,
-            "SomeNodesNotFilled",
-            format!("{mounted}, on {has} of {wants} nodes so far"),
+            reason,
+            format!("{mounted}, on {has} of {wants} nodes so far{those}"),
         );
     }
     // What a bucket has beside its files.
     for remark in paths.iter().map(|path| &path.message).filter(|remark| !remark.is_empty()) {
         mounted = format!("{mounted}. {remark}");
     }
-    Finding::new(READY, true, "Ready", mounted)
+    Finding::new(READY, true, ALL_WELL, mounted)
+}
+
+/// Ready of one that has another's paths: what pods find there is the other's copy, as its Conflict says.
+pub fn shared_with(ready: &mut Finding, conflict: &Finding, group: &str) {
+    if ready.status != "True" {
+        return;
+    }
+    if ready.reason == ALL_WELL {
+        ready.message = format!("all paths are kept for node group {group}, and not all of them are shown");
+        ready.reason = "SomePathsTaken";
+    }
+    ready.message = format!("{}. But {}", ready.message, conflict.message);
 }
 
 /// How many paths are kept, where that is not all.
@@ -165,34 +271,56 @@ fn some_kept(group: &str, survey: &Survey) -> Option<String> {
     (whole < all).then(|| format!("{whole} of {all} paths are kept for node group {group}"))
 }
 
-fn lacking(copy: &CacheCopy) -> String {
-    if copy.reason.is_empty() {
-        copy.node.clone()
-    } else {
-        format!("{} ({}: {})", copy.node, copy.reason, copy.message)
+/// A node without a copy for new pods, with why: `word`, or what its last mover said.
+fn lacking(copy: &CacheCopy, word: &str) -> String {
+    match (word, &*copy.reason) {
+        ("", "") => copy.node.clone(),
+        ("", reason) => format!("{} ({reason}: {})", copy.node, copy.message),
+        (word, _) => format!("{} ({word})", copy.node),
     }
 }
 
 /// Ready, before there is any copy.
-fn not_yet(setting: &Setting, survey: &Survey, runs: &[Run], without: &str) -> Finding {
+fn not_yet(seen: &Seen<'_>) -> Finding {
     let not = |reason, message| Finding::new(READY, false, reason, message);
-    let waits = runs.iter().find_map(|run| match &run.state {
-        State::Running(mover) if !mover.waits.is_empty() => Some(&mover.waits),
-        _ => None,
-    });
-    if let Some(failed) = survey.copies.iter().find(|copy| copy.failures > 0) {
+    let (copies, without) = (&seen.survey.copies, seen.without());
+    let waits = seen.runs.iter().find_map(waits);
+    if let Some(failed) = copies.iter().find(|copy| copy.failures > 0) {
         let (node, why) = (of_node(&failed.node), &failed.message);
         let message = format!("{node}{why}. It is tried again; {without} meanwhile");
         return not(known(&failed.reason), message);
     }
-    match (waits, &setting.target) {
+    match (waits, &seen.setting.target) {
         (Some(waits), _) => not("MoverWaits", format!("the mover's {waits}")),
-        (None, Target::LocalStorage { name, .. }) if survey.copies.is_empty() => not(
-            "NoNodes",
-            format!("no node has LocalStorage {name} ready; the first copy is made when one has"),
-        ),
+        (None, Target::LocalStorage { name, .. })
+            if !copies.iter().any(|copy| seen.setting.is_ready(&copy.node)) =>
+        {
+            not(
+                "NoNodes",
+                format!("no node has LocalStorage {name} ready; the first copy is made when one has"),
+            )
+        }
         _ => not("Filling", format!("the first copy is being made; {without} meanwhile")),
     }
+}
+
+/// Why the pod of a run does not run.
+fn waits(run: &Run) -> Option<&String> {
+    match &run.state {
+        State::Running(mover) if !mover.waits.is_empty() => Some(&mover.waits),
+        _ => None,
+    }
+}
+
+/// Of a refresh that should have begun long ago, why it has not.
+fn held_up(seen: &Seen<'_>) -> Option<String> {
+    let is_late = |run: &&Run| {
+        let made = run.job.metadata.creation_timestamp.as_ref();
+        run.errand.task == Task::Fill
+            && made.is_none_or(|made| seen.now.duration_since(made.0) >= MOVER_STARTS)
+    };
+    let mut late = seen.runs.iter().filter(is_late);
+    late.find_map(|run| Some(format!("{}the mover's {}", of_node(&run.errand.node), waits(run)?)))
 }
 
 /// The reasons that a copy can have, as conditions have them.
@@ -213,33 +341,43 @@ fn not_whole(paths: &[CachedPath]) -> String {
     users::named(&said)
 }
 
-fn fresh(copies: &[CacheCopy], wanted: &Wanted, now: Timestamp) -> Finding {
-    let shown: Vec<&CacheCopy> = copies.iter().filter(|copy| copy.generation.is_some()).collect();
+fn fresh(seen: &Seen<'_>) -> Finding {
+    let not = |reason, message| Finding::new(FRESH, false, reason, message);
+    let shown: Vec<&CacheCopy> = seen.survey.copies.iter().filter(|copy| copy.generation.is_some()).collect();
     if shown.is_empty() {
         return Finding::unknown(FRESH, "NoCopy", "there is no copy yet");
     }
-    let stale = shown.iter().filter(|copy| stale_at(copy, wanted).is_some_and(|at| at <= now));
-    let stale: Vec<String> = stale.map(|copy| copy.node.clone()).collect();
+    let held_up = held_up(seen);
+    let stale: Vec<String> =
+        shown.iter().filter(|copy| seen.is_stale(copy)).map(|copy| copy.node.clone()).collect();
     if !stale.is_empty() {
         let which = if shown.len() == 1 {
             "the copy is".into()
         } else {
             format!("copies are ({})", users::named(&stale))
         };
-        let message = format!("{which} older than maxAge: new pods read the source until the next refresh");
-        return Finding::new(FRESH, false, "Stale", message);
+        let because = held_up.map_or(String::new(), |why| format!(", which does not begin: {why}"));
+        let without = seen.without();
+        return not(
+            "Stale",
+            format!("{which} older than maxAge: new {without} until the next refresh{because}"),
+        );
     }
     if let Some(copy) = shown.iter().find(|copy| copy.failures > 0) {
         let message =
             format!("{}the last refresh failed: {}. It is tried again", of_node(&copy.node), copy.message);
-        return Finding::new(FRESH, false, "RefreshFailed", message);
+        return not("RefreshFailed", message);
     }
-    Finding::new(
-        FRESH,
-        true,
-        "Refreshed",
-        "the last refresh succeeded; status.asOf says as of when the copies are",
-    )
+    if let Some(why) = held_up {
+        return not("MoverWaits", format!("the refresh that is due does not begin: {why}"));
+    }
+    let mut message = "the last refresh succeeded; status.asOf says as of when the copies are".to_string();
+    for (copy, failed) in shown.iter().flat_map(|copy| copy.upkeep.iter().map(move |failed| (copy, failed))) {
+        let task = if upkeep(Task::Scrub) == Some(&failed.task) { Task::Scrub } else { Task::Remove };
+        let (node, what) = (of_node(&copy.node), not_done(task));
+        message = format!("{message}. {node}{what}: {}. It is tried again", failed.message);
+    }
+    Finding::new(FRESH, true, "Refreshed", message)
 }
 
 /// When a copy becomes too old for new pods.
@@ -248,22 +386,38 @@ pub fn stale_at(copy: &CacheCopy, wanted: &Wanted) -> Option<Timestamp> {
     copy.as_of.as_ref()?.0.checked_add(wanted.max_age?).ok()
 }
 
-/// SourceReachable and TargetAvailable: what the FileSystem says of itself, else what movers met.
-fn reached(
-    kind: &'static str,
-    failures: &[&'static str],
-    setting: &Setting,
-    copies: &[CacheCopy],
-) -> Finding {
-    if let Some(doubt) = setting.doubts.iter().find(|doubt| doubt.kind == kind) {
+/// SourceReachable and TargetAvailable: what the source or target says of itself, else what movers met.
+fn reached(kind: &'static str, failures: &[&'static str], seen: &Seen<'_>) -> Finding {
+    let not = |reason, message| Finding::new(kind, false, reason, message);
+    if let Some(doubt) = seen.setting.doubt(kind) {
         return doubt.clone();
     }
-    for copy in copies.iter().filter(|copy| copy.failures > 0) {
-        if let Some(reason) = failures.iter().find(|reason| **reason == copy.reason) {
-            return Finding::new(kind, false, reason, format!("{}{}", of_node(&copy.node), copy.message));
+    if kind == TARGET_AVAILABLE
+        && let Some(lost) = lost(seen)
+    {
+        return not(NOT_READY, lost);
+    }
+    for copy in &seen.survey.copies {
+        let refresh = (copy.failures > 0).then_some((&copy.reason, &copy.message));
+        let upkeep = copy.upkeep.iter().map(|failed| (&failed.reason, &failed.message));
+        for (why, message) in refresh.into_iter().chain(upkeep) {
+            if let Some(reason) = failures.iter().find(|reason| *reason == why) {
+                return not(reason, format!("{}{message}", of_node(&copy.node)));
+            }
         }
     }
     Finding::new(kind, true, "Available", "nothing is known against it")
+}
+
+/// The nodes that have a copy which nobody gets there now, since its disk is gone.
+fn lost(seen: &Seen<'_>) -> Option<String> {
+    let Target::LocalStorage { name, .. } = &seen.setting.target else { return None };
+    let is_lost = |copy: &&CacheCopy| copy.generation.is_some() && !seen.setting.is_ready(&copy.node);
+    let lost: Vec<String> = seen.concerned().filter(is_lost).map(|copy| copy.node.clone()).collect();
+    let (nodes, without) = (users::named(&lost), seen.without());
+    (!lost.is_empty()).then(|| {
+        format!("LocalStorage {name} is not ready where a copy lies: {nodes}. New {without} there; its status.nodes says why")
+    })
 }
 
 /// Conflict, where another FsCache that was created first keeps one of its paths, one around it or one inside it, for
@@ -325,11 +479,17 @@ fn overlap(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use std::sync::Arc;
+
+    use k8s_openapi::api::batch::v1::Job;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
     use serde_json::json;
     use workspacefs_testkit::builders::object;
 
     use super::*;
+    use crate::fs_cache::objects::Errand;
+    use crate::fs_cache::runs::Mover;
+    use crate::fs_cache::setting::Place;
 
     fn cache(name: &str, second: i64, source: &str, paths: &[&str], target: &str) -> FsCache {
         let created = Timestamp::from_second(second).unwrap().to_string();
@@ -370,5 +530,98 @@ mod tests {
         let mut leaving = first.clone();
         leaving.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
         assert!(conflict(&cache("b", 2, "s", &["/x"], "t"), [&leaving], group).is_none());
+    }
+
+    fn at(second: i64) -> Time {
+        Time(Timestamp::from_second(second).unwrap())
+    }
+
+    /// A copy for a group, made at second 1000.
+    fn copy() -> CacheCopy {
+        CacheCopy {
+            node: EVERYWHERE.into(),
+            generation: Some(3),
+            as_of: Some(at(1000)),
+            whole: vec!["/a".into()],
+            ..CacheCopy::default()
+        }
+    }
+
+    /// Ready and Fresh at a second, with a mover that waits and was sent at second 2000, if it is for something.
+    fn said(copy: CacheCopy, second: i64, mover: Option<Task>, claim: Option<&str>) -> [Finding; 2] {
+        let setting = Setting {
+            source: None,
+            source_uid: String::new(),
+            target: Target::FileSystem { name: "near".into(), group: "gpu".into() },
+            places: vec![Place { node: EVERYWHERE.into(), is_ready: true }],
+            doubts: vec![],
+            room: String::new(),
+        };
+        let path = CachedPath { path: "/a".into(), state: PathState::Whole, ..CachedPath::default() };
+        let survey = Survey { copies: vec![copy], paths: vec![path], ..Survey::default() };
+        let run = |task| Run {
+            job: Arc::new(Job {
+                metadata: ObjectMeta { creation_timestamp: Some(at(2000)), ..ObjectMeta::default() },
+                ..Job::default()
+            }),
+            errand: Errand {
+                node: EVERYWHERE.into(),
+                task,
+                generation: 4,
+                earlier: None,
+                source: String::new(),
+                remove: vec![],
+            },
+            state: State::Running(Mover { address: None, waits: "pod p has no node: 0/3".into() }),
+        };
+        let spec = json!({"source": {"fileSystem": "s", "paths": ["/a"]}, "target": {"fileSystem": "near"},
+                          "maxAge": "1h"});
+        let seen = Seen {
+            setting: &setting,
+            survey: &survey,
+            runs: &mover.map(run).into_iter().collect::<Vec<_>>(),
+            wanted: &Wanted::of(&serde_json::from_value(spec).unwrap()).unwrap(),
+            exposing: &BTreeSet::new(),
+            now: at(second).0,
+            claim,
+        };
+        let [ready, fresh, _, _]: [Finding; 4] = all(&seen).try_into().unwrap();
+        [ready, fresh]
+    }
+
+    #[test]
+    fn a_copy_is_stale_from_its_max_age_on_and_what_pods_do_then_depends_on_how_they_get_it() {
+        for (second, claim, reasons, words) in [
+            (4599, None, ["Ready", "Refreshed"], ["find them at their places", "succeeded"]),
+            (4600, None, ["Stale", "Stale"], ["new pods read the source", "new pods read the source"]),
+            (4599, Some("c"), ["Ready", "Refreshed"], ["claimName: c", "succeeded"]),
+            (4600, Some("c"), ["Stale", "Stale"], ["with its claim wait", "with its claim wait"]),
+        ] {
+            let found = said(copy(), second, None, claim);
+            assert_eq!(found.each_ref().map(|one| one.reason), reasons, "{second} {claim:?}");
+            for (one, word) in found.iter().zip(words) {
+                assert!(one.message.contains(word), "{one:?}");
+                assert_eq!(one.status, if second < 4600 { "True" } else { "False" });
+            }
+        }
+    }
+
+    #[test]
+    fn a_refresh_whose_mover_does_not_start_is_told_once_it_should_have_and_no_other_task_is() {
+        for (second, task, reason) in [
+            (2059, Task::Fill, "Refreshed"),
+            (2060, Task::Fill, "MoverWaits"),
+            (2060, Task::Scrub, "Refreshed"),
+            (2060, Task::Remove, "Refreshed"),
+        ] {
+            let [_, fresh] = said(copy(), second, Some(task), None);
+            assert_eq!(fresh.reason, reason, "{second} {task:?}");
+            assert_eq!(
+                (fresh.status == "False", fresh.message.contains("0/3")),
+                (reason == "MoverWaits", reason == "MoverWaits")
+            );
+        }
+        let [_, fresh] = said(copy(), 5000, Some(Task::Fill), None);
+        assert!(fresh.reason == "Stale" && fresh.message.contains("0/3"), "{fresh:?}");
     }
 }

@@ -50,7 +50,9 @@ impl FsCaches {
 
 /// The nodes whose own copy has something to show: by a claim, all or nothing. A copy for a whole group is near to none of
 /// its nodes.
-pub fn warm(exposure: Exposure, survey: &Survey, ready: impl Fn(&str) -> bool) -> BTreeSet<String> {
+///
+/// `is_had` says whether pods that start now can get a copy: its disk is there, and it is young enough.
+pub fn warm(exposure: Exposure, survey: &Survey, is_had: impl Fn(&CacheCopy) -> bool) -> BTreeSet<String> {
     let copies = &survey.copies;
     let shows = |copy: &&CacheCopy| {
         let has_some = copy.generation.is_some() && !copy.whole.is_empty();
@@ -58,7 +60,7 @@ pub fn warm(exposure: Exposure, survey: &Survey, ready: impl Fn(&str) -> bool) -
             Exposure::Transparent => has_some,
             Exposure::Claim => findings::is_whole(copy, &survey.paths),
         };
-        shows && ready(&copy.node)
+        shows && is_had(copy)
     };
     copies.iter().filter(shows).map(|copy| copy.node.clone()).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use workspacefs_api::mover::{Failure, FailureReason, Outcome};
-use workspacefs_api::{CacheCopy, CachedPath, PathState};
+use workspacefs_api::{CacheCopy, CachedPath, FailedUpkeep, PathState};
 
 use super::objects::{Errand, Task};
 use crate::events::Happened;
@@ -27,7 +27,7 @@ pub struct Entry<'a> {
     pub errand: &'a Errand,
     /// What its mover said; else why that is not known.
     pub outcome: &'a Result<Outcome, String>,
-    /// When it ended.
+    /// When it ended, and not later than now.
     pub at: Timestamp,
     /// How much room the target has, for a person.
     pub room: &'a str,
@@ -48,27 +48,105 @@ pub fn take_in(entry: &Entry<'_>, copy: &mut CacheCopy, paths: &mut [CachedPath]
     }
     match failure(entry) {
         Some((reason, message)) => {
-            copy.failures = copy.failures.saturating_add(1);
-            copy.failed_at = Some(Time(entry.at));
-            let what = match entry.errand.task {
-                Task::Fill => "the copy was not made",
-                Task::Scrub => "the copy was not compared with its digests",
-                Task::Remove | Task::RemoveAll => "older generations were not taken away",
-            };
+            let what = not_done(entry.errand.task);
             let note = format!("{}{what}: {message}. It is tried again", of_node(&copy.node));
-            happened.push(Happened { warning: true, reason: told_as(reason), note });
-            (copy.reason, copy.message) = (reason.into(), message);
+            happened.push(Happened { warning: true, reason: told_as(entry.errand.task, reason), note });
+            fails(entry, copy, reason, message);
         }
+        None => succeeds(entry.errand.task, copy),
+    }
+    if let Ok(outcome) = entry.outcome {
+        happened.extend(content(entry, outcome, copy, paths));
+        happened.extend(gone(entry, outcome, copy));
+        copy.superseded = superseded(copy, outcome, &entry.errand.remove);
+    }
+    happened
+}
+
+/// What did not come about.
+pub fn not_done(task: Task) -> &'static str {
+    match task {
+        Task::Fill => "the copy was not made",
+        Task::Scrub => "the copy was not compared with its digests",
+        Task::Remove | Task::RemoveAll => "older generations were not taken away",
+    }
+}
+
+/// The names by which [`FailedUpkeep`] knows the tasks that are no refreshes.
+pub fn upkeep(task: Task) -> Option<&'static str> {
+    match task {
+        // After the last of these there is nothing to keep up.
+        Task::Fill | Task::RemoveAll => None,
+        Task::Scrub => Some("Scrub"),
+        Task::Remove => Some("Remove"),
+    }
+}
+
+/// Refreshes are counted by themselves, and each other task too: one that fails makes no copy older and holds no other up.
+fn fails(entry: &Entry<'_>, copy: &mut CacheCopy, reason: &'static str, message: String) {
+    let Some(task) = upkeep(entry.errand.task) else {
+        copy.failures = copy.failures.saturating_add(1);
+        copy.failed_at = Some(Time(entry.at));
+        (copy.reason, copy.message) = (reason.into(), message);
+        return;
+    };
+    let before = copy.upkeep.iter().find(|failed| failed.task == task).map_or(0, |failed| failed.failures);
+    copy.upkeep.retain(|failed| failed.task != task);
+    copy.upkeep.push(FailedUpkeep {
+        task: task.into(),
+        reason: reason.into(),
+        message,
+        failures: before.saturating_add(1),
+        failed_at: Time(entry.at),
+    });
+}
+
+/// A copy that is made anew owes nothing.
+fn succeeds(task: Task, copy: &mut CacheCopy) {
+    match upkeep(task) {
+        Some(task) => copy.upkeep.retain(|failed| failed.task != task),
         None => {
+            copy.upkeep.clear();
             (copy.reason, copy.message) = (String::new(), String::new());
             (copy.failures, copy.failed_at) = (0, None);
         }
     }
-    if let Ok(outcome) = entry.outcome {
-        happened.extend(content(entry, outcome, copy, paths));
-        copy.superseded = superseded(copy, outcome, &entry.errand.remove);
+}
+
+/// Notices that the generation in use lies on the target no more, or not as it was made: no pod gets it, though nodes were
+/// told that they could show it.
+fn gone(entry: &Entry<'_>, outcome: &Outcome, copy: &mut CacheCopy) -> Option<Happened> {
+    let generation = copy.generation?;
+    let failure = outcome.failure.as_ref();
+    let scrubbed = failure.filter(|failure| {
+        entry.errand.task == Task::Scrub
+            && entry.errand.generation == generation
+            && failure.reason == FailureReason::GenerationGone
+    });
+    // An empty list may be of a mover that did not get so far as to look, or of one whose word had no room for it.
+    let looked = !outcome.present.is_empty() || (entry.errand.task == Task::Remove && failure.is_none());
+    let is_missed = looked && !outcome.present.contains(&generation);
+    let is_known = copy.whole.is_empty() && copy.verified_at.is_none();
+    if is_known || (scrubbed.is_none() && !is_missed) {
+        return None;
     }
-    happened
+    let message = scrubbed.map_or_else(
+        || format!("generation {generation} does not lie on the target any more"),
+        |failure| failure.message.trim_end_matches('.').to_owned(),
+    );
+    copy.whole.clear();
+    Some(damaged(copy, message))
+}
+
+/// What is not what was written is not verified, and by that copied again.
+fn damaged(copy: &mut CacheCopy, message: String) -> Happened {
+    copy.verified_at = None;
+    let note = format!("{}{message}. New pods do not get it, and it is copied again", of_node(&copy.node));
+    // Why a refresh fails is what keeps it from being mended.
+    if copy.failures == 0 {
+        (copy.reason, copy.message) = ("Damaged".into(), message);
+    }
+    Happened { warning: true, reason: "Damaged", note }
 }
 
 /// What a run says of the generation.
@@ -89,7 +167,9 @@ fn content(
         Task::Fill if outcome.generation == Some(entry.errand.generation) => {
             let before = copy.generation.replace(entry.errand.generation);
             copy.superseded.extend(before.filter(|before| *before != entry.errand.generation));
-            copy.as_of = outcome.as_of.and_then(|second| Timestamp::from_second(second).ok()).map(Time);
+            // By the node's clock, which may be ahead: nothing was read after the run had ended.
+            let as_of = |second| Timestamp::from_second(second).unwrap_or(entry.at).min(entry.at);
+            copy.as_of = outcome.as_of.map(as_of).map(Time);
             copy.source = entry.errand.source.clone();
             copy.reading.clear();
             copy.whole = whole;
@@ -116,11 +196,7 @@ fn content(
             }
             copy.whole.retain(|path| !lost.contains(path));
             let message = format!("what lies on the target is not what was written: {}", lost.join(", "));
-            copy.verified_at = None;
-            (copy.reason, copy.message) = ("Damaged".into(), message.clone());
-            let note =
-                format!("{}{message}. New pods do not get it, and it is copied again", of_node(&copy.node));
-            Some(Happened { warning: true, reason: "Damaged", note })
+            Some(damaged(copy, message))
         }
         Task::Fill | Task::Scrub | Task::Remove | Task::RemoveAll => None,
     }
@@ -161,7 +237,12 @@ fn failure(entry: &Entry<'_>) -> Option<(&'static str, String)> {
         Ok(outcome) => outcome,
     };
     match &outcome.failure {
-        Some(Failure { reason: FailureReason::NothingWhole, .. }) if entry.errand.task == Task::Scrub => None,
+        // Findings of a comparison, and not that there was none.
+        Some(Failure { reason: FailureReason::NothingWhole | FailureReason::GenerationGone, .. })
+            if entry.errand.task == Task::Scrub =>
+        {
+            None
+        }
         Some(Failure { reason, message }) => {
             let mut message = message.trim_end_matches('.').to_string();
             if *reason == FailureReason::TargetFull && !entry.room.is_empty() {
@@ -186,12 +267,17 @@ fn name(reason: FailureReason) -> &'static str {
         FailureReason::TargetFull => "TargetFull",
         FailureReason::NothingWhole => "NothingWhole",
         FailureReason::Interrupted => "Interrupted",
-        FailureReason::Failed => "MoverFailed",
+        FailureReason::GenerationGone | FailureReason::Failed => "MoverFailed",
     }
 }
 
-fn told_as(reason: &'static str) -> &'static str {
-    if reason == "TargetFull" { "TargetTooSmall" } else { "FillFailed" }
+fn told_as(task: Task, reason: &'static str) -> &'static str {
+    match task {
+        Task::Fill if reason == "TargetFull" => "TargetTooSmall",
+        Task::Fill => "FillFailed",
+        Task::Scrub => "ScrubFailed",
+        Task::Remove | Task::RemoveAll => "RemovalFailed",
+    }
 }
 
 /// Writes each path's state; tells of those that ceased to be whole, or never were: of all of them in one Event of each reason, as

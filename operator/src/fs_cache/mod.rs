@@ -37,6 +37,7 @@ use workspacefs_api::fs_cache::{FS_CACHE_FINALIZER, FS_CACHE_UID_LABEL, REFRESH_
 use workspacefs_api::{Exposure, FsCache, FsCacheStatus};
 
 use self::caches::Caches;
+use self::findings::Seen;
 use self::objects::{Errand, Identity, Shop};
 use self::progress::Movers;
 use self::runs::{Run, State};
@@ -91,6 +92,7 @@ impl Reconciler for FsCaches {
         }
         let now = Timestamp::now();
         let (runs, strays) = self.runs(&cache, now).await?;
+        let exposing = self.exposing(&setting, &nodes);
         let survey = Survey::of(&Input {
             spec: &fs_cache.spec,
             wanted: &wanted,
@@ -102,13 +104,22 @@ impl Reconciler for FsCaches {
             old: &old,
             setting: &setting,
             runs: &runs,
-            exposing: &self.exposing(&setting, &nodes),
+            exposing: &exposing,
             now,
         });
         let exposure = fs_cache.spec.exposure;
         let in_the_way = self.keep_claim(&cache, exposure, &setting.target).await?;
         let claim = (exposure == Exposure::Claim).then_some(cache.name.as_str());
-        let findings = findings::all(&setting, &survey, &runs, &wanted, now, claim);
+        let seen = Seen {
+            setting: &setting,
+            survey: &survey,
+            runs: &runs,
+            wanted: &wanted,
+            exposing: &exposing,
+            now,
+            claim,
+        };
+        let findings = findings::all(&seen);
         let findings = self.findings(fs_cache, &setting, in_the_way.clone(), findings);
         let conditions = conditions::update(&old.conditions, &findings, meta.generation, now);
         let tally = self.movers.follow(&cache.uid, &addresses(&runs), &Self::reference(object));
@@ -120,7 +131,8 @@ impl Reconciler for FsCaches {
             self.status.tell(&cache, happened).await;
         }
         let acted = self.act(fs_cache, &cache, &setting, &survey.acts, &strays).await;
-        let labelled = self.label(&cache, exposure, &setting, &survey, &nodes).await;
+        let warm = labels::warm(exposure, &survey, |copy| seen.is_had(copy));
+        let labelled = self.label(&cache, &setting, &warm, &nodes).await;
         acted.and(labelled)?;
         let stale =
             survey.copies.iter().filter_map(|copy| findings::stale_at(copy, &wanted)).filter(|at| *at > now);
@@ -227,7 +239,11 @@ impl FsCaches {
             }
         }
         let others = self.caches.others(&namespace);
-        all.extend(findings::conflict(fs_cache, &others, |other| self.caches.group_of(other)));
+        let conflict = findings::conflict(fs_cache, &others, |other| self.caches.group_of(other));
+        if let (Some(conflict), Some(ready)) = (&conflict, all.first_mut()) {
+            findings::shared_with(ready, conflict, setting.target.group());
+        }
+        all.extend(conflict);
         all
     }
 
@@ -293,16 +309,14 @@ impl FsCaches {
     async fn label(
         &self,
         cache: &Identity,
-        exposure: Exposure,
         setting: &Setting,
-        survey: &Survey,
+        warm: &BTreeSet<String>,
         nodes: &[Arc<Node>],
     ) -> Result<(), PassError> {
         if !matches!(setting.target, Target::LocalStorage { .. }) {
             return Ok(());
         }
-        let ready = |name: &str| setting.places.iter().any(|place| place.node == name && place.is_ready);
-        self.keep_labels(cache, nodes, &labels::warm(exposure, survey, ready)).await
+        self.keep_labels(cache, nodes, warm).await
     }
 }
 

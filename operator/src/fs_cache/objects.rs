@@ -471,6 +471,31 @@ mod tests {
     }
 
     #[test]
+    fn a_mover_goes_onto_tainted_nodes_is_tried_three_times_and_never_beside_another() {
+        for (target, node) in [
+            (Target::FileSystem { name: "fast".into(), group: "gpu".into() }, EVERYWHERE),
+            (Target::LocalStorage { name: "nvme".into(), group: "gpu".into(), selector: [].into() }, "n"),
+        ] {
+            for task in [Task::Fill, Task::Scrub, Task::Remove, Task::RemoveAll] {
+                let job = made(target.clone(), &errand(node, task));
+                let typed: Job = serde_json::from_value(job).unwrap();
+                let spec = typed.spec.unwrap();
+                // A pod that is only being deleted may still write: its successor waits for its end.
+                assert_eq!(spec.pod_replacement_policy.as_deref(), Some("Failed"), "{task:?}");
+                assert_eq!((spec.backoff_limit, spec.parallelism, spec.completions), (Some(2), None, None));
+                let pod = spec.template.spec.unwrap();
+                let [tolerated] = <[_; 1]>::try_from(pod.tolerations.unwrap()).unwrap();
+                // Every taint, of every effect, for ever.
+                assert_eq!(tolerated.operator.as_deref(), Some("Exists"));
+                assert_eq!(
+                    (tolerated.key, tolerated.effect, tolerated.toleration_seconds),
+                    (None, None, None)
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_jobs_name_is_that_of_its_copy_and_fits_into_a_label() {
         let cache = cache();
         let (a, b) = (cache.job_name("a"), cache.job_name(&format!("{}.example", "b".repeat(240))));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use workspacefs_api::{CacheCopy, CacheUse};
 
-use super::ledger::is_damaged;
+use super::ledger::{is_damaged, upkeep};
 use super::objects::{Errand, Task};
 use super::wanted::Wanted;
 
@@ -76,16 +76,15 @@ pub fn next(copy: &mut CacheCopy, c: Circumstances<'_>) -> Step {
     if let Some(generation) = copy.filling {
         return Step::Send(errand(copy, Task::Fill, generation, &c));
     }
-    let scrub = scrub_due(copy, c.wanted);
-    let task = if scrub.is_some_and(|at| at <= c.now) {
-        Some(Task::Scrub)
-    } else {
-        let soon = due.is_some_and(|due| due.duration_since(c.now) < REMOVAL_WAITS);
-        (!c.removable.is_empty() && !soon).then_some(Task::Remove)
-    };
+    let not_before = |task, at: Timestamp| upkeep_retry_at(copy, task).map_or(at, |retry| retry.max(at));
+    let scrub = scrub_due(copy, c.wanted).map(|at| not_before(Task::Scrub, at));
+    let soon = due.is_some_and(|due| due.duration_since(c.now) < REMOVAL_WAITS);
+    let removal = (!c.removable.is_empty() && !soon).then(|| not_before(Task::Remove, Timestamp::MIN));
+    let is_due = |at: &Option<Timestamp>| at.is_some_and(|at| at <= c.now);
+    let task = [(scrub, Task::Scrub), (removal, Task::Remove)].into_iter().find(|(at, _)| is_due(at));
     match (task, copy.generation) {
-        (Some(task), Some(generation)) => Step::Send(errand(copy, task, generation, &c)),
-        _ => Step::Wait(due.into_iter().chain(scrub).min()),
+        (Some((_, task)), Some(generation)) => Step::Send(errand(copy, task, generation, &c)),
+        _ => Step::Wait(due.into_iter().chain(scrub).chain(removal).min()),
     }
 }
 
@@ -118,10 +117,19 @@ fn scrub_due(copy: &CacheCopy, wanted: &Wanted) -> Option<Timestamp> {
     copy.generation.and(wanted.scrub).and_then(|interval| verified.checked_add(interval).ok())
 }
 
-/// When a copy whose last run failed is tried again.
+/// When a copy whose last refresh failed is tried again.
 pub fn retry_at(copy: &CacheCopy) -> Option<Timestamp> {
-    let failed = copy.failed_at.as_ref().filter(|_| copy.failures > 0)?.0;
-    let doublings = u32::try_from(copy.failures - 1).unwrap_or(0).min(16);
+    again(copy.failures, copy.failed_at.as_ref()?.0)
+}
+
+/// When a task that is no refresh is tried again, of those that failed the last time.
+fn upkeep_retry_at(copy: &CacheCopy, task: Task) -> Option<Timestamp> {
+    let failed = copy.upkeep.iter().find(|failed| Some(failed.task.as_str()) == upkeep(task))?;
+    again(failed.failures, failed.failed_at.0)
+}
+
+fn again(failures: i32, failed: Timestamp) -> Option<Timestamp> {
+    let doublings = u32::try_from(failures.checked_sub(1)?).ok()?.min(16);
     let wait = RETRY_FIRST.saturating_mul(1 << doublings).min(RETRY_MAX);
     failed.checked_add(wait).ok()
 }
@@ -138,8 +146,8 @@ pub fn until(times: impl IntoIterator<Item = Timestamp>, now: Timestamp) -> Opti
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::{Value, json};
-    use workspacefs_api::FsCacheSpec;
     use workspacefs_api::fs_cache::EVERYWHERE;
+    use workspacefs_api::{FailedUpkeep, FsCacheSpec};
 
     use super::*;
 
@@ -285,6 +293,33 @@ mod tests {
             (Task::Fill, 7, None, vec![]),
             "linking nothing"
         );
+    }
+
+    #[test]
+    fn each_task_that_failed_waits_by_itself_and_holds_no_refresh_up() {
+        let more = || json!({"scrub": "1h", "refresh": {"interval": "10h"}});
+        let failed = |task: &str, failures, second| FailedUpkeep {
+            task: task.into(),
+            reason: "MoverFailed".into(),
+            message: "m".into(),
+            failures,
+            failed_at: Time(at(second)),
+        };
+        let copy = |upkeep: &[FailedUpkeep]| CacheCopy { upkeep: upkeep.to_vec(), ..filled() };
+        let of = |upkeep: &[FailedUpkeep], second, removable: &'static [i64]| {
+            decide(&mut copy(upkeep), more(), second, |c| c.removable = removable)
+        };
+        let scrub = failed("Scrub", 3, 4700);
+        assert_eq!(of(std::slice::from_ref(&scrub), 4701, &[]), Step::Wait(Some(at(4820))));
+        assert_eq!(sent(of(std::slice::from_ref(&scrub), 4820, &[])).0, Task::Scrub);
+        assert_eq!(sent(of(std::slice::from_ref(&scrub), 4701, &[1])).0, Task::Remove);
+        let both = [scrub, failed("Remove", 1, 4701)];
+        assert_eq!(of(&both, 4702, &[1]), Step::Wait(Some(at(4731))));
+        assert_eq!(sent(of(&both, 4731, &[1])).0, Task::Remove);
+        // A refresh is due meanwhile, or asked for.
+        assert_eq!(sent(of(&[failed("Scrub", 9, 37_000)], 37_001, &[])).0, Task::Fill);
+        let asked = decide(&mut copy(&both), more(), 4702, |c| c.asked = "x");
+        assert_eq!(sent(asked).0, Task::Fill);
     }
 
     #[test]

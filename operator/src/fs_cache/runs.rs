@@ -90,7 +90,8 @@ fn state(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> State {
     let own: Vec<&Pod> = own.map(Arc::as_ref).collect();
     match ended(job) {
         Some(end) => {
-            State::Ended { outcome: outcome(&own).unwrap_or(Err(end.message)), at: end.at.unwrap_or(now) }
+            let at = end.at.map_or(now, |at| at.min(now));
+            State::Ended { outcome: outcome(&own).unwrap_or(Err(end.message)), at }
         }
         None => State::Running(mover(&own)),
     }

@@ -8,10 +8,18 @@ use k8s_openapi::api::core::v1::Node;
 use kube::{Resource, ResourceExt};
 use workspacefs_api::fs_cache::EVERYWHERE;
 use workspacefs_api::local_storage::READY;
-use workspacefs_api::{Exposure, FileSystem, FsCache, LocalStorage, Usage};
+use workspacefs_api::{Backend, Exposure, FileSystem, FsCache, LocalStorage, NfsBackend, Usage};
 
 use super::findings::{READY as READY_CONDITION, SOURCE_REACHABLE, TARGET_AVAILABLE};
 use crate::conditions::Finding;
+
+/// Of a server that names none.
+const NFS_PORT: u16 = 2049;
+
+/// Reason of a target that says of itself that it cannot be had: a FileSystem's server does not answer.
+pub const NOT_REACHABLE: &str = "NotReachable";
+/// The same of a LocalStorage: a disk is gone, or not there yet.
+pub const NOT_READY: &str = "NotReady";
 
 /// Where copies lie.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -129,8 +137,24 @@ impl Setting {
             Target::LocalStorage { name, .. } => places(name, around.nodes),
         };
         let doubts = [(around.source, SOURCE_REACHABLE), (around.file_system, TARGET_AVAILABLE)];
-        let doubts = doubts.into_iter().filter_map(|(fs, kind)| doubt(fs?, kind)).collect();
+        let mut doubts: Vec<Finding> = doubts.into_iter().filter_map(|(fs, kind)| doubt(fs?, kind)).collect();
+        if let Target::LocalStorage { name, .. } = &target
+            && !places.iter().any(|place| place.is_ready)
+        {
+            let message = format!("no node has LocalStorage {name} ready: its status.nodes says why");
+            doubts.push(Finding::new(TARGET_AVAILABLE, false, NOT_READY, message));
+        }
         Ok(Self { source: None, source_uid: String::new(), target, places, doubts, room: room(around) })
+    }
+
+    /// Whether a copy at that place can be had now: its node has the storage.
+    pub fn is_ready(&self, node: &str) -> bool {
+        self.places.iter().any(|place| place.node == node && place.is_ready)
+    }
+
+    /// What the source, or the target, says of itself, if that is no good.
+    pub fn doubt(&self, kind: &str) -> Option<&Finding> {
+        self.doubts.iter().find(|doubt| doubt.kind == kind)
     }
 
     /// Whether a node may expose what lies on the target: as the node plugin there decides it too.
@@ -196,12 +220,9 @@ fn target(cache: &FsCache, around: &Around<'_>) -> Result<Target, Finding> {
             format!("FileSystem {name} is another driver's volume: use one of backend nfs or managed");
         return Err(not("TargetNotSupported", message));
     }
-    if around
-        .source
-        .is_some_and(|source| source.spec.backend == fs.spec.backend && fs.spec.backend.nfs.is_some())
-    {
+    if let Some(how) = around.source.and_then(|source| overlap(&source.spec.backend, &fs.spec.backend)) {
         let message = format!(
-            "FileSystem {name} is the same folder of the same server as the source: a copy there is not nearer"
+            "FileSystem {name} {how} of the same server: a copy there is not nearer, and would be copied itself"
         );
         return Err(not("TargetIsSource", message));
     }
@@ -212,6 +233,29 @@ fn target(cache: &FsCache, around: &Around<'_>) -> Result<Target, Finding> {
         return Err(not("TargetNotDedicated", message));
     };
     Ok(Target::FileSystem { name, group })
+}
+
+/// How the target lies to the source, where both are folders of one server of which one is the other, or in it. Two names
+/// of one server are not known as such.
+fn overlap(source: &Backend, target: &Backend) -> Option<&'static str> {
+    let (source, target) = (source.nfs.as_ref()?, target.nfs.as_ref()?);
+    let server = |nfs: &NfsBackend| (nfs.server.to_ascii_lowercase(), nfs.port.unwrap_or(NFS_PORT));
+    if server(source) != server(target) {
+        return None;
+    }
+    let (source, target) = (folder(source), folder(target));
+    match (source.starts_with(&target), target.starts_with(&source)) {
+        (true, true) => Some("is the same folder as the source,"),
+        (true, false) => Some("is a folder around the source,"),
+        (false, true) => Some("is a folder inside the source,"),
+        (false, false) => None,
+    }
+}
+
+/// The names on the way from the server's root to the FileSystem's, however its parts are written.
+fn folder(nfs: &NfsBackend) -> Vec<&str> {
+    let parts = nfs.export.split('/').chain(nfs.folder.iter().flat_map(|folder| folder.split('/')));
+    parts.filter(|part| !matches!(*part, "" | ".")).collect()
 }
 
 /// The nodes that are there. Those without the label have copies too, perhaps, from when they had it.
@@ -228,7 +272,7 @@ fn places(storage: &str, nodes: &[Arc<Node>]) -> Vec<Place> {
 fn doubt(fs: &FileSystem, kind: &'static str) -> Option<Finding> {
     let reachable = fs.condition("Reachable").filter(|condition| condition.status == "False")?;
     let message = format!("FileSystem {}: {}", fs.name_any(), reachable.message);
-    Some(Finding::new(kind, false, "NotReachable", message))
+    Some(Finding::new(kind, false, NOT_REACHABLE, message))
 }
 
 fn room(around: &Around<'_>) -> String {
@@ -289,5 +333,46 @@ mod tests {
         let claim = setting("Claim").unwrap();
         assert_eq!((claim.source, &*claim.source_uid), (Some(Source::Bucket), "s3:abc"));
         assert!(setting("Transparent").is_err());
+    }
+
+    #[test]
+    fn a_target_that_is_the_source_or_lies_in_it_or_around_it_is_refused_however_it_is_written() {
+        let fs = |name: &str, nfs: serde_json::Value| {
+            let mut all = json!({"server": "server", "export": "/export/shared"});
+            nfs.as_object().unwrap().iter().for_each(|(field, value)| all[field] = value.clone());
+            builders::file_system("a", name, json!({"backend": {"nfs": all}, "nodeGroup": "gpu"}))
+        };
+        let spec =
+            json!({"source": {"fileSystem": "data", "paths": ["/x"]}, "target": {"fileSystem": "near"}});
+        let cache = builders::fs_cache("a", "warm", spec);
+        for (source, target, refused) in [
+            (json!({"folder": "a"}), json!({"folder": "a"}), "same folder"),
+            (json!({"folder": "a/b"}), json!({"export": "/export/shared/a", "folder": "b"}), "same folder"),
+            (
+                json!({"folder": "a"}),
+                json!({"export": "/export//shared/", "folder": "a", "port": 2049}),
+                "same",
+            ),
+            (json!({"folder": "a"}), json!({"server": "SERVER", "folder": "a", "version": "4.1"}), "same"),
+            (json!({"folder": "a"}), json!({"folder": "a/fast"}), "inside the source"),
+            (json!({}), json!({"folder": "fast"}), "inside the source"),
+            (json!({"folder": "a"}), json!({}), "around the source"),
+            (json!({"folder": "a"}), json!({"folder": "ab"}), ""),
+            (json!({"folder": "a"}), json!({"server": "other", "folder": "a"}), ""),
+            (json!({"folder": "a"}), json!({"port": 2050, "folder": "a"}), ""),
+        ] {
+            let (from, to) = (fs("data", source.clone()), fs("near", target.clone()));
+            let around = Around { source: Some(&from), file_system: Some(&to), storage: None, nodes: &[] };
+            match Setting::of(&cache, &around) {
+                Ok(_) => assert_eq!(refused, "", "{source} {target}"),
+                Err(finding) => {
+                    assert_eq!(finding.reason, "TargetIsSource");
+                    assert!(
+                        !refused.is_empty() && finding.message.contains(refused),
+                        "{source} {target}: {finding:?}"
+                    );
+                }
+            }
+        }
     }
 }

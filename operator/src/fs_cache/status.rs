@@ -7,8 +7,9 @@ use kube::api::{ObjectMeta, PartialObjectMeta, Patch, PatchParams};
 use serde_json::json;
 use workspacefs_api::{FsCache, FsCacheStatus};
 
-use super::findings::{CONFLICT, FRESH, OURS, READY};
+use super::findings::{CONFLICT, FRESH, OURS, READY, SOURCE_REACHABLE, TARGET_AVAILABLE};
 use super::objects::Identity;
+use super::setting::{NOT_REACHABLE, NOT_READY};
 use crate::FIELD_MANAGER;
 use crate::error::PassError;
 use crate::events::{Events, Happened};
@@ -83,7 +84,11 @@ fn changes(old: &FsCacheStatus, new: &FsCacheStatus) -> Vec<Happened> {
         }
         let reason = match (condition.type_.as_str(), condition.status.as_str(), condition.reason.as_str()) {
             (FRESH, "False", "Stale") => "Stale",
+            (FRESH, "False", "MoverWaits") => "MoverWaits",
             (CONFLICT, "True", _) => "Conflict",
+            // What movers meet is told when they end.
+            (SOURCE_REACHABLE, "False", NOT_REACHABLE) => "SourceUnreachable",
+            (TARGET_AVAILABLE, "False", NOT_REACHABLE | NOT_READY) => "TargetUnavailable",
             (READY, "False", "Invalid") => "Invalid",
             (READY, "False", "NotSupported") => "NotSupported",
             (READY, "False", "SourceMissing" | "SourceNotSupported") => "SourceMissing",
@@ -123,5 +128,18 @@ mod tests {
         let told = |old: &Finding, new: &Finding| changes(&status(old), &status(new)).len();
         assert_eq!((told(&failed, &stale), told(&stale, &stale), told(&stale, &failed)), (1, 0, 0));
         assert_eq!(told(&stale, &Finding::new(CONFLICT, true, "PathTaken", "m")), 1);
+        for (kind, reason) in [
+            (SOURCE_REACHABLE, NOT_REACHABLE),
+            (TARGET_AVAILABLE, NOT_REACHABLE),
+            (TARGET_AVAILABLE, NOT_READY),
+        ] {
+            let (good, bad) =
+                (Finding::new(kind, true, "Available", "m"), Finding::new(kind, false, reason, "m"));
+            assert_eq!(
+                (told(&good, &bad), told(&bad, &bad), told(&bad, &good)),
+                (1, 0, 0),
+                "{kind} {reason}"
+            );
+        }
     }
 }

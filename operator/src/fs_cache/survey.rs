@@ -90,9 +90,7 @@ impl Survey {
 
     /// The value of the annotation that every copy obeys by now, but for those whose nodes are not ready.
     fn obeyed(&self, input: &Input<'_>) -> String {
-        let is_ready =
-            |node: &str| input.setting.places.iter().any(|place| place.node == node && place.is_ready);
-        let mut concerned = self.copies.iter().filter(|copy| is_ready(&copy.node)).peekable();
+        let mut concerned = self.copies.iter().filter(|copy| input.setting.is_ready(&copy.node)).peekable();
         let obeys = |copy: &CacheCopy| copy.refreshed_for == input.asked && copy.filling.is_none();
         let is_news = !input.asked.is_empty() && concerned.peek().is_some();
         if is_news && concerned.all(obeys) { input.asked.into() } else { input.old.refreshed_for.clone() }
@@ -153,7 +151,7 @@ impl Survey {
             asked: input.asked,
             source: &input.setting.source_uid,
             fresh,
-            is_ready: input.setting.places.iter().any(|place| place.node == copy.node && place.is_ready),
+            is_ready: input.setting.is_ready(&copy.node),
             removable: &removable,
             now: input.now,
         };

@@ -124,7 +124,7 @@ async fn of_two_caches_on_one_path_the_second_says_so_and_keeps_its_other_paths(
     until_moved(&api, "both are filled", |api| {
         ["warm", "zweite"]
             .iter()
-            .all(|name| cache_condition(api, name, "Ready").is_some_and(|c| c.reason == "Ready"))
+            .all(|name| cache_condition(api, name, "Ready").is_some_and(|c| c.status == "True"))
     })
     .await;
     assert!(cache_condition(&api, "warm", "Conflict").is_none());

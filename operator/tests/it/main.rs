@@ -9,6 +9,7 @@ mod cache_crash;
 mod cache_ends;
 mod cache_fill;
 mod cache_local;
+mod cache_lost;
 mod cache_metrics;
 mod cache_refusals;
 mod certificates;
