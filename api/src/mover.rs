@@ -51,7 +51,8 @@ pub enum Step {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    /// The generation that is whole on the target now and was made by this run. Absent: none was.
+    /// The generation that is whole on the target now and is as the source is: made by this run, or the earlier one, where nothing
+    /// has changed since. Absent: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
     /// When the source began to be read for it: seconds since 1970, UTC.

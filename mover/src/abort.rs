@@ -116,8 +116,8 @@ impl From<&Stop> for Abort {
             Stop::Source { errno, .. } => Self::Source(*errno),
             Stop::Destination { errno, .. } => Self::Target { step: "write to it", errno: *errno },
             Stop::Manifest(errno) => Self::Target { step: "write the manifest", errno: *errno },
-            // Asked for by nobody here.
-            Stop::Limit => Self::Other(chain(stop)),
+            // Asked for by nobody here, or no reason to end.
+            Stop::Limit | Stop::Different => Self::Other(chain(stop)),
         }
     }
 }

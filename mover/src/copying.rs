@@ -29,7 +29,7 @@ use crate::verdict;
 const TRIES_MAX: usize = 3;
 
 /// Everything is kept.
-const KEEP: Keep = Keep { owner: true, xattrs: true, acls: true };
+pub(crate) const KEEP: Keep = Keep { owner: true, xattrs: true, acls: true };
 
 /// What is needed to copy and verify.
 pub(crate) struct Work<'a> {
@@ -211,7 +211,7 @@ impl Work<'_> {
 }
 
 /// What lies in the folder is left out; the folder itself is settled.
-fn attributes_only() -> Result<Options, FilterError> {
+pub(crate) fn attributes_only() -> Result<Options, FilterError> {
     let filter = Filter::new(["*"], [""; 0])?;
     Ok(Options { filter, keep: KEEP, workers: Some(NonZeroUsize::MIN), ..Options::default() })
 }

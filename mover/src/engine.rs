@@ -24,6 +24,21 @@ pub trait Engine: Sync {
         workspacefs_sync::sync(source, destination, options, control)
     }
 
+    /// As [`workspacefs_sync::compare`].
+    ///
+    /// # Errors
+    /// [`SyncError`]: it did not begin.
+    fn compare(
+        &self,
+        source: BorrowedFd<'_>,
+        copy: BorrowedFd<'_>,
+        manifest: Option<&Path>,
+        options: &Options,
+        control: &Control,
+    ) -> Result<Report, SyncError> {
+        workspacefs_sync::compare(source, copy, manifest, options, control)
+    }
+
     /// As [`workspacefs_sync::sync_confirmed`], by [`workspacefs_sync::verify_entries`].
     ///
     /// # Errors

@@ -18,9 +18,10 @@ use crate::meter::{Expected, Meter, sum};
 use crate::record::{Record, Recorded};
 use crate::source::{Found, Source};
 use crate::target::Target;
+use crate::unchanged;
 use crate::verdict;
 
-/// Makes the generation, unless it lies there whole.
+/// Makes the generation, unless it lies there whole, or would be just what the earlier one is.
 pub(crate) fn fill(
     fill: &Fill,
     target: &Target,
@@ -33,6 +34,9 @@ pub(crate) fn fill(
         return said_again(fill, &whole.record);
     }
     let source = Source::open(&fill.source).map_err(Abort::Source)?;
+    if let Some(kept) = unchanged::kept(fill, target, &source, workers, engine, meter)? {
+        return Ok(kept);
+    }
     let at = at_target("read the earlier generation");
     let wanted = wanted(target, fill.earlier, fill.generation).map_err(at)?;
     let filling = Filling::open(target, fill.generation, wanted).map_err(at_target("make the generation"))?;

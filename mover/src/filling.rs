@@ -95,7 +95,7 @@ impl Filling {
 }
 
 /// Seconds since 1970, UTC. A clock before that is not set.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -37,6 +37,7 @@ mod run;
 mod scrub;
 mod source;
 mod target;
+mod unchanged;
 mod verdict;
 
 pub use args::{Args, VerifyArg};

@@ -7,9 +7,11 @@ use std::sync::{Arc, OnceLock};
 use crate::abilities::set_mtime;
 use crate::attributes::Bearer;
 use crate::compare::same_attributes;
+use crate::comparison::Comparison;
 use crate::engine::Engine;
 use crate::place::Place;
 use crate::progress::{Place as Counted, What};
+use crate::report::Stop;
 use crate::selection::Selection;
 use crate::stat::Stat;
 use crate::trouble::{Side, Trouble};
@@ -146,6 +148,7 @@ impl Engine<'_> {
                 };
                 self.control.count(What::Directory, place, 0);
             }
+            Ok(true) if self.comparison.is_some() => self.end(Stop::Different),
             Ok(_) => {}
             Err(trouble) if counted => self.failed(What::Directory, 0, dir.path(), trouble),
             Err(trouble) => self.trouble(dir.path(), trouble),
@@ -162,8 +165,11 @@ impl Engine<'_> {
         let same_time =
             dir.existing.is_some_and(|existing| dir.stat.mtime.is_kept_as(existing.mtime, terms.step))
                 && !touched;
+        // A time alone does not make it another directory; a copy that is the same all the same has it.
+        let minds_times = self.comparison.as_ref().is_some_and(Comparison::minds_times);
+        let mut changed = !same || (minds_times && !same_time);
         if (same && same_time || self.options.dry_run) && !self.keeps_attributes() {
-            return Ok(!same);
+            return Ok(changed);
         }
         let handle = place.handle().map_err(at("open the destination directory"))?;
         let directory = handle.as_fd();
@@ -174,7 +180,6 @@ impl Engine<'_> {
             };
             self.settle(directory, &now, &dir.stat)?;
         }
-        let mut changed = !same;
         if self.keeps_attributes() {
             let source = dir.source.handle().map_err(Side::Source.at("open the source directory"))?;
             let from = Bearer::Named(source.as_fd(), c".");

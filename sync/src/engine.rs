@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use crate::abilities::Abilities;
 use crate::allowance::Allowance;
 use crate::chunked::Large;
+use crate::comparison::Comparison;
 use crate::confirm::Confirm;
 use crate::directory::Dir;
 use crate::doom::Doomed;
@@ -39,6 +40,8 @@ pub(crate) struct Engine<'a> {
     pub journal: Option<Journal>,
     /// Reads back what is written down in it.
     pub confirm: Option<&'a Confirm<'a>>,
+    /// Nothing is copied; the first difference ends the run.
+    pub comparison: Option<Comparison>,
     /// Bytes per second.
     pub bandwidth: Option<Limiter>,
     /// Deletions per second.
@@ -75,6 +78,7 @@ impl<'a> Engine<'a> {
             links: Links::default(),
             journal: None,
             confirm: None,
+            comparison: None,
             bandwidth: options.bandwidth.map(Limiter::new),
             deletions: None,
             allowance: None,
@@ -94,6 +98,9 @@ impl<'a> Engine<'a> {
     pub fn is_stopping(&self) -> bool {
         if self.control.is_cancelled() && !self.stopping.load(Ordering::Relaxed) {
             self.end(Stop::Cancelled);
+        }
+        if self.comparison.is_some() && self.control.differs() {
+            self.end(Stop::Different);
         }
         self.stopping.load(Ordering::Relaxed)
     }

@@ -205,6 +205,11 @@ impl Engine<'_> {
 
     /// A regular file, whatever other names it has.
     pub fn regular(&self, worker: &mut Worker, subject: &Subject<'_>) -> Result<Outcome, Trouble> {
+        if let Some(comparison) = &self.comparison {
+            let same = self.verdict(subject, subject.existing.as_ref()) == Verdict::Same;
+            let vouched = same && comparison.vouches(subject);
+            return Ok(if vouched { Outcome::Unchanged } else { Outcome::Done });
+        }
         let known = || {
             self.journal.as_ref().is_none_or(|journal| {
                 let stat = &subject.stat;
@@ -297,6 +302,8 @@ impl Engine<'_> {
 
     fn symlink(&self, subject: &Subject<'_>) -> Result<Outcome, Trouble> {
         let same = match self.verdict(subject, subject.existing.as_ref()) {
+            // Where links are made anew for each copy, nobody has looked at the targets until now.
+            Verdict::Same if self.comparison.is_some() && !self.same_target(subject)? => None,
             Verdict::Same => self.same(subject)?,
             Verdict::InTheWay => return Err(Trouble::Problem(Problem::InTheWay)),
             Verdict::Attributes | Verdict::Copy => None,
@@ -306,6 +313,14 @@ impl Engine<'_> {
             (None, None) => Ok(Outcome::Done),
             (None, Some(destination)) => self.make_symlink(subject, destination),
         }
+    }
+
+    fn same_target(&self, subject: &Subject<'_>) -> Result<bool, Trouble> {
+        let read = |directory: &Handle| readlinkat(directory.as_fd(), subject.name, Vec::new());
+        let wanted = read(subject.source).map_err(Side::Source.at("read the link"))?;
+        let there = subject.destination.map(|directory| read(directory));
+        let there = there.transpose().map_err(Side::Destination.at("read the link"))?;
+        Ok(there.is_some_and(|there| there == wanted))
     }
 
     fn make_symlink(&self, subject: &Subject<'_>, destination: &Arc<Handle>) -> Result<Outcome, Trouble> {

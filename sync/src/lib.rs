@@ -22,6 +22,7 @@ mod allowance;
 mod attributes;
 mod chunked;
 mod compare;
+mod comparison;
 mod confirm;
 mod copy;
 mod delete;
@@ -61,6 +62,7 @@ mod verify;
 mod visit;
 mod worker;
 
+pub use comparison::compare;
 pub use confirm::Confirm;
 pub use delete::{DeleteError, DeleteOptions, DeleteReport, delete};
 pub use error::SyncError;

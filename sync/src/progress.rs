@@ -207,6 +207,15 @@ impl Control {
         self.0.deleted.load(Ordering::Relaxed)
     }
 
+    /// Whether anything was, or in a dry run would have been, copied or deleted, or could not be looked at.
+    pub(crate) fn differs(&self) -> bool {
+        let counts =
+            |tallies: &Tallies, place: Place| tallies.0[place as usize].files.load(Ordering::Relaxed);
+        let tallies = [&self.0.files, &self.0.directories];
+        tallies.iter().any(|tallies| counts(tallies, Place::Done) + counts(tallies, Place::Failed) > 0)
+            || self.deleted() > 0
+    }
+
     pub(crate) fn listed(&self) {
         self.0.listed.store(true, Ordering::Relaxed);
     }

@@ -112,6 +112,9 @@ pub enum Stop {
         #[source]
         errno: Errno,
     },
+    /// The copy is not what the source is ([`crate::compare`]).
+    #[error("the copy is not what the source is")]
+    Different,
     /// The source is gone.
     #[error("the source is gone, at {path:?}")]
     Source {
@@ -147,6 +150,14 @@ impl Report {
     pub fn is_complete(&self) -> bool {
         let failed = self.files.failed.files + self.directories.failed.files;
         failed == 0 && self.stopped.is_none() && !self.notes.iter().any(|note| note.problem.counts())
+    }
+}
+
+impl Report {
+    /// There was nothing to do: everything that was found is in the destination, and nothing else.
+    pub fn is_unchanged(&self) -> bool {
+        let done = self.files.done.files + self.directories.done.files + self.deleted;
+        done == 0 && self.is_complete() && self.notes.is_empty()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A run from beginning to end.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,6 +9,7 @@ use rustix::fs::syncfs;
 use rustix::io::Errno;
 
 use crate::SyncError;
+use crate::comparison::Comparison;
 use crate::confirm::{Confirm, Confirmed, confirmed};
 use crate::directory::Dir;
 use crate::earlier;
@@ -40,7 +42,7 @@ pub fn sync(
     options: &Options,
     control: &Control,
 ) -> Result<Report, SyncError> {
-    begin(source, destination, options, None, control)
+    begin(source, destination, options, Purpose::Copy(None), control)
 }
 
 /// As [`sync`], for a run with a manifest, which then vouches only for what was confirmed: files are read back while others
@@ -55,14 +57,22 @@ pub fn sync_confirmed(
     confirm: &Confirm<'_>,
     control: &Control,
 ) -> Result<Report, SyncError> {
-    begin(source, destination, options, Some(confirm), control)
+    begin(source, destination, options, Purpose::Copy(Some(confirm)), control)
 }
 
-fn begin(
+/// What a run is for.
+pub(crate) enum Purpose<'a> {
+    /// To copy, and perhaps to read back what was copied.
+    Copy(Option<&'a Confirm<'a>>),
+    /// To see whether there is anything to copy, by the manifest of what was copied.
+    Compare(Option<&'a Path>),
+}
+
+pub(crate) fn begin(
     source: BorrowedFd<'_>,
     destination: BorrowedFd<'_>,
     options: &Options,
-    confirm: Option<&Confirm<'_>>,
+    purpose: Purpose<'_>,
     control: &Control,
 ) -> Result<Report, SyncError> {
     let selection = Selection::of(&options.paths).map_err(SyncError::Path)?;
@@ -84,11 +94,11 @@ fn begin(
     }
     let mut engine = Engine::new(options, control, Arc::clone(&destination.0), division);
     engine.source = Some(Arc::clone(&source.0));
-    if let Some(path) = options.manifest.as_ref().filter(|_| !options.dry_run) {
-        let earlier = options.earlier.as_ref().and_then(|earlier| earlier.manifest.as_deref());
-        let journal = Journal::open(path, options.checksum, earlier).map_err(SyncError::Manifest)?;
-        engine.journal = Some(if confirm.is_some() { journal.commit_often() } else { journal });
-        engine.confirm = confirm;
+    match purpose {
+        Purpose::Copy(confirm) => engine.begin_manifest(confirm)?,
+        Purpose::Compare(manifest) => {
+            engine.comparison = Some(Comparison::open(manifest, options.checksum)?);
+        }
     }
     let root = Dir::new(None, source, Some((destination.0, Some(destination.1))), earlier, selection);
     run(&engine, division, || engine.list(&root, &mut Buffer::default()));
@@ -113,7 +123,17 @@ pub(crate) fn run(engine: &Engine<'_>, division: Division, first: impl FnOnce())
     });
 }
 
-impl Engine<'_> {
+impl<'a> Engine<'a> {
+    fn begin_manifest(&mut self, confirm: Option<&'a Confirm<'a>>) -> Result<(), SyncError> {
+        let options = self.options;
+        let Some(path) = options.manifest.as_ref().filter(|_| !options.dry_run) else { return Ok(()) };
+        let earlier = options.earlier.as_ref().and_then(|earlier| earlier.manifest.as_deref());
+        let journal = Journal::open(path, options.checksum, earlier).map_err(SyncError::Manifest)?;
+        self.journal = Some(if confirm.is_some() { journal.commit_often() } else { journal });
+        self.confirm = confirm;
+        Ok(())
+    }
+
     /// Writes down what is safely in the destination, once in a while.
     pub fn commit_if_due(&self) {
         if self.journal.as_ref().is_some_and(Journal::is_due) {

@@ -26,7 +26,7 @@ use workspacefs_bench::DriverReport;
 use workspacefs_e2e::{Cluster, product};
 
 use crate::standalone::{self, Place, Standalone};
-use crate::{images, shell};
+use crate::{images, room, shell};
 use memory::Memory;
 use page::Rendered;
 use races::Count;
@@ -82,6 +82,7 @@ struct Measured {
 
 /// Measures and writes the page. Where goals are measured, the last line is `bench: N passed, N failed`.
 pub fn run(args: Args) -> Result<()> {
+    room::make()?;
     let mut count = None;
     if args.only.is_none() {
         // Before the cluster's machines run.

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use workspacefs_e2e::ClusterConfig;
 
 use crate::chart::Chart;
-use crate::{generate, shell, tidy, ui};
+use crate::{generate, room, shell, tidy, ui};
 
 const CARGO_DENY: &str = "0.20.2";
 
@@ -21,6 +21,7 @@ type Check = (&'static str, fn() -> Result<()>);
 
 /// Runs every check.
 pub fn run(_args: Args) -> Result<()> {
+    room::make()?;
     let checks: [Check; 7] = [
         ("formatting", || shell::run(shell::cargo().args(["fmt", "--all", "--check"]))),
         ("tidy", || tidy::run(tidy::Args {})),

@@ -12,6 +12,7 @@ mod generate;
 mod images;
 mod lint;
 mod mounts;
+mod room;
 mod sanity;
 mod shell;
 mod standalone;

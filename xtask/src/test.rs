@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use workspacefs_e2e::ClusterConfig;
 
-use crate::{conformance, e2e, images, shell};
+use crate::{conformance, e2e, images, room, shell};
 
 /// A cluster on which suites run one after the other.
 struct Lane {
@@ -73,6 +73,7 @@ const FAILURES_MAX: usize = 20;
 
 /// Runs everything that was asked for, whatever fails.
 pub fn run(args: Args) -> Result<()> {
+    room::make()?;
     let mut runs = Vec::new();
     let queue = Mutex::new(SUITES.into_iter());
     let until = args.until.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));

@@ -88,7 +88,8 @@ impl FileSystems {
 
     /// Makes the destination what it is to be before a run.
     fn reset_destination(&mut self, task: Task, shape: Shape) -> Result<()> {
-        let fills = !matches!(task, Task::Copy | Task::Fill | Task::FillAgain);
+        let refreshes = matches!(task, Task::FillAgain | Task::FillChanged);
+        let fills = !refreshes && !matches!(task, Task::Copy | Task::Fill);
         let is_ready = |has: &Destination| {
             matches!(task, Task::Refresh | Task::Read) && has.is_filled && has.shape == shape
         };
@@ -98,15 +99,18 @@ impl FileSystems {
         // Two disks of one name there cannot be.
         self.destination = None;
         // Beside the tree lie a generation and the next one's folders.
-        let times = if task == Task::FillAgain { 3 } else { 1 };
+        let times = if refreshes { 3 } else { 1 };
         let room = Shape { files: shape.files * times, directories: shape.directories * times, ..shape };
         let disk = room.disk(&self.folder, "destination", Format::Ext4)?;
         if fills {
             shape.tree().make(&disk.path().join(TREE))?;
         }
         self.destination = Some(Destination { shape, disk, is_filled: fills });
-        if task == Task::FillAgain {
+        if refreshes {
             self.fill_generation()?;
+        }
+        if task == Task::FillChanged {
+            judge::rewrite_some(&self.source_disk()?.path().join(TREE))?;
         }
         Ok(())
     }
@@ -193,8 +197,9 @@ impl FileSystems {
             Task::Refresh | Task::Copy | Task::Read => {
                 judge::equal(&self.source_disk()?.path().join(TREE), &copy)
             }
-            Task::Fill | Task::FillAgain => {
-                let number = if task == Task::Fill { "1" } else { "2" };
+            // Where nothing has changed, the first generation is the copy of what the source is now.
+            Task::Fill | Task::FillAgain | Task::FillChanged => {
+                let number = if task == Task::FillChanged { "2" } else { "1" };
                 let generation = self.destination_disk()?.path().join("cache").join(number);
                 judge::equal(&self.source_disk()?.path().join(TREE), &generation.join("data").join(TREE))
             }

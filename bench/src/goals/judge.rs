@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -51,6 +52,19 @@ pub fn change(tree: &Path) -> Result<()> {
     File::options().write(true).open(time)?.set_modified(now)?;
     fs::remove_file(gone)?;
     fs::write(folder.with_extension("new"), "a new one")?;
+    Ok(())
+}
+
+/// Changes one file in a hundred: the first bytes of it, and with them its time. Each call makes them others.
+///
+/// # Errors
+/// What could not be changed.
+pub fn rewrite_some(tree: &Path) -> Result<()> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    for path in some_files(tree, usize::MAX)?.iter().step_by(100) {
+        let file = File::options().write(true).open(path).with_context(|| path.display().to_string())?;
+        file.write_all_at(&now.as_nanos().to_le_bytes(), 0)?;
+    }
     Ok(())
 }
 

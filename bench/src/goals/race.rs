@@ -40,8 +40,10 @@ pub enum Task {
     Read,
     /// The destination gets a cache's first generation.
     Fill,
-    /// It has one that is equal to the source and gets the next.
+    /// It has one that is equal to the source.
     FillAgain,
+    /// It has one, and of the source one file in a hundred is another since.
+    FillChanged,
     /// A file is taken from a server.
     Download,
     /// A file is given to a server.
@@ -421,6 +423,18 @@ pub const RACES: &[Race] = &[
             demand(Figure::OperationsPerFile, 0.05, 0.035),
         ],
     },
+    // What it costs that the one before writes nothing where nothing has changed: here the comparison was for nothing.
+    Race {
+        goal: Goal::G16,
+        title: "A cache's refresh, one file in a hundred changed; source 1 ms away, attributes come with the listing",
+        full: shape(512, 51_200, 512, 3000),
+        gate: None,
+        slow: Slow::SourcePlus,
+        task: Task::FillChanged,
+        ours: &tool::MOVER_REFRESH,
+        peers: &[shown(&tool::RSYNC_REFRESH), shown(&tool::RCLONE_REFRESH)],
+        demands: &[],
+    },
 ];
 
 /// A file that was read is looked at once more, past every cache, to see that it did not change meanwhile. The goals of G4
@@ -447,7 +461,7 @@ impl Race {
     /// Whether the source lies on another disk than the destination, in memory: what fills a cache comes from another computer.
     /// Otherwise both share one disk, whose reads and writes together are limited, and a copy is slower than either side alone.
     pub fn source_is_elsewhere(&self) -> bool {
-        matches!(self.task, Task::Fill | Task::FillAgain)
+        matches!(self.task, Task::Fill | Task::FillAgain | Task::FillChanged)
     }
 
     /// Its tree, if it is run to that extent.

@@ -94,7 +94,7 @@ pub const MOVER_BY_SIZE: Tool = tool(
         "TMP/outcome",
     ],
 );
-/// The mover, making the next one.
+/// The mover, refreshing it.
 pub const MOVER_REFRESH: Tool = tool(
     "mover",
     &[

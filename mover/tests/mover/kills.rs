@@ -35,7 +35,7 @@ fn a_refresh_killed_at_any_step_is_completed_by_the_next() {
     let world = World::in_memory();
     fill_source(&world);
     world.fill(1, &["/a", "/b"], &[]).made(1);
-    world.fill(2, &["/a", "/b"], &["--earlier", "1"]).made(2);
+    world.fill(2, &["/a", "/b"], &[]).made(2);
     let first = look(&world.data(1));
     change_source(&world);
     let source = look(&world.source());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use workspacefs_api::PathState::{Partial, Whole};
+use workspacefs_api::PathState::{Evicted, Partial, Whole};
 use workspacefs_api::mover::FailureReason;
 
 use crate::tree::{inode, look, names};
@@ -32,6 +32,7 @@ fn a_refresh_links_what_is_unchanged_follows_deletions_and_leaves_the_earlier_on
         assert!(same(name), "{name} was copied");
     }
     assert!(!same("a/changed"));
+    world.write("a/new", "newer");
     let said = world.fill(3, &["/a", "/b"], &["--earlier", "2", "--remove", "1"]).made(3);
     assert_eq!(
         (said.outcome.present, names(&world.target())),
@@ -43,6 +44,112 @@ fn a_refresh_links_what_is_unchanged_follows_deletions_and_leaves_the_earlier_on
 }
 
 #[test]
+fn a_refresh_that_finds_nothing_changed_writes_nothing_and_the_earlier_generation_is_as_of_now() {
+    let world = World::new();
+    for (name, content) in [("a/in/file", "one"), ("b/file", "other")] {
+        world.write(name, content);
+    }
+    symlink("file", world.source().join("b/link")).unwrap();
+    fs::hard_link(world.source().join("b/file"), world.source().join("b/second")).unwrap();
+    let first = world.fill(1, &["/a/in", "/b"], &[]).made(1).outcome;
+    let before = (look(&world.target()), inode(&world.data(1).join("b/file")));
+    // What lies beside a path gives the folder above it another time.
+    world.write("a/beside", "nobody asked for it");
+    let said = world.fill(2, &["/a/in", "/b"], &["--earlier", "1"]).made(1).states(&[Whole, Whole]);
+    assert_eq!(said.outcome.paths, first.paths);
+    assert!(said.outcome.as_of >= first.as_of);
+    assert_eq!((look(&world.target()), inode(&world.data(1).join("b/file"))), before);
+}
+
+#[test]
+fn whatever_of_the_source_has_changed_makes_a_new_generation() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let at = |world: &World, name: &str| world.source().join(name);
+    let keep_time = |path: &std::path::Path, change: &dyn Fn()| {
+        let modified = fs::symlink_metadata(path).unwrap().modified().unwrap();
+        change();
+        fs::File::open(path).unwrap().set_modified(modified).unwrap();
+    };
+    type Change<'a> = (&'a str, &'a dyn Fn(&World));
+    let changes: [Change<'_>; 11] = [
+        ("a new file", &|world| world.write("a/in/new", "new")),
+        ("a new empty folder", &|world| fs::create_dir(at(world, "a/in/new")).unwrap()),
+        ("a file is gone", &|world| fs::remove_file(at(world, "a/in/other")).unwrap()),
+        ("a folder is gone", &|world| fs::remove_dir(at(world, "a/in/empty")).unwrap()),
+        ("other content of the same length and time", &|world| {
+            let file = at(world, "a/in/file");
+            keep_time(&file, &|| fs::write(&file, "CONTENT").unwrap());
+        }),
+        ("a link that leads elsewhere", &|world| {
+            let link = at(world, "a/in/link");
+            let times = fs::symlink_metadata(&link).unwrap();
+            fs::remove_file(&link).unwrap();
+            symlink("other", &link).unwrap();
+            let time = nix::sys::time::TimeSpec::from_duration(
+                times.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap(),
+            );
+            nix::sys::stat::utimensat(
+                nix::fcntl::AT_FDCWD,
+                &link,
+                &time,
+                &time,
+                nix::sys::stat::UtimensatFlags::NoFollowSymlink,
+            )
+            .unwrap();
+        }),
+        ("the mode of a file", &|world| {
+            fs::set_permissions(at(world, "a/in/file"), fs::Permissions::from_mode(0o600)).unwrap();
+        }),
+        ("the owner of the folder", &|world| chown(at(world, "a/in"), Some(7), None).unwrap()),
+        ("the mode of a folder above", &|world| {
+            fs::set_permissions(at(world, "a"), fs::Permissions::from_mode(0o700)).unwrap();
+        }),
+        ("the time of a folder", &|world| {
+            fs::File::open(at(world, "a/in/empty")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        }),
+        ("an access control list's like", &|world| {
+            let name = c"user.note";
+            rustix::fs::setxattr(at(world, "a/in/empty"), name, b"x", rustix::fs::XattrFlags::empty())
+                .unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let world = World::new();
+        for name in ["file", "other"] {
+            world.write(&format!("a/in/{name}"), "content");
+        }
+        fs::create_dir(at(&world, "a/in/empty")).unwrap();
+        symlink("file_", at(&world, "a/in/link")).unwrap();
+        world.fill(1, &["/a/in"], &[]).made(1);
+        world.fill(2, &["/a/in"], &["--earlier", "1"]).made(1);
+        change(&world);
+        let said = world.fill(2, &["/a/in"], &["--earlier", "1"]);
+        assert_eq!(said.outcome.generation, Some(2), "{what}: {said:?}");
+        assert_eq!(look(&world.data(2).join("a/in")), look(&at(&world, "a/in")), "{what}");
+    }
+}
+
+#[test]
+fn the_earlier_generation_is_not_kept_where_it_is_not_what_is_asked_for() {
+    let world = World::new();
+    for name in ["a/file", "b/file"] {
+        world.write(name, "content");
+    }
+    world.fill(1, &["/a"], &["--verify", "size"]).made(1);
+    // Other paths, and what was verified by size only.
+    world.fill(2, &["/a", "/b"], &["--earlier", "1", "--verify", "size"]).made(2);
+    world.fill(3, &["/a", "/b"], &["--earlier", "2"]).made(3);
+    world.fill(4, &["/a", "/b"], &["--earlier", "3", "--verify", "size"]).made(3);
+    // A lower limit.
+    world.fill(4, &["/a", "/b"], &["--earlier", "3", "--capacity", "8"]).made(4).states(&[Whole, Evicted]);
+    world.fill(5, &["/a"], &["--earlier", "4"]).made(5);
+    // It has lost a file.
+    fs::remove_file(world.data(5).join("a/file")).unwrap();
+    world.fill(6, &["/a"], &["--earlier", "5"]).made(6);
+    assert_eq!(fs::read_to_string(world.data(6).join("a/file")).unwrap(), "content");
+}
+
+#[test]
 fn a_mode_that_changes_while_a_fill_is_cut_does_not_reach_the_earlier_generation() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::new();
@@ -50,6 +157,7 @@ fn a_mode_that_changes_while_a_fill_is_cut_does_not_reach_the_earlier_generation
     world.fill(1, &["/a"], &[]).made(1);
     let first = look(&world.data(1));
     // As a run leaves it that was killed before its last step.
+    world.write("a/new", "new");
     world.fill(2, &["/a"], &["--earlier", "1"]).made(2);
     fs::rename(world.target().join("2"), world.target().join("filling-2")).unwrap();
     fs::set_permissions(world.source().join("a/file"), fs::Permissions::from_mode(0o640)).unwrap();
@@ -103,6 +211,8 @@ fn a_refresh_does_not_read_what_it_links_and_a_scrub_does() {
     let modified = fs::metadata(&copy).unwrap().modified().unwrap();
     fs::write(&copy, "CONTENT").unwrap();
     fs::File::open(&copy).unwrap().set_modified(modified).unwrap();
+    world.fill(2, &["/a"], &["--earlier", "1"]).made(1).states(&[Whole]);
+    world.write("a/new", "new");
     world.fill(2, &["/a"], &["--earlier", "1"]).made(2).states(&[Whole]);
     assert_eq!(inode(&copy), inode(&world.data(2).join("a/file")));
     let said = world.run(&["--scrub", "--generation", "2"]).failed(FailureReason::NothingWhole);

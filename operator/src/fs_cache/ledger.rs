@@ -164,9 +164,10 @@ fn content(
         .map(|(_, path)| path.path.clone())
         .collect();
     match entry.errand.task {
-        Task::Fill if outcome.generation == Some(entry.errand.generation) => {
-            let before = copy.generation.replace(entry.errand.generation);
-            copy.superseded.extend(before.filter(|before| *before != entry.errand.generation));
+        Task::Fill if let Some(current) = current(entry, outcome) => {
+            let before = copy.generation.replace(current);
+            let is_kept = before == Some(current);
+            copy.superseded.extend(before.filter(|before| *before != current));
             // By the node's clock, which may be ahead: nothing was read after the run had ended.
             let as_of = |second| Timestamp::from_second(second).unwrap_or(entry.at).min(entry.at);
             copy.as_of = outcome.as_of.map(as_of).map(Time);
@@ -178,8 +179,11 @@ fn content(
             if entry.errand.earlier.is_none() || copy.verified_at.is_none() {
                 copy.verified_at = Some(Time(entry.at));
             }
-            let (reason, what) =
-                if before.is_some() { ("Refreshed", "refreshed") } else { ("Filled", "filled") };
+            let (reason, what) = match before {
+                None => ("Filled", "filled"),
+                Some(_) if is_kept => ("Refreshed", "compared, and nothing has changed"),
+                Some(_) => ("Refreshed", "refreshed"),
+            };
             let note = format!(
                 "{}{what}: {} of {} paths are whole",
                 of_node(&copy.node),
@@ -202,9 +206,15 @@ fn content(
     }
 }
 
-/// Whether a fill left no new generation.
+/// The generation that a fill says is the copy now: the one it was sent to make, or the earlier one where nothing has changed.
+fn current(entry: &Entry<'_>, outcome: &Outcome) -> Option<i64> {
+    let of_errand = [Some(entry.errand.generation), entry.errand.earlier];
+    outcome.generation.filter(|number| of_errand.contains(&Some(*number)))
+}
+
+/// Whether a fill left no copy of what the source is.
 fn came_to_nothing(entry: &Entry<'_>, outcome: &Outcome) -> bool {
-    entry.errand.task == Task::Fill && outcome.generation != Some(entry.errand.generation)
+    entry.errand.task == Task::Fill && current(entry, outcome).is_none()
 }
 
 /// Whether a run ended without having looked at everything. (That nothing is whole is a finding.)

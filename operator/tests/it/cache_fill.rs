@@ -83,6 +83,34 @@ async fn a_refresh_makes_a_newer_generation_and_the_older_goes_when_every_node_h
 }
 
 #[tokio::test]
+async fn a_refresh_that_finds_nothing_changed_keeps_the_generation_and_makes_it_younger() {
+    let (api, _nfs, _operator) = start(json!({})).await;
+    until_moved(&api, "it is filled", |api| has(api, 1)).await;
+    let before = copies(&api).remove(0);
+    ask(&api, "now");
+    api.until("a mover is sent", |api| !api.all("Job").is_empty()).await;
+    let later = 1_000_000_060;
+    let nothing_changed = |api: &FakeApi, job: &Value| {
+        let said = well(api, job);
+        Outcome { generation: Some(1), as_of: Some(later), present: vec![1], ..said }
+    };
+    api.until("it is refreshed", |api| {
+        play(api, nothing_changed);
+        has(api, 1) && copies(api)[0].as_of != before.as_of
+    })
+    .await;
+    let after = copies(&api).remove(0);
+    assert_eq!((after.failures, &after.superseded, &after.filling), (0, &vec![], &None), "{after:?}");
+    assert_eq!((&after.whole, &after.verified_at), (&before.whole, &before.verified_at));
+    assert_eq!(after.as_of.unwrap().0.as_second(), later);
+    assert_eq!(cache(&api, "warm").unwrap().status.unwrap().refreshed_for, "now");
+    assert_eq!((told(&api, "Refreshed"), told(&api, "FillFailed")), (1, 0));
+    // The next one that finds something is of the next number.
+    ask(&api, "again");
+    until_moved(&api, "it is refreshed", |api| has(api, 2)).await;
+}
+
+#[tokio::test]
 async fn a_failure_is_told_with_its_reason_and_tried_again_after_a_while_with_the_same_generation() {
     let (api, _nfs, operator) = start(json!({})).await;
     let fail = |_: &FakeApi, _: &Value| {

@@ -34,6 +34,7 @@ mod known;
 mod place;
 mod reader;
 mod record;
+mod said;
 
 #[cfg(test)]
 mod mutations;
@@ -50,6 +51,7 @@ pub(crate) use journal::Journal;
 pub(crate) use known::Ordinal;
 use place::Place;
 pub use reader::ManifestReader;
+pub(crate) use said::Said;
 
 /// A regular file in the destination.
 #[derive(Clone, Debug, Eq, PartialEq)]

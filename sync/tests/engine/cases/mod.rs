@@ -3,6 +3,7 @@
 mod attributes;
 mod cancelled;
 mod changing;
+mod compared;
 mod confirmed;
 mod content;
 mod deep;
@@ -155,6 +156,9 @@ cases! {
         of_a_wide_directory_each_slice_takes_its_part,
         a_slice_says_what_it_was_refused,
         one_worker_starts_no_thread;
+    compared:
+        a_comparison_writes_nothing_and_finds_what_only_a_ctime_tells,
+        the_first_difference_ends_a_comparison;
     confirmed:
         what_is_not_as_written_is_reported_and_not_vouched_for_and_the_next_run_copies_it,
         files_are_read_back_while_others_are_still_to_be_copied,
