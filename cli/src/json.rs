@@ -256,6 +256,8 @@ impl<'a> From<&'a Stop> for Stopped<'a> {
         let (reason, path, errno) = match stop {
             Stop::Cancelled => ("cancelled", None, None),
             Stop::Limit => ("limit", None, None),
+            // A comparison ends so, which `wfs` has none of.
+            Stop::Different => ("different", None, None),
             Stop::Destination { path, errno } => ("destination", Some(path), Some(*errno)),
             Stop::Source { path, errno } => ("source", Some(path), Some(*errno)),
             Stop::Manifest(errno) => ("manifest", None, Some(*errno)),
