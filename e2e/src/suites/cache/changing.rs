@@ -62,6 +62,7 @@ async fn what_is_cut_off_or_changes_while_it_is_copied_is_shown_as_a_whole_or_no
 
     moving.end().await?;
     context.ready(CACHE, BY_ITSELF_TIME_MAX).await?;
+    context.warm(CACHE, "n1").await?;
     context.start([reader("later")]).await?;
     for folder in ["cut", "moving", "steady"] {
         shows(&context, "later", folder).await?;

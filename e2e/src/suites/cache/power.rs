@@ -40,6 +40,8 @@ async fn a_power_cut_of_a_movers_node_costs_no_more_than_what_was_not_finished(
     context.write_many("datasets", FILES, EACH).await?;
     let mut spec = on_nodes(&["/datasets"]);
     spec["limits"]["bandwidth"] = SLOWLY.into();
+    // One file after the other: side by side all of them would be done at about the same time.
+    spec["parallelism"] = 1.into();
     let uid = context.create_cache(CACHE, spec).await?.uid().context("no uid")?;
     let object = context.filling(CACHE, FINISHED * MIB as i64).await?;
     let number = object.copy_for("n1").and_then(|copy| copy.filling).context("no generation is begun")?;

@@ -42,6 +42,8 @@ async fn a_target_that_becomes_read_only_in_the_middle_of_a_fill_is_told_and_the
     context.file_system_with(NEAR, near).await?;
     let mut spec = on_file_system(&["/datasets"], NEAR);
     spec["limits"]["bandwidth"] = BANDWIDTH.into();
+    // One file after the other: side by side all of them would be done at about the same time.
+    spec["parallelism"] = 1.into();
     context.create_cache(CACHE, spec).await?;
     let object = context.filling(CACHE, 1 << 20).await?;
     let begun = object.copy_for("n1").and_then(|copy| copy.filling).context("no generation is begun")?;

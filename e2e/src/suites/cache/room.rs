@@ -41,6 +41,8 @@ async fn a_disk_that_is_full_in_the_middle_of_a_fill_keeps_what_fits_and_the_res
     }
     let mut spec = on_nodes(&["/small", "/much"]);
     spec["limits"]["bandwidth"] = BANDWIDTH.into();
+    // One file after the other: side by side all of them would be done at about the same time.
+    spec["parallelism"] = 1.into();
     spec["refresh"]["interval"] = "1m".into();
     context.create_cache(CACHE, spec).await?;
     context.filling(CACHE, MIB as i64).await?;
@@ -55,9 +57,9 @@ async fn a_disk_that_is_full_in_the_middle_of_a_fill_keeps_what_fits_and_the_res
     context.start([reader("next")]).await?;
     context.has_some_copy("next", "/data/small").await?;
     context.reads("next", "/data/small/greeting", "hello").await?;
-    context.event(ALL_TOO_LARGE, &["TargetTooSmall", "the target takes no more"], FILL_TIME_MAX).await?;
+    context.event(ALL_TOO_LARGE, &["TargetTooSmall", "No space left"], FILL_TIME_MAX).await?;
     for kind in ["Ready", "TargetAvailable"] {
-        let said = context.cache_says(ALL_TOO_LARGE, kind, "TargetFull", &["the target takes no more"]);
+        let said = context.cache_says(ALL_TOO_LARGE, kind, "TargetFull", &["No space left"]);
         context.note(said.await?);
     }
     context.start([reader("other")]).await?;
