@@ -24,11 +24,14 @@ const NO_REASONS: [&str; 8] =
 const FIGURES: [&str; 2] =
     [include_str!("../../src/metrics.rs"), include_str!("../../../csi-driver/src/cache/figures.rs")];
 
-/// The rows of the guide's tables about caches.
+/// The rows of the guide's tables about caches, without their heads.
 fn rows() -> Vec<&'static str> {
     let from = GUIDE.split_once("\n### Caches").expect("the guide has a part about caches").1;
     let part = from.split_once("\n### ").map_or(from, |(part, _)| part);
-    part.lines().filter(|line| line.starts_with('|')).collect()
+    let is_head = |next: Option<&str>| next.is_some_and(|line| line.starts_with("| ---"));
+    let lines = part.lines().zip(part.lines().skip(1).map(Some).chain([None]));
+    let rows = lines.filter(|(line, next)| line.starts_with('|') && !is_head(*next));
+    rows.map(|(line, _)| line).collect()
 }
 
 /// The literals of a source that look like names.
