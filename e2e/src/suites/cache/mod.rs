@@ -63,6 +63,7 @@ pub fn suite() -> Suite {
         local_cache::cases(),
         nodes::cases(),
         room::cases(),
+        read_only::cases_alone(),
         power::cases(),
         lost::cases(),
         hygiene::cases(),

@@ -1,19 +1,29 @@
-//! A target that becomes read-only in the middle of a fill: nothing of it is shown, the FsCache says why, and goes on by itself.
+//! A target that becomes read-only: in the middle of a fill nothing of it is shown, of a copy nothing to new pods; the FsCache says
+//! why, and goes on by itself.
+
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use super::caches::{CACHE, FILL_TIME_MAX, on_file_system};
+use super::caches::{CACHE, FILL_TIME_MAX, on_file_system, on_nodes};
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::fault::Fault;
-use crate::suites::local::storage::GROUP;
+use crate::suites::local::storage::{GROUP, NAME};
 use crate::suites::pod::PodSpec;
+use crate::suites::wait::seconds;
 
 pub fn cases() -> Vec<Case> {
-    let all =
+    let beside =
         cases![a_target_that_becomes_read_only_in_the_middle_of_a_fill_is_told_and_the_fill_goes_on_later];
-    all.into_iter().map(|case| case.within(700)).collect()
+    beside.into_iter().map(|case| case.within(700)).collect()
+}
+
+/// Those that take the disk from all others.
+pub fn cases_alone() -> Vec<Case> {
+    let alone = cases![a_disk_that_is_remounted_read_only_is_told_and_refreshed_as_soon_as_it_can_be_written];
+    alone.into_iter().map(|case| case.alone().within(600)).collect()
 }
 
 /// The target.
@@ -23,6 +33,9 @@ const NEAR: &str = "near";
 const BANDWIDTH: &str = "2M";
 const FILES: u32 = 12;
 const EACH_MIB: u32 = 4;
+
+/// The rule says 30 s; the machines share two cores.
+const TOLD_TIME_MAX: Duration = seconds(120);
 
 /// As the kernel says it.
 const READ_ONLY: &str = "Read-only file system";
@@ -70,7 +83,54 @@ async fn a_target_that_becomes_read_only_in_the_middle_of_a_fill_is_told_and_the
     opened.end().await
 }
 
+async fn a_disk_that_is_remounted_read_only_is_told_and_refreshed_as_soon_as_it_can_be_written(
+    context: Context,
+) -> Result<()> {
+    context.join_storage().await?;
+    context.source(&[("datasets/greeting", "old")]).await?;
+    context.create_cache(CACHE, on_nodes(&["/datasets"])).await?;
+    let first = context.warm(CACHE, "n1").await?;
+    context.write_source("datasets/greeting", "new").await?;
+    let reader = |name: &str| PodSpec::new(name).on("n1").claim("data", "/data");
+    context.start([reader("old")]).await?;
+    context.has_copy("old", "/data/datasets", &first).await?;
+
+    let locked = context.remounted_read_only("n1").await?;
+    let entry = context.entry(NAME, "n1", "not ready", TOLD_TIME_MAX, |entry| !entry.ready).await?;
+    context.note(format!("{}: {}", entry.reason, entry.message));
+    context.cache_says(CACHE, "TargetAvailable", "NotReady", &[NAME]).await?;
+    context.cache_says(CACHE, "Ready", "TargetUnavailable", &["pods read the source"]).await?;
+    context.refresh(CACHE, "please").await?;
+    context.start([reader("next")]).await?;
+    context.has_source("next", "/data/datasets").await?;
+    context.reads("next", "/data/datasets/greeting", "new").await?;
+    context.has_copy("old", "/data/datasets", &first).await?;
+    context.reads("old", "/data/datasets/greeting", "old").await?;
+
+    locked.end().await?;
+    let second = context.warm_after(CACHE, "n1", first.number).await?;
+    context.cache_says(CACHE, "Ready", "Ready", &[]).await?;
+    context.cache_says(CACHE, "TargetAvailable", "Available", &[]).await?;
+    context.start([reader("last")]).await?;
+    context.has_copy("last", "/data/datasets", &second).await?;
+    context.reads("last", "/data/datasets/greeting", "new").await
+}
+
 impl Context {
+    /// The disk of the case's LocalStorage cannot be written, whoever has it mounted. Whoever writes at that moment keeps it writable,
+    /// as the node plugin does now and then.
+    async fn remounted_read_only(&self, node: &str) -> Result<Fault> {
+        let (machine, root) = (self.machine(node)?, self.disk_root().await?);
+        let writable = format!("mount -o remount,rw {root}");
+        let fault = Fault::new(move || Ok(machine.shell(&writable).map(drop)?));
+        let line = format!(
+            "tries=0; until mount -o remount,ro {root}; do \
+             tries=$((tries + 1)); [ $tries -lt 20 ] || exit 1; sleep 0.5; done"
+        );
+        self.on(node, &line).await?;
+        Ok(fault)
+    }
+
     /// Exports a folder of the storage host to everybody, `rw` or `ro`; says so anew where it was another way.
     async fn export(&self, folder: &str, how: &str) -> Result<()> {
         let line = format!("exportfs -o {how},sync,no_root_squash,no_subtree_check '*:{folder}'");
