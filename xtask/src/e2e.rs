@@ -63,8 +63,12 @@ pub fn run(args: Args) -> Result<()> {
     for image in images::of_suite(suite.name)? {
         cluster.import_image(&image)?;
     }
+    if matches!(suite.name, "cache" | "cli") {
+        // Of the present build, where the suite finds it.
+        cluster.share(&images::static_binaries()?.join("wfs"))?;
+    }
     if suite.name == "cli" {
-        programs_of_cli(&cluster)?;
+        programs_of_cli()?;
     }
     let alone: Vec<_> = suite.cases.iter().filter(|case| case.alone).map(|case| case.name).collect();
     let parallel = args.parallel;
@@ -153,9 +157,8 @@ fn cli(values: &mut Value) {
     values["files"]["rsync"] = json!({ "enabled": true, "expose": { "enabled": true } });
 }
 
-/// `wfs` of the present build, where the suite finds it; rsync and the real clients on this machine.
-fn programs_of_cli(cluster: &Cluster) -> Result<()> {
-    cluster.share(&images::static_binaries()?.join("wfs"))?;
+/// rsync and the real clients on this machine.
+fn programs_of_cli() -> Result<()> {
     shell::ensure_program("rsync", "rsync")?;
     suites::install_lep_clients();
     Ok(())

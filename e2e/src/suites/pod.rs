@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::cluster::BUSYBOX_IMAGE;
 
 /// Stays until it is told to go, and then goes at once.
-const IDLE: &str = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done";
+pub const IDLE: &str = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done";
 
 /// A pod to be made.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ mod cache_claim;
 mod cache_crash;
 mod cache_ends;
 mod cache_fill;
+mod cache_guide;
 mod cache_local;
 mod cache_lost;
 mod cache_metrics;

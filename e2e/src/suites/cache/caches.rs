@@ -7,7 +7,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use workspacefs_api::fs_cache::REFRESH_ANNOTATION;
-use workspacefs_api::{CacheCopy, FsCache};
+use workspacefs_api::{CacheCopy, CachePhase, FsCache};
 
 use super::source::SOURCE;
 use crate::suites::context::Context;
@@ -88,6 +88,34 @@ impl Context {
         let object = self.cache(name, &wish, FILL_TIME_MAX, fits).await?;
         let number = object.copy_for(node).and_then(newer).context("no generation")?;
         Ok(Generation { uid: object.uid().context("no uid")?, number })
+    }
+
+    /// Waits until a first fill is under way and so many bytes of whole files are copied. The status may be some seconds behind.
+    pub async fn filling(&self, name: &str, bytes: i64) -> Result<FsCache> {
+        let fits = |object: &FsCache| {
+            let status = object.status.as_ref();
+            status
+                .is_some_and(|status| status.phase == Some(CachePhase::Filling) && status.bytes.done >= bytes)
+        };
+        self.cache(name, &format!("{bytes} bytes of it are copied"), FILL_TIME_MAX, fits).await
+    }
+
+    /// What was done meanwhile was done in the middle of the first fill.
+    pub async fn is_not_filled(&self, name: &str) -> Result<()> {
+        let status = self.fs_caches().get(name).await?.status.unwrap_or_default();
+        let filled = status.copies.iter().any(|copy| copy.generation.is_some());
+        ensure!(!filled, "the copy was made too soon: nothing was tested: {status:?}");
+        Ok(())
+    }
+
+    /// Waits until nothing is missing in an FsCache.
+    pub async fn ready(&self, name: &str, limit: Duration) -> Result<FsCache> {
+        let fits = |object: &FsCache| {
+            let mut conditions = object.status.iter().flat_map(|status| &status.conditions);
+            conditions
+                .any(|found| found.type_ == "Ready" && found.status == "True" && found.reason == "Ready")
+        };
+        self.cache(name, "has all its paths", limit, fits).await
     }
 
     /// Asks for a refresh.

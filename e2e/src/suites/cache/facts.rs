@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 
 use super::caches::{FILL_TIME_MAX, Generation};
+use super::source::SOURCE;
 use crate::suites::context::Context;
 use crate::suites::node::Mount;
 use crate::suites::wait::{seconds, until};
@@ -48,6 +49,29 @@ impl Context {
     /// A pod has that generation's copy of a folder at a place, read-only.
     pub async fn has_copy(&self, pod: &str, at: &str, of: &Generation) -> Result<Mount> {
         copy_in(&self.mount_table(pod).await?, at, of).with_context(|| format!("pod {pod}"))
+    }
+
+    /// A pod has a copy of a folder on its node's disk at a place, read-only: for where a refresh may have come meanwhile.
+    pub async fn has_some_copy(&self, pod: &str, at: &str) -> Result<()> {
+        let mount = self.mounted_in(pod, at).await?;
+        let is_copy = mount.as_ref().is_some_and(|mount| {
+            mount.kind == "xfs" && mount.root.contains("/.workspacefs/cache/") && mount.is_read_only()
+        });
+        ensure!(is_copy, "{pod} has no copy at {at}: {mount:?}");
+        Ok(())
+    }
+
+    /// A folder in a pod has the files of a folder of the source, byte by byte.
+    pub async fn has_content_of(&self, pod: &str, at: &str, folder: &str) -> Result<()> {
+        // What cannot be read stands in no sum, and makes another one of them.
+        let sums = "sha256sum * | sha256sum";
+        let copied = self.exec(pod, &format!("cd {at} && {sums}")).await?;
+        let original = self.on_server(&format!("cd {SOURCE}/{folder} && {sums}")).await?;
+        ensure!(
+            copied.trim() == original.trim(),
+            "{pod} reads at {at} other files than the source's: {copied:?}, {original:?}"
+        );
+        Ok(())
     }
 
     async fn mount_table(&self, pod: &str) -> Result<String> {

@@ -1,5 +1,6 @@
 //! The suite `cache`: copies of folders of a FileSystem next to a node group's pods, from `kubectl apply` of an FsCache to what
-//! pods read when a mover, a node plugin, a disk or the source's server is gone.
+//! pods read when a mover, a node plugin, a disk or the source's server is gone, when a target is full or read-only, and while the source
+//! changes.
 //!
 //! n1 is the node group and n2 is outside of it, so that one look at both tells the copy from the source. All cases share one
 //! LocalStorage on n1's disk, which lists each case's namespace: they can go side by side, but for those that break something.
@@ -7,6 +8,7 @@
 mod admission;
 mod bucket;
 mod caches;
+mod changing;
 mod claimed;
 mod deletion;
 mod facts;
@@ -20,8 +22,12 @@ mod lost;
 mod nodes;
 mod obstacles;
 mod paths;
+mod placed;
+mod power;
+mod read_only;
 mod refresh;
 mod refusals;
+mod room;
 mod scrub;
 mod set_up;
 mod shown;
@@ -39,12 +45,15 @@ pub fn suite() -> Suite {
         scrub::cases(),
         refresh::cases(),
         filling::cases(),
+        changing::cases(),
+        read_only::cases(),
         shown::cases(),
         twice::cases(),
         claimed::cases(),
         deletion::cases(),
         bucket::cases(),
         group_target::cases(),
+        placed::cases(),
         paths::cases(),
         obstacles::cases(),
         admission::cases(),
@@ -53,6 +62,9 @@ pub fn suite() -> Suite {
         frozen::cases(),
         local_cache::cases(),
         nodes::cases(),
+        room::cases(),
+        read_only::cases_alone(),
+        power::cases(),
         lost::cases(),
         hygiene::cases(),
     ];

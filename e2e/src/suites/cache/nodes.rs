@@ -72,7 +72,7 @@ async fn join_group(context: &Context) -> Result<Fault> {
 }
 
 /// Waits until the scheduler is told of these warm nodes and no others.
-async fn warm_nodes_are(context: &Context, wanted: &[&str]) -> Result<()> {
+pub async fn warm_nodes_are(context: &Context, wanted: &[&str]) -> Result<()> {
     let label = FsCache::warm_label(context.namespace(), CACHE);
     let label = label.context("the case's name is too long for a label")?;
     let nodes: Api<Node> = Api::all(context.client());

@@ -1,17 +1,21 @@
 //! Paths that cannot be kept: each says why, and the others go on.
 
 use anyhow::{Context as _, Result, ensure};
-use workspacefs_api::PathState;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use workspacefs_api::{FsCache, PathState};
 
 use super::caches::{CACHE, on_nodes};
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::pod::PodSpec;
+use crate::suites::wait::seconds;
 
 pub fn cases() -> Vec<Case> {
     cases![
         a_path_that_is_missing_a_file_or_a_way_out_says_so_while_the_others_are_kept,
         over_its_capacity_the_last_folder_is_left_out_and_read_from_the_source,
+        a_capacity_that_is_lowered_takes_nothing_away_before_the_next_refresh,
     ]
 }
 
@@ -78,6 +82,45 @@ async fn over_its_capacity_the_last_folder_is_left_out_and_read_from_the_source(
     context.has_copy("reader", "/data/a", &copy).await?;
     context.has_source("reader", "/data/b").await?;
     context.reads("reader", "/data/b/greeting", "second").await
+}
+
+async fn a_capacity_that_is_lowered_takes_nothing_away_before_the_next_refresh(
+    context: Context,
+) -> Result<()> {
+    context.join_storage().await?;
+    context.source(&[("a/greeting", "first"), ("b/greeting", "second")]).await?;
+    for path in ["a/much", "b/much"] {
+        context.write_much(path, 2).await?;
+    }
+    let mut spec = on_nodes(&["/a", "/b"]);
+    spec["limits"]["capacity"] = "10Mi".into();
+    context.create_cache(CACHE, spec).await?;
+    let first = context.warm(CACHE, "n1").await?;
+    states_are(&context, &["/a", "/b"], &[PathState::Whole, PathState::Whole]).await?;
+    let lower = json!({ "spec": { "limits": { "capacity": "3Mi" } } });
+    context.fs_caches().patch(CACHE, &PatchParams::default(), &Patch::Merge(lower)).await?;
+    let heard = |object: &FsCache| {
+        object.status.as_ref().is_some_and(|status| status.observed_generation == object.metadata.generation)
+    };
+    context.cache(CACHE, "the operator has heard of it", seconds(60), heard).await?;
+    let reader = |name: &str| PodSpec::new(name).on("n1").claim("data", "/data");
+    context.start([reader("between")]).await?;
+    for place in ["/data/a", "/data/b"] {
+        context.has_copy("between", place, &first).await?;
+    }
+    states_are(&context, &["/a", "/b"], &[PathState::Whole, PathState::Whole]).await?;
+
+    context.refresh(CACHE, "please").await?;
+    let second = context.warm_after(CACHE, "n1", first.number).await?;
+    context.note(context.event(CACHE, &["Evicted", "/b"], super::caches::FILL_TIME_MAX).await?);
+    states_are(&context, &["/a", "/b"], &[PathState::Whole, PathState::Evicted]).await?;
+    context.start([reader("after")]).await?;
+    context.has_copy("after", "/data/a", &second).await?;
+    context.has_source("after", "/data/b").await?;
+    context.reads("after", "/data/b/greeting", "second").await?;
+    // What a pod has it keeps.
+    context.has_copy("between", "/data/b", &first).await?;
+    context.reads("between", "/data/b/greeting", "second").await
 }
 
 /// What the status says of paths.

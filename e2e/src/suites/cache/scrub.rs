@@ -51,5 +51,5 @@ async fn a_flipped_bit_is_found_by_the_scrub_and_shown_to_no_new_pod(context: Co
     // Not linked from what was damaged.
     let kept = context.on_copy("n1", &second, "cat datasets/greeting").await?;
     ensure!(kept.trim() == "pristine", "on the disk it is {kept:?}");
-    Ok(())
+    context.ready(CACHE, FOUND_TIME_MAX).await.map(drop)
 }

@@ -36,6 +36,15 @@ impl Context {
         self.on_server(&line).await.map(drop)
     }
 
+    /// Writes a folder of the source with so many files of so many MiB, named by numbers of equally many digits.
+    pub async fn write_many(&self, folder: &str, files: u32, mib: u32) -> Result<()> {
+        let line = format!(
+            "mkdir -p {SOURCE}/{folder} && for i in $(seq -w {files}); do \
+             dd if=/dev/urandom of={SOURCE}/{folder}/$i bs=1M count={mib} status=none || exit 1; done"
+        );
+        self.on_server(&line).await.map(drop)
+    }
+
     /// Makes the namespace a workspace that may use the suite's LocalStorage, on n1 at least.
     pub async fn join_storage(&self) -> Result<()> {
         self.become_workspace().await?;

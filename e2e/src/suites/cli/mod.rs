@@ -6,7 +6,7 @@
 
 mod address;
 mod cut;
-mod desk;
+pub mod desk;
 mod front;
 mod hygiene;
 mod kubeconfig;
