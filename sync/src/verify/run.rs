@@ -7,6 +7,7 @@ use std::thread;
 
 use rustix::io::Errno;
 
+use super::check::LastFolder;
 use super::content::{Buffer, Content};
 use super::queue::{Queue, Task};
 use super::{Difference, Verify, VerifyError, VerifyReport, Wrong, check};
@@ -83,17 +84,17 @@ fn on_threads(count: usize, work: impl Fn(usize) + Sync) -> std::io::Result<()> 
 
 impl<I: Entries> Run<'_, I> {
     fn work(&self, worker: usize) {
-        let mut buffer = Buffer::new();
+        let (mut buffer, mut last) = (Buffer::new(), LastFolder::default());
         while let Some(task) = self.next() {
             match task {
                 Task::File(entry) => {
                     self.begin(worker, &entry);
-                    let checked = self.check(&entry, &mut buffer);
+                    let checked = self.check(&entry, &mut buffer, &mut last);
                     self.conclude(entry, checked);
                 }
                 Task::Large(entry) => {
                     self.begin(worker, &entry);
-                    self.open(entry);
+                    self.open(entry, &mut last);
                 }
                 Task::Chunk(large, index) => {
                     self.control.at(worker, Some(large.entry.path.clone()));
@@ -127,11 +128,13 @@ impl<I: Entries> Run<'_, I> {
         self.control.at(worker, Some(entry.path.clone()));
     }
 
-    fn check(&self, entry: &Entry, buffer: &mut Buffer) -> Result<(), Difference> {
+    fn check(&self, entry: &Entry, buffer: &mut Buffer, last: &mut LastFolder) -> Result<(), Difference> {
         let digest = match (self.mode, entry.digest) {
             (Verify::Checksum, Some(digest)) => digest,
-            (Verify::Checksum, None) => return check::look(self.root, entry).and(Err(Difference::NoDigest)),
-            (Verify::Size, _) => return check::look(self.root, entry),
+            (Verify::Checksum, None) => {
+                return check::look(self.root, entry, last).and(Err(Difference::NoDigest));
+            }
+            (Verify::Size, _) => return check::look(self.root, entry, last),
         };
         let content = check::open_content(self.root, entry)?;
         let mut hasher = blake3::Hasher::new();
@@ -145,11 +148,11 @@ impl<I: Entries> Run<'_, I> {
     }
 
     /// Gives a large file to all workers, if it can be opened and compared.
-    fn open(&self, entry: Entry) {
+    fn open(&self, entry: Entry, last: &mut LastFolder) {
         let opened = match entry.digest {
             Some(digest) => check::open_content(self.root, &entry)
                 .and_then(|content| content.settle().map(|()| (content, digest)).map_err(reading)),
-            None => check::look(self.root, &entry).and(Err(Difference::NoDigest)),
+            None => check::look(self.root, &entry, last).and(Err(Difference::NoDigest)),
         };
         match opened {
             Ok((content, digest)) => {
