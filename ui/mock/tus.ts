@@ -21,6 +21,8 @@ interface Unfinished {
   modified: number | undefined;
   overwrite: boolean;
   created: number;
+  /** Counts the requests that asked for it or wrote it: as the real gateway, each ends the writing of those before. */
+  turn: number;
 }
 
 export class Uploads {
@@ -37,6 +39,7 @@ export class Uploads {
     if (id === undefined && request.method === "POST") return this.create(request);
     const upload = this.uploads.get(id ?? "");
     if (!upload) throw new Fail("NotFound", "This upload has expired or never was.");
+    upload.turn += 1;
     if (request.method === "HEAD") return empty(request, 200, state(upload));
     if (request.method === "DELETE") {
       this.uploads.delete(upload.id);
@@ -59,6 +62,7 @@ export class Uploads {
       modified: metadata.modified ? Date.parse(metadata.modified) : undefined,
       overwrite: metadata.overwrite === "true",
       created: Date.now(),
+      turn: 0,
     };
     const folder = this.tree.folder(path.slice(0, -1), true);
     if (folder.children.has(path.at(-1) as string) && !upload.overwrite) {
@@ -70,8 +74,10 @@ export class Uploads {
   }
 
   private async receive(upload: Unfinished, request: Request, status: number): Promise<void> {
+    const { turn } = upload;
     let received = 0;
     for await (const part of request.incoming) {
+      if (upload.turn !== turn) return void request.incoming.socket.destroy();
       const chunk = part as Buffer;
       upload.parts.push(chunk);
       upload.offset += chunk.length;

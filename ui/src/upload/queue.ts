@@ -181,7 +181,8 @@ export class UploadQueue {
 
   private fail(id: number, error: ApiError): void {
     this.running.delete(id);
-    if (mayPass(error)) {
+    // A conflict: the server has not noticed yet that an earlier request for it is gone.
+    if (mayPass(error) || error.code === "Conflict") {
       const tries = (this.waits.get(id)?.tries ?? 0) + 1;
       const timer = setTimeout(() => this.resume(id), Math.min(WAIT_MS_MAX, 1000 * 2 ** (tries - 1)));
       this.waits.set(id, { timer, tries });
