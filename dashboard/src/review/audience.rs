@@ -70,7 +70,8 @@ mod tests {
     fn only_a_jwt_that_names_our_audience_is_asked_for_it_and_then_as_any_other() {
         let own = Questions::new(Vec::new());
         let asked = |token: &str| own.of(token).map(<[_]>::to_vec).collect::<Vec<_>>();
-        let (as_ever, ours) = (vec![vec![]], vec![vec!["workspacefs.io".to_owned()], vec![]]);
+        let as_ever: Vec<Vec<String>> = vec![vec![]];
+        let ours = vec![vec!["workspacefs.io".to_owned()], vec![]];
         for payload in [r#"{"aud":"workspacefs.io"}"#, r#"{"sub":"x","aud":["vault","workspacefs.io"]}"#] {
             assert_eq!(asked(&token(payload)), ours, "{payload}");
             assert_eq!(asked(&format!("{}.more", token(payload))), as_ever, "{payload}");
