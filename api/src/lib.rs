@@ -38,6 +38,8 @@ pub use local_volume::{
 
 /// The shared driver's name, as kubelet and PersistentVolumes know it.
 pub const DRIVER: &str = "csi.workspacefs.io";
+/// The audience of tokens that are for the gateway and nothing else: `wfs` asks for such, and the gateway takes them.
+pub const TOKEN_AUDIENCE: &str = "workspacefs.io";
 /// The driver of local disks.
 pub const LOCAL_DRIVER: &str = "local.csi.workspacefs.io";
 /// Default key of the label that puts a node into a node group (reserved capacity).

@@ -49,7 +49,7 @@ pub struct Serve {
     /// Key of the label that names a node's group
     #[arg(long, value_name = "KEY", default_value = workspacefs_api::NODE_GROUP_LABEL)]
     pub group_label: String,
-    /// Tokens must be for one of these audiences [default: the API server's own]
+    /// Tokens must be for one of these audiences [default: the API server's own, or workspacefs.io]
     #[arg(long = "audience", value_name = "AUDIENCE")]
     pub audiences: Vec<String>,
     /// Where only a proxy comes in, by its client certificate; it says by headers who calls

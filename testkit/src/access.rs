@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::server::FakeApi;
 
+/// The API server's own audience: a review that names none asks for it.
+pub const API_AUDIENCE: &str = "https://kubernetes.default.svc";
+
 /// What the fake knows of callers.
 #[derive(Default)]
 pub(crate) struct Access {
@@ -57,13 +60,17 @@ impl Access {
         let status = match plural {
             "tokenreviews" => {
                 let known = spec["token"].as_str().and_then(|token| self.tokens.get(token));
-                let asked: Vec<&Value> = spec["audiences"].as_array().into_iter().flatten().collect();
+                let own = json!([API_AUDIENCE]);
+                // Empty and absent are the same, in a question and of a token.
+                let all =
+                    |of: &Value| of.as_array().filter(|all| !all.is_empty()).or(own.as_array()).cloned();
+                let asked = all(&spec["audiences"]).unwrap_or_default();
                 match known {
                     None => json!({"error": "the token is not known"}),
                     Some(known) => {
-                        let of_token = known["audiences"].as_array().cloned().unwrap_or_default();
+                        let of_token = all(&known["audiences"]).unwrap_or_default();
                         let common: Vec<_> = of_token.iter().filter(|a| asked.contains(a)).collect();
-                        if asked.is_empty() || !common.is_empty() {
+                        if !common.is_empty() {
                             json!({"authenticated": true, "user": known["user"], "audiences": common})
                         } else {
                             json!({"error": "not for that audience"})
@@ -84,7 +91,8 @@ impl Access {
 }
 
 impl FakeApi {
-    /// A token that is good from now on, of that user (`{username, groups, uid, extra}`), for those audiences.
+    /// A token that is good from now on, of that user (`{username, groups, uid, extra}`), for those audiences; none: for the API
+    /// server's own, as a token is whose authenticator knows nothing of audiences.
     pub fn put_token(&self, token: &str, user: Value, audiences: &[&str]) {
         self.access().tokens.insert(token.into(), json!({"user": user, "audiences": audiences}));
     }

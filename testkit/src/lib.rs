@@ -32,7 +32,7 @@ mod status;
 pub mod step;
 mod watch;
 
-pub use access::Grant;
+pub use access::{API_AUDIENCE, Grant};
 pub use faults::{Fault, Moment};
 pub use requests::{Request, Verb};
 pub use server::FakeApi;

@@ -148,12 +148,11 @@ fn files(values: &mut Value) -> Result<()> {
     ui::packages().map(drop)
 }
 
-/// What the suite `cli` finds: as of `files`, rsync beside each, exposed for the real `lep`, and tokens that `wfs` asks for.
+/// What the suite `cli` finds: as of `files`, rsync beside each, exposed for the real `lep`.
 fn cli(values: &mut Value) {
     product::add_files(values);
     values["defaultFileSystem"] = false.into();
     values["dashboard"]["nodeSelector"]["kubernetes.io/hostname"] = suites::GATEWAY_NODE.into();
-    values["dashboard"]["audiences"] = json!(suites::CLI_AUDIENCES);
     values["files"]["rsync"] = json!({ "enabled": true, "expose": { "enabled": true } });
 }
 

@@ -110,9 +110,9 @@ impl Files {
         }
     }
 
-    /// A connection to the rsync daemon.
+    /// A connection to the rsync daemon, which may start still. Where none came about nothing was done.
     pub async fn rsync(&self) -> Result<Upgraded, ClientError> {
-        let call = Call::new(Method::POST, self.target("rsync"));
+        let call = Call::new(Method::POST, self.target("rsync")).repeatable();
         self.gateway.upgrade(&call.header(CONNECTION, "upgrade").header(UPGRADE, PROTOCOL)).await
     }
 

@@ -161,17 +161,28 @@ impl Gateway {
         Trouble::new(self.0.patience)
     }
 
-    /// A connection that becomes something else, as the call's header `Upgrade` says. It is not tried again.
+    /// A connection that becomes something else, as the call's header `Upgrade` says. Until it has, it is tried again as any call.
     ///
     /// # Errors
     /// [`ClientError`]; an answer that is no change is one.
     pub async fn upgrade(&self, call: &Call) -> Result<Upgraded, ClientError> {
-        let answer = self.ask(call).await?;
-        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            self.judged(answer).await?;
-            return Err(call.senseless("the connection was to become something else, and did not".into()));
-        }
+        let mut trouble = Trouble::new(self.0.patience);
+        let answer = loop {
+            match self.switched(call).await {
+                Ok(answer) => break answer,
+                Err(error) => self.wait(call, error, &mut trouble).await?,
+            }
+        };
         hyper::upgrade::on(answer).await.map_err(|error| ClientError::Broken(error.into()))
+    }
+
+    async fn switched(&self, call: &Call) -> Result<Response<Incoming>, ClientError> {
+        let answer = self.ask(call).await?;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(answer);
+        }
+        self.judged(answer).await?;
+        Err(call.senseless("the connection was to become something else, and did not".into()))
     }
 
     /// Once.

@@ -15,10 +15,9 @@ use kube::config::KubeConfigOptions;
 use kube::{Api, Client, Config};
 use tokio::sync::Mutex;
 use tower::{BoxError, Layer, ServiceExt};
+use workspacefs_api::TOKEN_AUDIENCE;
 use zeroize::Zeroizing;
 
-/// For whom a token that is requested for a ServiceAccount is good.
-const AUDIENCE: &str = "workspacefs.io";
 /// How long it is good; it is renewed when it is refused.
 const ACCOUNT_SECONDS: i64 = 3600;
 
@@ -134,7 +133,7 @@ pub async fn of_context(config: &Config) -> Result<Option<HeaderValue>> {
 async fn account(client: &Client, namespace: &str, name: &str) -> Result<HeaderValue> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let spec = TokenRequestSpec {
-        audiences: vec![AUDIENCE.into()],
+        audiences: vec![TOKEN_AUDIENCE.into()],
         expiration_seconds: Some(ACCOUNT_SECONDS),
         ..TokenRequestSpec::default()
     };

@@ -1,5 +1,6 @@
 //! What can be seen of the cluster with the rights of the kubeconfig: the gateway's pod, the driver on each node.
 
+use futures::future;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
@@ -33,10 +34,26 @@ pub async fn look(connection: &Connection, findings: &mut Findings) {
     drivers(&cluster.client, findings).await;
 }
 
+/// A port-forward by WebSocket, as ours is, begins as a GET; newer API servers ask for `create` as well, and kubectl's older way for
+/// that alone.
 async fn may_forward(client: &Client, namespace: &str, findings: &mut Findings) {
+    let (get, create) = (may(client, namespace, "get"), may(client, namespace, "create"));
+    match future::try_join(get, create).await {
+        Ok((get, create)) => forwards(namespace, get, create, findings),
+        Err(error) => {
+            findings.bad(
+                "API server",
+                chain(&error),
+                "kubectl get --raw /version tells whether it can be reached at all",
+            );
+        }
+    }
+}
+
+async fn may(client: &Client, namespace: &str, verb: &str) -> kube::Result<bool> {
     let attributes = ResourceAttributes {
         namespace: Some(namespace.into()),
-        verb: Some("create".into()),
+        verb: Some(verb.into()),
         resource: Some("pods".into()),
         subresource: Some("portforward".into()),
         name: Some(POD.into()),
@@ -48,18 +65,30 @@ async fn may_forward(client: &Client, namespace: &str, findings: &mut Findings) 
     };
     let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    match reviews.create(&PostParams::default(), &review).await {
-        Ok(review) if review.status.as_ref().is_some_and(|status| status.allowed) => {
-            findings.good("port-forward", format!("you may, to {namespace}/{POD}"));
+    let review = reviews.create(&PostParams::default(), &review).await?;
+    Ok(review.status.is_some_and(|status| status.allowed))
+}
+
+/// What the two rights come to.
+fn forwards(namespace: &str, get: bool, create: bool, findings: &mut Findings) {
+    const WHAT: &str = "port-forward";
+    let to = format!("pods/portforward of {namespace}/{POD}");
+    let remedy = format!(
+        "a Role in {namespace} with this rule grants it, or set WFS_URL:\n      \
+         {{apiGroups: [\"\"], resources: [pods/portforward], resourceNames: [{POD}], verbs: [get, create]}}"
+    );
+    match (get, create) {
+        (true, true) => findings.good(WHAT, format!("you may, to {namespace}/{POD}")),
+        (true, false) => {
+            let found =
+                format!("you may get {to}, and not create it, which newer API servers ask for as well");
+            findings.odd(WHAT, found, &remedy);
         }
-        Ok(_) => findings.bad(
-            "port-forward",
-            format!("you may not, to {namespace}/{POD}"),
-            "a Role with get and create on pods/portforward, resourceNames [workspacefs-dashboard-0], grants it; or set WFS_URL",
-        ),
-        Err(error) => {
-            findings.bad("API server", chain(&error), "kubectl get --raw /version tells whether it can be reached at all");
+        (false, true) => {
+            let found = format!("you may create {to}, and not get it, by which a WebSocket begins");
+            findings.bad(WHAT, found, &remedy);
         }
+        (false, false) => findings.bad(WHAT, format!("you may neither get nor create {to}"), &remedy),
     }
 }
 

@@ -197,6 +197,18 @@ fn a_token_that_expires_in_the_middle_is_renewed_from_its_file_or_told() {
 }
 
 #[test]
+fn a_right_that_goes_in_the_middle_is_told_in_the_gateways_words() {
+    let world = World::new();
+    world.write("large", large());
+    {
+        let mut told = world.gateway.told();
+        (told.break_after, told.forget_at) = ((1, "PATCH"), Some("HEAD"));
+    }
+    world.storage(&["upload", "large", "/x"]).ended(1).complains("/x: the token is not known");
+    assert!(!world.gateway.root().join("x").exists());
+}
+
+#[test]
 fn ctrl_c_ends_it_and_says_how_to_go_on() {
     let world = World::new();
     world.write("large", large());

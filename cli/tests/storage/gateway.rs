@@ -76,6 +76,10 @@ pub struct Told {
     pub rsync: Option<PathBuf>,
     /// So many bytes of such an upload pass, and then the gateway is gone.
     pub cut_rsync: Option<usize>,
+    /// So often the daemon starts still.
+    pub busy_rsync: usize,
+    /// With the next request of this method all tokens are forgotten.
+    pub forget_at: Option<&'static str>,
 }
 
 /// What a request asks for.
@@ -119,6 +123,8 @@ impl Gateway {
             digest: None,
             rsync: None,
             cut_rsync: None,
+            busy_rsync: 0,
+            forget_at: None,
         };
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("root")).unwrap();
@@ -205,6 +211,9 @@ async fn answer(
     };
     if uri.path() == "/wfs/v1/version" {
         return axum::Json(json!({"version": "0.1.0", "api": gateway.told().api})).into_response();
+    }
+    if gateway.told().forget_at == Some(method.as_str()) {
+        gateway.told().tokens.clear();
     }
     let token = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     if !token.is_some_and(|token| gateway.told().tokens.iter().any(|known| known == token)) {

@@ -25,6 +25,9 @@ pub fn answer(gateway: &Gateway, method: &Method, upgrade: OnUpgrade) -> Respons
     if method == Method::GET {
         return axum::Json(json!({"enabled": config.is_some()})).into_response();
     }
+    if take_busy(gateway) {
+        return error(429, "Busy", "the rsync daemon starts: try again in a moment");
+    }
     let Some(config) = config else { return error(404, "NotFound", "there is none") };
     let (ours, daemons) = std::os::unix::net::UnixStream::pair().unwrap();
     let daemons: std::os::fd::OwnedFd = daemons.into();
@@ -59,6 +62,13 @@ pub fn answer(gateway: &Gateway, method: &Method, upgrade: OnUpgrade) -> Respons
     answer.headers_mut().insert("connection", "upgrade".parse().unwrap());
     answer.headers_mut().insert("upgrade", "wsfs-rsync".parse().unwrap());
     answer
+}
+
+fn take_busy(gateway: &Gateway) -> bool {
+    let mut told = gateway.told();
+    let is_busy = told.busy_rsync > 0;
+    told.busy_rsync -= usize::from(is_busy);
+    is_busy
 }
 
 /// With a daemon that makes what is missing above, as ours has done before each transfer.
@@ -155,6 +165,19 @@ fn a_gateway_that_is_gone_in_the_middle_is_an_exit_code_and_the_next_run_goes_on
     world.gateway.told().cut_rsync = None;
     storage(&world, &["upload", "-r", "--rsync", "d/", "/e"]).ended(0);
     assert!(world.gateway.read("e/big") == vec![7; 8 << 20]);
+}
+
+#[test]
+fn a_daemon_that_starts_still_is_waited_for_and_not_for_ever() {
+    let world = world();
+    world.write("d/x", "3");
+    world.gateway.told().busy_rsync = 3;
+    let said = storage(&world, &["upload", "-r", "--rsync", "d/", "/e"]).ended(0);
+    assert!(!said.stderr.contains(FALLBACK), "{}", said.stderr);
+    assert_eq!((world.gateway.read("e/x").as_slice(), world.gateway.told().busy_rsync), (&b"3"[..], 0));
+    world.gateway.told().busy_rsync = usize::MAX;
+    let said = storage(&world, &["upload", "-r", "--rsync", "d/", "/f"]).complains("the rsync daemon starts");
+    assert!(said.code != Some(0) && !world.gateway.root().join("f").exists(), "{:?}", said.code);
 }
 
 #[test]

@@ -60,6 +60,15 @@ fn tls(runtime: &Runtime, behind: SocketAddr) -> Tls {
 
 /// An API server that forwards ports and grants tokens, and nothing else; what it was asked.
 fn api_server(runtime: &Runtime, behind: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    api_server_that_allows(&["get", "create"], runtime, behind)
+}
+
+/// The same, which says that those verbs are allowed, whatever they are for.
+fn api_server_that_allows(
+    verbs: &'static [&'static str],
+    runtime: &Runtime,
+    behind: SocketAddr,
+) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
@@ -67,17 +76,22 @@ fn api_server(runtime: &Runtime, behind: SocketAddr) -> (SocketAddr, Arc<Mutex<V
     runtime.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let seen = Arc::clone(&told);
-            tokio::spawn(async move { serve(stream, behind, &seen).await });
+            tokio::spawn(async move { serve(stream, behind, verbs, &seen).await });
         }
     });
     (address, seen)
 }
 
-async fn serve(stream: TcpStream, behind: SocketAddr, seen: &Mutex<Vec<String>>) -> Option<()> {
+async fn serve(
+    stream: TcpStream,
+    behind: SocketAddr,
+    verbs: &[&str],
+    seen: &Mutex<Vec<String>>,
+) -> Option<()> {
     let mut head = [0; 4096];
     let length = stream.peek(&mut head).await.ok()?;
     if head[..length].starts_with(b"POST ") {
-        return grant(stream, seen).await;
+        return grant(stream, verbs, seen).await;
     }
     let remember = |request: &Request, mut answer: Response| {
         let bearer = request.headers().get("authorization").map_or("-", |value| value.to_str().unwrap());
@@ -108,7 +122,7 @@ async fn serve(stream: TcpStream, behind: SocketAddr, seen: &Mutex<Vec<String>>)
     }
 }
 
-async fn grant(mut stream: TcpStream, seen: &Mutex<Vec<String>>) -> Option<()> {
+async fn grant(mut stream: TcpStream, verbs: &[&str], seen: &Mutex<Vec<String>>) -> Option<()> {
     let mut request = vec![0; 64 << 10];
     let mut length = 0;
     // The body is short, and comes with its end.
@@ -118,12 +132,24 @@ async fn grant(mut stream: TcpStream, seen: &Mutex<Vec<String>>) -> Option<()> {
     let request = String::from_utf8_lossy(&request[..length]).into_owned();
     let line = request.lines().next()?.to_owned();
     let body: serde_json::Value = serde_json::from_str(request.split_once("\r\n\r\n")?.1).ok()?;
-    seen.lock().unwrap().push(format!("{line} {}", body["spec"]["audiences"][0].as_str()?));
-    let body = json!({
-        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {}, "spec": {"audiences": []},
-        "status": {"token": TOKEN, "expirationTimestamp": "2030-01-01T00:00:00Z"},
-    })
-    .to_string();
+    let body = if let Some(asked) = body["spec"].get("resourceAttributes") {
+        let word = |field: &str| asked[field].as_str().unwrap_or("-").to_owned();
+        seen.lock()
+            .unwrap()
+            .push(["verb", "resource", "subresource", "namespace", "name"].map(word).join(" "));
+        let allowed = verbs.contains(&word("verb").as_str());
+        json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {},
+            "spec": body["spec"], "status": {"allowed": allowed},
+        })
+    } else {
+        seen.lock().unwrap().push(format!("{line} {}", body["spec"]["audiences"][0].as_str()?));
+        json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {}, "spec": {"audiences": []},
+            "status": {"token": TOKEN, "expirationTimestamp": "2030-01-01T00:00:00Z"},
+        })
+    };
+    let body = body.to_string();
     let head =
         "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
     stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).await.ok()
@@ -226,4 +252,31 @@ fn a_context_without_a_token_acts_as_a_service_account_that_is_named() {
         "{seen:?}"
     );
     drop(seen);
+}
+
+#[test]
+fn doctor_names_the_verb_that_is_missing_and_the_rule_that_grants_it() {
+    let (world, runtime) = (World::new(), Runtime::new().unwrap());
+    let behind = tls(&runtime, address(&world)).address;
+    for (verbs, code, found) in [
+        (
+            &["get", "create"][..],
+            0,
+            "ok    port-forward: you may, to workspacefs-system/workspacefs-dashboard-0",
+        ),
+        (&["get"], 0, "note  port-forward: you may get pods/portforward of"),
+        (&["create"], 1, "BAD   port-forward: you may create pods/portforward of"),
+        (&[], 1, "BAD   port-forward: you may neither get nor create pods/portforward of"),
+    ] {
+        let (server, seen) = api_server_that_allows(verbs, &runtime, behind);
+        kubeconfig(&world, server, json!({"token": TOKEN}));
+        let said = by_kubeconfig(&world, &["doctor"]).ended(code).says(found);
+        let rule = "{apiGroups: [\"\"], resources: [pods/portforward], resourceNames: [workspacefs-dashboard-0], verbs: [get, create]}";
+        assert_eq!(said.stdout.contains(rule), verbs.len() < 2, "{}", said.stdout);
+        let seen = seen.lock().unwrap();
+        for verb in ["get", "create"] {
+            let asked = format!("{verb} pods portforward workspacefs-system workspacefs-dashboard-0");
+            assert!(seen.contains(&asked), "{seen:?}");
+        }
+    }
 }

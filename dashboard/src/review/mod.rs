@@ -1,6 +1,7 @@
 //! Who somebody is and what they may, by the API server's word: TokenReview and SubjectAccessReview. Nothing of it is believed
 //! for longer than [`AGE_MAX`]; while a transfer runs it is asked again.
 
+mod audience;
 mod lanes;
 mod recent;
 mod rights;
@@ -61,7 +62,7 @@ pub enum NoAnswer {
 /// Asks the API server.
 pub struct Reviewer {
     client: Client,
-    audiences: Vec<String>,
+    questions: audience::Questions,
     metrics: Metrics,
     /// For tokens that were never good: a flood of them must not become one of reviews, nor keep others waiting.
     strangers: Lane,
@@ -73,11 +74,11 @@ pub struct Reviewer {
 }
 
 impl Reviewer {
-    /// Tokens must be for one of `audiences`; empty: for the API server itself.
+    /// Tokens must be for one of `audiences`; empty: for the API server itself, or for [`workspacefs_api::TOKEN_AUDIENCE`].
     pub fn new(client: Client, audiences: Vec<String>, metrics: Metrics) -> Self {
         Self {
             client,
-            audiences,
+            questions: audience::Questions::new(audiences),
             metrics,
             strangers: Lane::strangers(),
             friends: Lane::friends(),
@@ -98,14 +99,20 @@ impl Reviewer {
     }
 
     async fn review_token(&self, token: &Token, key: [u8; 32]) -> Result<Option<Arc<Identity>>, NoAnswer> {
-        let spec = TokenReviewSpec {
-            token: Some(token.as_str().to_owned()),
-            audiences: (!self.audiences.is_empty()).then(|| self.audiences.clone()),
-        };
-        let review = TokenReview { spec, ..TokenReview::default() };
         let lane = if self.known.has(&key) { &self.friends } else { &self.strangers };
-        let answer = self.ask(Review::Token, &review, lane).await?;
-        let identity = judge(answer.status, &self.audiences).map(Arc::new);
+        let mut identity = None;
+        for audiences in self.questions.of(token.as_str()) {
+            let spec = TokenReviewSpec {
+                token: Some(token.as_str().to_owned()),
+                audiences: (!audiences.is_empty()).then(|| audiences.to_vec()),
+            };
+            let review = TokenReview { spec, ..TokenReview::default() };
+            let answer = self.ask(Review::Token, &review, lane).await?;
+            identity = judge(answer.status, audiences).map(Arc::new);
+            if identity.is_some() {
+                break;
+            }
+        }
         self.known.set(key, identity.is_some());
         Ok(identity)
     }

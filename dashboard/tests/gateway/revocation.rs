@@ -62,7 +62,7 @@ async fn a_download_breaks_when_the_group_goes() {
     let world = World::start().await;
     let body = download(&world, bearer("GET", &format!("{API}/archive/a?format=zip"), JANE)).await;
     let since = Instant::now();
-    world.api.put_token(JANE, serde_json::json!({"username": "jane"}), &["wfs"]);
+    world.api.put_token(JANE, serde_json::json!({"username": "jane"}), &[]);
     assert!(breaks(body, since).await);
 }
 

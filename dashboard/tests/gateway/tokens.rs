@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use serde_json::json;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use workspacefs_api::TOKEN_AUDIENCE;
+use workspacefs_testkit::API_AUDIENCE;
 
 use crate::world::{API, JANE, JOE, READER, World, bearer, with};
 
@@ -171,6 +175,62 @@ async fn a_token_for_another_audience_is_not_for_us() {
     world.api.put_token("elsewhere", json!({"username": "jane", "groups": ["team"]}), &["vault"]);
     assert_eq!(world.get(JANE, "/wfs/v1/session").await.status, 200);
     assert_eq!(world.get("elsewhere", "/wfs/v1/session").await.status, 401);
+}
+
+/// What a token says of itself, as a JWT says it. The fake API server knows by its list alone whether that is true.
+fn jwt(audiences: &[&str]) -> String {
+    let claims = json!({"sub": "jane", "aud": audiences}).to_string();
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+}
+
+fn audiences_asked(world: &World) -> Vec<Value> {
+    let tokens = world.api.reviews().into_iter().filter(|review| review["kind"] == "TokenReview");
+    tokens.map(|review| review["spec"]["audiences"].clone()).collect()
+}
+
+#[tokio::test]
+async fn by_default_a_token_for_the_gateway_alone_is_taken_and_one_for_another_service_is_not() {
+    let world = World::start().await;
+    let jane = json!({"username": "jane", "groups": ["team"]});
+    let ask = async |token: &str, audiences: &[&str]| {
+        world.api.put_token(token, jane.clone(), audiences);
+        world.get(token, "/wfs/v1/session").await.status.as_u16()
+    };
+    let ours = jwt(&[TOKEN_AUDIENCE]);
+    assert_eq!(ask(&ours, &[TOKEN_AUDIENCE]).await, 200);
+    assert_eq!(audiences_asked(&world), [json!([TOKEN_AUDIENCE])], "one question is enough");
+    assert_eq!(world.get(&ours, &format!("{API}/list/")).await.status, 200);
+    assert_eq!(ask(&jwt(&["vault", TOKEN_AUDIENCE]), &["vault", TOKEN_AUDIENCE]).await, 200);
+    assert_eq!(ask(&jwt(&[API_AUDIENCE]), &[API_AUDIENCE]).await, 200);
+    for other in ["vault", "workspacefs.io.example.com", "wfs"] {
+        assert_eq!(ask(&jwt(&[other]), &[other]).await, 401, "{other}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_token_says_of_its_audience_is_not_believed() {
+    let world = World::start().await;
+    let jane = json!({"username": "jane", "groups": ["team"]});
+    let claiming = jwt(&[TOKEN_AUDIENCE, "claims"]);
+    let session = async |token: &str| world.get(token, "/wfs/v1/session").await.status.as_u16();
+    // Nobody's; and another service's, by the API server's word.
+    assert_eq!(session(&claiming).await, 401);
+    let other = jwt(&[TOKEN_AUDIENCE, "other"]);
+    world.api.put_token(&other, jane.clone(), &["vault"]);
+    assert_eq!(session(&other).await, 401);
+    // An issuer's, whose client id happens to be ours: it is for the API server, as it was before.
+    let issued = jwt(&[TOKEN_AUDIENCE, "issued"]);
+    world.api.put_token(&issued, jane, &[API_AUDIENCE]);
+    assert_eq!(session(&issued).await, 200);
+}
+
+#[tokio::test]
+async fn configured_audiences_are_exact() {
+    let world = World::with(&["wfs"]).await;
+    let ours = jwt(&[TOKEN_AUDIENCE]);
+    world.api.put_token(&ours, json!({"username": "jane", "groups": ["team"]}), &[TOKEN_AUDIENCE]);
+    assert_eq!(world.get(&ours, "/wfs/v1/session").await.status, 401);
+    assert_eq!(audiences_asked(&world), [json!(["wfs"])]);
 }
 
 #[tokio::test]

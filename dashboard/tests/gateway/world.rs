@@ -31,7 +31,7 @@ use workspacefs_dashboard::objects::Objects;
 use workspacefs_dashboard::review::Reviewer;
 use workspacefs_files_proto::{PublicKey, Signer};
 use workspacefs_runtime::CancellationToken;
-use workspacefs_testkit::{FakeApi, builders};
+use workspacefs_testkit::{API_AUDIENCE, FakeApi, builders};
 
 use crate::fake_files::FakeFiles;
 use crate::pki::{Pair, Pki};
@@ -44,6 +44,8 @@ pub const READER: &str = "token-of-reader";
 pub const JOE: &str = "token-of-joe";
 /// The file API of `ws`'s default FileSystem.
 pub const API: &str = "/wfs/v1/workspaces/ws/filesystems/default/api";
+/// For the API server, and for a gateway that is told so.
+const FOR_ALL: &[&str] = &["wfs", API_AUDIENCE];
 pub const PER_USER_MAX: usize = 4;
 pub const PER_FILE_SYSTEM_MAX: usize = 6;
 
@@ -258,13 +260,9 @@ pub fn people(api: &FakeApi) -> String {
     api.put(&builders::file_system("other", "default", builders::managed("1Gi")));
     api.put(&builders::file_system("plain", "default", builders::managed("1Gi")));
     let extra = json!({"scopes": ["files"]});
-    api.put_token(
-        JANE,
-        json!({"username": "jane", "groups": ["team"], "uid": "7", "extra": extra}),
-        &["wfs"],
-    );
-    api.put_token(READER, json!({"username": "reader"}), &["wfs"]);
-    api.put_token(JOE, json!({"username": "joe"}), &["wfs"]);
+    api.put_token(JANE, json!({"username": "jane", "groups": ["team"], "uid": "7", "extra": extra}), FOR_ALL);
+    api.put_token(READER, json!({"username": "reader"}), FOR_ALL);
+    api.put_token(JOE, json!({"username": "joe"}), FOR_ALL);
     let all = ["get", "list", "create", "update", "delete"];
     api.grant("team", &all, "filesystems/files", "ws", "default");
     api.grant("team", &["list"], "filesystems", "ws", "*");

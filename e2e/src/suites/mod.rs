@@ -22,7 +22,7 @@ mod wait;
 
 pub use cache::{FILL_TIME_MAX as CACHE_FILL_TIME_MAX, Generation, copy_in, mounted};
 pub use case::{Case, Suite};
-pub use cli::{AUDIENCES as CLI_AUDIENCES, install_clients as install_lep_clients};
+pub use cli::install_clients as install_lep_clients;
 pub use context::Context;
 pub use fault::Fault;
 pub use files::{Answer, Door, Files, GATEWAY_NODE, IMPORTS_FROM, Visitor, browser_pictures, encoded};

@@ -238,9 +238,21 @@ impl Sender {
             Ok((offset, _)) if offset <= size => Ok(Some(offset)),
             Ok(_) => Err(TransferError::Changing),
             Err(gone) if gone.is_status(404) || gone.is_status(410) => {
-                if was_last && self.arrived(to, size, attributes).await { Ok(None) } else { Err(gone.into()) }
+                if was_last && self.arrived(to, size, attributes).await {
+                    Ok(None)
+                } else {
+                    Err(self.in_words(gone).await.into())
+                }
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.in_words(error).await.into()),
+        }
+    }
+
+    /// What the server says to another question of the same right, if it refuses that too: its answer to HEAD has no words.
+    async fn in_words(&self, error: ClientError) -> ClientError {
+        match self.files.unfinished().await {
+            Err(said @ ClientError::Api { .. }) => said,
+            _ => error,
         }
     }
 

@@ -79,7 +79,7 @@ async fn node_groups_have_metadata_spec_and_status_and_their_volumes() {
 async fn without_a_workspace_in_the_address_the_token_must_be_a_service_accounts() {
     let lep = Lep::start().await;
     let robot = json!({"username": "system:serviceaccount:ws:robot"});
-    lep.world.api.put_token(ROBOT, robot, &["wfs"]);
+    lep.world.api.put_token(ROBOT, robot, &[]);
     lep.world.api.grant(
         "system:serviceaccount:ws:robot",
         &["get", "list"],
@@ -87,7 +87,7 @@ async fn without_a_workspace_in_the_address_the_token_must_be_a_service_accounts
         "ws",
         "default",
     );
-    lep.world.api.put_token(STRANGER, json!({"username": "system:serviceaccount:plain:x"}), &["wfs"]);
+    lep.world.api.put_token(STRANGER, json!({"username": "system:serviceaccount:plain:x"}), &[]);
     lep.files.write("f", "x");
     let ask = async |token: &str, path: &str| lep.world.ask(request(token, "GET", path)).await;
     for path in ["/api/v1", "/api/v1/", "/api/v1/tokens", "/api/v1/storage", "/api/v1/storage/default/f"] {

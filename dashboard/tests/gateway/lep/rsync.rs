@@ -44,7 +44,7 @@ async fn port_password_and_host_are_for_those_who_may_update_and_delete() {
     for (user, verbs) in
         [("writer", &["get", "list", "create", "update"][..]), ("deleter", &["get", "list", "delete"])]
     {
-        api.put_token(&format!("token-of-{user}"), json!({"username": user}), &["wfs"]);
+        api.put_token(&format!("token-of-{user}"), json!({"username": user}), &[]);
         api.grant(user, verbs, "filesystems/files", "ws", "default");
     }
     for path in [DEPLOYMENT, REPLICAS] {

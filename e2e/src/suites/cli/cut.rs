@@ -13,7 +13,7 @@ use crate::suites::wait::{patient, seconds, until};
 
 const BIG: Content = Content("uploaded by wfs");
 /// Takes longer than it takes to see that it is under way.
-const BIG_LENGTH: u64 = 768 * MIB;
+const BIG_LENGTH: u64 = 512 * MIB;
 /// So much of it is there when it is cut.
 const CUT_AT: u64 = 32 * MIB;
 const PIECE: usize = 8 << 20;

@@ -16,18 +16,23 @@ use crate::suites::context::Context;
 use crate::suites::files::{Content, MIB, Shop};
 use crate::suites::pod::PodSpec;
 use crate::suites::report::PRODUCT_NAMESPACE;
+use crate::suites::wait::{seconds, until};
 
 const POD: &str = "user";
+/// What the pod says of a file that is not there.
+const NONE: &str = "none";
 /// Larger than what goes in one request.
 const BIG: Content = Content("through a port-forward");
 const BIG_LENGTH: usize = 40 * MIB as usize + 321;
 
 pub fn cases() -> Vec<Case> {
-    cases![
+    let all = cases![
         a_kubeconfig_with_a_token_is_all_that_wfs_needs_and_a_pod_sees_what_it_did,
         a_context_with_a_client_certificate_acts_as_the_service_account_that_is_named,
         a_login_is_kept_until_it_is_forgotten,
-    ]
+    ];
+    // Each call of `wfs` forwards a port anew.
+    all.into_iter().map(|case| case.within(600)).collect()
 }
 
 async fn a_kubeconfig_with_a_token_is_all_that_wfs_needs_and_a_pod_sees_what_it_did(
@@ -41,12 +46,13 @@ async fn a_kubeconfig_with_a_token_is_all_that_wfs_needs_and_a_pod_sees_what_it_
     desk.write("home/.kube/config", kubeconfig(&context, json!({ "token": token }))?)?;
 
     let who = format!("system:serviceaccount:{}:editor", context.namespace());
-    desk.wfs(&["whoami"])
-        .await?
-        .ended(0)?
-        .says(&who)?
-        .says("pod workspacefs-system/workspacefs-dashboard-0")?;
-    desk.wfs(&["doctor"]).await?.ended(0)?.says(&who)?;
+    // The API server hears of a Role as anybody does.
+    let known = || async {
+        let said = desk.wfs(&["whoami"]).await?.ended(0)?;
+        said.says(&who)?.says("pod workspacefs-system/workspacefs-dashboard-0").map(drop)
+    };
+    until("the Role lets wfs through", seconds(60), known).await?;
+    desk.wfs(&["doctor"]).await?.ended(0)?.says(&who)?.says("ok    port-forward: you may")?;
     desk.storage(&["ls"]).await?.ended(0)?.prints("")?;
     desk.storage(&["mkdir", "/a b/deep"]).await?.ended(0)?.says("made /a b/deep")?;
     desk.write("one.txt", "one")?;
@@ -71,24 +77,32 @@ async fn a_kubeconfig_with_a_token_is_all_that_wfs_needs_and_a_pod_sees_what_it_
 
 /// Moves, copies, deletes and restores; a pod sees each.
 async fn changes(context: &Context, desk: &Desk) -> Result<()> {
-    let seen = async |name: &str| {
-        context.exec(POD, &format!("cd /data && cat {name} 2>/dev/null || echo none")).await
-    };
     desk.storage(&["mv", "/a b/one.txt", "/moved/uno"]).await?.ended(0)?;
-    ensure!(seen("moved/uno").await? == "one" && seen("'a b/one.txt'").await? == "none", "it was not moved");
+    sees(context, "moved/uno", "one").await?;
+    sees(context, "a b/one.txt", NONE).await?;
     desk.storage(&["cp", "-r", "/a b", "/copy"]).await?.ended(0)?;
-    ensure!(seen("copy/deep/two").await? == "of a pod", "it was not copied");
+    sees(context, "copy/deep/two", "of a pod").await?;
     desk.storage(&["rm", "/moved/uno", "/nowhere"]).await?.ended(3)?.complains("/nowhere")?;
-    ensure!(seen("moved/uno").await? == "none", "it was not deleted");
+    sees(context, "moved/uno", NONE).await?;
     let trash = desk.storage(&["trash", "ls", "-o", "json"]).await?.ended(0)?.report()?;
     ensure!(trash["path"] == "moved/uno", "the trash holds {trash}");
     let id = trash["id"].as_str().context("no id")?;
     desk.storage(&["trash", "restore", id]).await?.ended(0)?.says("restored /moved/uno")?;
-    ensure!(seen("moved/uno").await? == "one", "it was not restored");
+    sees(context, "moved/uno", "one").await?;
     desk.storage(&["rmdir", "/copy"]).await?.ended(1)?.complains("rmdir -r")?;
     desk.storage(&["rmdir", "-r", "/copy"]).await?.ended(0)?;
-    ensure!(seen("copy/deep/two").await? == "none", "the folder was not deleted");
-    Ok(())
+    sees(context, "copy/deep/two", NONE).await
+}
+
+/// Waits until the pod reads this in a file, or finds none. That a name was not there an NFS client may believe for a minute longer.
+async fn sees(context: &Context, name: &str, expected: &str) -> Result<()> {
+    let line = format!("cat '/data/{name}' 2>/dev/null || echo {NONE}");
+    let look = || async {
+        let seen = context.exec(POD, &line).await?;
+        ensure!(seen == expected, "in {name} it sees {seen:?}, not {expected:?}");
+        Ok(())
+    };
+    until("the pod sees what was done", seconds(90), look).await
 }
 
 async fn a_context_with_a_client_certificate_acts_as_the_service_account_that_is_named(

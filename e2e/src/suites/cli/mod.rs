@@ -22,8 +22,6 @@ use super::files;
 
 /// What the cases call their FileSystem.
 const FS: &str = "default";
-/// Whose tokens the gateway takes: those of `kubectl create token`, and those that `wfs` asks for on behalf of a ServiceAccount.
-pub const AUDIENCES: [&str; 2] = ["https://kubernetes.default.svc", "workspacefs.io"];
 
 /// The suite. The longest comes first; last, nothing may be left.
 pub fn suite() -> Suite {
