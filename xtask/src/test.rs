@@ -1,5 +1,5 @@
-//! `cargo xtask test`: every test there is. First those of the crates, then the suites on the test cluster, each a run of
-//! its own that ends with its own count. The last line counts the runs.
+//! `cargo xtask test`: every test there is. First those of the crates, and the pages' flows before their mock gateway; then the
+//! suites on the test cluster, each a run of its own that ends with its own count. The last line counts the runs.
 //!
 //! A suite waits more than it computes, so two work at a time, each on a cluster of its own: whichever cluster is free takes
 //! the next. What they say is told line by line as it comes, each line with the cluster's name.
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use workspacefs_e2e::ClusterConfig;
 
-use crate::{conformance, e2e, images, room, shell};
+use crate::{conformance, e2e, images, room, shell, ui};
 
 /// A cluster on which suites run one after the other.
 struct Lane {
@@ -48,7 +48,7 @@ type Queue = Mutex<std::array::IntoIter<&'static [&'static str], { SUITES.len() 
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only the crates' own tests, without the test cluster
+    /// Only the crates' own tests and the pages' flows, without the test cluster
     #[arg(long, conflicts_with = "suites")]
     crates: bool,
     /// Only the suites on the test cluster
@@ -85,6 +85,7 @@ pub fn run(args: Args) -> Result<()> {
         let mut cargo = shell::cargo();
         cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
         runs.push(timed("", "cargo test --workspace", |_| shell::run(&mut cargo)));
+        runs.push(timed("", "pages in a browser, before the mock gateway", |_| ui::flows()));
     }
     if !args.crates {
         // Before the suites begin, not beside them: compilers would starve the machines.
