@@ -10,7 +10,7 @@ const on = stage();
 const here = mkdtempSync(join(tmpdir(), "wsfs-ui-"));
 afterAll(() => rmSync(here, { recursive: true }));
 afterEach(() => {
-  if (on.mock) Object.assign(on.mock.faults, { bytesPerSecond: 0, breaks: 0 });
+  if (on.mock) Object.assign(on.mock.faults, { bytesPerSecond: 0, breaks: 0, beginMs: 0 });
 });
 
 function local(name: string, data: Buffer): string {
@@ -39,6 +39,7 @@ async function sha256(page: Page, path: string): Promise<string> {
 }
 
 const digest = (data: Buffer) => createHash("sha256").update(data).digest("hex");
+const POLL = { timeout: 15_000 };
 const panel = (page: Page) => page.getByRole("region", { name: "Uploads" });
 
 describe("uploads", () => {
@@ -75,20 +76,58 @@ describe("uploads", () => {
   it.skipIf(WITHOUT_MOCK)("pause, resume and cancel", async () => {
     const { page, end } = await enter(on, filesHash());
     const folder = await ownFolder(page, "pause");
-    Object.assign(on.mock?.faults ?? {}, { bytesPerSecond: 6_000_000 });
+    // So slow that neither ends before it is paused or cancelled, however busy the computer is.
+    Object.assign(on.mock?.faults ?? {}, { bytesPerSecond: 500_000 });
     const data = randomBytes(12_000_000);
     await choose(page, "Files", [local("long.bin", data), local("unwanted.bin", data)]);
+    // Of both, bytes are on the way.
+    await expect
+      .poll(
+        () =>
+          panel(page)
+            .getByText(/^[1-9][\d.]* [KM]iB of 11\.4 MiB/)
+            .count(),
+        POLL,
+      )
+      .toBe(2);
     await panel(page).getByRole("button", { name: "Pause long.bin" }).click();
     await panel(page)
       .getByText(/^paused at/)
       .waitFor();
     await panel(page).getByRole("button", { name: "Cancel unwanted.bin" }).click();
     await shot(page, "uploads-paused");
+    // It goes on while the mock still reads, slowly, what came before the pause.
     await panel(page).getByRole("button", { name: "Resume long.bin" }).click();
+    await panel(page).getByRole("button", { name: "Pause long.bin" }).waitFor();
+    Object.assign(on.mock?.faults ?? {}, { bytesPerSecond: 0 });
     await panel(page).getByText("1 file uploaded").first().waitFor({ timeout: 40_000 });
     expect(await sha256(page, `${folder}/long.bin`)).toBe(digest(data));
     expect((await api(page, "GET", `stat/${folder}/unwanted.bin`)).status).toBe(404);
     expect((await api(page, "GET", "uploads")).text).toBe("[]");
+    await end();
+  });
+
+  it.skipIf(WITHOUT_MOCK)("leave nothing behind when paused or cancelled while they are being begun", async () => {
+    const { page, end } = await enter(on, filesHash());
+    const folder = await ownFolder(page, "begin");
+    Object.assign(on.mock?.faults ?? {}, { beginMs: 3_000 });
+    const begun = on.mock?.uploads.begun ?? 0;
+    const data = randomBytes(5_000_000);
+    const small = randomBytes(5_000);
+    const paths = [local("paused.bin", data), local("large.bin", data), local("small.bin", small)];
+    await choose(page, "Files", paths);
+    await expect.poll(() => on.mock?.uploads.begun, POLL).toBe(begun + 3);
+    await panel(page).getByRole("button", { name: "Pause paused.bin" }).click();
+    await panel(page).getByRole("button", { name: "Cancel large.bin" }).click();
+    await panel(page).getByRole("button", { name: "Cancel small.bin" }).click();
+    await panel(page).getByRole("button", { name: "Resume paused.bin" }).click();
+    await panel(page).getByText("1 file uploaded").first().waitFor();
+    expect(await sha256(page, `${folder}/paused.bin`)).toBe(digest(data));
+    expect((await api(page, "GET", `stat/${folder}/large.bin`)).status).toBe(404);
+    expect((await api(page, "GET", `stat/${folder}/small.bin`)).status).toBe(404);
+    await expect.poll(async () => (await api(page, "GET", "uploads")).text, POLL).toBe("[]");
+    expect(on.mock?.uploads.begun).toBe(begun + 3);
+    await page.getByText("unfinished upload").waitFor({ state: "detached" });
     await end();
   });
 

@@ -13,6 +13,7 @@ const STATUS: Record<string, number> = {
   IsDirectory: 409,
   NotDirectory: 409,
   NotRegular: 409,
+  Conflict: 409,
   Gone: 410,
   PreconditionFailed: 412,
   TooLarge: 413,

@@ -35,16 +35,17 @@ export interface Mock {
   faults: Faults;
   imports: Imports;
   sessions: Sessions;
+  uploads: Uploads;
   close(): Promise<void>;
 }
 
 class Server {
   readonly tree = new Tree();
   readonly other = new Tree();
-  readonly faults: Faults = { bytesPerSecond: 0, breaks: 0, breakAfterBytes: 0 };
+  readonly faults: Faults = { bytesPerSecond: 0, breaks: 0, breakAfterBytes: 0, beginMs: 0 };
   readonly sessions = new Sessions();
   readonly imports = new Imports(this.tree);
-  private readonly uploads = new Uploads(this.tree, this.faults);
+  readonly uploads = new Uploads(this.tree, this.faults);
 
   async answer(request: Request): Promise<void> {
     const path = request.url.pathname;
@@ -120,12 +121,12 @@ export async function startMock(options: { port?: number } = {}): Promise<Mock> 
   const http = createServer((incoming, answer) => void handle(server, incoming, answer));
   await new Promise<void>((done) => http.listen(options.port ?? 0, "127.0.0.1", done));
   const { port } = http.address() as AddressInfo;
-  const { tree, faults, imports, sessions } = server;
+  const { tree, faults, imports, sessions, uploads } = server;
   const close = async () => {
     imports.close();
     http.closeAllConnections();
     await new Promise((done) => http.close(done));
   };
   // "localhost" and not the number: browsers take it for safe, so that Secure cookies work without a certificate.
-  return { url: `http://localhost:${port}`, tree, faults, imports, sessions, close };
+  return { url: `http://localhost:${port}`, tree, faults, imports, sessions, uploads, close };
 }

@@ -36,7 +36,7 @@ window.addEventListener("beforeunload", (event) => {
 });
 
 let refreshing = false;
-queue.onDone = () => {
+queue.onEnded = () => {
   // A folder of many files would otherwise be read again after each.
   if (refreshing) return;
   refreshing = true;
@@ -44,6 +44,7 @@ queue.onDone = () => {
     refreshing = false;
     void client.invalidateQueries({ queryKey: ["list"] });
     void client.invalidateQueries({ queryKey: ["usage"] });
+    void client.invalidateQueries({ queryKey: ["unfinished"] });
   }, 700);
 };
 

@@ -1,22 +1,47 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { ApiError } from "../src/api/errors";
+import { ApiError, errorOf } from "../src/api/errors";
 import { besides } from "../src/upload/besides";
-import { type TransportEvents, totals, type Upload, UploadQueue } from "../src/upload/queue";
+import { type Stopped, type TransportEvents, totals, type Upload, UploadQueue } from "../src/upload/queue";
 
 interface Started {
   upload: Upload;
   events: TransportEvents;
   stopped: "no" | "kept" | "discarded";
+  /** Tells what became of its last request, where `slow` keeps that back. */
+  settle(stopped: Partial<Stopped>): Promise<void>;
 }
 
-function setUp() {
+/** With `slow`, a transport that was stopped has ended only when the test says so. */
+function setUp({ slow = false } = {}) {
   const started: Started[] = [];
   const queue = new UploadQueue((upload, events) => {
-    const one: Started = { upload, events, stopped: "no" };
+    let ended: (stopped: Stopped) => void = () => {};
+    const stopped = new Promise<Stopped>((done) => {
+      ended = done;
+    });
+    const settle = async (what: Partial<Stopped>) => {
+      ended({ serverId: upload.serverId, arrived: false, ...what });
+      await stopped;
+    };
+    const began = (serverId: string) => {
+      if (!slow) one.id = serverId;
+      events.begun(serverId);
+    };
+    const one = {
+      upload,
+      events: { ...events, begun: began },
+      stopped: "no",
+      settle,
+      id: upload.serverId,
+    } as Started & {
+      id: string | null;
+    };
     started.push(one);
     return {
       stop(discard) {
         one.stopped = discard ? "discarded" : "kept";
+        if (!slow) void settle({ serverId: one.id });
+        return stopped;
       },
     };
   });
@@ -29,6 +54,7 @@ function setUp() {
   return { queue, started, add, states, last: () => started.at(-1) as Started };
 }
 
+const settled = () => vi.advanceTimersByTimeAsync(0);
 const offline = () => new ApiError(0, "Offline", "");
 
 describe("the upload queue", () => {
@@ -44,7 +70,7 @@ describe("the upload queue", () => {
     expect(started.map((one) => one.upload.path)).toEqual(["a", "b", "c", "d"]);
   });
 
-  it("keeps what was sent when paused, and goes on there", () => {
+  it("keeps what was sent when paused, and goes on there", async () => {
     const { queue, add, started, states, last } = setUp();
     add("a");
     last().events.begun("id-1");
@@ -53,8 +79,64 @@ describe("the upload queue", () => {
     expect(last().stopped).toBe("kept");
     expect(states()).toEqual(["paused"]);
     queue.resume(1);
+    await settled();
     expect(started).toHaveLength(2);
     expect(last().upload).toMatchObject({ serverId: "id-1", sent: 4 });
+  });
+
+  it("does not begin again before the last request of it has ended, and goes on with the id that it brought", async () => {
+    const { queue, add, started, states, last } = setUp({ slow: true });
+    add("a");
+    queue.pause(1);
+    queue.resume(1);
+    expect(states()).toEqual(["queued"]);
+    expect(started).toHaveLength(1);
+    await last().settle({ serverId: "id-1" });
+    expect(states()).toEqual(["running"]);
+    expect(last().upload).toMatchObject({ serverId: "id-1" });
+  });
+
+  it("throws away what a request begins that was on the way when its upload was paused, then cancelled", async () => {
+    const { queue, add, started, states, last } = setUp({ slow: true });
+    add("a");
+    queue.pause(1);
+    queue.cancel(1);
+    queue.clearEnded();
+    await last().settle({ serverId: "id-1" });
+    expect(started).toHaveLength(2);
+    expect(last()).toMatchObject({ stopped: "discarded", upload: { serverId: "id-1" } });
+    await last().settle({});
+    expect(started).toHaveLength(2);
+    expect(states()).toEqual([]);
+  });
+
+  it("says of a file that it has arrived, also if that was only heard after it was stopped", async () => {
+    const { queue, add, states, started } = setUp({ slow: true });
+    const ended = vi.fn();
+    queue.onEnded = ended;
+    add("a", "b");
+    queue.pause(1);
+    queue.pause(2);
+    queue.cancel(2);
+    await started[0]?.settle({ serverId: "id-1", arrived: true });
+    await started[1]?.settle({ serverId: "id-2", arrived: true });
+    expect(states()).toEqual(["done", "done"]);
+    expect(ended).toHaveBeenCalledTimes(2);
+    expect(started).toHaveLength(2);
+  });
+
+  it("goes on by itself where the server has not noticed yet that an earlier request was given up", () => {
+    const { add, started, states, last } = setUp();
+    add("a");
+    last().events.failed(
+      errorOf(409, JSON.stringify({ code: "Conflict", message: "another request writes this upload" })),
+    );
+    expect(states()).toEqual(["waiting"]);
+    vi.advanceTimersByTime(1000);
+    last().events.failed(errorOf(423, ""));
+    expect(states()).toEqual(["waiting"]);
+    vi.advanceTimersByTime(2000);
+    expect(started).toHaveLength(3);
   });
 
   it("does not hear a transport that was stopped", () => {
@@ -119,23 +201,25 @@ describe("the upload queue", () => {
     expect(last().upload).toMatchObject({ overwrite: true, serverId: null, sent: 0, path: "a" });
   });
 
-  it("throws away what the server has when cancelled, also if nothing runs", () => {
+  it("throws away what the server has when cancelled, also if nothing runs", async () => {
     const { queue, add, started, states, last } = setUp();
     add("a");
     last().events.begun("id-1");
     queue.pause(1);
+    await settled();
     queue.cancel(1);
     expect(started).toHaveLength(2);
     expect(last().stopped).toBe("discarded");
     expect(states()).toEqual(["cancelled"]);
   });
 
-  it("pauses, resumes and cancels everything", () => {
+  it("pauses, resumes and cancels everything", async () => {
     const { queue, add, states } = setUp();
     add("a", "b", "c", "d");
     queue.pauseAll();
     expect(states()).toEqual(["paused", "paused", "paused", "paused"]);
     queue.resumeAll();
+    await settled();
     expect(states().filter((state) => state === "running")).toHaveLength(3);
     queue.cancelAll();
     expect(new Set(states())).toEqual(new Set(["cancelled"]));

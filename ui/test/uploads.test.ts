@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { collectChosen, collectDropped, type DroppedEntry } from "../src/upload/collect";
-import { browserMemory, continues, mismatch } from "../src/upload/memory";
+import { browserMemory, continues, leftOver, mismatch } from "../src/upload/memory";
+import type { Upload } from "../src/upload/queue";
 
 function storage(): Storage {
   const kept = new Map<string, string>();
@@ -39,6 +40,18 @@ describe("an unfinished upload", () => {
     expect(continues([upload], "elsewhere/big%20file.bin", chosen, memory)).toBeNull();
     memory.forget("u1");
     expect(continues([upload], "data/big%20file.bin", chosen, memory)).toBeNull();
+  });
+
+  it("is left over only if no upload of the queue is it, or just begins it", () => {
+    const queued = (change: Partial<Upload>) => [{ ws: "w", fs: "f", path: "x", serverId: null, ...change } as Upload];
+    const here = { ws: "w", fs: "f" };
+    expect(leftOver([upload], queued({}), here)).toEqual([upload]);
+    expect(leftOver([upload], queued({ serverId: "u1" }), here)).toEqual([]);
+    expect(leftOver([upload], queued({ path: "data/big%20file.bin", state: "running" }), here)).toEqual([]);
+    expect(leftOver([upload], queued({ path: "data/big%20file.bin", state: "failed" }), here)).toEqual([upload]);
+    expect(leftOver([upload], queued({ path: "data/big%20file.bin", state: "running", fs: "g" }), here)).toEqual([
+      upload,
+    ]);
   });
 
   it("does not need a storage that may be written", () => {

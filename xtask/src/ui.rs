@@ -54,11 +54,13 @@ pub fn check() -> Result<()> {
 }
 
 /// Their flows in a browser, before the mock gateway of `ui/`: what needs its hands, a broken connection, say, runs nowhere else.
+/// Each flow is told by its name.
 pub fn flows() -> Result<()> {
     shell::ensure_program("chromium", "chromium")?;
     pages()?;
     let mut npm = Command::new("npm");
-    npm.args(["run", "--silent", "browser"]).current_dir(shell::root().join("ui"));
+    npm.args(["run", "--silent", "browser", "--", "--reporter=verbose"]);
+    npm.current_dir(shell::root().join("ui")).env("NO_COLOR", "1").env_remove("FORCE_COLOR");
     // Left over from somebody's run before a real gateway, they would make this one another.
     for variable in
         ["WSFS_UI_URL", "WSFS_UI_TOKEN", "WSFS_UI_VIEWER_TOKEN", "WSFS_UI_WORKSPACE", "WSFS_UI_FS"]

@@ -38,6 +38,7 @@ const WORDS: Record<string, Words> = {
   IsDirectory: { what: "This is a folder.", todo: "Choose a file." },
   NotDirectory: { what: "A part of this path is a file.", todo: "Choose a folder." },
   NotRegular: { what: "This is no regular file.", todo: "Devices, sockets and pipes can be listed but not read here." },
+  Conflict: { what: "Something else is changing this.", todo: "Wait a moment and try again." },
   Gone: { what: "This has expired.", todo: "Begin anew." },
   PreconditionFailed: { what: "Somebody changed this meanwhile.", todo: "Load it again and look before you go on." },
   TooLarge: { what: "This is too large.", todo: "Split it, or copy it with the command wfs." },
@@ -77,14 +78,21 @@ export function inOneLine(error: unknown): string {
   return `${what} ${todo}`;
 }
 
+const PASSING = [
+  "Offline",
+  "Unreachable",
+  "TimedOut",
+  "Busy",
+  // Of an upload: a request that was given up is not over yet for the server, which may be behind by what is on the way.
+  "Conflict",
+  "Internal",
+  "Unauthenticated",
+  "ChecksumMismatch",
+];
+
 /** Whether trying the same again may help without anybody doing something first. */
 export function mayPass(error: unknown): boolean {
-  return (
-    error instanceof ApiError &&
-    ["Offline", "Unreachable", "TimedOut", "Busy", "Internal", "Unauthenticated", "ChecksumMismatch"].includes(
-      error.code,
-    )
-  );
+  return error instanceof ApiError && PASSING.includes(error.code);
 }
 
 /** The error that an answer's body describes; a proxy in between may have answered in a form of its own. */
@@ -108,9 +116,11 @@ function codeOf(status: number): string {
     401: "Unauthenticated",
     403: "Forbidden",
     404: "NotFound",
+    409: "Conflict",
     410: "Gone",
     412: "PreconditionFailed",
     413: "TooLarge",
+    423: "Conflict",
     429: "Busy",
     502: "Unreachable",
     503: "Unreachable",

@@ -5,6 +5,7 @@
 
 import type { UnfinishedUpload } from "../api/types";
 import { canonical, encodeName, lastSegment } from "../lib/paths";
+import type { Upload } from "./queue";
 
 export interface UploadMemory {
   remember(id: string, file: File): void;
@@ -61,4 +62,19 @@ export function continues(
   const same = (upload: UnfinishedUpload) =>
     canonical(upload.path) === wanted && upload.size === file.size && memory.modified(upload.id) === file.lastModified;
   return unfinished.find(same) ?? null;
+}
+
+/** The unfinished uploads of a file system that the queue has nothing to do with. */
+export function leftOver(
+  unfinished: readonly UnfinishedUpload[],
+  uploads: readonly Upload[],
+  { ws, fs }: Pick<Upload, "ws" | "fs">,
+): UnfinishedUpload[] {
+  const known = new Set(uploads.map((upload) => upload.serverId));
+  // The server lists an upload before whoever begins it has heard its id.
+  const begins = uploads.filter((upload) => upload.serverId === null && !["done", "failed"].includes(upload.state));
+  const paths = new Set(
+    begins.filter((upload) => upload.ws === ws && upload.fs === fs).map(({ path }) => canonical(path)),
+  );
+  return unfinished.filter((upload) => !known.has(upload.id) && !paths.has(canonical(upload.path)));
 }

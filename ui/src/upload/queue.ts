@@ -32,8 +32,16 @@ export interface TransportEvents {
 }
 
 export interface Running {
-  /** Stops sending. With `discard` the server throws away what it has. */
-  stop(discard: boolean): void;
+  /** Stops sending. With `discard` the server throws away what it has. Ends when nothing of it is on the way any more. */
+  stop(discard: boolean): Promise<Stopped>;
+}
+
+/** What became of an upload that was stopped. */
+export interface Stopped {
+  /** The server's id, if it gave one: also one that it gave after the stop. */
+  serverId: string | null;
+  /** It was too late: the file is there. */
+  arrived: boolean;
 }
 
 export type Transport = (upload: Upload, events: TransportEvents) => Running;
@@ -48,14 +56,16 @@ const WAIT_MS_MAX = 30_000;
 export class UploadQueue {
   private readonly uploads = new Map<number, Upload>();
   private readonly running = new Map<number, Running>();
+  /** Those that were stopped and of whose last request nothing is known yet: none of them begins again before that. */
+  private readonly stopping = new Set<number>();
   private readonly waits = new Map<number, { timer: ReturnType<typeof setTimeout>; tries: number }>();
   private readonly meters = new Map<number, { at: number; sent: number }>();
   private readonly listeners = new Set<() => void>();
   private shown: readonly Upload[] = [];
   private notifying: ReturnType<typeof setTimeout> | null = null;
   private lastId = 0;
-  /** Called for each file that has arrived. */
-  onDone: (upload: Upload) => void = () => {};
+  /** Called for each upload that has ended: its file has arrived, or it was cancelled, perhaps too late for the server. */
+  onEnded: (upload: Upload) => void = () => {};
 
   constructor(private readonly transport: Transport) {}
 
@@ -137,7 +147,7 @@ export class UploadQueue {
   private pump(): void {
     for (const upload of this.uploads.values()) {
       if (this.running.size >= AT_ONCE) break;
-      if (upload.state === "queued") this.start(upload);
+      if (upload.state === "queued" && !this.stopping.has(upload.id)) this.start(upload);
     }
     this.notify();
   }
@@ -175,14 +185,13 @@ export class UploadQueue {
     this.running.delete(id);
     this.forgive(id);
     this.change(id, { state: "done", sent: this.uploads.get(id)?.size ?? 0, rate: 0 });
-    this.onDone(this.uploads.get(id) as Upload);
+    this.onEnded(this.uploads.get(id) as Upload);
     this.pump();
   }
 
   private fail(id: number, error: ApiError): void {
     this.running.delete(id);
-    // A conflict: the server has not noticed yet that an earlier request for it is gone.
-    if (mayPass(error) || error.code === "Conflict") {
+    if (mayPass(error)) {
       const tries = (this.waits.get(id)?.tries ?? 0) + 1;
       const timer = setTimeout(() => this.resume(id), Math.min(WAIT_MS_MAX, 1000 * 2 ** (tries - 1)));
       this.waits.set(id, { timer, tries });
@@ -201,10 +210,36 @@ export class UploadQueue {
     const wait = this.waits.get(id);
     if (wait) clearTimeout(wait.timer);
     if (discard) this.waits.delete(id);
-    if (running) running.stop(discard);
+    // What is stopping already is looked at again when it has stopped.
+    if (this.stopping.has(id)) return;
+    const upload = this.uploads.get(id);
+    if (!upload) return;
+    if (running) this.stop(upload, running, discard);
     // Nothing runs, but the server may hold bytes of it: the transport is asked to throw those away.
-    else if (discard && this.uploads.get(id)?.serverId)
-      this.transport(this.uploads.get(id) as Upload, SILENT).stop(true);
+    else if (discard && upload.serverId) this.stop(upload, this.transport(upload, SILENT), true);
+  }
+
+  private stop(upload: Upload, running: Running, discard: boolean): void {
+    this.stopping.add(upload.id);
+    void running.stop(discard).then((stopped) => {
+      this.stopping.delete(upload.id);
+      this.stopped(upload, stopped, discard);
+      this.pump();
+    });
+  }
+
+  /** An upload may be cancelled, or taken off the list, between the stop and what the server says to its last request. */
+  private stopped(upload: Upload, { serverId, arrived }: Stopped, discarded: boolean): void {
+    const { id } = upload;
+    const now = this.uploads.get(id);
+    if (arrived) {
+      if (now) this.finish(id);
+      return;
+    }
+    if (now) this.change(id, { serverId });
+    if (now && now.state !== "cancelled") return;
+    if (discarded || !serverId) this.onEnded(now ?? upload);
+    else this.stop({ ...upload, serverId }, this.transport({ ...upload, serverId }, SILENT), true);
   }
 
   /** Bytes flow again: the next loss begins with a short wait. */

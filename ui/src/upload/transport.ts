@@ -1,95 +1,131 @@
 /** Sends one upload by tus. The queue decides when to try again, so tus itself never does. */
 
-import { DetailedError, Upload as Tus, type UploadOptions } from "tus-js-client";
+import { DetailedError, Upload as Tus } from "tus-js-client";
 import { ApiError, errorOf } from "../api/errors";
 import { Files } from "../api/files";
 import type { Gateway } from "../api/gateway";
+import { canonical } from "../lib/paths";
 import type { UploadMemory } from "./memory";
-import type { Transport, Upload } from "./queue";
+import type { Running, Stopped, Transport, TransportEvents, Upload } from "./queue";
 
 /** Up to here a file goes along with the request that begins it: thousands of small files take half the round trips. */
 const WITH_CREATION_BYTES = 4 * 1024 * 1024;
+/** An upload that is stopped waits so long for the answer to the request that begins it. */
+const ANSWER_MS_MAX = 10_000;
 
-/** What is used of tus. */
-export type Sender = Pick<Tus, "url" | "start" | "abort">;
-export type MakeSender = (file: File, options: UploadOptions) => Sender;
+export function tusTransport(gateway: Gateway, memory: UploadMemory): Transport {
+  return (upload, events) => new Sending(gateway, memory, upload, events);
+}
 
-export function tusTransport(
-  gateway: Gateway,
-  memory: UploadMemory,
-  make: MakeSender = (file, options) => new Tus(file, options),
-): Transport {
-  return (upload, events) => {
-    let isStarted = false;
-    let isUnwanted = false;
-    const discardOnServer = (id: string) => {
-      memory.forget(id);
-      // Expires by itself if this request is lost.
-      void new Files(gateway, upload.ws, upload.fs).discardUpload(id).catch(() => {});
-    };
-    const tus = make(upload.file, {
-      ...optionsOf(gateway, upload),
-      onUploadUrlAvailable: () => {
-        const id = serverId(tus.url);
-        if (!id) return;
-        if (isUnwanted) {
-          void tus.abort(false).catch(() => {});
-          return discardOnServer(id);
-        }
-        memory.remember(id, upload.file);
-        events.begun(id);
+class Sending implements Running {
+  private readonly files: Files;
+  private readonly tus: Tus;
+  private readonly timer: ReturnType<typeof setTimeout>;
+  private readonly withCreation: boolean;
+  /** A request is on the way that begins the upload: nothing but its answer tells the id. */
+  private beginning = false;
+  private isStopped = false;
+  private arrived = false;
+  private settle = () => {};
+  /** Ends when it is known what became of the request that begins the upload. */
+  private readonly begun = new Promise<void>((done) => {
+    this.settle = done;
+  });
+
+  constructor(
+    private readonly gateway: Gateway,
+    private readonly memory: UploadMemory,
+    private readonly upload: Upload,
+    private readonly events: TransportEvents,
+  ) {
+    this.files = new Files(gateway, upload.ws, upload.fs);
+    this.withCreation = upload.size <= WITH_CREATION_BYTES;
+    this.tus = this.make();
+    // A tick later: the queue has to know what runs before it hears of it.
+    this.timer = setTimeout(() => this.tus.start());
+  }
+
+  async stop(discard: boolean): Promise<Stopped> {
+    clearTimeout(this.timer);
+    this.isStopped = true;
+    // Cut off, the request that begins an upload would leave one behind whose id nobody knows.
+    if (this.beginning && !(discard && this.withCreation)) await Promise.race([this.begun, later(ANSWER_MS_MAX)]);
+    const unheard = this.beginning;
+    void this.tus.abort(false).catch(() => {});
+    const id = serverId(this.tus.url) ?? this.upload.serverId;
+    // These expire by themselves if the requests are lost.
+    if (discard && unheard && this.withCreation) await this.discardUnheard().catch(() => {});
+    else if (discard && id && !this.arrived) await this.discard(id).catch(() => {});
+    return { serverId: id, arrived: this.arrived };
+  }
+
+  private async discard(id: string): Promise<void> {
+    this.memory.forget(id);
+    await this.files.discardUpload(id);
+  }
+
+  /**
+   * A file that goes along with the request that begins it is not let arrive because somebody cancels it. What the server keeps of it
+   * is found by path and size: at worst another browser's, of the same file, which then begins anew with its few bytes.
+   */
+  private async discardUnheard(): Promise<void> {
+    for (const left of await this.files.unfinished()) {
+      const same = canonical(left.path) === canonical(this.upload.path) && left.size === this.upload.size;
+      if (same && this.memory.modified(left.id) === null) await this.discard(left.id);
+    }
+  }
+
+  private make(): Tus {
+    const { gateway, upload, events } = this;
+    const endpoint = this.files.uploadsUrl();
+    return new Tus(upload.file, {
+      endpoint,
+      uploadUrl: upload.serverId ? `${endpoint}/${encodeURIComponent(upload.serverId)}` : null,
+      retryDelays: null,
+      storeFingerprintForResuming: false,
+      uploadDataDuringCreation: this.withCreation,
+      // Read anew at each try: a new login brings a new csrf word.
+      headers: gateway.guard(),
+      metadata: metadata(upload),
+      onBeforeRequest: (request) => {
+        if (request.getMethod() === "POST") this.beginning = true;
       },
+      onUploadUrlAvailable: () => this.heard(),
       onProgress: (sent: number) => events.progress(sent),
+      // Not before: while the answer is read, to abort would lose how much of the file came along.
+      onChunkComplete: () => this.isStopped && void this.tus.abort(false).catch(() => {}),
       onSuccess: () => {
-        const id = serverId(tus.url);
-        if (id) memory.forget(id);
+        const id = serverId(this.tus.url);
+        if (id) this.memory.forget(id);
+        this.arrived = true;
+        this.settle();
         events.done();
       },
       onError: (error: Error) => {
+        this.beginning = false;
+        this.settle();
         const found = apiError(error);
         if (found.code === "Unauthenticated") gateway.onLoginEnded();
         events.failed(found);
       },
     });
-    // A tick later: the queue has to know what runs before it hears of it.
-    const timer = setTimeout(() => {
-      isStarted = true;
-      tus.start();
-    });
-    return {
-      stop(discard) {
-        clearTimeout(timer);
-        const id = serverId(tus.url) ?? upload.serverId;
-        // It is being begun, and nobody knows its id yet: broken off now, the server would keep an upload that nobody can
-        // name. It is let begin and thrown away; whoever goes on begins another one, of which nothing was sent either.
-        if (isStarted && !id && !bringsContent(upload)) {
-          isUnwanted = true;
-          return;
-        }
-        void tus.abort(false).catch(() => {});
-        if (discard && id) discardOnServer(id);
-      },
-    };
-  };
+  }
+
+  /** The server has told the id. */
+  private heard(): void {
+    const id = serverId(this.tus.url);
+    if (!id) return;
+    this.memory.remember(id, this.upload.file);
+    this.events.begun(id);
+    if (this.isStopped && !(this.beginning && this.withCreation)) void this.tus.abort(false).catch(() => {});
+    this.beginning = false;
+    // What tus makes of this answer is done in the same turn.
+    setTimeout(() => this.settle());
+  }
 }
 
-/** Whether the request that begins it has all of it. */
-function bringsContent(upload: Upload): boolean {
-  return upload.size <= WITH_CREATION_BYTES;
-}
-
-function optionsOf(gateway: Gateway, upload: Upload): UploadOptions {
-  const endpoint = new Files(gateway, upload.ws, upload.fs).uploadsUrl();
-  return {
-    endpoint,
-    uploadUrl: upload.serverId ? `${endpoint}/${encodeURIComponent(upload.serverId)}` : null,
-    retryDelays: null,
-    storeFingerprintForResuming: false,
-    uploadDataDuringCreation: bringsContent(upload),
-    // Read anew at each try: a new login brings a new csrf word.
-    headers: gateway.guard(),
-    metadata: metadata(upload),
-  };
+function later(milliseconds: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, milliseconds));
 }
 
 function metadata(upload: Upload): Record<string, string> {

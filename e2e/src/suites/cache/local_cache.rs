@@ -59,7 +59,6 @@ async fn what_was_read_once_is_read_from_the_nodes_disk_and_a_killed_plugin_find
     let mount = context.mount_of(&first).await?;
     ensure!(mount.has("fsc") && mount.has("nosharecache"), "it is not cached: {mount:?}");
     reads_much(&context, "first", &digest).await?;
-    written(&context).await?;
     let asked = reads_of(&context, "first").await?;
     ensure!(asked > 0, "the first reading asked the server for nothing: what was counted is another mount");
     // An inline volume that asks for none is another mount.
@@ -206,6 +205,9 @@ async fn dedicated(context: &Context, files: &[&str]) -> Result<()> {
     for file in files {
         context.write_much(file, MUCH_MIB).await?;
     }
+    // When the server's file system gives a file that was just written its blocks, later, the file counts as changed for NFS, and
+    // what a client has cached of it is void. On a quick computer that fell between the two readings.
+    context.on_server("sync").await?;
     let spec: Value = json!({ "backend": context.shared(DATA), "nodeGroup": GROUP, "localCache": true });
     context.file_system_with(DATA, spec).await.map(drop)
 }
@@ -219,20 +221,6 @@ async fn reads_much(context: &Context, pod: &str, digest: &str) -> Result<()> {
     let read = context.exec(pod, "sha256sum < /data/much").await?;
     ensure!(read.trim() == digest.trim(), "{pod} reads {read}, the server has {digest}");
     Ok(())
-}
-
-/// Waits until the kernel has written down all that was read: it does so behind the reader's back, and on a quick computer a pod
-/// could be gone before. Then its next reading asks the server again, for all of it.
-async fn written(context: &Context) -> Result<()> {
-    let count = || context.on("n1", "grep -o 'wr=[0-9]*' /proc/fs/fscache/stats | head -n 3");
-    until("the kernel has written its cache", seconds(60), || async {
-        let before = count().await?;
-        tokio::time::sleep(seconds(2)).await;
-        let after = count().await?;
-        ensure!(before == after, "it goes on writing: {after:?}");
-        Ok(())
-    })
-    .await
 }
 
 /// Ends a pod and waits until nothing of its share is mounted or in the node's memory.

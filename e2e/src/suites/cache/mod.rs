@@ -23,7 +23,6 @@ mod nodes;
 mod obstacles;
 mod paths;
 mod placed;
-mod power;
 mod read_only;
 mod refresh;
 mod refusals;
@@ -64,7 +63,6 @@ pub fn suite() -> Suite {
         nodes::cases(),
         room::cases(),
         read_only::cases_alone(),
-        power::cases(),
         lost::cases(),
         hygiene::cases(),
     ];

@@ -11,18 +11,18 @@ import { parent } from "../../lib/paths";
 import { Name, PathText } from "../../parts/name";
 import { useToast } from "../../parts/toasts";
 import { useServices, useUploads } from "../../services";
-import { mismatch } from "../../upload/memory";
+import { leftOver, mismatch } from "../../upload/memory";
 
 export function Unfinished({ files }: { files: Files }) {
-  const inQueue = new Set(useUploads().map((upload) => upload.serverId));
-  const ended = useUploads().filter((upload) => upload.state === "done" || upload.state === "cancelled").length;
+  const uploads = useUploads();
+  const ended = uploads.filter((upload) => upload.state === "done" || upload.state === "cancelled").length;
   const query = useQuery({
     // What has ended in the queue is no longer in the server's list.
     queryKey: ["unfinished", files.ws, files.fs, ended],
     queryFn: () => files.unfinished(),
     placeholderData: (before) => before,
   });
-  const left = (query.data ?? []).filter((upload) => !inQueue.has(upload.id));
+  const left = leftOver(query.data ?? [], uploads, files);
   if (left.length === 0) return null;
   return (
     <details className="unfinished" open={left.length <= 3}>
