@@ -1,6 +1,5 @@
 //! The suite `cache`: copies of folders of a FileSystem next to a node group's pods, from `kubectl apply` of an FsCache to what
-//! pods read when a mover, a node plugin, a disk or the source's server is gone, when a target is full or read-only, and while the source
-//! changes.
+//! pods read when a mover, a node plugin, a disk or the source's server is gone, and when a target is full or read-only.
 //!
 //! n1 is the node group and n2 is outside of it, so that one look at both tells the copy from the source. All cases share one
 //! LocalStorage on n1's disk, which lists each case's namespace: they can go side by side, but for those that break something.
@@ -8,7 +7,6 @@
 mod admission;
 mod bucket;
 mod caches;
-mod changing;
 mod claimed;
 mod deletion;
 mod facts;
@@ -44,7 +42,6 @@ pub fn suite() -> Suite {
         scrub::cases(),
         refresh::cases(),
         filling::cases(),
-        changing::cases(),
         read_only::cases(),
         shown::cases(),
         twice::cases(),
