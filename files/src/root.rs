@@ -437,10 +437,10 @@ mod tests {
                     fs::remove_dir(&new).unwrap();
                 }
             });
-            let answers = (0..50_000).filter(|_| root.parent_can_be_made(&path("new/f"))).count();
+            let answers = (0..2000).filter(|_| root.parent_can_be_made(&path("new/f"))).count();
             over.store(true, Ordering::Relaxed);
             comes_and_goes.join().unwrap();
-            assert_eq!(answers, 50_000);
+            assert_eq!(answers, 2000);
         });
         fs::write(dir.path().join("file"), "").unwrap();
         std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();

@@ -3,11 +3,12 @@
 
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use workspacefs_api::mover::{Outcome, PathOutcome, Step};
 use workspacefs_api::{PathState, Verify};
 use workspacefs_runtime::chain;
-use workspacefs_sync::{Options, Stop};
+use workspacefs_sync::{Counts, Options, Stop};
 
 use crate::abort::{Abort, at_target};
 use crate::copying::{KEEP, attributes_only};
@@ -51,8 +52,9 @@ pub(crate) fn kept(
     meter.begin(Step::Preparing, Expected::Unknown);
     let as_of = filling::now();
     let look = Look { fill, source, earlier: &earlier, workers, engine, meter };
-    for number in 0..fill.paths.len() {
-        if !look.is_unchanged(number)? {
+    for (number, (path, recorded)) in fill.paths.iter().zip(&earlier.record.paths).enumerate() {
+        let manifest = earlier.manifest(number);
+        if !look.is_unchanged(path, &manifest, &recorded.outcome)? || !look.are_the_same_above(path)? {
             return Ok(None);
         }
     }
@@ -72,12 +74,8 @@ fn is_as_wanted(record: &Record, fill: &Fill) -> bool {
 }
 
 impl Look<'_> {
-    fn is_unchanged(&self, number: usize) -> Result<bool, Abort> {
-        let (Some(path), Some(recorded)) =
-            (self.fill.paths.get(number), self.earlier.record.paths.get(number))
-        else {
-            return Ok(false);
-        };
+    /// As many files and bytes as were recorded, too.
+    fn is_unchanged(&self, path: &CachePath, manifest: &Path, recorded: &PathOutcome) -> Result<bool, Abort> {
         let options = Options {
             keep: KEEP,
             checksum: self.fill.verify == Verify::Checksum,
@@ -85,41 +83,35 @@ impl Look<'_> {
             workers: self.workers,
             ..Options::default()
         };
-        let manifest = self.earlier.manifest(number);
-        if !self.is_same(path.relative(), Some((&manifest, &recorded.outcome)), &options)? {
-            return Ok(false);
-        }
-        self.are_the_same_above(path)
+        let same = self.same(path.relative(), Some(manifest), &options)?;
+        Ok(same.is_some_and(|found| (found.files, found.bytes) == (recorded.files, recorded.bytes)))
     }
 
     /// Owner and mode of the folders above a path. Their times change with whatever lies beside it.
     fn are_the_same_above(&self, path: &CachePath) -> Result<bool, Abort> {
         let options = attributes_only().map_err(|error| Abort::Other(chain(&error)))?;
         for above in path.above() {
-            if !self.is_same(above, None, &options)? {
+            if self.same(above, None, &options)?.is_none() {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// What cannot be compared is not the same; a fill says why.
-    fn is_same(
+    /// What a folder has, if the copy has the same. What cannot be compared is not; a fill says why.
+    fn same(
         &self,
         relative: &str,
-        said: Option<(&std::path::Path, &PathOutcome)>,
+        manifest: Option<&Path>,
         options: &Options,
-    ) -> Result<bool, Abort> {
-        let Ok(Found::Folder(from)) = self.source.folder(relative) else { return Ok(false) };
-        let Ok(copy) = self.earlier.place(relative) else { return Ok(false) };
-        let manifest = said.map(|(manifest, _)| manifest);
+    ) -> Result<Option<Counts>, Abort> {
+        let Ok(Found::Folder(from)) = self.source.folder(relative) else { return Ok(None) };
+        let Ok(copy) = self.earlier.place(relative) else { return Ok(None) };
         let run = |control: &_| self.engine.compare(from.as_fd(), copy.as_fd(), manifest, options, control);
-        let Ok(report) = self.meter.run(run) else { return Ok(false) };
-        if report.stopped == Some(Stop::Cancelled) {
-            return Err(Abort::Interrupted);
+        match self.meter.run(run) {
+            Ok(report) if report.stopped == Some(Stop::Cancelled) => Err(Abort::Interrupted),
+            Ok(report) => Ok(report.is_unchanged().then_some(report.files.found)),
+            Err(_) => Ok(None),
         }
-        let found = report.files.found;
-        let as_many = |outcome: &PathOutcome| (outcome.files, outcome.bytes) == (found.files, found.bytes);
-        Ok(report.is_unchanged() && said.is_none_or(|(_, outcome)| as_many(outcome)))
     }
 }

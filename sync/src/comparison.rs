@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::SyncError;
 use crate::files::Subject;
-use crate::manifest::Said;
+use crate::manifest::Finished;
 use crate::options::{DeleteLimit, Options};
 use crate::progress::Control;
 use crate::report::Report;
@@ -16,26 +16,26 @@ use crate::run::{Purpose, begin};
 #[derive(Debug)]
 pub(crate) struct Comparison {
     /// Without one, size, time, owner and mode have to do, and of directories owner and mode.
-    said: Option<Said>,
+    manifest: Option<Finished>,
 }
 
 impl Comparison {
     pub fn open(manifest: Option<&Path>, checksum: bool) -> Result<Self, SyncError> {
-        let said = manifest.map(|path| Said::open(path, checksum)).transpose();
-        Ok(Self { said: said.map_err(SyncError::Manifest)? })
+        let manifest = manifest.map(|path| Finished::open(path, checksum)).transpose();
+        Ok(Self { manifest: manifest.map_err(SyncError::Manifest)? })
     }
 
     /// Whether a directory of another time is another.
     pub fn minds_times(&self) -> bool {
-        self.said.is_some()
+        self.manifest.is_some()
     }
 
     /// Whether the manifest says just this about the source's file. Its ctime is in it: content and attributes then are what
     /// they were when it was copied.
     pub fn vouches(&self, subject: &Subject<'_>) -> bool {
         let stat = &subject.stat;
-        let knows = |said: &Said| said.knows(&subject.path(), stat.size, stat.mtime, stat.ctime);
-        self.said.as_ref().is_none_or(knows)
+        let knows = |manifest: &Finished| manifest.knows(&subject.path(), stat.size, stat.mtime, stat.ctime);
+        self.manifest.as_ref().is_none_or(knows)
     }
 }
 

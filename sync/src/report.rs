@@ -151,9 +151,7 @@ impl Report {
         let failed = self.files.failed.files + self.directories.failed.files;
         failed == 0 && self.stopped.is_none() && !self.notes.iter().any(|note| note.problem.counts())
     }
-}
 
-impl Report {
     /// There was nothing to do: everything that was found is in the destination, and nothing else.
     pub fn is_unchanged(&self) -> bool {
         let done = self.files.done.files + self.directories.done.files + self.deleted;

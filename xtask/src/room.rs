@@ -21,7 +21,10 @@ pub fn make() -> Result<()> {
     if free(&target)? < WANTED {
         forget(&target)?;
     }
-    let left = free(&target)?;
+    enough(free(&target)?)
+}
+
+fn enough(left: u64) -> Result<()> {
     ensure!(
         left >= LEAST,
         "only {} MiB are free where cargo builds, and at least {} are needed: make room, or give another CARGO_TARGET_DIR",
@@ -62,5 +65,12 @@ mod tests {
         let left = |name: &str| target.path().join(name).exists();
         assert!(!left("debug/incremental") && left("debug/deps") && left("release/deps"));
         assert!(free(target.path()).unwrap() > 0);
+    }
+
+    #[test]
+    fn with_too_little_room_nothing_begins_and_what_is_free_is_named() {
+        assert!(enough(LEAST).is_ok());
+        let error = enough(5 << 30).unwrap_err().to_string();
+        assert!(error.contains("5120 MiB are free") && error.contains("6144"), "{error}");
     }
 }

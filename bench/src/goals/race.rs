@@ -423,7 +423,8 @@ pub const RACES: &[Race] = &[
             demand(Figure::OperationsPerFile, 0.05, 0.035),
         ],
     },
-    // What it costs that the one before writes nothing where nothing has changed: here the comparison was for nothing.
+    // Where something has changed, the comparison was for nothing. Here it ends soon, as each directory has a file that changed; where
+    // the only one comes last, the source is listed once more.
     Race {
         goal: Goal::G16,
         title: "A cache's refresh, one file in a hundred changed; source 1 ms away, attributes come with the listing",

@@ -19,7 +19,7 @@ use workspacefs_api::local_storage::READY_LABEL_PREFIX;
 use workspacefs_runtime::CancellationToken;
 
 use super::caches::Caches;
-use super::findings;
+use super::conflict;
 use super::progress::Movers;
 use super::status::StatusWriter;
 use super::{FsCaches, Guarded};
@@ -147,7 +147,7 @@ fn concerned_by(known: &Store<Guarded>, event: &Event<Guarded>) -> Vec<ObjectRef
     };
     let mut concerned: Vec<_> = itself.into_iter().collect();
     if let Ok(changed) = &changed.0 {
-        concerned.extend(those(known, |other| findings::are_rivals(other, changed)));
+        concerned.extend(those(known, |other| conflict::are_rivals(other, changed)));
     }
     concerned
 }

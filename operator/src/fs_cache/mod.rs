@@ -6,6 +6,7 @@ mod caches;
 mod claim;
 pub mod claims;
 mod cleanup;
+mod conflict;
 pub mod controller;
 pub mod farewell;
 pub mod findings;
@@ -239,9 +240,9 @@ impl FsCaches {
             }
         }
         let others = self.caches.others(&namespace);
-        let conflict = findings::conflict(fs_cache, &others, |other| self.caches.group_of(other));
+        let conflict = conflict::of(fs_cache, &others, |other| self.caches.group_of(other));
         if let (Some(conflict), Some(ready)) = (&conflict, all.first_mut()) {
-            findings::shared_with(ready, conflict, setting.target.group());
+            conflict::shared_with(ready, conflict, setting.target.group());
         }
         all.extend(conflict);
         all

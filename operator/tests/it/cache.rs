@@ -42,6 +42,15 @@ pub fn copies(api: &FakeApi) -> Vec<CacheCopy> {
     cache(api, "warm").and_then(|cache| cache.status).map(|status| status.copies).unwrap_or_default()
 }
 
+/// An operator beside an API server with one FsCache, and a server for its source and target.
+pub async fn start(more: Value) -> (FakeApi, NfsServer, Operator) {
+    let (api, nfs) = (api().await, NfsServer::start().await);
+    put_file_systems(&api, nfs.port);
+    put_cache(&api, more);
+    let operator = Operator::start(&api, "a", config());
+    (api, nfs, operator)
+}
+
 /// The generation of each copy, by node.
 pub fn generations(api: &FakeApi) -> Vec<(String, Option<i64>)> {
     copies(api).into_iter().map(|copy| (copy.node, copy.generation)).collect()

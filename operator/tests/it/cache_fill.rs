@@ -12,14 +12,6 @@ use crate::cache::*;
 use crate::local::{put_node, told};
 use crate::world::*;
 
-async fn start(more: Value) -> (FakeApi, NfsServer, Operator) {
-    let (api, nfs) = (api().await, NfsServer::start().await);
-    put_file_systems(&api, nfs.port);
-    put_cache(&api, more);
-    let operator = Operator::start(&api, "a", config());
-    (api, nfs, operator)
-}
-
 #[tokio::test]
 async fn a_copy_is_made_and_the_status_says_what_pods_may_see_of_it() {
     let (api, _nfs, _operator) = start(json!({})).await;

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 const GUIDE: &str = include_str!("../../../docs/user-guide.md");
 
 /// Where reasons of conditions and of Events stand.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     include_str!("../../src/fs_cache/cleanup.rs"),
+    include_str!("../../src/fs_cache/conflict.rs"),
     include_str!("../../src/fs_cache/findings.rs"),
     include_str!("../../src/fs_cache/ledger.rs"),
     include_str!("../../src/fs_cache/mod.rs"),

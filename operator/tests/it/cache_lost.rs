@@ -6,20 +6,12 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use workspacefs_api::mover::{Failure, FailureReason, Outcome};
-use workspacefs_testkit::{FakeApi, builders};
+use workspacefs_testkit::FakeApi;
 
 use crate::cache::*;
 use crate::cache_local::{on_nodes, put_storage, warm};
 use crate::local::{report, told};
 use crate::world::*;
-
-async fn start(more: Value) -> (FakeApi, NfsServer, Operator) {
-    let (api, nfs) = (api().await, NfsServer::start().await);
-    put_file_systems(&api, nfs.port);
-    put_cache(&api, more);
-    let operator = Operator::start(&api, "a", config());
-    (api, nfs, operator)
-}
 
 async fn start_on(nodes: &[&str], more: Value) -> (FakeApi, NfsServer, Operator) {
     let (api, nfs) = (api().await, NfsServer::start().await);
@@ -275,22 +267,4 @@ async fn a_scrub_that_fails_is_no_failed_refresh_and_is_named() {
     ask(&api, "now");
     until_moved(&api, "it is refreshed", |api| has(api, 2)).await;
     api.until("it is forgotten", |api| copies(api)[0].upkeep.is_empty()).await;
-}
-
-#[tokio::test]
-async fn a_second_caches_ready_does_not_claim_what_the_first_shows() {
-    let (api, nfs) = (api().await, NfsServer::start().await);
-    put_file_systems(&api, nfs.port);
-    put_cache(&api, json!({}));
-    let second = json!({"source": {"fileSystem": "data", "paths": ["/b", "/x"]}});
-    api.put(&builders::fs_cache(SPACE, "zweite", spec(second)));
-    let _operator = Operator::start(&api, "a", config());
-    until_moved(&api, "it is filled", |api| {
-        cache_condition(api, "zweite", "Ready").is_some_and(|ready| ready.status == "True")
-    })
-    .await;
-    let message = until_cache(&api, "zweite", "Ready", "SomePathsTaken").await;
-    assert!(message.contains("/b (FsCache warm)") && !message.contains("find them"), "{message}");
-    let message = until_cache(&api, "warm", "Ready", "Ready").await;
-    assert!(message.contains("find them"), "{message}");
 }

@@ -128,6 +128,11 @@ async fn of_two_caches_on_one_path_the_second_says_so_and_keeps_its_other_paths(
     })
     .await;
     assert!(cache_condition(&api, "warm", "Conflict").is_none());
+    // Nor does its Ready claim what the first shows.
+    let message = until_cache(&api, "zweite", "Ready", "SomePathsTaken").await;
+    assert!(message.contains("/b (FsCache warm)") && !message.contains("find them"), "{message}");
+    let message = until_cache(&api, "warm", "Ready", "Ready").await;
+    assert!(message.contains("find them"), "{message}");
     api.until("it is told", |api| told(api, "Conflict") == 1).await;
     // When the first goes the second hears of it, and does not wait for its next look.
     use_on(&api, "n1", i64::MAX, &[]);

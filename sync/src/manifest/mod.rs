@@ -28,13 +28,13 @@ mod batch;
 mod earlier;
 mod error;
 mod files;
+mod finished;
 mod frame;
 mod journal;
 mod known;
 mod place;
 mod reader;
 mod record;
-mod said;
 
 #[cfg(test)]
 mod mutations;
@@ -47,11 +47,11 @@ use crate::Time;
 use crate::digest::Digest;
 
 pub use error::ManifestError;
+pub(crate) use finished::Finished;
 pub(crate) use journal::Journal;
 pub(crate) use known::Ordinal;
 use place::Place;
 pub use reader::ManifestReader;
-pub(crate) use said::Said;
 
 /// A regular file in the destination.
 #[derive(Clone, Debug, Eq, PartialEq)]

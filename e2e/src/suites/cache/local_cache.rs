@@ -205,8 +205,8 @@ async fn dedicated(context: &Context, files: &[&str]) -> Result<()> {
     for file in files {
         context.write_much(file, MUCH_MIB).await?;
     }
-    // When the server's file system gives a file that was just written its blocks, later, the file counts as changed for NFS, and
-    // what a client has cached of it is void. On a quick computer that fell between the two readings.
+    // On a quick computer the second reading often asked the server for all of it again, and with this it has not been seen to.
+    // Probably the server's file system gives a new file its blocks seconds later, by which the file counts as changed for NFS.
     context.on_server("sync").await?;
     let spec: Value = json!({ "backend": context.shared(DATA), "nodeGroup": GROUP, "localCache": true });
     context.file_system_with(DATA, spec).await.map(drop)

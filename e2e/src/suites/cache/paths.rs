@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use workspacefs_api::{FsCache, PathState};
 
-use super::caches::{CACHE, on_nodes};
+use super::caches::{CACHE, Generation, on_nodes};
 use crate::suites::case::{Case, cases};
 use crate::suites::context::Context;
 use crate::suites::pod::PodSpec;
@@ -61,15 +61,7 @@ async fn a_path_that_is_missing_a_file_or_a_way_out_says_so_while_the_others_are
 async fn over_its_capacity_the_last_folder_is_left_out_and_read_from_the_source(
     context: Context,
 ) -> Result<()> {
-    context.join_storage().await?;
-    context.source(&[("a/greeting", "first"), ("b/greeting", "second")]).await?;
-    for path in ["a/much", "b/much"] {
-        context.write_much(path, 2).await?;
-    }
-    let mut spec = on_nodes(&["/a", "/b"]);
-    spec["limits"]["capacity"] = "3Mi".into();
-    context.create_cache(CACHE, spec).await?;
-    let copy = context.warm(CACHE, "n1").await?;
+    let copy = two_folders_within(&context, "3Mi").await?;
     states_are(&context, &["/a", "/b"], &[PathState::Whole, PathState::Evicted]).await?;
     let status = context.fs_caches().get(CACHE).await?.status.context("no status")?;
     let said = status.paths.iter().find(|known| known.path == "/b").map(|known| known.message.as_str());
@@ -87,15 +79,7 @@ async fn over_its_capacity_the_last_folder_is_left_out_and_read_from_the_source(
 async fn a_capacity_that_is_lowered_takes_nothing_away_before_the_next_refresh(
     context: Context,
 ) -> Result<()> {
-    context.join_storage().await?;
-    context.source(&[("a/greeting", "first"), ("b/greeting", "second")]).await?;
-    for path in ["a/much", "b/much"] {
-        context.write_much(path, 2).await?;
-    }
-    let mut spec = on_nodes(&["/a", "/b"]);
-    spec["limits"]["capacity"] = "10Mi".into();
-    context.create_cache(CACHE, spec).await?;
-    let first = context.warm(CACHE, "n1").await?;
+    let first = two_folders_within(&context, "10Mi").await?;
     states_are(&context, &["/a", "/b"], &[PathState::Whole, PathState::Whole]).await?;
     let lower = json!({ "spec": { "limits": { "capacity": "3Mi" } } });
     context.fs_caches().patch(CACHE, &PatchParams::default(), &Patch::Merge(lower)).await?;
@@ -121,6 +105,19 @@ async fn a_capacity_that_is_lowered_takes_nothing_away_before_the_next_refresh(
     // What a pod has it keeps.
     context.has_copy("between", "/data/b", &first).await?;
     context.reads("between", "/data/b/greeting", "second").await
+}
+
+/// Has two folders of 2 MiB each kept within a capacity.
+async fn two_folders_within(context: &Context, capacity: &str) -> Result<Generation> {
+    context.join_storage().await?;
+    context.source(&[("a/greeting", "first"), ("b/greeting", "second")]).await?;
+    for path in ["a/much", "b/much"] {
+        context.write_much(path, 2).await?;
+    }
+    let mut spec = on_nodes(&["/a", "/b"]);
+    spec["limits"]["capacity"] = capacity.into();
+    context.create_cache(CACHE, spec).await?;
+    context.warm(CACHE, "n1").await
 }
 
 /// What the status says of paths.

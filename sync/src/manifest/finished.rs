@@ -9,9 +9,9 @@ use crate::time::Time;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Said(Earlier);
+pub(crate) struct Finished(Earlier);
 
-impl Said {
+impl Finished {
     /// Where `checksum` is set, only files with a digest are known.
     ///
     /// # Errors
