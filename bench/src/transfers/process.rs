@@ -23,6 +23,7 @@ impl Process {
     pub fn start(command: &Command, listens: SocketAddr) -> Result<Self> {
         let mut wrapped = Command::new("setpriv");
         wrapped.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
+        wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         // What it says, it says to whoever looks why nothing was measured.
         wrapped.stdin(Stdio::null()).stdout(Stdio::null()).env("WSFS_LOG", "warn");
         let name = command.get_program().to_string_lossy().into_owned();
