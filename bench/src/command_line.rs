@@ -10,6 +10,9 @@ mod lep;
 mod pki;
 mod races;
 
-pub use course::{Counter, LEP_FILES, ROUND_TRIP, STARTS};
+pub use course::{Counter, STARTS};
 pub use distance::Distance;
 pub use races::COMMANDS;
+
+/// The release of the real client that we are measured against.
+pub const LEP_VERSION: &str = workspacefs_testkit::lep::NEW.version;

@@ -41,7 +41,13 @@ impl Places<'_> {
 
 /// Tells `wfs` where the gateway is, in place of whatever else could: `folder` has its authority and no login.
 pub fn leads_to_gateway(command: &mut Command, port: SocketAddr, folder: &Path) {
-    for name in ["KUBECONFIG", "LEPTON_WORKSPACE_ID", "LEPTON_WORKSPACE_TOKEN", "LEPTON_WORKSPACE_URL", "WFS_TOKEN_FILE"] {
+    for name in [
+        "KUBECONFIG",
+        "LEPTON_WORKSPACE_ID",
+        "LEPTON_WORKSPACE_TOKEN",
+        "LEPTON_WORKSPACE_URL",
+        "WFS_TOKEN_FILE",
+    ] {
         command.env_remove(name);
     }
     command.env("WFS_URL", format!("https://{HOST}:{}", port.port())).env("WFS_TOKEN", TOKEN);

@@ -24,9 +24,9 @@ use crate::transfers::{files, same_contents};
 use crate::tree::Tree;
 
 /// What is added to each way and back.
-pub const ROUND_TRIP: Duration = Duration::from_millis(20);
+const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// Files that the real client is asked for, at most; it takes more than a second for each.
-pub const LEP_FILES: usize = 300;
+const LEP_FILES: usize = 300;
 /// How often a program is started for one figure.
 pub const STARTS: usize = 200;
 
@@ -127,8 +127,7 @@ impl Counter {
             Some(usage) => usage,
             None => {
                 let (source, destination) = (self.source(), self.destination());
-                let places =
-                    Places { source: &source, destination: &destination, port: distance.address() };
+                let places = Places { source: &source, destination: &destination, port: distance.address() };
                 let mut command = places.command(tool, &self.program("wfs")?);
                 command::leads_to_gateway(&mut command, distance.address(), &self.folder);
                 self.measured(&command)?
@@ -160,11 +159,8 @@ impl Counter {
         let url = format!("https://{HOST}:{}/api/v2/workspaces/{WORKSPACE}", port.port());
         let client = Client::new(NEW, WORKSPACE, &url, TOKEN, &self.folder.join(AUTHORITY));
         let at_once = matches!(*tool, LEP_UP_AT_ONCE | LEP_DOWN_AT_ONCE);
-        let usage = self.measured(&lep::command(
-            &client,
-            Transfer { verb, from, to, names: &list },
-            at_once,
-        ))?;
+        let usage =
+            self.measured(&lep::command(&client, Transfer { verb, from, to, names: &list }, at_once))?;
         let (of, all) = (names.len(), self.names.len());
         if of < all {
             self.note(format!("`lep` was asked for {of} of the {all} files; what it took is scaled to all"));

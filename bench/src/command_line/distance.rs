@@ -61,12 +61,7 @@ impl Drop for Distance {
 
 /// One connection, to its end. The kernel has made it at once: what a handshake over the distance would have taken is waited for
 /// before the first byte goes, and the other side learns of it when the third part of that handshake would have come.
-fn connection(
-    near: &TcpStream,
-    target: SocketAddr,
-    since: Instant,
-    round_trip: Duration,
-) -> io::Result<()> {
+fn connection(near: &TcpStream, target: SocketAddr, since: Instant, round_trip: Duration) -> io::Result<()> {
     let way = round_trip / 2;
     let (there, back) = (Arc::new(Way::default()), Arc::new(Way::default()));
     near.set_nodelay(true)?;

@@ -59,11 +59,7 @@ pub fn some(names: &[String], count: usize) -> Vec<String> {
 /// What all would have taken, if some took that.
 pub fn scaled(usage: Usage, of: usize, all: usize) -> Usage {
     let factor = all as f64 / of.max(1) as f64;
-    Usage {
-        seconds: usage.seconds * factor,
-        processor_seconds: usage.processor_seconds * factor,
-        ..usage
-    }
+    Usage { seconds: usage.seconds * factor, processor_seconds: usage.processor_seconds * factor, ..usage }
 }
 
 #[cfg(test)]

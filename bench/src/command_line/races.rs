@@ -22,7 +22,8 @@ pub(super) const LEP_DOWN_AT_ONCE: Tool =
 /// To the port of our daemon, past the gateway, without TLS.
 pub(super) const RSYNC_UP: Tool = tool("rsync", &["rsync", "-a", "SRC/tree", "RSYNC/"]);
 /// What `kubectl cp` is, without its API server: `through` connects to the port and gives the command the connection.
-pub(super) const TAR_UP: Tool = tool("tar stream", &["through", "PORT", "tar", "cf", "-", "-C", "SRC", "tree"]);
+pub(super) const TAR_UP: Tool =
+    tool("tar stream", &["through", "PORT", "tar", "cf", "-", "-C", "SRC", "tree"]);
 pub(super) const TAR_DOWN: Tool = tool("tar stream", &["through", "PORT", "tar", "xf", "-", "-C", "DST"]);
 const HELP: Tool = tool("wfs", &["wfs", "--help"]);
 pub(super) const LS: Tool = tool("wfs", &["wfs", "storage", "ls", "/tree/part-00000"]);
@@ -60,10 +61,7 @@ pub const COMMANDS: &[Race] = &[
         SMALL_FILES,
         &WFS_DOWN,
         &[both(&LEP_DOWN), shown(&LEP_DOWN_AT_ONCE), both(&TAR_DOWN)],
-        &[
-            demand(Figure::Faster(&[&LEP_DOWN]), 10.0, 10.0),
-            close(Figure::Faster(&[&TAR_DOWN]), 1.0, 1.0),
-        ],
+        &[demand(Figure::Faster(&[&LEP_DOWN]), 10.0, 10.0), close(Figure::Faster(&[&TAR_DOWN]), 1.0, 1.0)],
     ),
     race(
         Task::Start,
