@@ -16,7 +16,7 @@ use super::command::{self, Places};
 use super::distance::Distance;
 use super::far::{AUTHORITY, AtTheEnd, Gateway, HOST, Rsyncd, TOKEN, WORKSPACE};
 use super::lep::{self, Transfer};
-use super::races::{LEP_DOWN, LEP_DOWN_AT_ONCE, LEP_UP, LEP_UP_AT_ONCE, LS, RSYNC_UP};
+use super::races::{LEP_DOWN, LEP_DOWN_AT_ONCE, LEP_UP, LEP_UP_AT_ONCE};
 use crate::arena::{self, Disk, Format};
 use crate::goals::{Course, Race, Sample, Shape, Task, Tool, median};
 use crate::run::{self, Usage};
