@@ -23,11 +23,14 @@ struct Args {
     /// Everything so many times smaller: to try the measuring out, not to measure
     #[arg(long, default_value_t = 1)]
     divide: u64,
+    /// Files that the real client is asked for; it takes more than a second for each
+    #[arg(long, default_value_t = 100)]
+    lep_files: usize,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let mut counter = Counter::new(&args.folder, args.programs)?;
+    let mut counter = Counter::new(&args.folder, args.programs, args.lep_files)?;
     let is_wanted = |race: &&Race| args.goals.is_empty() || args.goals.contains(&race.goal);
     let races: Vec<&Race> = COMMANDS.iter().filter(is_wanted).collect();
     ensure!(!races.is_empty(), "nothing is asked for");

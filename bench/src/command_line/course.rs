@@ -25,8 +25,6 @@ use crate::tree::Tree;
 
 /// What is added to each way and back.
 const ROUND_TRIP: Duration = Duration::from_millis(20);
-/// Files that the real client is asked for, at most; it takes more than a second for each.
-const LEP_FILES: usize = 300;
 /// How often a program is started for one figure.
 pub const STARTS: usize = 200;
 
@@ -47,6 +45,7 @@ pub struct Counter {
     folder: PathBuf,
     memory: PathBuf,
     programs: Vec<PathBuf>,
+    lep_files: usize,
     runtime: Runtime,
     disk: Option<Disk>,
     /// Paths of the tree's files below the folder that it lies in, sorted.
@@ -57,16 +56,16 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// With a disk in a folder `command-line` of this one, and programs from those.
+    /// With a disk in a folder `command-line` of this one, and programs from those; the real client is asked for so many files.
     ///
     /// # Errors
     /// Mounts would be seen by others, or another run is going on there.
-    pub fn new(folder: &Path, programs: Vec<PathBuf>) -> Result<Self> {
+    pub fn new(folder: &Path, programs: Vec<PathBuf>, lep_files: usize) -> Result<Self> {
         let arena::Place { folder, memory, alone } =
             arena::Place::alone(folder, "command-line", "workspacefs-command-line")?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (disk, names, notes) = (None, Vec::new(), Vec::new());
-        Ok(Self { folder, memory, programs, runtime, disk, names, notes, _alone: alone })
+        Ok(Self { folder, memory, programs, lep_files, runtime, disk, names, notes, _alone: alone })
     }
 
     /// What else is to be said of the last race.
@@ -147,7 +146,7 @@ impl Counter {
             LEP_DOWN | LEP_DOWN_AT_ONCE => ("download", "", &*into),
             _ => return Ok(None),
         };
-        let names = lep::some(&self.names, LEP_FILES);
+        let names = lep::some(&self.names, self.lep_files);
         if verb == "download" {
             // It makes no folders.
             for name in &names {
@@ -226,7 +225,7 @@ impl Counter {
         if !matches!(*tool, LEP_UP | LEP_UP_AT_ONCE | LEP_DOWN | LEP_DOWN_AT_ONCE) {
             return same_contents(&source.join(TREE), &arrived.join(TREE));
         }
-        let names = lep::some(&self.names, LEP_FILES);
+        let names = lep::some(&self.names, self.lep_files);
         let count = files(&arrived.join(TREE))?.len();
         ensure!(count == names.len(), "{count} of {} files are there", names.len());
         for name in names {

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::json;
@@ -28,6 +29,10 @@ const USER: &str = "system:serviceaccount:ws:robot";
 pub const HOST: &str = "localhost";
 /// The file in the folder with whom to believe, PEM.
 pub const AUTHORITY: &str = "ca.crt";
+
+/// Until the daemon has told its secret.
+const SECRET_MAX: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The gateway, and the file API of FileSystem `default` behind it.
 pub struct Gateway {
@@ -80,7 +85,9 @@ impl Gateway {
         command.args([flag("tls-cert", "gateway.crt"), flag("tls-key", "gateway.key")]);
         command.args([flag("signing-key", "signing-key.pem"), flag("files-ca", AUTHORITY)]);
         command.env("KUBECONFIG", folder.join("kubeconfig"));
-        let gateway = Process::start(&command, address)?;
+        // It tells of every change: that is part of what it does, and for nobody's eyes here.
+        let log = fs::File::create(folder.join("gateway.log"))?;
+        let gateway = Process::start_saying(&command, address, log.into())?;
         Ok(Self { address, metrics, gateway, files, _api: api })
     }
 
@@ -156,15 +163,23 @@ impl Rsyncd {
     /// It does not start.
     pub fn start(program: &Path, root: &Path, folder: &Path) -> Result<Self> {
         let (run, address) = (folder.join("rsync"), free_address()?);
-        if !run.is_dir() {
-            fs::create_dir(&run)?;
+        // Of a run before there is another secret.
+        if run.exists() {
+            fs::remove_dir_all(&run)?;
         }
+        fs::create_dir(&run)?;
         let mut command = Command::new(program);
         command.args(["serve", "--rsync=/usr/bin/rsync", "--mode=0755", "--user", WORKSPACE]);
         command.arg("--root").arg(root).arg("--run").arg(&run);
         command.args(["--expose", &address.to_string(), "--metrics", &free_address()?.to_string()]);
         let process = Process::start(&command, address)?;
-        let secret: RsyncSecret = serde_json::from_slice(&fs::read(run.join(EXPOSED_FILE))?)?;
+        // It listens a moment before it has told.
+        let (told, started) = (run.join(EXPOSED_FILE), Instant::now());
+        while !told.exists() {
+            ensure!(started.elapsed() < SECRET_MAX, "rsyncd does not tell its secret");
+            std::thread::sleep(LOOK);
+        }
+        let secret: RsyncSecret = serde_json::from_slice(&fs::read(told)?)?;
         Ok(Self { _process: process, address, password: secret.password })
     }
 }
