@@ -257,7 +257,7 @@ impl Counter {
             seconds.push(started.elapsed().as_secs_f64());
         }
         let slowest = seconds.iter().copied().fold(0.0, f64::max);
-        self.note(format!("the slowest of {STARTS} starts took {:.1} ms", slowest * 1e3));
+        self.note(format!("the slowest of {STARTS} starts of a run took {:.1} ms", slowest * 1e3));
         Ok(Sample { seconds: median(seconds), ..sample(&usage, 0.0) })
     }
 
@@ -268,9 +268,9 @@ impl Counter {
         let places = Places { source: &source, destination: &destination, port: distance.address() };
         let mut command = places.command(tool, &self.program("wfs")?);
         command::leads_to_gateway(&mut command, distance.address(), &self.folder);
-        let before = gateway.requests(&self.runtime)?;
+        let before = gateway.requests()?;
         let usage = self.measured(&command)?;
-        let requests = gateway.requests(&self.runtime)? - before;
+        let requests = gateway.requests()? - before;
         ensure!(requests > 0, "the gateway counts no requests");
         Ok(Sample { operations: Some(requests), ..sample(&usage, 0.0) })
     }
