@@ -186,10 +186,13 @@ impl Root {
         let mut missing: Option<Vec<u8>> = None;
         while let Some(at) = above {
             match self.folder(&at) {
-                // A link that leads nowhere is no folder, and has the name all the same.
+                // A link that leads nowhere is no folder, and has the name all the same. Nor is a folder missing any more that
+                // somebody, who writes into it too, has made since.
                 Ok(folder) => {
                     return missing.is_none_or(|name| {
-                        Facts::at(folder.as_fd(), &name).is_err() && !self.hides_in(folder.as_fd(), &name)
+                        let is_in_the_way =
+                            Facts::at(folder.as_fd(), &name).is_ok_and(|facts| facts.kind != EntryType::Dir);
+                        !is_in_the_way && !self.hides_in(folder.as_fd(), &name)
                     });
                 }
                 Err(Error::NotFound) if self.refuse_hidden(&at).is_ok() => {}
@@ -410,5 +413,39 @@ fn own_folder(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Error> {
             Err(errno) => Err(Error::of("make the folder of this process", errno)),
         },
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Of many files that are written into a new folder at once, each finds it missing or made since; none hears that there is none.
+    #[test]
+    fn a_folder_that_somebody_makes_meanwhile_is_not_in_the_way_and_a_file_or_a_dead_link_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path(), Owner { uid: 0, gid: 0, mode: 0o755 }).unwrap();
+        let path = |path: &str| FilePath::from_bytes(path.as_bytes()).unwrap();
+        let (new, over) = (dir.path().join("new"), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let comes_and_goes = scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    fs::create_dir(&new).unwrap();
+                    fs::remove_dir(&new).unwrap();
+                }
+            });
+            let answers = (0..50_000).filter(|_| root.parent_can_be_made(&path("new/f"))).count();
+            over.store(true, Ordering::Relaxed);
+            comes_and_goes.join().unwrap();
+            assert_eq!(answers, 50_000);
+        });
+        fs::write(dir.path().join("file"), "").unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();
+        for in_the_way in ["file/f", "link/f", "link/deeper/f"] {
+            assert!(!root.parent_can_be_made(&path(in_the_way)), "{in_the_way}");
+        }
     }
 }
