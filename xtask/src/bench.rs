@@ -103,7 +103,8 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Trees of files, transfers, the command line; of each all, if no word is about any.
 fn on_this_computer(words: &[Word]) -> Result<Count> {
-    let measures: [(Subject, fn(&[Word]) -> Result<Count>); 3] = [
+    type Measure = fn(&[Word]) -> Result<Count>;
+    let measures: [(Subject, Measure); 3] = [
         (Subject::Trees, trees::run),
         (Subject::Transfers, transfers::run),
         (Subject::CommandLine, command_line::run),
