@@ -25,7 +25,7 @@ fn intro(report: &Report) -> String {
          without what its API server and kubelet add: tar, one TCP connection in clear text, tar. There is no cluster in it: `through` connects, and gives tar the connection.\n\
          Neither rsync nor tar syncs: an upload's ratios count until all is on the disk, the time with the sync after it.\n\n\
          `lep` transfers one file per process (it knows folders by rsync only), and so it is measured: some of the files, spread over the tree, one after the other; time and processor time are scaled to all of them. Its second line is\n\
-         the same commands in one Python, which nobody has in a shell: what of it is not Python's start. Its sync is of those files alone.\n\n\
+         the same commands in one Python, which nobody has in a shell: how much is Python's start. (The one start that is in it is scaled with the rest.) What is synced after it is those files alone.\n\n\
          What is uploaded lies in a tmpfs and goes to XFS on a loop device with direct I/O; what is downloaded comes from a tmpfs and goes to one. Servers are started anew for\n\
          each run. Each run's result was compared with its source, byte by byte, outside the time. All run one after the other, in two rounds of opposite order; a ratio\n\
          compares the peer's better run with our worse one; against rsync and tar all that is done three times, and the median of the three counts. Processor time and memory are the client's.\n\
