@@ -3,6 +3,7 @@
 //! writes docs/performance.md.
 
 pub mod arena;
+pub mod command_line;
 pub mod connect;
 pub mod files;
 pub mod goals;

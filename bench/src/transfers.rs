@@ -11,5 +11,8 @@ mod process;
 mod races;
 mod stub;
 
+pub(crate) use contents::{files, same_contents};
 pub use course::Servers;
+pub(crate) use identity::free_address;
+pub(crate) use process::Process;
 pub use races::TRANSFERS;

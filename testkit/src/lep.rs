@@ -1,7 +1,7 @@
 //! The real clients of `lep storage`, `leptonai` from PyPI, unmodified: installed once into the folder of caches, started with the
 //! environment that their documentation names. What is missing for that (`python3` with `venv`) fails with a panic: it is for tests.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -163,12 +163,7 @@ impl Client {
 
     /// `lep ARGS` without any login: three variables are enough.
     pub fn lep(&self, args: &[&str]) -> Ended {
-        let variables = [
-            ("LEPTON_WORKSPACE_ID", self.workspace.as_str()),
-            ("LEPTON_WORKSPACE_TOKEN", self.token.as_str()),
-            ("LEPTON_WORKSPACE_URL", self.url.as_str()),
-        ];
-        self.run(args, &variables)
+        self.run(args, &self.variables())
     }
 
     /// `lep ARGS` with what a login left.
@@ -181,21 +176,51 @@ impl Client {
         self.lep(&[&["storage"], args].concat())
     }
 
+    /// Its Python.
+    pub fn interpreter(&self) -> PathBuf {
+        self.venv.join("bin/python")
+    }
+
+    /// What `lep` finds in its environment, with what its documentation names: three variables are enough without any login.
+    pub fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let mut all = self.surroundings();
+        all.extend(self.variables().map(|(name, value)| (name, value.into())));
+        all
+    }
+
+    fn variables(&self) -> [(&'static str, &str); 3] {
+        [
+            ("LEPTON_WORKSPACE_ID", self.workspace.as_str()),
+            ("LEPTON_WORKSPACE_TOKEN", self.token.as_str()),
+            ("LEPTON_WORKSPACE_URL", self.url.as_str()),
+        ]
+    }
+
+    /// Where it lives, and whom it believes.
+    fn surroundings(&self) -> Vec<(&'static str, OsString)> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        vec![
+            ("PATH", path),
+            ("HOME", self.folder.path().into()),
+            ("LEPTON_CACHE_DIR", self.folder.path().join("cache").into()),
+            ("REQUESTS_CA_BUNDLE", self.authority.clone().into()),
+            // Long lines stay lines.
+            ("COLUMNS", "500".into()),
+            ("LANG", "C.UTF-8".into()),
+            ("NO_PROXY", "*".into()),
+        ]
+    }
+
     fn run(&self, args: &[&str], variables: &[(&str, &str)]) -> Ended {
         let output = Command::new("timeout")
             .args(["--kill-after=5", SECONDS_MAX])
-            .arg(self.venv.join("bin/python"))
+            .arg(self.interpreter())
             .args(["-c", "from leptonai.cli import lep; lep()"])
             .args(args)
             .current_dir(self.folder.path())
             .env_clear()
             .envs(variables.iter().copied())
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.folder.path())
-            .env("LEPTON_CACHE_DIR", self.folder.path().join("cache"))
-            .env("REQUESTS_CA_BUNDLE", &self.authority)
-            // Long lines stay lines.
-            .envs([("COLUMNS", "500"), ("LANG", "C.UTF-8"), ("NO_PROXY", "*")])
+            .envs(self.surroundings())
             .output()
             .expect("timeout can be started");
         let Output { status, stdout, stderr } = output;

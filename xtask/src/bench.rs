@@ -1,9 +1,10 @@
-//! `cargo xtask bench`: measures, on the test cluster and (trees of files, files over HTTP) on this computer, and writes
-//! docs/performance.md.
+//! `cargo xtask bench`: measures, on the test cluster and (trees of files, files over HTTP, the command line) on this
+//! computer, and writes docs/performance.md.
 //! Figures are what this run measured; ratios come first, because machines differ.
 
 mod claims;
 mod client;
+mod command_line;
 mod deletion;
 mod local;
 mod machine;
@@ -30,7 +31,7 @@ use crate::{images, room, shell};
 use memory::Memory;
 use page::Rendered;
 use races::Count;
-use trees::Word;
+use trees::{Subject, Word};
 
 const PAGE: &str = "docs/performance.md";
 /// The client's 2,000 RPCs of each kind and 1,000 volumes take a few minutes on a slow machine.
@@ -100,15 +101,20 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Trees of files, then transfers; of both all, if no word is about either.
+/// Trees of files, transfers, the command line; of each all, if no word is about any.
 fn on_this_computer(words: &[Word]) -> Result<Count> {
-    let (of_transfers, of_trees): (Vec<Word>, Vec<Word>) = words.iter().partition(|word| word.is_transfer());
+    type Measure = fn(&[Word]) -> Result<Count>;
+    let measures: [(Subject, Measure); 3] = [
+        (Subject::Trees, trees::run),
+        (Subject::Transfers, transfers::run),
+        (Subject::CommandLine, command_line::run),
+    ];
     let mut count = Count::default();
-    if words.is_empty() || !of_trees.is_empty() {
-        count = count + trees::run(&of_trees)?;
-    }
-    if words.is_empty() || !of_transfers.is_empty() {
-        count = count + transfers::run(&of_transfers)?;
+    for (subject, run) in measures {
+        let of_it: Vec<Word> = words.iter().copied().filter(|word| word.subject() == subject).collect();
+        if words.is_empty() || !of_it.is_empty() {
+            count = count + run(&of_it)?;
+        }
     }
     Ok(count)
 }

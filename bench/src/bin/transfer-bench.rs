@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     let races: Vec<&Race> = TRANSFERS.iter().filter(is_wanted).collect();
     ensure!(!races.is_empty(), "nothing is asked for");
     for race in races {
-        let shape = divided(race.full, args.divide);
+        let shape = race.full.divided(args.divide);
         eprintln!("{}: {} ({})", race.name(), race.title, shape.words());
         let started = Instant::now();
         let report = measure(&mut servers, race, shape).unwrap_or_else(|error| RaceReport {
@@ -64,12 +64,4 @@ fn measure(servers: &mut Servers, race: &Race, shape: Shape) -> Result<RaceRepor
             .push(format!("the stub alone gives everything to a reader that keeps nothing in {alone:.2} s"));
     }
     Ok(report)
-}
-
-fn divided(shape: Shape, divisor: u64) -> Shape {
-    let divisor = divisor.max(1);
-    match shape.files {
-        1 => Shape { bytes_min: shape.bytes_min / divisor, bytes_max: shape.bytes_max / divisor, ..shape },
-        files => Shape { files: (files / divisor).max(shape.directories), ..shape },
-    }
 }

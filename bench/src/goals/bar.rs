@@ -26,6 +26,8 @@ pub enum Figure {
     IdleMemoryMb,
     /// Our time in ms, the worst run.
     Milliseconds,
+    /// Requests of ours, one after the other, that a server answered; the worst run.
+    Requests,
 }
 
 /// What has to be reached.
@@ -72,7 +74,8 @@ impl Figure {
             | Self::Memory(_)
             | Self::MemoryMb
             | Self::IdleMemoryMb
-            | Self::Milliseconds => Sense::AtMost,
+            | Self::Milliseconds
+            | Self::Requests => Sense::AtMost,
         }
     }
 
@@ -93,7 +96,11 @@ impl Figure {
         match self {
             Self::Faster(peers) | Self::FasterToDisk(peers) | Self::OfSlower(peers) => peers,
             Self::Processor(peer) | Self::Memory(peer) => std::slice::from_ref(peer),
-            Self::OperationsPerFile | Self::MemoryMb | Self::IdleMemoryMb | Self::Milliseconds => &[],
+            Self::OperationsPerFile
+            | Self::MemoryMb
+            | Self::IdleMemoryMb
+            | Self::Milliseconds
+            | Self::Requests => &[],
         }
     }
 
@@ -113,6 +120,7 @@ impl Figure {
             Self::MemoryMb => "peak memory, MB".to_owned(),
             Self::IdleMemoryMb => "memory without work, MB".to_owned(),
             Self::Milliseconds => "ms".to_owned(),
+            Self::Requests => "round trips after connecting".to_owned(),
         }
     }
 
@@ -130,17 +138,21 @@ impl Figure {
                 let which = if matches!(self, Self::OfSlower(_)) { f64::max } else { f64::min };
                 Some(times?.into_iter().reduce(which)? / ours(time)?)
             }
-            Self::OperationsPerFile => {
-                let line = lines.iter().find(|line| line.ours)?;
-                let counted: Option<Vec<u64>> = line.samples.iter().map(|sample| sample.operations).collect();
-                Some(counted?.into_iter().max()? as f64 / files as f64)
-            }
+            Self::OperationsPerFile => Some(operations(lines)? / files as f64),
+            Self::Requests => operations(lines),
             Self::Processor(tool) => Some(ours(processor)? / peer(tool, processor)?),
             Self::Memory(tool) => Some(ours(memory)? / peer(tool, memory)?),
             Self::MemoryMb | Self::IdleMemoryMb => Some(ours(memory)? / 1e6),
             Self::Milliseconds => Some(ours(seconds)? * 1e3),
         }
     }
+}
+
+/// Ours, the worst run; None if one was not counted.
+fn operations(lines: &[Line]) -> Option<f64> {
+    let line = lines.iter().find(|line| line.ours)?;
+    let counted: Option<Vec<u64>> = line.samples.iter().map(|sample| sample.operations).collect();
+    Some(counted?.into_iter().max()? as f64)
 }
 
 fn seconds(sample: &Sample) -> f64 {
@@ -259,7 +271,7 @@ mod tests {
         let of = |figure: Figure| figure.of(&lines(), 100).unwrap();
         assert_eq!(of(Figure::Faster(&[&RSYNC])), 4.0);
         assert_eq!(of(Figure::Faster(&[&RSYNC, &CP])), 3.0);
-        assert_eq!(of(Figure::OperationsPerFile), 2.2);
+        assert_eq!((of(Figure::OperationsPerFile), of(Figure::Requests)), (2.2, 220.0));
         assert_eq!(of(Figure::Processor(&RSYNC)), 0.5);
         assert_eq!(of(Figure::Memory(&RSYNC)), 800_000.0);
         assert_eq!(of(Figure::MemoryMb), 8.0);

@@ -208,9 +208,15 @@ impl FileSystems {
                 ensure!(!is_there, "the tree is still there");
                 Ok(())
             }
-            Task::Download | Task::Upload | Task::FirstPage | Task::Rest | Task::Import => {
-                bail!("servers have a course of their own")
-            }
+            Task::Download
+            | Task::Upload
+            | Task::FirstPage
+            | Task::Rest
+            | Task::Import
+            | Task::Send
+            | Task::Fetch
+            | Task::Start
+            | Task::List => bail!("servers have courses of their own"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is measured: the goals G1 to G9, G11 and G16 of the project's performance plan as a table. One race is one tree in one
-//! setting, in which we and the peers do the same. (G13 and G14 are in `transfers`.)
+//! setting, in which we and the peers do the same. (G13 and G14 are in `transfers`, G17 is
+//! in `command_line`.)
 
 use super::bar::{Demand, Figure};
 use super::shape::{Shape, shape};
@@ -54,6 +55,14 @@ pub enum Task {
     Rest,
     /// All objects of a bucket become files.
     Import,
+    /// A tree is given to a server, which has nothing of it.
+    Send,
+    /// A tree is taken from a server.
+    Fetch,
+    /// A program starts and ends.
+    Start,
+    /// A server is asked what a folder holds.
+    List,
 }
 
 /// Whom we are compared with.
@@ -117,6 +126,8 @@ pub enum Goal {
     G14,
     /// Caches.
     G16,
+    /// The command line.
+    G17,
 }
 
 /// Twice, as on the page.
@@ -452,6 +463,10 @@ impl Race {
             (Task::Rest, _) => " at rest",
             (Task::Import, _) if self.full.files == 1 => " large",
             (Task::Import, _) => " small",
+            (Task::Send, _) => " upload",
+            (Task::Fetch, _) => " download",
+            (Task::Start, _) => " start",
+            (Task::List, _) => " ls",
             (_, Slow::Source) => " plain",
             (_, Slow::SourcePlus) => " plus",
             (_, Slow::Nothing | Slow::Destination) => "",
@@ -488,10 +503,11 @@ impl Peer {
 mod tests {
     use super::super::bar::Sense;
     use super::*;
+    use crate::command_line::COMMANDS;
     use crate::transfers::TRANSFERS;
 
     fn all() -> impl Iterator<Item = &'static Race> {
-        RACES.iter().chain(TRANSFERS)
+        RACES.iter().chain(TRANSFERS).chain(COMMANDS)
     }
 
     #[test]

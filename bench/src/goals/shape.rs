@@ -18,6 +18,16 @@ pub(crate) const fn shape(directories: u64, files: u64, bytes_min: u64, bytes_ma
 }
 
 impl Shape {
+    /// So many times smaller: to try something out. One file gets fewer bytes, several become fewer, as many in each directory.
+    #[must_use]
+    pub fn divided(self, divisor: u64) -> Self {
+        let divisor = divisor.max(1);
+        match self.files {
+            1 => Self { bytes_min: self.bytes_min / divisor, bytes_max: self.bytes_max / divisor, ..self },
+            files => Self { files: (files / divisor).max(self.directories), ..self },
+        }
+    }
+
     /// In words, for the page.
     pub fn words(&self) -> String {
         let count = |n: u64, one: &str, many: &str| match n {
@@ -49,6 +59,15 @@ pub(crate) fn thousands(count: u64) -> String {
 mod tests {
     use super::super::race::GIB;
     use super::*;
+
+    #[test]
+    fn a_smaller_tree_keeps_its_directories_and_a_single_file_its_place() {
+        let divided = |shape: Shape| shape.divided(50);
+        assert_eq!(divided(shape(100, 10_000, 4, 9)), shape(100, 200, 4, 9));
+        assert_eq!(divided(shape(100, 1000, 4, 9)), shape(100, 100, 4, 9));
+        assert_eq!(divided(shape(1, 1, 100, 200)), shape(1, 1, 2, 4));
+        assert_eq!(shape(2, 10, 1, 1).divided(0), shape(2, 10, 1, 1));
+    }
 
     #[test]
     fn a_tree_is_told_in_words() {

@@ -21,10 +21,19 @@ impl Process {
     /// # Errors
     /// It could not be started, or does not listen.
     pub fn start(command: &Command, listens: SocketAddr) -> Result<Self> {
+        // What it says, it says to whoever looks why nothing was measured.
+        Self::start_saying(command, listens, Stdio::inherit())
+    }
+
+    /// The same, where what it says goes somewhere else.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn start_saying(command: &Command, listens: SocketAddr, says: Stdio) -> Result<Self> {
         let mut wrapped = Command::new("setpriv");
         wrapped.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
-        // What it says, it says to whoever looks why nothing was measured.
-        wrapped.stdin(Stdio::null()).stdout(Stdio::null()).env("WSFS_LOG", "warn");
+        wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        wrapped.stdin(Stdio::null()).stdout(Stdio::null()).stderr(says).env("WSFS_LOG", "warn");
         let name = command.get_program().to_string_lossy().into_owned();
         let mut this = Self(wrapped.spawn().with_context(|| format!("cannot start {name}"))?);
         let started = Instant::now();

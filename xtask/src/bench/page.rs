@@ -1,7 +1,8 @@
 //! docs/performance.md from what was measured: a part on the node plugin, one on the embedded server, one on local disks, one on
-//! trees of files and one on files over HTTP, each of which may come from a run of its own.
+//! trees of files, one on files over HTTP and one on the command line, each of which may come from a run of its own.
 
 mod again;
+mod command_line;
 mod local;
 mod server;
 mod transfers;
@@ -12,6 +13,7 @@ use workspacefs_bench::Summary;
 use super::Measured;
 use super::pods::Started;
 pub use again::{Goal, goals};
+pub use command_line::render as command_line_part;
 pub use local::render as local_part;
 pub use server::render as server_part;
 pub use transfers::render as transfers_part;
@@ -25,6 +27,8 @@ const LOCAL_HEADING: &str = "# Local disks";
 const TREES_HEADING: &str = "# Trees of files";
 /// The first line of the part on files over HTTP.
 const TRANSFERS_HEADING: &str = "# Files over HTTP";
+/// The first line of the part on the command line.
+const COMMAND_LINE_HEADING: &str = "# The command line";
 
 /// Designed for, in the issue that asked for each.
 const PUBLISH_RATIO_MAX: f64 = 3.0;
@@ -47,16 +51,19 @@ pub enum Rendered {
     Transfers(String),
     /// Of that, some goals only, and what it is where the page has none yet.
     TransferGoals(Vec<Goal>, String),
+    /// That on the command line, which is one goal.
+    CommandLine(String),
 }
 
 /// The page with a part that was measured; the others stay as they are.
 pub fn update(page: &str, measured: Rendered) -> String {
-    let (before, transfers) = cut(page, TRANSFERS_HEADING);
+    let (before, command_line) = cut(page, COMMAND_LINE_HEADING);
+    let (before, transfers) = cut(before, TRANSFERS_HEADING);
     let (before, trees) = cut(before, TREES_HEADING);
     let (before, local) = cut(before, LOCAL_HEADING);
     let (plugin, server) = cut(before, SERVER_HEADING);
-    let mut parts = [plugin, server, local, trees, transfers].map(str::to_owned);
-    let [plugin, server, local, trees, transfers] = &mut parts;
+    let mut parts = [plugin, server, local, trees, transfers, command_line].map(str::to_owned);
+    let [plugin, server, local, trees, transfers, command_line] = &mut parts;
     match measured {
         Rendered::Plugin(part) => *plugin = part,
         Rendered::Server(part) => *server = part,
@@ -66,6 +73,7 @@ pub fn update(page: &str, measured: Rendered) -> String {
         Rendered::Transfers(part) => *transfers = part,
         Rendered::TransferGoals(_, part) if transfers.is_empty() => *transfers = part,
         Rendered::TransferGoals(goals, _) => *transfers = again::replaced(transfers, &goals),
+        Rendered::CommandLine(part) => *command_line = part,
     }
     let parts: Vec<&str> = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect();
     format!("{}\n", parts.join("\n\n"))
@@ -252,27 +260,34 @@ mod tests {
 
     #[test]
     fn a_part_that_was_not_measured_stays() {
-        let page = |parts: [&str; 5]| {
-            let headings =
-                ["Performance", "The embedded server", "Local disks", "Trees of files", "Files over HTTP"];
-            let parts: Vec<String> = headings
-                .iter()
-                .zip(parts)
-                .map(|(heading, part)| format!("# {heading}\n\n{part}\n"))
-                .collect();
+        let headings = [
+            "Performance",
+            "The embedded server",
+            "Local disks",
+            "Trees of files",
+            "Files over HTTP",
+            "The command line",
+        ];
+        let page = |parts: [&str; 6]| {
+            let parts = headings.iter().zip(parts);
+            let parts: Vec<String> =
+                parts.map(|(heading, part)| format!("# {heading}\n\n{part}\n")).collect();
             parts.join("\n")
         };
-        let (old, new) = (page(["old"; 5]), |heading| format!("# {heading}\n\nnew"));
-        let plugin = update(&old, Rendered::Plugin(new("Performance")));
-        assert_eq!(plugin, page(["new", "old", "old", "old", "old"]));
-        let server = update(&old, Rendered::Server(new("The embedded server")));
-        assert_eq!(server, page(["old", "new", "old", "old", "old"]));
-        let local = update(&old, Rendered::Local(new("Local disks")));
-        assert_eq!(local, page(["old", "old", "new", "old", "old"]));
-        let trees = update(&old, Rendered::Trees(new("Trees of files")));
-        assert_eq!(trees, page(["old", "old", "old", "new", "old"]));
-        let transfers = update(&old, Rendered::Transfers(new("Files over HTTP")));
-        assert_eq!(transfers, page(["old", "old", "old", "old", "new"]));
+        let (old, new) = (page(["old"; 6]), |heading| format!("# {heading}\n\nnew"));
+        let measured = [
+            Rendered::Plugin as fn(String) -> Rendered,
+            Rendered::Server,
+            Rendered::Local,
+            Rendered::Trees,
+            Rendered::Transfers,
+            Rendered::CommandLine,
+        ];
+        for (index, (heading, rendered)) in headings.into_iter().zip(measured).enumerate() {
+            let mut expected = ["old"; 6];
+            expected[index] = "new";
+            assert_eq!(update(&old, rendered(new(heading))), page(expected), "{heading}");
+        }
         // The page as it was before there was such a part, and before there was a page.
         let server = update("# Performance\n\nold\n", Rendered::Server(new("The embedded server")));
         assert_eq!(server, "# Performance\n\nold\n\n# The embedded server\n\nnew\n");

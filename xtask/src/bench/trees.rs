@@ -47,18 +47,35 @@ pub enum Word {
     G14,
     /// Caches.
     G16,
+    /// The command line.
+    G17,
 }
 
 impl Word {
-    /// Whether it is no goal of trees.
-    pub fn is_transfer(self) -> bool {
-        matches!(self, Self::G13 | Self::G14)
+    /// Which program measures it.
+    pub fn subject(self) -> Subject {
+        match self {
+            Self::G13 | Self::G14 => Subject::Transfers,
+            Self::G17 => Subject::CommandLine,
+            _ => Subject::Trees,
+        }
     }
 
     /// As the measuring programs know it.
     pub fn goal(self) -> String {
         format!("{self:?}").to_lowercase()
     }
+}
+
+/// What a goal is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Subject {
+    /// Trees of files.
+    Trees,
+    /// Files over HTTP, and from buckets.
+    Transfers,
+    /// The command line.
+    CommandLine,
 }
 
 /// What the words ask for.

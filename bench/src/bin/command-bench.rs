@@ -1,0 +1,65 @@
+//! Measures the command line: `wfs storage` beside the real `lep`, rsync and a tar stream, as `command_line` lists it. Prints a
+//! RaceReport a line, as JSON, as `tree-bench` does, and wants a mount namespace that is private like it.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use workspacefs_bench::command_line::{COMMANDS, Counter, STARTS};
+use workspacefs_bench::goals::{self, Extent, Goal, Race, RaceReport, Shape, Task};
+
+#[derive(Parser)]
+struct Args {
+    /// Which goals; all of none
+    goals: Vec<Goal>,
+    /// Where a disk is made: some 4 GiB; 1 GiB is taken of the memory
+    #[arg(long)]
+    folder: PathBuf,
+    /// Folders of programs, looked at before the PATH
+    #[arg(long = "programs")]
+    programs: Vec<PathBuf>,
+    /// Everything so many times smaller: to try the measuring out, not to measure
+    #[arg(long, default_value_t = 1)]
+    divide: u64,
+    /// Files that the real client is asked for; it takes more than a second for each
+    #[arg(long, default_value_t = 100)]
+    lep_files: usize,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let mut counter = Counter::new(&args.folder, args.programs, args.lep_files)?;
+    let is_wanted = |race: &&Race| args.goals.is_empty() || args.goals.contains(&race.goal);
+    let races: Vec<&Race> = COMMANDS.iter().filter(is_wanted).collect();
+    ensure!(!races.is_empty(), "nothing is asked for");
+    for race in races {
+        let shape = race.full.divided(args.divide);
+        eprintln!("{}: {} ({})", race.name(), race.title, shape.words());
+        let started = Instant::now();
+        let report = measure(&mut counter, race, shape).unwrap_or_else(|error| RaceReport {
+            failed: Some(format!("{error:#}")),
+            ..RaceReport::new(race, shape)
+        });
+        eprintln!("{}: {:.1} s in all", race.name(), started.elapsed().as_secs_f32());
+        let mut out = std::io::stdout().lock();
+        serde_json::to_writer(&mut out, &report)?;
+        writeln!(out)?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// One race, with what else there is to say of it.
+fn measure(counter: &mut Counter, race: &Race, shape: Shape) -> Result<RaceReport> {
+    let mut report = goals::race(counter, race, shape, Extent::Full)?;
+    report.notes.extend(counter.take_notes());
+    match race.task {
+        Task::Start => report.tree = format!("No file: {STARTS} starts, one after the other"),
+        // What is counted there is one thing, whatever the folder holds.
+        Task::List => report.files = 1,
+        _ => {}
+    }
+    Ok(report)
+}
