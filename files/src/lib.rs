@@ -24,6 +24,7 @@ pub mod place;
 pub mod pool;
 pub mod receive;
 pub mod record;
+mod refusals;
 pub mod room;
 pub mod root;
 mod routes;

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
+use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::types::{Entry, EntryType, Trashed};
-use workspacefs_files_proto::{ErrorBody, FilePath};
 
 use super::change::MakeArgs;
 use crate::app::App;
@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::facts::Facts;
 use crate::http::{Args, Target, text};
 use crate::receive::{Sink, receive};
+use crate::refusals::{OfCaller, OfConditions, OfContent, OfNames, OfRange, OfRequest, OfRoom, OfServer};
 use crate::root::Root;
 use crate::uploads::{Checksum, parse_mode, parse_modified};
 use crate::write::{Existing, NewFile, Placing};
@@ -47,7 +48,8 @@ pub(crate) fn router() -> Router<Arc<App>> {
         ("If-Modified-Since" = Option<String>, Header,)),
     responses((status = 200, description = "All of it", content_type = "application/octet-stream"),
         (status = 206, description = "The range", content_type = "application/octet-stream"),
-        (status = 304, description = "It is what the caller has"), (status = "default", body = ErrorBody)))]
+        (status = 304, description = "It is what the caller has"),
+        OfCaller, OfRequest, OfNames, OfConditions, OfRange, OfServer))]
 pub(crate) async fn download(
     State(app): State<Arc<App>>,
     _: Caller<Read>,
@@ -129,7 +131,8 @@ fn read(file: &OwnedFd, at: u64, wanted: u64) -> Result<Bytes, Error> {
         ("X-Wfs-Modified" = Option<String>, Header, description = "Time of modification, RFC 3339"),
         ("X-Wfs-Mode" = Option<String>, Header, description = "Permission bits, octal")),
     request_body(content_type = "application/octet-stream"),
-    responses((status = 201, body = Entry), (status = 200, body = Entry), (status = "default", body = ErrorBody)))]
+    responses((status = 201, body = Entry), (status = 200, body = Entry),
+        OfCaller, OfRequest, OfNames, OfConditions, OfContent, OfRoom, OfServer))]
 pub(crate) async fn upload(
     State(app): State<Arc<App>>,
     _: Caller<Write>,
@@ -151,8 +154,7 @@ pub(crate) async fn upload(
         ("X-Wfs-Modified" = Option<String>, Header, description = "Time of modification, RFC 3339"),
         ("X-Wfs-Mode" = Option<String>, Header, description = "Permission bits, octal")),
     request_body(content_type = "application/octet-stream"),
-    responses((status = 201, body = Entry), (status = 409, body = ErrorBody, description = "Something has the name"),
-        (status = "default", body = ErrorBody)))]
+    responses((status = 201, body = Entry), OfCaller, OfRequest, OfNames, OfContent, OfRoom, OfServer))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     _: Caller<Write>,
@@ -238,7 +240,7 @@ pub(crate) struct DeleteArgs {
 /// Deletes a file, a link itself, or a folder: into the trash unless for good.
 #[utoipa::path(delete, path = "/v1/content/{path}", tag = "files", params(("path" = String, Path,), DeleteArgs),
     responses((status = 200, body = Trashed), (status = 204, description = "It is gone for good"),
-        (status = "default", body = ErrorBody)))]
+        OfCaller, OfRequest, OfNames, OfRoom, OfServer))]
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller<Delete>,
