@@ -20,7 +20,7 @@ use crate::facts::Facts;
 use crate::kept::Kept;
 use crate::place::{self, At};
 use crate::room;
-use crate::root::{Area, Root};
+use crate::root::{Area, Root, refused_by};
 use crate::turns::Temporary;
 use crate::uploads::Held;
 
@@ -172,7 +172,7 @@ impl NewFile {
         let flags = flags | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let open = || {
             openat(&area, name.as_str(), flags, Mode::RUSR | Mode::WUSR)
-                .map_err(Error::at("make a temporary file"))
+                .map_err(|errno| refused_by("the folder of uploads", "make a temporary file", errno, &area))
         };
         let file = File::from(room::with_room(root, open)?);
         let (root, bytes, kept) = (Arc::clone(root), Mutex::default(), AtomicBool::new(kept));
@@ -200,7 +200,7 @@ impl NewFile {
                     done += written;
                 }
                 Err(Errno::INTR) => {}
-                Err(errno) => self.refused(&mut known, Error::of(WRITE, errno), emptied)?,
+                Err(errno) => self.refused(&mut known, self.unwritten(errno), emptied)?,
             }
         }
         if let Some((from, length)) = whole_windows(offset, bytes.len() as u64) {
@@ -226,7 +226,7 @@ impl NewFile {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
-                Err(errno) => self.refused(&mut known, Error::of(WRITE, errno), emptied)?,
+                Err(errno) => self.refused(&mut known, self.unwritten(errno), emptied)?,
             }
         }
     }
@@ -258,6 +258,10 @@ impl NewFile {
         let mut known = self.known();
         known.cut(offset);
         ftruncate(&self.file, offset).map_err(Error::at("take back a piece of the file"))
+    }
+
+    fn unwritten(&self, errno: Errno) -> Error {
+        refused_by("it", WRITE, errno, &self.file)
     }
 
     fn known(&self) -> MutexGuard<'_, Kept> {
@@ -312,7 +316,7 @@ impl NewFile {
         let emptied = self.root.turns.emptied();
         match ask(self.file.as_fd()) {
             Ok(()) => Ok(known),
-            Err(errno) => Err(self.lose(&mut known, Error::of(WRITE, errno), emptied)),
+            Err(errno) => Err(self.lose(&mut known, self.unwritten(errno), emptied)),
         }
     }
 
@@ -350,7 +354,8 @@ impl NewFile {
         let mode = placing.mode.or(replaced).unwrap_or_else(|| self.root.owner().file_mode());
         self.root.give(self.file.as_fd(), mode)?;
         if let Some(modified) = placing.modified {
-            futimens(&self.file, &times(modified)?).map_err(Error::at("set the time"))?;
+            futimens(&self.file, &times(modified)?)
+                .map_err(|errno| refused_by("it", "set the time", errno, &self.file))?;
         }
         written(self)?;
         placing.judge(Facts::at(folder.as_fd(), name).ok().as_ref())?;

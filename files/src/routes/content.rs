@@ -29,7 +29,7 @@ use crate::facts::Facts;
 use crate::http::{Args, Target, text};
 use crate::receive::{Sink, receive};
 use crate::refusals::{OfCaller, OfConditions, OfContent, OfNames, OfRange, OfRequest, OfRoom, OfServer};
-use crate::root::Root;
+use crate::root::{Root, refused_by};
 use crate::uploads::{Checksum, parse_mode, parse_modified};
 use crate::write::{Existing, NewFile, Placing};
 use crate::{room, trash, tree};
@@ -118,7 +118,7 @@ fn read(file: &OwnedFd, at: u64, wanted: u64) -> Result<Bytes, Error> {
             Ok(0) => Err(Error::Conflict("the file became shorter while it was read")),
             Ok(_) => Ok(piece.into()),
             Err(Errno::INTR) => continue,
-            Err(errno) => Err(Error::of("read the file", errno)),
+            Err(errno) => Err(refused_by("it", "read the file", errno, file)),
         };
     }
 }
