@@ -20,6 +20,7 @@ mod kept;
 pub mod listing;
 pub mod metrics;
 pub mod openapi;
+mod opened;
 pub mod place;
 pub mod pool;
 pub mod receive;

@@ -18,6 +18,7 @@ use crate::disk;
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::kept::Kept;
+use crate::opened::Opened;
 use crate::place::{self, At};
 use crate::room;
 use crate::root::{Area, Root, refused_by};
@@ -108,7 +109,7 @@ pub struct NewFile {
     root: Arc<Root>,
     area: OwnedFd,
     name: String,
-    file: File,
+    file: Opened,
     /// What is known of its bytes. One at a time writes or cuts, so that a write which hangs comes before what takes it back.
     bytes: Mutex<Kept>,
     /// Bytes that are to be written in all, as far as known.
@@ -174,7 +175,7 @@ impl NewFile {
             openat(&area, name.as_str(), flags, Mode::RUSR | Mode::WUSR)
                 .map_err(|errno| refused_by("the folder of uploads", "make a temporary file", errno, &area))
         };
-        let file = File::from(room::with_room(root, open)?);
+        let file = Opened::new(room::with_room(root, open)?);
         let (root, bytes, kept) = (Arc::clone(root), Mutex::default(), AtomicBool::new(kept));
         Ok(Self { root, area, name, file, bytes, expected: 0, kept, guard })
     }
@@ -266,6 +267,11 @@ impl NewFile {
 
     fn known(&self) -> MutexGuard<'_, Kept> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Once it has its name: closes it here, where that may wait.
+    pub fn close(mut self) {
+        drop(self.file.take());
     }
 
     /// Whether this name is already its own.
@@ -380,7 +386,7 @@ impl Drop for NewFile {
         if is_kept && !(is_upload && known.is_dirty()) {
             return;
         }
-        let (Ok(area), Ok(file)) = (self.area.try_clone(), self.file.try_clone()) else { return };
+        let (Ok(area), Some(file)) = (self.area.try_clone(), self.file.take()) else { return };
         let name = std::mem::take(&mut self.name);
         let guard = std::mem::replace(&mut self.guard, Guard::None);
         let end = move || {
@@ -390,7 +396,7 @@ impl Drop for NewFile {
                 // What cannot be removed now goes with the next sweep.
                 let _ = unlinkat(&area, name.as_str(), AtFlags::empty());
             }
-            drop(guard);
+            drop((file, guard));
         };
         // A caller that went away drops it where nothing may wait for a server.
         match tokio::runtime::Handle::try_current() {

@@ -151,7 +151,9 @@ impl Writing {
     /// # Errors
     /// [`Error`]; then what was there is there still.
     pub fn place(self, path: FilePath, modified: i128) -> Result<(), Error> {
-        self.file.place(&Placing { modified: Some(modified), ..Placing::new(path) }).map(drop)
+        self.file.place(&Placing { modified: Some(modified), ..Placing::new(path) })?;
+        self.file.close();
+        Ok(())
     }
 
     /// The same for one that is on the disk.
@@ -159,7 +161,9 @@ impl Writing {
     /// # Errors
     /// As [`Writing::place`].
     pub fn place_settled(self, path: FilePath, modified: i128) -> Result<(), Error> {
-        self.file.place_settled(&Placing { modified: Some(modified), ..Placing::new(path) })
+        self.file.place_settled(&Placing { modified: Some(modified), ..Placing::new(path) })?;
+        self.file.close();
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Contents: sending them, taking them, and deleting what has them.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use axum::Router;
@@ -27,6 +27,7 @@ use crate::conditions::{self, Answer};
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::http::{Args, Target, text};
+use crate::opened::Opened;
 use crate::receive::{Sink, receive};
 use crate::refusals::{OfCaller, OfConditions, OfContent, OfNames, OfRange, OfRequest, OfRoom, OfServer};
 use crate::root::{Root, refused_by};
@@ -58,7 +59,8 @@ pub(crate) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let root = Arc::clone(&app.root);
-    let (file, facts) = app.pool.run(move || root.file(&path)).await?;
+    let open = move || root.file(&path).map(|(file, facts)| (Opened::new(file), facts));
+    let (file, facts) = app.pool.run(open).await?;
     let answer = conditions::decide(&headers, &facts)?;
     let (status, from, length) = match answer {
         Answer::NotModified => (StatusCode::NOT_MODIFIED, 0, 0),
@@ -86,7 +88,7 @@ pub(crate) async fn download(
 }
 
 /// A piece of the file is read while the one before is sent.
-fn sent(app: &Arc<App>, file: OwnedFd, from: u64, length: u64) -> Body {
+fn sent(app: &Arc<App>, file: Opened, from: u64, length: u64) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     let app = Arc::clone(app);
     tokio::spawn(async move {
@@ -111,7 +113,7 @@ fn sent(app: &Arc<App>, file: OwnedFd, from: u64, length: u64) -> Body {
     Body::from_stream(futures::stream::unfold(receiver, next))
 }
 
-fn read(file: &OwnedFd, at: u64, wanted: u64) -> Result<Bytes, Error> {
+fn read(file: &Opened, at: u64, wanted: u64) -> Result<Bytes, Error> {
     let mut piece = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
     loop {
         return match rustix::io::pread(file, spare_capacity(&mut piece), at) {

@@ -207,3 +207,23 @@ async fn told(mut work: tokio::task::JoinHandle<Result<(), Error>>, watch: Arc<W
         Err(error) => lines.push(&CopyLine::Failed { error: error.body() }).await,
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::root::Owner;
+
+    #[test]
+    fn a_search_that_finds_nothing_ends_with_its_caller() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path(), Owner { uid: 0, gid: 0, mode: 0o755 }).unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
+        let path = FilePath::decode("").unwrap();
+        let folder = root.listing(&path).unwrap();
+        let (lines, answer) = Lines::answer();
+        let search = || found(&root, &folder, &path, "nothing", 10, &lines);
+        assert_eq!(search(), Ok(false), "all of it was looked at");
+        drop(answer);
+        assert_eq!(search(), Ok(true), "the rest is nobody's business any more");
+    }
+}
