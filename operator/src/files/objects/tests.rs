@@ -21,12 +21,7 @@ fn spec(value: Value) -> FileSystemSpec {
 fn made(config: &FilesConfig, name: &str, spec: &FileSystemSpec, tolerations: Vec<Value>) -> Value {
     let shop = Shop { config, node_group_label: "example.com/pool", namespace: "workspacefs-system" };
     let keys = ["a2V5".to_string()];
-    deployment(
-        &shop,
-        &identity(name),
-        spec,
-        &Parts { public_keys: &keys, tolerations, renewed: None },
-    )
+    deployment(&shop, &identity(name), spec, &Parts { public_keys: &keys, tolerations, renewed: None })
 }
 
 fn plain(spec: Value) -> Value {
