@@ -68,13 +68,14 @@ mod tests {
         let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (peer, _) = listener.accept().unwrap();
         slow.set_nonblocking(true).unwrap();
-        while match slow.write(&[7; 65_536]) {
-            Ok(_) => true,
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::WouldBlock);
-                false
+        let mut sent = 0;
+        let full = loop {
+            match slow.write(&[7; 65_536]) {
+                Ok(bytes) => sent += bytes,
+                Err(error) => break error,
             }
-        } {}
+        };
+        assert!(full.kind() == ErrorKind::WouldBlock && sent > 0, "{full}");
         slow.set_nonblocking(false).unwrap();
         set_socket_linger(&slow, Some(LINGER)).unwrap();
         (slow.into(), peer)
