@@ -14,7 +14,7 @@ use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
 use workspacefs_runtime::{CancellationToken, chain};
 
-/// How often the files are looked at: a stat each.
+/// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Why there is no certificate.
@@ -74,15 +74,16 @@ impl Files {
         usable(certificates(&self.certificate)?, key)
     }
 
-    fn changed(&self) -> io::Result<[std::time::SystemTime; 2]> {
-        Ok([self.certificate.metadata()?.modified()?, self.key.metadata()?.modified()?])
+    fn contents(&self) -> io::Result<[Vec<u8>; 2]> {
+        Ok([std::fs::read(&self.certificate)?, std::fs::read(&self.key)?])
     }
 
     /// Reads them again whenever they change. What cannot be used is not shown.
     pub async fn keep(self, shown: Arc<Shown>, stop: CancellationToken) {
-        let mut known = self.changed().ok();
+        // By their contents: two may be written at the same time of a clock.
+        let mut known = self.contents().ok();
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            let now = self.changed().ok();
+            let now = self.contents().ok();
             if now == known || now.is_none() {
                 continue;
             }
