@@ -3,17 +3,18 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
 use crate::answer::Asked;
 use crate::checksum::{Check, Unchecked};
-use crate::download::{Download, Slots};
+use crate::download::Download;
 use crate::error::BucketError;
 use crate::listing::Pages;
 use crate::object::{ETag, Object, header};
 use crate::sending::{Answer, Ask, Sender};
 use crate::settings::Settings;
+use crate::slots::Slots;
 
 /// See the module. Clones are of the same connections, and learn of the region together.
 #[derive(Clone, Debug)]
@@ -64,17 +65,22 @@ impl Bucket {
     /// The same in one answer, for a small one.
     pub(crate) async fn whole(&self, object: &Object) -> Result<(Head, Bytes), BucketError> {
         let headers = [checked(), if_match(&object.etag)];
-        let answer = self.get(object, &headers, object.size).await?;
+        let answer = self.get(object, &headers, object.size, BytesMut::new()).await?;
         let head = self.told(&object.key, object.size, &answer.headers)?;
         is_same(&head.object.etag, &object.etag)?;
         Ok((head, answer.body))
     }
 
-    /// Some bytes of a version of an object.
-    pub(crate) async fn range(&self, object: &Object, range: Range<u64>) -> Result<Bytes, BucketError> {
+    /// Some bytes of a version of an object, in this memory.
+    pub(crate) async fn range(
+        &self,
+        object: &Object,
+        range: Range<u64>,
+        memory: BytesMut,
+    ) -> Result<Bytes, BucketError> {
         let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let headers = [if_match(&object.etag), ("range", bytes)];
-        let answer = self.get(object, &headers, range.end - range.start).await?;
+        let answer = self.get(object, &headers, range.end - range.start, memory).await?;
         let etag = header(&answer.headers, "etag");
         let etag =
             etag.ok_or_else(|| BucketError::Malformed("a part of an object has no ETag".to_owned()))?;
@@ -107,10 +113,11 @@ impl Bucket {
         object: &Object,
         headers: &[(&'static str, String)],
         length: u64,
+        mut memory: BytesMut,
     ) -> Result<Answer, BucketError> {
         let (asked, method, key) = (Asked::Object, "GET", &*object.key);
         let ask = Ask { asked, method, key, query: &[], headers, body_max: length, body: Some(length) };
-        match self.0.send(&ask).await {
+        match self.0.send_into(&ask, &mut memory).await {
             // It is longer than it was: another one, of a service that does not know If-Match.
             Err(BucketError::Malformed(_))
                 if self.head(key, None).await.is_ok_and(|head| head.object.size != object.size) =>

@@ -104,10 +104,18 @@ impl Sender {
     /// # Errors
     /// The last try's, or what no other try would change.
     pub async fn send(&self, ask: &Ask<'_>) -> Result<Answer, BucketError> {
+        self.send_into(ask, &mut BytesMut::new()).await
+    }
+
+    /// The same, with the body in this memory if that is large enough.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub async fn send_into(&self, ask: &Ask<'_>, memory: &mut BytesMut) -> Result<Answer, BucketError> {
         let (mut failures, mut regions) = (0, 0);
         loop {
             let region = self.region();
-            let error = match self.send_once(ask, &region).await {
+            let error = match self.send_once(ask, &region, memory).await {
                 Ok(answer) => return Ok(answer),
                 Err(Refusal::Final(error)) => return Err(error),
                 Err(Refusal::Region(actual)) => {
@@ -145,7 +153,7 @@ impl Sender {
         Ok(())
     }
 
-    async fn send_once(&self, ask: &Ask<'_>, region: &str) -> Result<Answer, Refusal> {
+    async fn send_once(&self, ask: &Ask<'_>, region: &str, memory: &mut BytesMut) -> Result<Answer, Refusal> {
         let url = self.address.url(region, ask.key, ask.query).map_err(Refusal::Final)?;
         let request = signed(ask.method, &url, ask.headers, region, &self.credentials, SystemTime::now());
         let request = request.map_err(Refusal::Final)?;
@@ -155,13 +163,14 @@ impl Sender {
         let (status, headers) = (response.status(), response.headers().clone());
         if !status.is_success() {
             // What of it cannot be read says nothing.
-            let body = body(response, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+            let body = body(response, REFUSAL_BYTES_MAX, &mut BytesMut::new()).await.unwrap_or_default();
             let about = (self.address.bucket(), region);
             let body = String::from_utf8_lossy(&body);
             return Err(refusal((status, &headers, &*body), ask.asked, about, &self.credentials));
         }
         // To HEAD there is none, though its length is told.
-        let body = if ask.method == "HEAD" { Bytes::new() } else { body(response, ask.body_max).await? };
+        let body =
+            if ask.method == "HEAD" { Bytes::new() } else { body(response, ask.body_max, memory).await? };
         match ask.body {
             Some(expected) if (body.len() as u64) < expected => {
                 let said = format!("{} of {expected} bytes came", body.len());
@@ -187,7 +196,7 @@ fn tls(is_needed: bool) -> Result<ClientConfig, BucketError> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-async fn body(response: Response, max: u64) -> Result<Bytes, Refusal> {
+async fn body(response: Response, max: u64, memory: &mut BytesMut) -> Result<Bytes, Refusal> {
     let cut = |error: reqwest::Error| Refusal::Passing(BucketError::Cut(chain(&error.without_url())));
     let too_long = || Refusal::Final(BucketError::Malformed(format!("it has more than {max} bytes")));
     let announced = response.content_length().unwrap_or(0);
@@ -195,14 +204,15 @@ async fn body(response: Response, max: u64) -> Result<Bytes, Refusal> {
         return Err(too_long());
     }
     let mut response = response;
-    let mut whole = BytesMut::with_capacity(usize::try_from(announced.min(max)).unwrap_or(0));
+    memory.clear();
+    memory.reserve(usize::try_from(announced.min(max)).unwrap_or(0));
     while let Some(bytes) = response.chunk().await.map_err(cut)? {
-        if (whole.len() + bytes.len()) as u64 > max {
+        if (memory.len() + bytes.len()) as u64 > max {
             return Err(too_long());
         }
-        whole.extend_from_slice(&bytes);
+        memory.extend_from_slice(&bytes);
     }
-    Ok(whole.freeze())
+    Ok(std::mem::take(memory).freeze())
 }
 
 /// There is no answer.

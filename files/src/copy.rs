@@ -17,7 +17,7 @@ use crate::facts::Facts;
 use crate::ids;
 use crate::place::{self, At};
 use crate::room;
-use crate::root::{Area, Root, child, regular};
+use crate::root::{Area, Root, child, refused_by, regular};
 use crate::tree;
 use crate::watched::Watched;
 use crate::write::{Existing, NewFile, Placing};
@@ -160,7 +160,8 @@ impl Copy {
         let target = readlinkat(folder, name, Vec::new()).map_err(Error::at("read the link"))?;
         let area = root.area(Area::Uploads)?;
         let new = format!("{}.put", ids::new());
-        symlinkat(target, &area, new.as_str()).map_err(Error::at("make a link"))?;
+        symlinkat(target, &area, new.as_str())
+            .map_err(|errno| refused_by("the folder of uploads", "make a link", errno, &area))?;
         self.put_in_place(root, At { folder: area.as_fd(), name: new.as_bytes() }).inspect_err(|_| {
             // The first error is the one that explains.
             let _ = unlinkat(&area, new.as_str(), AtFlags::empty());
@@ -175,7 +176,8 @@ impl Copy {
         let new = &temporary.name;
         let emptied = root.turns.emptied();
         room::with_room(root, || {
-            mkdirat(&area, new.as_str(), Mode::RWXU).map_err(Error::at("make a folder"))
+            mkdirat(&area, new.as_str(), Mode::RWXU)
+                .map_err(|errno| refused_by("the folder of uploads", "make a folder", errno, &area))
         })?;
         // Each file's own errors nobody hears that come after it was written, so the file system is asked for all of them.
         let copied = Watched::new(root).and_then(|watched| {

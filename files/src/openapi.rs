@@ -1,7 +1,8 @@
-//! The OpenAPI document, made from the routes themselves. `files/openapi.json` is what the pages' client is made from; a
-//! test compares the two.
+//! The OpenAPI document, made from the routes themselves, and committed as `files/openapi.json`. Tests compare the two, and each
+//! answer that they get with what the document says of its route.
 
 use utoipa::OpenApi;
+use workspacefs_files_proto::ErrorBody;
 
 use crate::imports::routes as imports;
 use crate::routes::{browse, change, content, rsync, streams, trash, uploads};
@@ -14,6 +15,7 @@ use crate::routes::{browse, change, content, rsync, streams, trash, uploads};
         description = "The files of one FileSystem. ADR 18 says more.",
         version = "1"
     ),
+    components(schemas(ErrorBody)),
     paths(
         browse::list,
         browse::stat,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
+use crate::root::refused_by;
 
 /// A record is some hundred bytes and a path; one of an import has a thousand keys in it, which are long where each byte is escaped.
 const BYTES_MAX: u64 = 8 << 20;
@@ -22,14 +23,15 @@ const BYTES_MAX: u64 = 8 << 20;
 pub fn write(folder: BorrowedFd<'_>, name: &str, record: &impl Serialize) -> Result<(), Error> {
     let text = serde_json::to_vec(record).map_err(|_| Error::of("write a record", Errno::INVAL))?;
     let new = format!("{name}.new");
+    let refused = |errno| refused_by("the folder of records", "write a record", errno, folder);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(folder, new.as_str(), flags, Mode::RUSR | Mode::WUSR);
-    let mut file = File::from(file.map_err(Error::at("write a record"))?);
+    let mut file = File::from(file.map_err(refused)?);
     let written = file.write_all(&text).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
     written
         .and_then(|()| fsync(&file))
         .and_then(|()| renameat(folder, new.as_str(), folder, name))
-        .map_err(Error::at("write a record"))
+        .map_err(refused)
         .inspect_err(|_| {
             // The first error is the one that explains.
             let _ = unlinkat(folder, new.as_str(), AtFlags::empty());

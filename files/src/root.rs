@@ -160,7 +160,7 @@ impl Root {
         mkdirat(parent, name, OWN_MODE).map_err(|errno| self.denied("make the folder", errno, parent))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let made = beneath::resolved(parent, name, flags, Mode::empty(), strict())
-            .map_err(Error::at("open the new folder"))?;
+            .map_err(|errno| self.denied("open the new folder", errno, parent))?;
         self.give(made.as_fd(), self.owner.mode)
     }
 
@@ -243,21 +243,19 @@ impl Root {
             let (uid, gid) = (Uid::from_raw(self.owner.uid), Gid::from_raw(self.owner.gid));
             match fchown(made, Some(uid), Some(gid)) {
                 Ok(()) | Err(Errno::PERM | Errno::INVAL) => {}
-                Err(errno) => return Err(Error::of("set the owner", errno)),
+                Err(errno) => return Err(refused_by("it", "set the owner", errno, made)),
             }
         }
         if facts.mode != mode {
-            fchmod(made, Mode::from_raw_mode(mode)).map_err(Error::at("set the mode"))?;
+            fchmod(made, Mode::from_raw_mode(mode))
+                .map_err(|errno| refused_by("it", "set the mode", errno, made))?;
         }
         Ok(())
     }
 
     /// For `map_err` of a call on a name in `folder`: a refusal names the folder's owner and mode.
     pub fn denied(&self, step: &'static str, errno: Errno, folder: BorrowedFd<'_>) -> Error {
-        match Facts::of(folder) {
-            Ok(facts) => refused(step, errno, "its folder".into(), facts),
-            Err(_) => Error::of(step, errno),
-        }
+        refused_by("its folder", step, errno, folder)
     }
 
     /// Whether a name in a listing of this folder is not to be told.
@@ -352,14 +350,14 @@ pub(crate) fn child(folder: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Erro
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
     beneath::resolved(folder, name, flags, Mode::empty(), strict()).map_err(|errno| match errno {
         Errno::LOOP => Error::NotDirectory,
-        errno => Error::of("open the folder", errno),
+        errno => refused_by("its folder", "open the folder", errno, folder),
     })
 }
 
 /// A regular file in a folder, to be read; see [`Root::file`].
 pub(crate) fn regular(folder: BorrowedFd<'_>, name: &[u8]) -> Result<(OwnedFd, Facts), Error> {
     let found = beneath::resolved(folder, name, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty(), strict())
-        .map_err(Error::at("open the file"))?;
+        .map_err(|errno| refused_by("its folder", "open the file", errno, folder))?;
     opened(&found, || String::from_utf8_lossy(name).into_owned())
 }
 
@@ -398,6 +396,14 @@ fn place(file: BorrowedFd<'_>) -> Result<Vec<u8>, Error> {
     Ok(link.map_err(Error::at("see where a link led"))?.into_bytes())
 }
 
+/// For `map_err` of a call that this file or folder can refuse: a refusal names its owner and mode. `what` it is, for people.
+pub(crate) fn refused_by(what: &str, step: &'static str, errno: Errno, by: impl AsFd) -> Error {
+    match Facts::of(by) {
+        Ok(facts) => refused(step, errno, what.into(), facts),
+        Err(_) => Error::of(step, errno),
+    }
+}
+
 fn refused(step: &'static str, errno: Errno, what: String, facts: Facts) -> Error {
     if Error::is_refusal(errno) {
         Error::Denied { what, uid: facts.uid, mode: facts.mode }
@@ -410,7 +416,10 @@ fn own_folder(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Error> {
     match child(parent, name) {
         Err(Error::NotFound) => match mkdirat(parent, name, OWN_MODE) {
             Ok(()) | Err(Errno::EXIST) => child(parent, name),
-            Err(errno) => Err(Error::of("make the folder of this process", errno)),
+            // As under root_squash, where the folder is root's and this process is nobody.
+            Err(errno) => {
+                Err(refused_by("the folder above", "make the folder of this process", errno, parent))
+            }
         },
         other => other,
     }

@@ -15,7 +15,7 @@ use crate::facts::{Facts, rfc3339};
 use crate::ids;
 use crate::place::{self, At};
 use crate::record;
-use crate::root::{Area, Root, child};
+use crate::root::{Area, Root, child, refused_by};
 use crate::tree;
 
 const DATA: &str = "data";
@@ -232,7 +232,8 @@ fn ids_in(trash: &OwnedFd) -> Result<Vec<String>, Error> {
 }
 
 fn make(trash: &OwnedFd, id: &str) -> Result<OwnedFd, Error> {
-    mkdirat(trash, id, Mode::RWXU).map_err(Error::at("make a place in the trash"))?;
+    mkdirat(trash, id, Mode::RWXU)
+        .map_err(|errno| refused_by("the trash", "make a place in the trash", errno, trash))?;
     child(trash.as_fd(), id.as_bytes())
 }
 
@@ -244,7 +245,8 @@ fn open(trash: &OwnedFd, id: &str) -> Result<OwnedFd, Error> {
 fn erase(root: &Root, trash: &OwnedFd, id: &str) -> Result<(), Error> {
     let going = format!("{id}{GOING}");
     let turn = root.turns.trash();
-    renameat(trash, id, trash, going.as_str()).map_err(Error::at("take it out of the trash"))?;
+    renameat(trash, id, trash, going.as_str())
+        .map_err(|errno| refused_by("the trash", "take it out of the trash", errno, trash))?;
     drop(turn);
     clear(trash, &going).inspect_err(|_| {
         // What cannot be deleted is not hidden, and is tried again. The first error is the one that explains.

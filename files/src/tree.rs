@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use workspacefs_sync::{Control, DeleteOptions};
 
 use crate::error::Error;
-use crate::root::{child, reopened};
+use crate::root::{child, refused_by, reopened};
 use crate::walk::{Step, Walk};
 
 const BUFFER_BYTES: usize = 32 * 1024;
@@ -22,7 +22,7 @@ const DELETE_WORKERS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 /// # Errors
 /// [`Error`].
 pub fn names(folder: BorrowedFd<'_>, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
-    let open = reopened(folder).map_err(Error::at("open the folder"))?;
+    let open = reopened(folder).map_err(|errno| refused_by("it", "open the folder", errno, folder))?;
     let mut buffer = vec![MaybeUninit::uninit(); BUFFER_BYTES];
     let mut entries = RawDir::new(open, &mut buffer);
     while let Some(entry) = entries.next() {

@@ -12,7 +12,7 @@ use workspacefs_sys::beneath;
 
 use crate::error::Error;
 use crate::facts::Facts;
-use crate::root::{Root, reopened, strict};
+use crate::root::{Root, refused_by, reopened, strict};
 
 const BUFFER_BYTES: usize = 16 * 1024;
 /// Folders above the current one whose descriptors stay open.
@@ -78,7 +78,7 @@ impl<'r> Walk<'r> {
     /// # Errors
     /// [`Error`].
     pub fn new(folder: BorrowedFd<'_>) -> Result<Self, Error> {
-        let open = reopened(folder).map_err(Error::at("open the folder"))?;
+        let open = reopened(folder).map_err(|errno| refused_by("it", "open the folder", errno, folder))?;
         let facts = Facts::of(&open).map_err(Error::at("look at the folder"))?;
         let level =
             Level { folder: Some(open), facts, path_len: 0, offset: 0, names: Vec::new(), over: false };

@@ -18,9 +18,10 @@ use crate::disk;
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::kept::Kept;
+use crate::opened::Opened;
 use crate::place::{self, At};
 use crate::room;
-use crate::root::{Area, Root};
+use crate::root::{Area, Root, refused_by};
 use crate::turns::Temporary;
 use crate::uploads::Held;
 
@@ -108,7 +109,7 @@ pub struct NewFile {
     root: Arc<Root>,
     area: OwnedFd,
     name: String,
-    file: File,
+    file: Opened,
     /// What is known of its bytes. One at a time writes or cuts, so that a write which hangs comes before what takes it back.
     bytes: Mutex<Kept>,
     /// Bytes that are to be written in all, as far as known.
@@ -172,9 +173,9 @@ impl NewFile {
         let flags = flags | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let open = || {
             openat(&area, name.as_str(), flags, Mode::RUSR | Mode::WUSR)
-                .map_err(Error::at("make a temporary file"))
+                .map_err(|errno| refused_by("the folder of uploads", "make a temporary file", errno, &area))
         };
-        let file = File::from(room::with_room(root, open)?);
+        let file = Opened::new(room::with_room(root, open)?);
         let (root, bytes, kept) = (Arc::clone(root), Mutex::default(), AtomicBool::new(kept));
         Ok(Self { root, area, name, file, bytes, expected: 0, kept, guard })
     }
@@ -200,7 +201,7 @@ impl NewFile {
                     done += written;
                 }
                 Err(Errno::INTR) => {}
-                Err(errno) => self.refused(&mut known, Error::of(WRITE, errno), emptied)?,
+                Err(errno) => self.refused(&mut known, self.unwritten(errno), emptied)?,
             }
         }
         if let Some((from, length)) = whole_windows(offset, bytes.len() as u64) {
@@ -226,7 +227,7 @@ impl NewFile {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
-                Err(errno) => self.refused(&mut known, Error::of(WRITE, errno), emptied)?,
+                Err(errno) => self.refused(&mut known, self.unwritten(errno), emptied)?,
             }
         }
     }
@@ -260,8 +261,17 @@ impl NewFile {
         ftruncate(&self.file, offset).map_err(Error::at("take back a piece of the file"))
     }
 
+    fn unwritten(&self, errno: Errno) -> Error {
+        refused_by("it", WRITE, errno, &self.file)
+    }
+
     fn known(&self) -> MutexGuard<'_, Kept> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Once it has its name: closes it here, where that may wait.
+    pub fn close(mut self) {
+        drop(self.file.take());
     }
 
     /// Whether this name is already its own.
@@ -312,7 +322,7 @@ impl NewFile {
         let emptied = self.root.turns.emptied();
         match ask(self.file.as_fd()) {
             Ok(()) => Ok(known),
-            Err(errno) => Err(self.lose(&mut known, Error::of(WRITE, errno), emptied)),
+            Err(errno) => Err(self.lose(&mut known, self.unwritten(errno), emptied)),
         }
     }
 
@@ -350,7 +360,8 @@ impl NewFile {
         let mode = placing.mode.or(replaced).unwrap_or_else(|| self.root.owner().file_mode());
         self.root.give(self.file.as_fd(), mode)?;
         if let Some(modified) = placing.modified {
-            futimens(&self.file, &times(modified)?).map_err(Error::at("set the time"))?;
+            futimens(&self.file, &times(modified)?)
+                .map_err(|errno| refused_by("it", "set the time", errno, &self.file))?;
         }
         written(self)?;
         placing.judge(Facts::at(folder.as_fd(), name).ok().as_ref())?;
@@ -375,7 +386,7 @@ impl Drop for NewFile {
         if is_kept && !(is_upload && known.is_dirty()) {
             return;
         }
-        let (Ok(area), Ok(file)) = (self.area.try_clone(), self.file.try_clone()) else { return };
+        let (Ok(area), Some(file)) = (self.area.try_clone(), self.file.take()) else { return };
         let name = std::mem::take(&mut self.name);
         let guard = std::mem::replace(&mut self.guard, Guard::None);
         let end = move || {
@@ -385,7 +396,7 @@ impl Drop for NewFile {
                 // What cannot be removed now goes with the next sweep.
                 let _ = unlinkat(&area, name.as_str(), AtFlags::empty());
             }
-            drop(guard);
+            drop((file, guard));
         };
         // A caller that went away drops it where nothing may wait for a server.
         match tokio::runtime::Handle::try_current() {

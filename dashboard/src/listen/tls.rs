@@ -14,7 +14,7 @@ use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
 use workspacefs_runtime::{CancellationToken, chain};
 
-/// How often the files are looked at: a stat each.
+/// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Why there is no certificate.
@@ -74,15 +74,16 @@ impl Files {
         usable(certificates(&self.certificate)?, key)
     }
 
-    fn changed(&self) -> io::Result<[std::time::SystemTime; 2]> {
-        Ok([self.certificate.metadata()?.modified()?, self.key.metadata()?.modified()?])
+    fn contents(&self) -> io::Result<[Vec<u8>; 2]> {
+        Ok([std::fs::read(&self.certificate)?, std::fs::read(&self.key)?])
     }
 
     /// Reads them again whenever they change. What cannot be used is not shown.
     pub async fn keep(self, shown: Arc<Shown>, stop: CancellationToken) {
-        let mut known = self.changed().ok();
+        // By their contents: two may be written at the same time of a clock.
+        let mut known = self.contents().ok();
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            let now = self.changed().ok();
+            let now = self.contents().ok();
             if now == known || now.is_none() {
                 continue;
             }
@@ -147,4 +148,45 @@ pub fn config(shown: Arc<Shown>, clients: Option<&Path>) -> Result<Arc<ServerCon
     let mut config = builder.with_cert_resolver(shown);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As kubelet renews a Secret's files: beside, and by one rename of the link that leads to them.
+    #[tokio::test(start_paused = true)]
+    async fn a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("now");
+        let renew = |version: &str, is_good: bool| {
+            let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+            let folder = dir.path().join(version);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("tls.crt"), made.cert.pem()).unwrap();
+            let key = if is_good { made.signing_key.serialize_pem() } else { "rubbish".into() };
+            std::fs::write(folder.join("tls.key"), key).unwrap();
+            std::os::unix::fs::symlink(&folder, dir.path().join("next")).unwrap();
+            std::fs::rename(dir.path().join("next"), &link).unwrap();
+            made.cert.der().clone()
+        };
+        let first = renew("1", true);
+        let files = Files { certificate: link.join("tls.crt"), key: link.join("tls.key") };
+        let shown = files.shown().unwrap();
+        let stop = CancellationToken::new();
+        let keeping = tokio::spawn(files.keep(shown.clone(), stop.clone()));
+        let now = async || {
+            tokio::time::sleep(2 * LOOK_EVERY).await;
+            shown.0.read().unwrap().cert[0].clone()
+        };
+        assert_eq!(now().await, first);
+        let second = renew("2", true);
+        assert_eq!(now().await, second);
+        renew("3", false);
+        assert_eq!(now().await, second);
+        let fourth = renew("4", true);
+        assert_eq!(now().await, fourth);
+        stop.cancel();
+        keeping.await.unwrap();
+    }
 }

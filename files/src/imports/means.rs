@@ -12,11 +12,11 @@ use crate::error::Error;
 /// Up to so many bytes an object is small: it is one answer, and takes as much of the small slots as it has.
 const SMALL_BYTES_MAX: u64 = 1 << 20;
 /// Of larger ones parts of so many bytes are asked for side by side.
-const PART_BYTES: u64 = 8 << 20;
-/// Parts of all imports that are in memory at once: small ones of 16 MiB together, and 6 large ones of 8
-/// MiB: with fewer a service that is far away is waited for, and with 8 the process took more than 128 MB.
+const PART_BYTES: u64 = 4 << 20;
+/// Parts of all imports that are in memory at once: small ones of 16 MiB together, and large ones of 40. Of few large parts more of
+/// that waits for the one that is written next, of many small ones a service that is far away is asked more often.
 const SMALL_SLOTS: usize = 16;
-const LARGE_SLOTS: usize = 6;
+const LARGE_SLOTS: usize = 10;
 
 /// Threads that wait for the file system at once, of all imports: a server that does not answer takes no more of them, and those
 /// of people's requests are others.

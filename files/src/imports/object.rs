@@ -234,19 +234,22 @@ impl Shop {
         // What is not what the service says never gets a name.
         let last = last.ok_or_else(|| BucketError::Cut("there is no end of it".to_owned()))?;
         let assurance = download.finish()?;
-        let (target, path, stamp) = (Arc::clone(&self.target), path.clone(), Stamp::of(object));
+        let (target, syncing) = (Arc::clone(&self.target), Arc::clone(&self.target));
+        let (path, stamp) = (path.clone(), Stamp::of(object));
         let size = object.size;
         if size > SETTLED_TOGETHER_BYTES_MAX {
             self.means.blocking(move || write(&target, file, size, last)?.place(path, stamp.time())).await?;
             return Ok(assurance);
         }
         let watched = self.watched().await?;
+        let begun = self.settling.begin(size);
         let deliver = move || {
             let file = write(&target, file, size, last)?;
             file.deliver().map(|()| file)
         };
         let file = self.means.blocking(deliver).await?;
-        self.settling.settle(async || self.means.blocking(move || watched.settle()).await).await?;
+        let sync = async |bytes| self.means.blocking(move || syncing.settle(&watched, bytes)).await;
+        self.settling.settle(&begun, sync).await?;
         self.means.blocking(move || file.place_settled(path, stamp.time())).await?;
         Ok(assurance)
     }

@@ -7,8 +7,8 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use workspacefs_files_proto::Code;
 use workspacefs_files_proto::import::{Import, ImportRequest, ImportResume};
-use workspacefs_files_proto::{Code, ErrorBody};
 use zeroize::Zeroizing;
 
 use super::ImportError;
@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::auth::{Caller, Read, Write};
 use crate::error::Error;
 use crate::http::Pieces;
+use crate::refusals::{OfBody, OfCaller, OfNames, OfRequest, OfRoom, OfServer};
 
 /// The longest body: a form with the longest prefix and destination has less.
 const BODY_BYTES_MAX: usize = 16 << 10;
@@ -66,14 +67,14 @@ impl IntoResponse for ImportError {
 
 /// All imports, the latest first, each with the first ten of its failures.
 #[utoipa::path(get, path = "/v1/imports", tag = "imports",
-    responses((status = 200, body = Vec<Import>), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Vec<Import>), OfCaller))]
 pub(crate) async fn list(_: Caller<Read>, State(app): State<Arc<App>>) -> axum::Json<Vec<Import>> {
     axum::Json(app.imports.list())
 }
 
 /// An import, with the first thousand of its failures.
 #[utoipa::path(get, path = "/v1/imports/{id}", tag = "imports", params(("id" = String, Path,)),
-    responses((status = 200, body = Import), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Import), OfCaller, OfRequest))]
 pub(crate) async fn show(
     _: Caller<Read>,
     State(app): State<Arc<App>>,
@@ -84,7 +85,7 @@ pub(crate) async fn show(
 
 /// Begins an import, if the service lists what was asked for. `field` of an error names what to correct.
 #[utoipa::path(post, path = "/v1/imports", tag = "imports", request_body = ImportRequest,
-    responses((status = 201, body = Import), (status = "default", body = ErrorBody)))]
+    responses((status = 201, body = Import), OfCaller, OfRequest, OfNames, OfBody, OfServer))]
 pub(crate) async fn begin(
     caller: Caller<Write>,
     State(app): State<Arc<App>>,
@@ -96,7 +97,7 @@ pub(crate) async fn begin(
 
 /// Lets an import go on that was interrupted, cancelled, or failed. What is there is not read again.
 #[utoipa::path(post, path = "/v1/imports/{id}/resume", tag = "imports", params(("id" = String, Path,)), request_body = ImportResume,
-    responses((status = 200, body = Import), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Import), OfCaller, OfRequest, OfNames, OfBody, OfServer))]
 pub(crate) async fn resume(
     caller: Caller<Write>,
     State(app): State<Arc<App>>,
@@ -108,7 +109,7 @@ pub(crate) async fn resume(
 
 /// Cancels an import that runs; forgets one that ended. Files stay.
 #[utoipa::path(delete, path = "/v1/imports/{id}", tag = "imports", params(("id" = String, Path,)),
-    responses((status = 204), (status = "default", body = ErrorBody)))]
+    responses((status = 204), OfCaller, OfRequest, OfRoom, OfServer))]
 pub(crate) async fn end(
     caller: Caller<Write>,
     State(app): State<Arc<App>>,

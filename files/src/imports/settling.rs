@@ -1,6 +1,7 @@
 //! One wait for the disk instead of one for each small file: whoever wrote one waits until a sync that began after that has
 //! ended, and one does it for all who wait by then. Only then do their files get their names.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
@@ -12,37 +13,71 @@ use crate::error::Error;
 pub(crate) struct Settling {
     /// Files that were written.
     asked: AtomicU64,
-    /// Of these, the first so many are on the disk; or nobody knows any more.
-    settled: Mutex<State>,
+    /// Syncs that failed.
+    losses: AtomicU64,
+    /// Bytes of files that are begun and not settled.
+    owed: Arc<AtomicU64>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Of the files that were written, the first so many are on the disk, or are lost.
     files: u64,
+    /// What the last sync that failed said.
     lost: Option<Error>,
 }
 
+/// A file that is begun, and what was lost by then.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    losses: u64,
+    bytes: u64,
+    owed: Arc<AtomicU64>,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.owed.fetch_sub(self.bytes, Ordering::SeqCst);
+    }
+}
+
 impl Settling {
-    /// Returns once everything is on the disk that was written before this was called. `sync` puts there whatever was written to
-    /// the file system before it begins. A sync that failed says once what is true of all: afterwards none is believed.
+    /// Before the first of so many bytes is written.
+    pub fn begin(&self, bytes: u64) -> Begun {
+        self.owed.fetch_add(bytes, Ordering::SeqCst);
+        let (losses, owed) = (self.losses.load(Ordering::SeqCst), Arc::clone(&self.owed));
+        Begun { losses, bytes, owed }
+    }
+
+    /// Returns once everything of the file is on the disk. `sync` puts there whatever was written to the file system before it
+    /// begins; it is told how many bytes that can be. A sync that failed says once what is true of all who had begun by then:
+    /// none of their files is believed any more, whatever later ones say.
     ///
     /// # Errors
-    /// That of `sync`, everybody's.
-    pub async fn settle(&self, sync: impl AsyncFnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    /// That of a `sync` that failed since the file was begun.
+    pub async fn settle(
+        &self,
+        begun: &Begun,
+        sync: impl AsyncFnOnce(u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut settled = self.settled.lock().await;
-        if let Some(lost) = &settled.lost {
+        let mut state = self.state.lock().await;
+        if let Some(lost) = state.lost.as_ref().filter(|_| self.losses.load(Ordering::SeqCst) != begun.losses)
+        {
             return Err(lost.clone());
         }
-        if settled.files >= mine {
+        if state.files >= mine {
             return Ok(());
         }
         let all = self.asked.load(Ordering::SeqCst);
-        match sync().await {
-            Ok(()) => settled.files = all,
-            Err(error) => settled.lost = Some(error.clone()),
+        let synced = sync(self.owed.load(Ordering::SeqCst)).await;
+        if let Err(error) = &synced {
+            state.lost = Some(error.clone());
+            self.losses.fetch_add(1, Ordering::SeqCst);
         }
-        settled.lost.clone().map_or(Ok(()), Err)
+        state.files = all;
+        synced
     }
 }
 
@@ -59,12 +94,12 @@ mod tests {
         let one = || {
             let (settling, syncs, go) = (Arc::clone(&settling), Arc::clone(&syncs), Arc::clone(&go));
             tokio::spawn(async move {
-                let sync = async || {
+                let sync = async |_| {
                     syncs.fetch_add(1, Ordering::SeqCst);
                     go.acquire().await.unwrap().forget();
                     Ok(())
                 };
-                settling.settle(sync).await
+                settling.settle(&settling.begin(1), sync).await
             })
         };
         let first = one();
@@ -87,11 +122,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sync_that_failed_is_everybodys_though_the_kernel_tells_it_once() {
+    async fn a_sync_that_failed_is_of_all_who_had_begun_though_the_kernel_tells_it_once() {
         let settling = Settling::default();
-        settling.settle(async || Ok(())).await.unwrap();
-        assert_eq!(settling.settle(async || Err(Error::Quota)).await, Err(Error::Quota));
-        assert_eq!(settling.settle(async || Ok(())).await, Err(Error::Quota));
+        let (first, second, slow) = (settling.begin(1), settling.begin(20), settling.begin(300));
+        settling.settle(&first, async |_| Ok(())).await.unwrap();
+        drop(first);
+        let told =
+            settling.settle(&second, async |bytes| if bytes == 320 { Err(Error::Quota) } else { Ok(()) });
+        assert_eq!(told.await, Err(Error::Quota), "what is not settled is what has to have room");
+        drop(second);
+        // Begun before, and written since: something of it may have been lost.
+        assert_eq!(settling.settle(&slow, async |_| Ok(())).await, Err(Error::Quota));
+        drop(slow);
+        let again = settling.begin(4);
+        assert_eq!(
+            settling.settle(&again, async |bytes| if bytes == 4 { Ok(()) } else { Err(Error::Quota) }).await,
+            Ok(())
+        );
     }
 
     #[tokio::test]
@@ -99,13 +146,13 @@ mod tests {
         let settling = Arc::new(Settling::default());
         let hanging = tokio::spawn({
             let settling = Arc::clone(&settling);
-            async move { settling.settle(async || std::future::pending().await).await }
+            async move { settling.settle(&settling.begin(1), async |_| std::future::pending().await).await }
         });
-        while settling.settled.try_lock().is_ok() {
+        while settling.state.try_lock().is_ok() {
             tokio::task::yield_now().await;
         }
         hanging.abort();
         let _ = hanging.await;
-        settling.settle(async || Ok(())).await.unwrap();
+        settling.settle(&settling.begin(1), async |_| Ok(())).await.unwrap();
     }
 }

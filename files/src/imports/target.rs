@@ -102,6 +102,19 @@ impl Target {
         Watched::new(&self.root)
     }
 
+    /// Puts on the disk all that was written, and makes room for another try of so many bytes where there was too little: over NFS
+    /// and under a quota only this says so of small files.
+    ///
+    /// # Errors
+    /// [`Error`], `Quota` and `MadeRoom` where the file system is full.
+    pub fn settle(&self, watched: &Watched, bytes: u64) -> Result<(), Error> {
+        let emptied = self.root.turns.emptied();
+        match watched.settle() {
+            Err(Error::Quota) if room::make_way(&self.root, bytes, emptied) => Err(Error::MadeRoom),
+            settled => settled,
+        }
+    }
+
     fn make_room(&self, size: u64) -> Result<(), Error> {
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         if *room < size {
@@ -138,7 +151,9 @@ impl Writing {
     /// # Errors
     /// [`Error`]; then what was there is there still.
     pub fn place(self, path: FilePath, modified: i128) -> Result<(), Error> {
-        self.file.place(&Placing { modified: Some(modified), ..Placing::new(path) }).map(drop)
+        self.file.place(&Placing { modified: Some(modified), ..Placing::new(path) })?;
+        self.file.close();
+        Ok(())
     }
 
     /// The same for one that is on the disk.
@@ -146,7 +161,9 @@ impl Writing {
     /// # Errors
     /// As [`Writing::place`].
     pub fn place_settled(self, path: FilePath, modified: i128) -> Result<(), Error> {
-        self.file.place_settled(&Placing { modified: Some(modified), ..Placing::new(path) })
+        self.file.place_settled(&Placing { modified: Some(modified), ..Placing::new(path) })?;
+        self.file.close();
+        Ok(())
     }
 }
 
@@ -174,5 +191,37 @@ impl Found {
             hasher.update(buffer.get(..read).unwrap_or_default());
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::disk::{Call, faults};
+    use crate::root::Owner;
+    use crate::trash;
+
+    #[test]
+    fn a_sync_of_many_files_that_meets_the_quota_makes_room_for_all_of_them_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(dir.path(), Owner { uid: 0, gid: 0, mode: 0o755 }).unwrap());
+        for name in ["a", "b", "c"] {
+            std::fs::write(dir.path().join(name), "8 bytes.").unwrap();
+            trash::put(&root, &FilePath::decode(name).unwrap(), false, "jane").unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let target = Target::new(Arc::clone(&root));
+        let watched = target.watched().unwrap();
+        let left = || trash::usage(&root).unwrap().0.entries;
+        faults::after(Call::SettleAll, 0, Errno::DQUOT);
+        assert_eq!(target.settle(&watched, 12), Err(Error::MadeRoom));
+        assert_eq!(left(), 1, "as much as the files have, oldest first");
+        faults::after(Call::SettleAll, 0, Errno::IO);
+        assert!(matches!(target.settle(&watched, 1), Err(Error::System { .. })));
+        faults::after(Call::SettleAll, 0, Errno::DQUOT);
+        assert_eq!(target.settle(&watched, u64::MAX), Err(Error::Quota), "more than there could be");
+        assert_eq!((left(), target.settle(&watched, 1)), (1, Ok(())));
     }
 }

@@ -8,7 +8,6 @@ use axum::{Json, Router};
 use rustix::fs::fstatvfs;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use workspacefs_files_proto::ErrorBody;
 use workspacefs_files_proto::types::{Entry, Listing, Order, Sort, Usage};
 
 use crate::app::App;
@@ -16,6 +15,7 @@ use crate::auth::{Caller, Read};
 use crate::error::Error;
 use crate::http::{Args, Target};
 use crate::listing::{self, Wish};
+use crate::refusals::{OfCaller, OfCursor, OfNames, OfRequest, OfServer};
 use crate::root::Root;
 use crate::trash;
 
@@ -62,7 +62,7 @@ pub(crate) fn limit(asked: Option<usize>) -> Result<usize, Error> {
 /// What lies in a folder.
 #[utoipa::path(get, path = "/v1/list/{path}", tag = "files",
     params(("path" = String, Path, description = "Percent-encoded byte by byte; empty is the root"), ListArgs),
-    responses((status = 200, body = Listing), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Listing), OfCaller, OfRequest, OfNames, OfCursor, OfServer))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     _: Caller<Read>,
@@ -76,7 +76,7 @@ pub(crate) async fn list(
 
 /// One entry; a link itself.
 #[utoipa::path(get, path = "/v1/stat/{path}", tag = "files", params(("path" = String, Path,)),
-    responses((status = 200, body = Entry), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Entry), OfCaller, OfRequest, OfNames, OfServer))]
 pub(crate) async fn stat(
     State(app): State<Arc<App>>,
     _: Caller<Read>,
@@ -88,7 +88,7 @@ pub(crate) async fn stat(
 
 /// How full the file system is.
 #[utoipa::path(get, path = "/v1/usage", tag = "files",
-    responses((status = 200, body = Usage), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Usage), OfCaller, OfServer))]
 pub(crate) async fn usage(State(app): State<Arc<App>>, _: Caller<Read>) -> Result<Json<Usage>, Error> {
     let root = Arc::clone(&app.root);
     app.pool.run(move || used(&root)).await.map(Json)

@@ -10,8 +10,8 @@ use axum::{Json, Router};
 use rustix::io::Errno;
 use serde::Deserialize;
 use utoipa::IntoParams;
+use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::types::{Entry, EntryType, Transfer};
-use workspacefs_files_proto::{ErrorBody, FilePath};
 
 use crate::app::App;
 use crate::auth::{Caller, Move, Write};
@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::facts::Facts;
 use crate::http::{self, Args, Target};
 use crate::place::{self, At};
+use crate::refusals::{OfBody, OfCaller, OfNames, OfRequest, OfRoom, OfServer};
 use crate::room;
 use crate::root::Root;
 use crate::uploads::path_of;
@@ -43,7 +44,8 @@ pub(crate) struct MakeArgs {
 
 /// Makes a folder. With `parents` one that is there already is as good (200).
 #[utoipa::path(put, path = "/v1/folders/{path}", tag = "files", params(("path" = String, Path,), MakeArgs),
-    responses((status = 201, body = Entry), (status = 200, body = Entry), (status = "default", body = ErrorBody)))]
+    responses((status = 201, body = Entry), (status = 200, body = Entry),
+        OfCaller, OfRequest, OfNames, OfRoom, OfServer))]
 pub(crate) async fn make_folder(
     State(app): State<Arc<App>>,
     _: Caller<Write>,
@@ -76,7 +78,7 @@ pub(crate) fn made(root: &Root, path: &FilePath, parents: bool) -> Result<(Entry
 
 /// Renames or moves. Folders are never replaced.
 #[utoipa::path(post, path = "/v1/move", tag = "files", request_body = Transfer,
-    responses((status = 200, body = Entry), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Entry), OfCaller, OfRequest, OfNames, OfBody, OfRoom, OfServer))]
 pub(crate) async fn move_entry(
     State(app): State<Arc<App>>,
     _: Caller<Move>,

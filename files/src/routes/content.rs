@@ -1,6 +1,6 @@
 //! Contents: sending them, taking them, and deleting what has them.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,8 +17,8 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
+use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::types::{Entry, EntryType, Trashed};
-use workspacefs_files_proto::{ErrorBody, FilePath};
 
 use super::change::MakeArgs;
 use crate::app::App;
@@ -27,8 +27,10 @@ use crate::conditions::{self, Answer};
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::http::{Args, Target, text};
+use crate::opened::Opened;
 use crate::receive::{Sink, receive};
-use crate::root::Root;
+use crate::refusals::{OfCaller, OfConditions, OfContent, OfNames, OfRange, OfRequest, OfRoom, OfServer};
+use crate::root::{Root, refused_by};
 use crate::uploads::{Checksum, parse_mode, parse_modified};
 use crate::write::{Existing, NewFile, Placing};
 use crate::{room, trash, tree};
@@ -47,7 +49,8 @@ pub(crate) fn router() -> Router<Arc<App>> {
         ("If-Modified-Since" = Option<String>, Header,)),
     responses((status = 200, description = "All of it", content_type = "application/octet-stream"),
         (status = 206, description = "The range", content_type = "application/octet-stream"),
-        (status = 304, description = "It is what the caller has"), (status = "default", body = ErrorBody)))]
+        (status = 304, description = "It is what the caller has"),
+        OfCaller, OfRequest, OfNames, OfConditions, OfRange, OfServer))]
 pub(crate) async fn download(
     State(app): State<Arc<App>>,
     _: Caller<Read>,
@@ -56,7 +59,8 @@ pub(crate) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let root = Arc::clone(&app.root);
-    let (file, facts) = app.pool.run(move || root.file(&path)).await?;
+    let open = move || root.file(&path).map(|(file, facts)| (Opened::new(file), facts));
+    let (file, facts) = app.pool.run(open).await?;
     let answer = conditions::decide(&headers, &facts)?;
     let (status, from, length) = match answer {
         Answer::NotModified => (StatusCode::NOT_MODIFIED, 0, 0),
@@ -84,7 +88,7 @@ pub(crate) async fn download(
 }
 
 /// A piece of the file is read while the one before is sent.
-fn sent(app: &Arc<App>, file: OwnedFd, from: u64, length: u64) -> Body {
+fn sent(app: &Arc<App>, file: Opened, from: u64, length: u64) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     let app = Arc::clone(app);
     tokio::spawn(async move {
@@ -109,14 +113,14 @@ fn sent(app: &Arc<App>, file: OwnedFd, from: u64, length: u64) -> Body {
     Body::from_stream(futures::stream::unfold(receiver, next))
 }
 
-fn read(file: &OwnedFd, at: u64, wanted: u64) -> Result<Bytes, Error> {
+fn read(file: &Opened, at: u64, wanted: u64) -> Result<Bytes, Error> {
     let mut piece = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
     loop {
         return match rustix::io::pread(file, spare_capacity(&mut piece), at) {
             Ok(0) => Err(Error::Conflict("the file became shorter while it was read")),
             Ok(_) => Ok(piece.into()),
             Err(Errno::INTR) => continue,
-            Err(errno) => Err(Error::of("read the file", errno)),
+            Err(errno) => Err(refused_by("it", "read the file", errno, file)),
         };
     }
 }
@@ -129,7 +133,8 @@ fn read(file: &OwnedFd, at: u64, wanted: u64) -> Result<Bytes, Error> {
         ("X-Wfs-Modified" = Option<String>, Header, description = "Time of modification, RFC 3339"),
         ("X-Wfs-Mode" = Option<String>, Header, description = "Permission bits, octal")),
     request_body(content_type = "application/octet-stream"),
-    responses((status = 201, body = Entry), (status = 200, body = Entry), (status = "default", body = ErrorBody)))]
+    responses((status = 201, body = Entry), (status = 200, body = Entry),
+        OfCaller, OfRequest, OfNames, OfConditions, OfContent, OfRoom, OfServer))]
 pub(crate) async fn upload(
     State(app): State<Arc<App>>,
     _: Caller<Write>,
@@ -151,8 +156,7 @@ pub(crate) async fn upload(
         ("X-Wfs-Modified" = Option<String>, Header, description = "Time of modification, RFC 3339"),
         ("X-Wfs-Mode" = Option<String>, Header, description = "Permission bits, octal")),
     request_body(content_type = "application/octet-stream"),
-    responses((status = 201, body = Entry), (status = 409, body = ErrorBody, description = "Something has the name"),
-        (status = "default", body = ErrorBody)))]
+    responses((status = 201, body = Entry), OfCaller, OfRequest, OfNames, OfContent, OfRoom, OfServer))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     _: Caller<Write>,
@@ -238,7 +242,7 @@ pub(crate) struct DeleteArgs {
 /// Deletes a file, a link itself, or a folder: into the trash unless for good.
 #[utoipa::path(delete, path = "/v1/content/{path}", tag = "files", params(("path" = String, Path,), DeleteArgs),
     responses((status = 200, body = Trashed), (status = 204, description = "It is gone for good"),
-        (status = "default", body = ErrorBody)))]
+        OfCaller, OfRequest, OfNames, OfRoom, OfServer))]
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller<Delete>,

@@ -15,12 +15,12 @@ use rustix::io::Errno;
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
-use workspacefs_files_proto::ErrorBody;
 use workspacefs_files_proto::rsync::{EXPOSED_FILE, PROTOCOL, Rsync, RsyncSecret, SOCKET_FILE};
 
 use crate::app::App;
 use crate::auth::{Caller, Move, Write};
 use crate::error::Error;
+use crate::refusals::{OfCaller, OfDaemon, OfOwn, OfRequest};
 
 /// The daemon is in the same pod.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -33,14 +33,14 @@ pub(crate) fn router() -> Router<Arc<App>> {
 
 /// Whether there is a daemon.
 #[utoipa::path(get, path = "/v1/rsync", tag = "rsync",
-    responses((status = 200, body = Rsync), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Rsync), OfCaller))]
 pub(crate) async fn state(State(app): State<Arc<App>>, _: Caller<Write>) -> Json<Rsync> {
     Json(Rsync { enabled: app.settings.rsync.is_some() })
 }
 
 /// Becomes a connection to the daemon, by `Upgrade: wsfs-rsync`.
 #[utoipa::path(post, path = "/v1/rsync", tag = "rsync",
-    responses((status = 101), (status = "default", body = ErrorBody)))]
+    responses((status = 101), OfCaller, OfRequest, OfDaemon))]
 pub(crate) async fn tunnel(
     State(app): State<Arc<App>>,
     caller: Caller<Write>,
@@ -71,7 +71,7 @@ pub(crate) async fn tunnel(
 /// How to get to the daemon past the gateway, in clear text, where that is switched on. For the gateway, which asks on behalf of the
 /// real `lep`.
 #[utoipa::path(get, path = "/v1/rsync/secret", tag = "rsync",
-    responses((status = 200, body = RsyncSecret), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = RsyncSecret), OfCaller, OfRequest, OfOwn))]
 pub(crate) async fn secret(State(app): State<Arc<App>>, _: Caller<Move>) -> Result<Json<RsyncSecret>, Error> {
     let run = app.settings.rsync.as_deref().ok_or(Error::NotFound)?;
     match tokio::fs::read(run.join(EXPOSED_FILE)).await {

@@ -12,8 +12,8 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use tokio::time::MissedTickBehavior;
 use utoipa::IntoParams;
+use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::types::{CopyLine, SearchLine, Transfer};
-use workspacefs_files_proto::{ErrorBody, FilePath};
 
 use super::browse::limit;
 use crate::app::App;
@@ -22,6 +22,7 @@ use crate::auth::{Caller, Read, Write};
 use crate::copy::{Copy, Watch};
 use crate::error::Error;
 use crate::http::{self, Args, Lines, Target};
+use crate::refusals::{OfBody, OfCaller, OfNames, OfRequest, OfRoom, OfServer};
 use crate::root::Root;
 use crate::uploads::path_of;
 use crate::walk::{Step, Walk};
@@ -55,7 +56,7 @@ pub(crate) struct ArchiveArgs {
 /// `LEFT-OUT.txt` at its end.
 #[utoipa::path(get, path = "/v1/archive/{path}", tag = "files", params(("path" = String, Path,), ArchiveArgs),
     responses((status = 200, description = "The archive", content_type = "application/zip"),
-        (status = "default", body = ErrorBody)))]
+        OfCaller, OfRequest, OfNames, OfServer))]
 pub(crate) async fn archive(
     State(app): State<Arc<App>>,
     _: Caller<Read>,
@@ -93,7 +94,7 @@ pub(crate) struct SearchArgs {
 /// What has a name like this below a folder, line by line.
 #[utoipa::path(get, path = "/v1/search/{path}", tag = "files", params(("path" = String, Path,), SearchArgs),
     responses((status = 200, body = SearchLine, content_type = "application/x-ndjson"),
-        (status = "default", body = ErrorBody)))]
+        OfCaller, OfRequest, OfNames, OfServer))]
 pub(crate) async fn search(
     State(app): State<Arc<App>>,
     _: Caller<Read>,
@@ -156,7 +157,7 @@ fn found(
 /// Copies a file or a folder; the answer tells how far it is. Whoever goes away ends it.
 #[utoipa::path(post, path = "/v1/copy", tag = "files", request_body = Transfer,
     responses((status = 200, body = CopyLine, content_type = "application/x-ndjson"),
-        (status = "default", body = ErrorBody)))]
+        OfCaller, OfRequest, OfNames, OfBody, OfRoom, OfServer))]
 pub(crate) async fn copy(
     State(app): State<Arc<App>>,
     _: Caller<Write>,
@@ -205,4 +206,24 @@ async fn told(mut work: tokio::task::JoinHandle<Result<(), Error>>, watch: Arc<W
         Ok(()) => lines.push(&line(true)).await,
         Err(error) => lines.push(&CopyLine::Failed { error: error.body() }).await,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::root::Owner;
+
+    #[test]
+    fn a_search_that_finds_nothing_ends_with_its_caller() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path(), Owner { uid: 0, gid: 0, mode: 0o755 }).unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
+        let path = FilePath::decode("").unwrap();
+        let folder = root.listing(&path).unwrap();
+        let (lines, answer) = Lines::answer();
+        let search = || found(&root, &folder, &path, "nothing", 10, &lines);
+        assert_eq!(search(), Ok(false), "all of it was looked at");
+        drop(answer);
+        assert_eq!(search(), Ok(true), "the rest is nobody's business any more");
+    }
 }

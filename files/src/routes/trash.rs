@@ -8,7 +8,6 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use workspacefs_files_proto::ErrorBody;
 use workspacefs_files_proto::types::{Entry, Restore, TrashListing};
 
 use super::browse::limit;
@@ -16,6 +15,7 @@ use crate::app::App;
 use crate::auth::{Caller, Delete, Read, Write};
 use crate::error::Error;
 use crate::http::{self, Args};
+use crate::refusals::{OfBody, OfCaller, OfNames, OfRequest, OfRoom, OfServer};
 use crate::trash;
 use crate::uploads::path_of;
 
@@ -39,7 +39,7 @@ pub(crate) struct PageArgs {
 
 /// What was deleted, the latest first.
 #[utoipa::path(get, path = "/v1/trash", tag = "trash", params(PageArgs),
-    responses((status = 200, body = TrashListing), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = TrashListing), OfCaller, OfRequest, OfRoom, OfServer))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     _: Caller<Read>,
@@ -51,7 +51,7 @@ pub(crate) async fn list(
 
 /// Puts something back, by default where it was.
 #[utoipa::path(post, path = "/v1/trash/{id}/restore", tag = "trash", params(("id" = String, Path,)), request_body = Restore,
-    responses((status = 200, body = Entry), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Entry), OfCaller, OfRequest, OfNames, OfBody, OfRoom, OfServer))]
 pub(crate) async fn restore(
     State(app): State<Arc<App>>,
     _: Caller<Write>,
@@ -65,7 +65,7 @@ pub(crate) async fn restore(
 
 /// Deletes something for good.
 #[utoipa::path(delete, path = "/v1/trash/{id}", tag = "trash", params(("id" = String, Path,)),
-    responses((status = 204), (status = "default", body = ErrorBody)))]
+    responses((status = 204), OfCaller, OfRequest, OfNames, OfRoom, OfServer))]
 pub(crate) async fn remove(
     State(app): State<Arc<App>>,
     _: Caller<Delete>,
@@ -78,7 +78,7 @@ pub(crate) async fn remove(
 
 /// Deletes everything in it for good.
 #[utoipa::path(delete, path = "/v1/trash", tag = "trash",
-    responses((status = 204), (status = "default", body = ErrorBody)))]
+    responses((status = 204), OfCaller, OfNames, OfRoom, OfServer))]
 pub(crate) async fn empty(State(app): State<Arc<App>>, _: Caller<Delete>) -> Result<StatusCode, Error> {
     let root = Arc::clone(&app.root);
     app.pool.run_long(move || trash::empty(&root)).await?;

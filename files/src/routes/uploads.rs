@@ -18,6 +18,9 @@ use crate::conditions::date;
 use crate::error::Error;
 use crate::http::text;
 use crate::receive::{Sink, receive};
+use crate::refusals::{
+    OfBody, OfCaller, OfConditions, OfContent, OfNames, OfRequest, OfRoom, OfServer, OfState,
+};
 use crate::room;
 use crate::uploads::{self, Checksum, Held, Meta, State as Now};
 
@@ -53,7 +56,7 @@ async fn spoken(request: Request, next: Next) -> Response {
 
 /// What this speaks.
 #[utoipa::path(options, path = "/v1/uploads", tag = "uploads",
-    responses((status = 204), (status = "default", body = ErrorBody)))]
+    responses((status = 204), OfCaller))]
 pub(crate) async fn capabilities(_: Caller<Write>) -> Response {
     let headers = [("tus-extension", EXTENSIONS), ("tus-checksum-algorithm", ALGORITHMS)];
     (StatusCode::NO_CONTENT, headers).into_response()
@@ -61,7 +64,7 @@ pub(crate) async fn capabilities(_: Caller<Write>) -> Response {
 
 /// The caller's unfinished uploads.
 #[utoipa::path(get, path = "/v1/uploads", tag = "uploads",
-    responses((status = 200, body = [Upload]), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = [Upload]), OfCaller, OfRoom, OfServer))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller<Write>,
@@ -75,7 +78,8 @@ pub(crate) async fn list(
     params(("Tus-Resumable" = String, Header,), ("Upload-Length" = u64, Header,),
         ("Upload-Metadata" = String, Header, description = "`path`, `modified`, `mode`, `overwrite`, `sha256`"),
         ("Upload-Checksum" = Option<String>, Header,)),
-    responses((status = 201, description = "`Location` is `uploads/{id}`"), (status = "default", body = ErrorBody)))]
+    responses((status = 201, description = "`Location` is `uploads/{id}`"),
+        OfCaller, OfRequest, OfNames, OfConditions, OfContent, OfRoom, OfServer))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller<Write>,
@@ -108,7 +112,8 @@ pub(crate) async fn create(
 /// How much is here.
 #[utoipa::path(head, path = "/v1/uploads/{id}", tag = "uploads",
     params(("id" = String, Path,), ("Tus-Resumable" = String, Header,)),
-    responses((status = 200, description = "`Upload-Offset`, `Upload-Length`"), (status = "default", body = ErrorBody)))]
+    responses((status = 200, description = "`Upload-Offset`, `Upload-Length`"),
+        OfCaller, OfRequest, OfNames, OfConditions, OfContent, OfRoom, OfServer))]
 pub(crate) async fn offset(
     State(app): State<Arc<App>>,
     caller: Caller<Write>,
@@ -140,7 +145,7 @@ pub(crate) async fn offset(
         ("Upload-Checksum" = Option<String>, Header, description = "`sha256` or `sha1` and base64, of this piece")),
     request_body(content_type = "application/offset+octet-stream"),
     responses((status = 204, description = "`Upload-Offset`"), (status = 460, body = ErrorBody),
-        (status = "default", body = ErrorBody)))]
+        OfCaller, OfRequest, OfNames, OfConditions, OfBody, OfContent, OfRoom, OfServer))]
 pub(crate) async fn append(
     State(app): State<Arc<App>>,
     caller: Caller<Write>,
@@ -177,7 +182,7 @@ pub(crate) async fn append(
 /// Gives an upload up.
 #[utoipa::path(delete, path = "/v1/uploads/{id}", tag = "uploads",
     params(("id" = String, Path,), ("Tus-Resumable" = String, Header,)),
-    responses((status = 204), (status = "default", body = ErrorBody)))]
+    responses((status = 204), OfCaller, OfRequest, OfState, OfConditions, OfRoom, OfServer))]
 pub(crate) async fn remove(
     State(app): State<Arc<App>>,
     caller: Caller<Write>,

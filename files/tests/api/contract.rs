@@ -1,16 +1,79 @@
 //! What holds for every route: the document, and whom to believe.
 
+use std::sync::OnceLock;
+
+use serde_json::Value;
 use workspacefs_files_proto::{Claims, Signer, Verb};
 
 use crate::harness::{ALL, FS, Server, now};
 
 const ID: &str = "0193700000ab-000102030405060708090a0b";
 
+fn document() -> &'static Value {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    DOCUMENT.get_or_init(|| serde_json::to_value(workspacefs_files::openapi::document()).unwrap())
+}
+
+/// What the document says of the route that has this target, if there is one.
+fn operation(method: &str, target: &str) -> Option<&'static Value> {
+    let target = target.split('?').next().unwrap();
+    let names = |path: &'static str| path.split('/').collect::<Vec<_>>();
+    let asked: Vec<&str> = target.split('/').collect();
+    let fits = |path: &'static str| match names(path).as_slice() {
+        // All that follows is one path; none is the root.
+        [above @ .., "{path}"] => asked.starts_with(above),
+        names => {
+            let is_of = |(name, asked): (&&str, &&str)| *name == "{id}" || name == asked;
+            names.len() == asked.len() && names.iter().zip(&asked).all(is_of)
+        }
+    };
+    let (_, methods) = document()["paths"].as_object().unwrap().iter().find(|(path, _)| fits(path))?;
+    let own = &methods[method.to_lowercase()];
+    // Whatever can be read can be asked about.
+    let asked = if own.is_null() && method == "HEAD" { &methods["get"] } else { own };
+    (!asked.is_null()).then_some(asked)
+}
+
+/// Asserts that the document has this answer. The harness asks it of every one.
+#[track_caller]
+pub fn is_in_the_document(method: &str, target: &str, status: u16) {
+    if let Some(operation) = operation(method, target) {
+        let answers = operation["responses"].as_object().unwrap();
+        assert!(
+            answers.contains_key(&status.to_string()),
+            "{method} {target}: {status} is not in {:?}",
+            answers.keys()
+        );
+    }
+}
+
+#[test]
+fn every_route_names_its_answers_one_by_one() {
+    for (method, target) in routes() {
+        let answers = operation(&method, &target).unwrap()["responses"].as_object().unwrap();
+        assert!(!answers.contains_key("default"), "{method} {target}");
+        for status in ["401", "403"] {
+            assert!(
+                answers.contains_key(status),
+                "{method} {target} is open to anybody: {:?}",
+                answers.keys()
+            );
+        }
+        for (status, answer) in answers.iter().filter(|(status, _)| status.starts_with(['4', '5'])) {
+            let schema = &answer["content"]["application/json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/ErrorBody", "{method} {target} {status}");
+        }
+    }
+    let said = |method: &str, target: &str| operation(method, target).unwrap()["responses"].to_string();
+    assert!(said("PUT", "/v1/content/a/b").contains("`QuotaExceeded`"));
+    assert!(said("HEAD", "/v1/content/").contains("`RangeNotSatisfiable`"));
+    assert!(operation("GET", "/v1/nothing").is_none() && operation("GET", "/v1/copy").is_none());
+}
+
 /// Method and target of every route of the document.
 fn routes() -> Vec<(String, String)> {
-    let document = serde_json::to_value(workspacefs_files::openapi::document()).unwrap();
     let mut routes = Vec::new();
-    for (path, methods) in document["paths"].as_object().unwrap() {
+    for (path, methods) in document()["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
             let target = path.replace("{path}", "x").replace("{id}", ID);
             routes.push((method.to_uppercase(), target));

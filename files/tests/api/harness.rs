@@ -182,7 +182,9 @@ impl Ask<'_> {
         let mut bytes = Vec::new();
         // A connection that breaks is an answer too.
         let _ = stream.read_to_end(&mut bytes).await;
-        Answer::parse(&bytes, self.method == "HEAD")
+        let answer = Answer::parse(&bytes, self.method == "HEAD");
+        crate::contract::is_in_the_document(&self.method, &self.target, answer.status);
+        answer
     }
 
     /// Sends the request; the answer is the caller's to read.

@@ -208,6 +208,54 @@ fn what_permissions_refuse_names_the_owner_and_the_mode() {
     worker.join().unwrap();
 }
 
+/// What root_squash comes to: the root is somebody else's, and this process may not even make its own folder there; or that folder
+/// is from a time when it was somebody else.
+#[test]
+fn a_root_that_is_somebody_elses_is_named_with_its_owner_and_mode_by_all_that_writes() {
+    for own_mode in [None, Some(0o500)] {
+        let dir = tempfile::tempdir().unwrap();
+        let served = dir.path().join("root");
+        std::fs::create_dir(&served).unwrap();
+        std::fs::write(served.join("f"), "x").unwrap();
+        let mut theirs = vec![(served.clone(), 0o755)];
+        if let Some(mode) = own_mode {
+            for area in ["", "uploads", "finished", "trash", "imports"] {
+                let area = served.join(".workspacefs-files").join(area);
+                std::fs::create_dir_all(&area).unwrap();
+                theirs.push((area, mode | 0o055));
+            }
+        }
+        for (path, mode) in theirs {
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            std::os::unix::fs::chown(&path, Some(1234), Some(1234)).unwrap();
+        }
+        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let mode = if own_mode.is_some() { "0555" } else { "0755" };
+        std::thread::spawn(move || {
+            let none = CapabilitySet::empty();
+            set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+                .unwrap();
+            let root = Arc::new(Root::open(&served, Owner { uid: 0, gid: 0, mode: 0o755 }).unwrap());
+            let path = FilePath::decode("f").unwrap();
+            root.file(&path).unwrap();
+            let refused = |what: &str, result: Result<(), Error>| {
+                let error = result.unwrap_err();
+                assert_eq!(error.code(), workspacefs_files_proto::Code::Forbidden, "{what}: {error}");
+                let text = error.to_string();
+                assert!(text.contains("uid 1234") && text.contains(mode), "{what}: {text}");
+            };
+            refused("an upload", NewFile::create(&root).map(drop));
+            refused("a deletion", workspacefs_files::trash::put(&root, &path, false, "jane").map(drop));
+            if own_mode.is_none() {
+                refused("the trash", workspacefs_files::trash::usage(&root).map(drop));
+                refused("a folder", root.make_folder(root.as_fd(), b"new"));
+            }
+        })
+        .join()
+        .unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_caller_who_sends_nothing_does_not_stand_in_the_way_of_others() {
     let server = Server::start().await;

@@ -37,6 +37,28 @@ async fn an_archive_holds_the_folder_below_its_name_and_breaks_where_it_would_li
 }
 
 #[tokio::test]
+async fn an_archive_whose_caller_goes_ends_and_leaves_its_place_to_the_next() {
+    use tokio::io::AsyncReadExt as _;
+    let server = Server::start().await;
+    server.write("top/a", vec![1; 32 << 20]);
+    let mut readers = Vec::new();
+    for _ in 0..8 {
+        let mut stream = server.ask("GET", "/v1/archive/top?format=tar").begin().await;
+        stream.read_exact(&mut [0; 1024]).await.unwrap();
+        readers.push(stream);
+    }
+    server.get("/v1/archive/top").await.is(429, "Busy");
+    drop(readers);
+    for _ in 0..200 {
+        if server.get("/v1/search/?name=none").await.status == 200 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("archives go on that nobody reads");
+}
+
+#[tokio::test]
 async fn a_search_finds_names_without_regard_to_case_and_says_when_there_may_be_more() {
     let server = Server::start().await;
     for path in ["Report.txt", "a/old REPORT", "a/b/nothing", ".workspacefs/report"] {

@@ -109,8 +109,9 @@ impl Certificates {
             };
             match write(&api, found.as_ref(), fs, &pair).await {
                 Ok(()) => {
-                    tracing::info!(secret = FILES_SECRET, "certificate of files written");
-                    return Ok(Held::Good(self.remember(fs, trust, &pair, now)));
+                    let print = self.remember(fs, trust, &pair, now);
+                    tracing::info!(secret = FILES_SECRET, print, "certificate of files written");
+                    return Ok(Held::Good(print));
                 }
                 // Another pass, or somebody else, was faster.
                 Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}

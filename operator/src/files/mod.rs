@@ -182,12 +182,12 @@ impl Files {
         trust: &Trust,
         renewed: Option<&str>,
     ) -> Result<Result<Arc<Deployment>, Obstacle>, CertificatesError> {
-        let print = match self.certificates.ensure(fs, trust, Timestamp::now()).await? {
-            Held::Good(print) => print,
+        match self.certificates.ensure(fs, trust, Timestamp::now()).await? {
+            Held::Good(_) => {}
             Held::Foreign => return Ok(Err(Obstacle::Taken("Secret", FILES_SECRET.into()))),
             Held::Leaving => return Ok(Err(Obstacle::Leaving("Secret"))),
             Held::Refused(why) => return Ok(Err(Obstacle::Refused(why))),
-        };
+        }
         let shop = self.shop();
         let service = objects::service(&self.config, fs);
         if let Err(obstacle) = self.keep(&self.caches.services, fs, service, "Service").await? {
@@ -199,8 +199,7 @@ impl Files {
         } else if let Err(obstacle) = self.keep(&self.caches.policies, fs, policy, "NetworkPolicy").await? {
             return Ok(Err(obstacle));
         }
-        let parts =
-            Parts { print: &print, public_keys: &trust.public_keys, tolerations: Vec::new(), renewed };
+        let parts = Parts { public_keys: &trust.public_keys, tolerations: Vec::new(), renewed };
         Ok(self.keep_deployment(fs, spec, parts).await?)
     }
 

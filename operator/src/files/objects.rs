@@ -30,8 +30,6 @@ const NAME: (&str, &str) = ("app.kubernetes.io/name", "workspacefs");
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 /// Annotation of a Deployment: a digest of all that was wished. Of what is not wished any more nothing else would tell.
 pub const WISH_ANNOTATION: &str = "files.workspacefs.io/wish";
-/// Annotation of its pods: which certificate they began with. `files` reads it once, so another one means other pods.
-const CERTIFICATE_ANNOTATION: &str = "files.workspacefs.io/certificate";
 const ROOT: &str = "/data";
 const TLS: &str = "/tls";
 /// Uploads that are under way get so long to reach the end of a part.
@@ -49,8 +47,6 @@ pub struct Shop<'a> {
 
 /// What a Deployment is made from, beside the FileSystem.
 pub struct Parts<'a> {
-    /// Of its certificate.
-    pub print: &'a str,
     /// The gateway's.
     pub public_keys: &'a [String],
     /// Of its node group's taints.
@@ -178,9 +174,10 @@ pub fn deployment(shop: &Shop<'_>, fs: &Identity, spec: &FileSystemSpec, parts: 
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": wish})
 }
 
-/// By which its pods are started anew: kubelet makes no difference between a new annotation and a new image.
+/// By which its pods are started anew: kubelet makes no difference between a new annotation and a new image. Of a new certificate
+/// they need to be told nothing: kubelet renews the files below [`TLS`], and `files` reads them again.
 fn annotations(config: &FilesConfig, parts: &Parts<'_>) -> Value {
-    let mut annotations = json!({(CERTIFICATE_ANNOTATION): parts.print});
+    let mut annotations = json!({});
     if let Some(renewed) = parts.renewed.filter(|_| rsync::exposed(config).is_some()) {
         annotations[RENEW_RSYNC_SECRET_ANNOTATION] = json!(renewed);
     }

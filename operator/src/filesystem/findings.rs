@@ -1,8 +1,10 @@
 //! What the conditions of a FileSystem say, decided from what was seen. Pure.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::ResourceExt as _;
 use workspacefs_api::level::Level;
-use workspacefs_api::{FileSystemStatus, NfsVersion, UsageScope};
+use workspacefs_api::local_storage::LOCAL_STORAGE_UID_LABEL;
+use workspacefs_api::{FileSystemStatus, LOCAL_DRIVER, NfsVersion, UsageScope};
 
 use super::children::claim_phase;
 use super::objects::Identity;
@@ -13,6 +15,10 @@ use crate::conditions::Finding;
 use crate::files::findings::FILES_READY;
 use crate::pair;
 use crate::probe::{Outcome, Target};
+
+/// Annotations of a claim in which Kubernetes says who makes its volume, now and as it was called before.
+const PROVISIONER: [&str; 2] =
+    ["volume.kubernetes.io/storage-provisioner", "volume.beta.kubernetes.io/storage-provisioner"];
 
 /// Workloads can use it.
 pub const READY: &str = "Ready";
@@ -77,6 +83,14 @@ pub fn ready_on_claim(name: &str, claim: Option<&PersistentVolumeClaim>) -> Find
     let Some(claim) = claim else {
         return not("ClaimMissing", format!("there is no PersistentVolumeClaim {name} in this namespace"));
     };
+    if is_on_nodes_disks(claim) {
+        return not(
+            "ClaimIsLocal",
+            format!(
+                "claim {name} is of a LocalStorage: on each node it has other files, so it is no FileSystem. Pods mount it as it is"
+            ),
+        );
+    }
     let modes = claim.spec.as_ref().and_then(|spec| spec.access_modes.clone()).unwrap_or_default();
     if !modes.iter().any(|mode| mode == "ReadWriteMany") {
         return not(
@@ -91,6 +105,12 @@ pub fn ready_on_claim(name: &str, claim: Option<&PersistentVolumeClaim>) -> Find
             format!("claim {name} is {}", if phase.is_empty() { "Pending" } else { phase }),
         ),
     }
+}
+
+/// Whether a claim is a LocalStorage's: the one that a workspace has of it, or one of its class.
+fn is_on_nodes_disks(claim: &PersistentVolumeClaim) -> bool {
+    claim.labels().contains_key(LOCAL_STORAGE_UID_LABEL)
+        || PROVISIONER.iter().any(|key| claim.annotations().get(*key).is_some_and(|by| by == LOCAL_DRIVER))
 }
 
 /// Ready, of an object that asks for what cannot be.

@@ -143,7 +143,7 @@ fn changes(old: &FileSystemStatus, new: &FileSystemStatus) -> Vec<Happened> {
 
 /// The reasons of Ready=False that somebody should hear of, as they are called in Events.
 fn warning(reason: &str) -> Option<&'static str> {
-    const HEARD_OF: [&str; 18] = [
+    const HEARD_OF: [&str; 19] = [
         "NameTaken",
         "Refused",
         "ClaimTerminating",
@@ -151,6 +151,7 @@ fn warning(reason: &str) -> Option<&'static str> {
         "ClaimLost",
         "ClaimMissing",
         "ClaimNotShared",
+        "ClaimIsLocal",
         "ClaimNotBound",
         "Invalid",
         "NoServer",

@@ -42,6 +42,33 @@ async fn a_claim_for_one_node_is_refused_in_words() {
     assert!(message.contains("ReadWriteMany"), "{message}");
 }
 
+/// The claim of a LocalStorage is ReadWriteMany too. Were it a FileSystem, `files` would show one node's disk for all.
+#[tokio::test]
+async fn a_claim_on_nodes_own_disks_is_no_file_system() {
+    let api = api().await;
+    for (claim, metadata) in [
+        ("scratch", json!({"labels": {"workspacefs.io/local-storage-uid": "1"}})),
+        (
+            "mine",
+            json!({"annotations": {"volume.kubernetes.io/storage-provisioner": "local.csi.workspacefs.io"}}),
+        ),
+    ] {
+        api.put(&builders::claim(SPACE, claim, json!({"accessModes": ["ReadWriteMany"]})));
+        api.edit("PersistentVolumeClaim", SPACE, claim, |claim| {
+            for (field, value) in metadata.as_object().unwrap() {
+                claim["metadata"][field] = value.clone();
+            }
+        });
+        set_phase(&api, claim, "Bound");
+        put_on_claim(&api, &format!("on-{claim}"), claim);
+    }
+    let _operator = Operator::start(&api, "a", config());
+    for name in ["on-scratch", "on-mine"] {
+        let message = until_reason(&api, name, "Ready", "ClaimIsLocal").await;
+        assert!(message.contains("LocalStorage"), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn no_volume_no_claim_and_no_probe_is_made_for_it_and_its_end_touches_nothing() {
     let api = api().await;

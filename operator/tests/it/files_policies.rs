@@ -130,7 +130,7 @@ fn made(spec: Value) -> Value {
     let shop = Shop { config: &config, node_group_label: "group", namespace: SYSTEM };
     let keys = ["a2V5".to_string()];
     let toleration = json!({"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"});
-    let parts = Parts { print: "p", public_keys: &keys, tolerations: vec![toleration], renewed: Some("1") };
+    let parts = Parts { public_keys: &keys, tolerations: vec![toleration], renewed: Some("1") };
     deployment(&shop, &identity(), &serde_json::from_value(spec).unwrap(), &parts)
 }
 

@@ -88,6 +88,7 @@ async fn the_pages_work_in_a_real_browser_before_the_real_gateway_and_an_upload_
         () = killer(&context, &files, &kills) => bail!("who kills files has ended"),
     };
     fs::remove_file(&big)?;
+    let memory = context.files_memory(FILE_SYSTEM, false).await;
     let said = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
     if let Err(error) = ran {
         bail!("{error:#}\n{}", last_lines(&said, LINES_MAX));
@@ -98,6 +99,7 @@ async fn the_pages_work_in_a_real_browser_before_the_real_gateway_and_an_upload_
     let taken = fs::read_dir(&pictures)?.flatten().filter(|file| is_picture(&file.path())).count();
     context.note(format!("{summary}; {taken} pictures in {}", pictures.display()));
     ensure!(taken >= PICTURES_MIN, "only {taken} pictures were taken");
+    memory?;
     let kills = kills.into_inner();
     ensure!(kills == KILLED_AT.len(), "files were killed {kills} times during the upload");
     Ok(())

@@ -24,7 +24,8 @@ const BUCKET: &str = "holiday";
 const SMALL: usize = 300;
 const LATE: usize = 8;
 const LARGE: Content = Content("a large object");
-const LARGE_LENGTH: usize = 40 << 20;
+/// More than what may be in memory of large objects at once.
+const LARGE_LENGTH: usize = 160 << 20;
 /// Keys that are no paths.
 const NO_PATHS: [&str; 2] = ["../up", "photos//double"];
 const IMPORT_TIME_MAX: Duration = seconds(120);
@@ -110,6 +111,7 @@ async fn an_import_whose_process_dies_is_interrupted_and_goes_on_without_reading
 
     let read: BTreeSet<String> = keys(&service).into_iter().filter(|key| !key.contains("late")).collect();
     ensure!(read.len() == early, "{} objects were read", read.len());
+    context.files_memory("data", false).await?;
     let pod = context.files_pod("data").await?;
     context.kill_files(&pod).await?;
     context.files_again(&pod).await?;

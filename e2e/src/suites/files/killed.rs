@@ -24,6 +24,7 @@ async fn files_killed_twice_during_an_upload_lose_nothing_and_it_completes_with_
     context: Context,
 ) -> Result<()> {
     let Shop { files, .. } = Shop::open(&context).await?;
+    context.files_memory("data", true).await?;
     files.put("folders/in", "").await?.expect(201)?;
     let upload = Upload::begin(&files, "in/big", CONTENT, LENGTH).await?;
     let mut offset = 0;
@@ -50,6 +51,7 @@ async fn files_killed_twice_during_an_upload_lose_nothing_and_it_completes_with_
     ensure!(entry["size"] == LENGTH, "the file is {entry}");
     let (stored, sent) = (context.on_server("sha256sum < data/in/big").await?, CONTENT.digest(LENGTH));
     ensure!(stored.starts_with(&sent), "sent {sent}, stored {stored}");
+    context.files_memory("data", false).await?;
     let left = files.get("uploads").await?.expect(200)?.json()?;
     ensure!(left.as_array().is_some_and(Vec::is_empty), "unfinished uploads are left: {left}");
     Ok(())

@@ -149,8 +149,8 @@ impl Running {
     }
 }
 
-/// The id of a container as the runtime knows it.
-fn container(pod: &Pod) -> Result<String> {
+/// The id of a pod's first container as the runtime knows it.
+pub fn container(pod: &Pod) -> Result<String> {
     let status = pod
         .status
         .as_ref()

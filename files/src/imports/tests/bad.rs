@@ -1,5 +1,7 @@
 //! What a person typed wrong, and what changes or breaks while it is read.
 
+use std::collections::HashSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
@@ -148,11 +150,13 @@ async fn what_is_over_in_a_moment_is_not_noticed() {
     let world = World::new().await;
     world.store().put("large", content(20 << 20));
     world.store().put("small", "x");
-    let count = AtomicUsize::new(0);
-    world.store().on_request(move |_, _| match count.fetch_add(1, Ordering::Relaxed) % 4 {
-        1 => Some(Fault::Error(503, "SlowDown")),
-        3 => Some(Fault::Cut),
-        _ => None,
+    // Each request fails once, however many of them there are at the same time.
+    let failed = Mutex::new(HashSet::new());
+    world.store().on_request(move |seen, _| {
+        let mut failed = failed.lock().unwrap();
+        let is_new = failed.insert((seen.method.clone(), seen.key.clone(), seen.range.clone()));
+        let fault = if failed.len() % 2 == 0 { Fault::Cut } else { Fault::Error(503, "SlowDown") };
+        is_new.then_some(fault)
     });
     let import = world.import().await;
     assert_eq!((import.state, import.objects.done), (ImportState::Done, 2), "{}", import.message);

@@ -21,12 +21,7 @@ fn spec(value: Value) -> FileSystemSpec {
 fn made(config: &FilesConfig, name: &str, spec: &FileSystemSpec, tolerations: Vec<Value>) -> Value {
     let shop = Shop { config, node_group_label: "example.com/pool", namespace: "workspacefs-system" };
     let keys = ["a2V5".to_string()];
-    deployment(
-        &shop,
-        &identity(name),
-        spec,
-        &Parts { print: "0123456789abcdef", public_keys: &keys, tolerations, renewed: None },
-    )
+    deployment(&shop, &identity(name), spec, &Parts { public_keys: &keys, tolerations, renewed: None })
 }
 
 fn plain(spec: Value) -> Value {
@@ -137,20 +132,31 @@ fn what_kubelet_would_expand_is_said_as_it_is() {
 }
 
 #[test]
-fn another_certificate_or_another_key_means_other_pods_and_another_digest() {
+fn another_key_of_the_gateway_means_other_pods_and_another_digest() {
     let config = FilesConfig::default();
     let shop = Shop { config: &config, node_group_label: "g", namespace: "s" };
-    let with = |print: &str, key: &str| {
+    let with = |key: &str| {
         let keys = [key.to_string()];
-        let parts = Parts { print, public_keys: &keys, tolerations: Vec::new(), renewed: None };
+        let parts = Parts { public_keys: &keys, tolerations: Vec::new(), renewed: None };
         deployment(&shop, &identity("data"), &spec(managed("1Gi")), &parts)
     };
-    let first = with("a", "k");
-    for other in [with("b", "k"), with("a", "l")] {
-        assert_ne!(first["spec"]["template"], other["spec"]["template"]);
-        assert_ne!(first["metadata"]["annotations"], other["metadata"]["annotations"]);
-        assert_eq!(first["spec"]["selector"], other["spec"]["selector"], "immutable");
-    }
+    let (first, other) = (with("k"), with("l"));
+    assert_ne!(first["spec"]["template"], other["spec"]["template"]);
+    assert_ne!(first["metadata"]["annotations"], other["metadata"]["annotations"]);
+    assert_eq!(first["spec"]["selector"], other["spec"]["selector"], "immutable");
+}
+
+/// Only a volume of its own is renewed in a pod that runs: neither a file mounted by `subPath` nor an environment is.
+#[test]
+fn a_renewed_certificate_comes_to_the_pod_that_runs() {
+    let deployment = plain(managed("1Gi"));
+    let template = &deployment["spec"]["template"];
+    assert!(!template["metadata"].to_string().contains("certificate"), "{template}");
+    let mounts = template["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
+    let tls = mounts.iter().find(|mount| mount["name"] == "tls").unwrap();
+    assert_eq!(*tls, json!({"name": "tls", "mountPath": TLS, "readOnly": true}));
+    let args = template["spec"]["containers"][0]["args"].to_string();
+    assert!(args.contains("--tls-cert=/tls/tls.crt") && args.contains("--tls-key=/tls/tls.key"), "{args}");
 }
 
 #[test]
@@ -230,7 +236,7 @@ fn only_where_it_is_exposed_the_daemon_has_a_port_for_others() {
 fn a_word_of_the_file_system_has_an_exposed_daemon_start_anew_and_no_other() {
     let template = |config: &FilesConfig, renewed| {
         let shop = Shop { config, node_group_label: "g", namespace: "s" };
-        let parts = Parts { print: "a", public_keys: &[], tolerations: Vec::new(), renewed };
+        let parts = Parts { public_keys: &[], tolerations: Vec::new(), renewed };
         deployment(&shop, &identity("data"), &spec(managed("1Gi")), &parts)["spec"]["template"].take()
     };
     for (config, differs) in
