@@ -31,8 +31,7 @@ gateway.onLoginEnded = () => client.setQueryData(["session"], null);
 window.addEventListener("online", () => queue.wake());
 window.addEventListener("beforeunload", (event) => {
   // Uploads can be continued, but only by choosing the files again: worth a question.
-  if (queue.snapshot().some((upload) => upload.state === "running" || upload.state === "queued"))
-    event.preventDefault();
+  if (queue.unfinished()) event.preventDefault();
 });
 
 let refreshing = false;

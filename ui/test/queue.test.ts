@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiError, errorOf } from "../src/api/errors";
-import { besides } from "../src/upload/besides";
-import { type Stopped, type TransportEvents, totals, type Upload, UploadQueue } from "../src/upload/queue";
+import { type Stopped, type TransportEvents, type Upload, UploadQueue } from "../src/upload/queue";
+import { totals } from "../src/upload/totals";
 
 interface Started {
   upload: Upload;
@@ -192,12 +192,13 @@ describe("the upload queue", () => {
     expect(started).toHaveLength(4);
   });
 
-  it("uploads anew over what is there, or beside it", () => {
+  it("uploads anew over what is there, or beside it", async () => {
     const { queue, add, last } = setUp();
     add("a");
     last().events.begun("id-1");
     last().events.failed(new ApiError(409, "Exists", ""));
     queue.again(1, { overwrite: true });
+    await vi.advanceTimersByTimeAsync(0);
     expect(last().upload).toMatchObject({ overwrite: true, serverId: null, sent: 0, path: "a" });
   });
 
@@ -227,6 +228,45 @@ describe("the upload queue", () => {
     expect(states()).toEqual([]);
   });
 
+  it("waits longer each time also where each try says where it goes on, and then fails", () => {
+    const { add, started, last } = setUp();
+    add("a");
+    last().events.progress(4);
+    last().events.failed(offline());
+    vi.advanceTimersByTime(1000);
+    last().events.progress(4);
+    last().events.failed(offline());
+    vi.advanceTimersByTime(1500);
+    expect(started).toHaveLength(2);
+    vi.advanceTimersByTime(600);
+    expect(started).toHaveLength(3);
+  });
+
+  it("says that the page is still needed, paused or not, until every upload has ended", () => {
+    const { queue, add, started } = setUp();
+    expect(queue.unfinished()).toBe(false);
+    add("a", "b");
+    started[0]?.events.done();
+    expect(queue.unfinished()).toBe(true);
+    queue.pause(2);
+    expect(queue.unfinished()).toBe(true);
+    queue.cancel(2);
+    expect(queue.unfinished()).toBe(false);
+  });
+
+  it("throws away what the server has of an upload that goes another way, and then begins anew", async () => {
+    const { queue, add, started, last } = setUp({ slow: true });
+    add("a");
+    last().events.begun("id-1");
+    last().events.failed(new ApiError(409, "Exists", ""));
+    queue.again(1, { path: "b" });
+    expect(started.map((one) => one.stopped)).toEqual(["no", "discarded"]);
+    expect(started[1]?.upload.serverId).toBe("id-1");
+    await started[1]?.settle({});
+    expect(started).toHaveLength(3);
+    expect(started[2]?.upload).toMatchObject({ path: "b", serverId: null, sent: 0 });
+  });
+
   it("tells the page ten times a second, however much happens", () => {
     const { queue, add, last } = setUp();
     const told = vi.fn();
@@ -245,14 +285,5 @@ describe("the upload queue", () => {
     queue.cancel(2);
     states();
     expect(totals(queue.snapshot())).toMatchObject({ files: 2, done: 1, active: 1, size: 16, sent: 8 });
-  });
-});
-
-describe("a name beside one that is taken", () => {
-  it("keeps the suffix and counts on", () => {
-    expect(besides("notes.txt")).toBe("notes (2).txt");
-    expect(besides("notes (2).txt")).toBe("notes (3).txt");
-    expect(besides("Makefile")).toBe("Makefile (2)");
-    expect(besides(".env")).toBe(".env (2)");
   });
 });

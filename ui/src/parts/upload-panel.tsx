@@ -4,10 +4,11 @@ import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { inOneLine } from "../api/errors";
 import { bytes, count, duration, percent, rate } from "../lib/format";
 import { shownLast } from "../lib/names";
-import { encodeName, join, lastSegment, parent } from "../lib/paths";
+import { lastSegment } from "../lib/paths";
 import { useServices, useUploads } from "../services";
-import { besides } from "../upload/besides";
-import { type Totals, totals, type Upload } from "../upload/queue";
+import { pathBesides } from "../upload/besides";
+import type { Upload } from "../upload/queue";
+import { type Totals, totals } from "../upload/totals";
 import { Icon } from "./icons";
 import { Name } from "./name";
 
@@ -189,14 +190,13 @@ function Clash({ upload, name }: { upload: Upload; name: string }) {
     // Only if nobody is doing something else, lest letters typed elsewhere replace a file.
     if (document.activeElement === document.body) first.current?.focus();
   }, []);
-  const beside = join(parent(upload.path), encodeName(besides(upload.file.name)));
   return (
     <div className="buttons">
       <button
         ref={first}
         type="button"
         aria-label={`Keep both: ${name}`}
-        onClick={() => queue.again(upload.id, { path: beside })}
+        onClick={() => queue.again(upload.id, { path: pathBesides(upload.path) })}
       >
         Keep both
       </button>

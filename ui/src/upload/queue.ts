@@ -109,6 +109,8 @@ export class UploadQueue {
   /** After "already exists": the same file over what is there, or beside it under another name. */
   again(id: number, change: { overwrite?: boolean; path?: string }): void {
     if (!this.is(id, "failed")) return;
+    // Under another name, or with another wish, it is another upload: nobody would end the one that failed.
+    this.halt(id, true);
     this.change(id, { ...change, state: "queued", error: null, sent: 0, serverId: null });
     this.pump();
   }
@@ -133,6 +135,11 @@ export class UploadQueue {
   clearEnded(): void {
     for (const upload of this.all("done", "cancelled", "failed")) this.uploads.delete(upload.id);
     this.notify();
+  }
+
+  /** Whether something would be lost with the page. */
+  unfinished(): boolean {
+    return this.all("queued", "running", "waiting", "paused").length > 0;
   }
 
   private all(...states: UploadState[]): Upload[] {
@@ -168,7 +175,8 @@ export class UploadQueue {
   }
 
   private progress(id: number, sent: number): void {
-    this.forgive(id);
+    // Where it goes on is told before anything flows.
+    if (sent > (this.uploads.get(id)?.sent ?? 0)) this.forgive(id);
     const meter = this.meters.get(id);
     const now = Date.now();
     if (meter && now - meter.at >= 500) {
@@ -236,7 +244,7 @@ export class UploadQueue {
       if (now) this.finish(id);
       return;
     }
-    if (now) this.change(id, { serverId });
+    if (now) this.change(id, { serverId: discarded ? null : serverId });
     if (now && now.state !== "cancelled") return;
     if (discarded || !serverId) this.onEnded(now ?? upload);
     else this.stop({ ...upload, serverId }, this.transport({ ...upload, serverId }, SILENT), true);
@@ -267,33 +275,3 @@ export class UploadQueue {
 }
 
 const SILENT: TransportEvents = { begun() {}, progress() {}, done() {}, failed() {} };
-
-export interface Totals {
-  files: number;
-  done: number;
-  active: number;
-  failed: number;
-  paused: number;
-  waiting: number;
-  size: number;
-  sent: number;
-  rate: number;
-}
-
-/** The queue in numbers; cancelled uploads count for nothing. */
-export function totals(uploads: readonly Upload[]): Totals {
-  const sum = { files: 0, done: 0, active: 0, failed: 0, paused: 0, waiting: 0, size: 0, sent: 0, rate: 0 };
-  for (const upload of uploads) {
-    if (upload.state === "cancelled") continue;
-    sum.files += 1;
-    sum.size += upload.size;
-    sum.sent += upload.sent;
-    sum.rate += upload.rate;
-    if (upload.state === "done") sum.done += 1;
-    else if (upload.state === "failed") sum.failed += 1;
-    else if (upload.state === "paused") sum.paused += 1;
-    else if (upload.state === "waiting") sum.waiting += 1;
-    else sum.active += 1;
-  }
-  return sum;
-}

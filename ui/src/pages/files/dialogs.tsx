@@ -1,6 +1,6 @@
 /** The small dialogs of the files page: a name for something new, another name, another place, and one question. */
 
-import { type FormEvent, useRef, useState } from "react";
+import { type FormEvent, useState } from "react";
 import { ApiError, inOneLine } from "../../api/errors";
 import type { Files } from "../../api/files";
 import type { Entry } from "../../api/types";
@@ -9,6 +9,7 @@ import { editableName, isWithin, lastSegment, nameProblem } from "../../lib/path
 import { Dialog } from "../../parts/dialog";
 import { Field } from "../../parts/field";
 import { Name } from "../../parts/name";
+import { useWish } from "../../parts/wish";
 import { FolderPicker } from "./folder-picker";
 
 interface NameProps {
@@ -23,22 +24,17 @@ interface NameProps {
 export function NameDialog({ title, label, action, initial = "", onClose, submit }: NameProps) {
   const [name, setName] = useState(initial);
   const [problem, setProblem] = useState<string | null>(null);
-  const form = useRef<HTMLFormElement>(null);
-  const send = async (event: FormEvent) => {
+  const wish = useWish();
+  const send = (event: FormEvent) => {
     event.preventDefault();
     const wrong = nameProblem(name);
     if (wrong) return setProblem(wrong);
     if (name === initial) return onClose();
-    try {
-      await submit(name);
-      onClose();
-    } catch (error) {
-      setProblem(taken(error, name));
-    }
+    void wish.send(() => submit(name), { done: onClose, failed: (error) => setProblem(taken(error, name)) });
   };
   return (
     <Dialog title={title} onClose={onClose}>
-      <form ref={form} onSubmit={(event) => void send(event)}>
+      <form onSubmit={send}>
         <Field
           label={label}
           required
@@ -88,14 +84,10 @@ export function MoveDialog({ files, entries, from, onClose, move }: MoveProps) {
   const [folder, setFolder] = useState(from);
   const [problem, setProblem] = useState<string | null>(null);
   const inside = entries.some((entry) => entry.type === "dir" && isWithin(folder, entry.path));
-  const send = async () => {
+  const wish = useWish();
+  const send = () => {
     if (inside) return setProblem("A folder cannot be moved into itself. Choose another folder.");
-    try {
-      await move(folder);
-      onClose();
-    } catch (error) {
-      setProblem(inOneLine(error));
-    }
+    void wish.send(() => move(folder), { done: onClose, failed: (error) => setProblem(inOneLine(error)) });
   };
   return (
     <Dialog
@@ -117,7 +109,7 @@ export function MoveDialog({ files, entries, from, onClose, move }: MoveProps) {
         <button type="button" onClick={onClose}>
           Cancel
         </button>
-        <button type="button" className="primary" disabled={folder === from} onClick={() => void send()}>
+        <button type="button" className="primary" disabled={folder === from} onClick={send}>
           Move here
         </button>
       </div>

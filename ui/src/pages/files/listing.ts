@@ -66,7 +66,9 @@ export function useSearch(files: Files, path: string, text: string): Found | nul
   useEffect(() => {
     if (text.trim() === "") return setFound(null);
     const stop = new AbortController();
-    const timer = setTimeout(() => void follow(files, path, text.trim(), stop.signal, setFound), WAIT_MS);
+    // What comes late is of a search that nobody looks at any more.
+    const show = (now: Found) => stop.signal.aborted || setFound(now);
+    const timer = setTimeout(() => void follow(files, path, text.trim(), stop.signal, show), WAIT_MS);
     return () => {
       clearTimeout(timer);
       stop.abort();
@@ -75,7 +77,7 @@ export function useSearch(files: Files, path: string, text: string): Found | nul
   return found;
 }
 
-async function follow(files: Files, path: string, text: string, stop: AbortSignal, show: (found: Found) => void) {
+async function follow(files: Files, path: string, text: string, stop: AbortSignal, show: (found: Found) => unknown) {
   const entries: Entry[] = [];
   let limited = false;
   let shownAt = 0;
@@ -91,6 +93,6 @@ async function follow(files: Files, path: string, text: string, stop: AbortSigna
     }
     show({ entries, running: false, limited, error: null });
   } catch (error) {
-    if (!stop.aborted) show({ entries, running: false, limited, error });
+    show({ entries, running: false, limited, error });
   }
 }

@@ -8,6 +8,7 @@ import { inputFromPath } from "../../lib/paths";
 import { Dialog } from "../../parts/dialog";
 import { Choice, Field } from "../../parts/field";
 import { useToast } from "../../parts/toasts";
+import { useWish } from "../../parts/wish";
 import { href } from "../../route";
 import { useServices } from "../../services";
 import { type Form, fieldOf, type Problems, problemsOf, requestOf } from "./form";
@@ -31,7 +32,8 @@ export function CloudDialog({ files, destination, again, onClose }: Props) {
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const start = useStart(files);
-  const send = async (event: FormEvent) => {
+  const wish = useWish();
+  const send = (event: FormEvent) => {
     event.preventDefault();
     const wrong = problemsOf(form);
     setProblems(wrong);
@@ -40,20 +42,18 @@ export function CloudDialog({ files, destination, again, onClose }: Props) {
     const shown = event.currentTarget;
     if (Object.keys(wrong).length > 0) return void setTimeout(() => focusFirst(shown));
     setBusy(true);
-    try {
-      await start(form);
-      onClose();
-    } catch (error) {
+    const failed = (error: unknown) => {
       const field = error instanceof ApiError ? fieldOf(error.field) : null;
       if (field && error instanceof ApiError) setProblems({ [field]: error.message });
       else setProblem(inOneLine(error));
       setBusy(false);
       setTimeout(() => focusFirst(shown));
-    }
+    };
+    void wish.send(() => start(form), { done: onClose, failed });
   };
   return (
     <Dialog title="Import from the cloud" onClose={onClose}>
-      <form noValidate onSubmit={(event) => void send(event)}>
+      <form noValidate onSubmit={send}>
         <Choice
           legend="From"
           value={form.provider}

@@ -6,32 +6,35 @@ import type { Files } from "../../api/files";
 import type { Import } from "../../api/types";
 import { Dialog } from "../../parts/dialog";
 import { Field } from "../../parts/field";
+import { useWish } from "../../parts/wish";
 import { useServices } from "../../services";
 
 export function KeysDialog({ files, one, onClose }: { files: Files; one: Import; onClose: () => void }) {
   const { client } = useServices();
   const [keys, setKeys] = useState({ accessKeyId: "", secretAccessKey: "" });
   const [problem, setProblem] = useState<{ field: string | null; text: string } | null>(null);
-  const send = async (event: FormEvent) => {
+  const wish = useWish();
+  const send = (event: FormEvent) => {
     event.preventDefault();
     if (keys.accessKeyId.trim() === "") return setProblem({ field: "accessKeyId", text: "Enter the access key id." });
     if (keys.secretAccessKey.trim() === "") {
       return setProblem({ field: "secretAccessKey", text: "Enter the secret access key." });
     }
-    try {
+    const goOn = async () => {
       await files.resumeImport(one.id, keys);
       await client.invalidateQueries({ queryKey: ["imports", files.ws, files.fs] });
-      onClose();
-    } catch (error) {
+    };
+    const failed = (error: unknown) => {
       const field = error instanceof ApiError ? error.field : null;
       setProblem({ field, text: field && error instanceof Error ? error.message : inOneLine(error) });
-    }
+    };
+    void wish.send(goOn, { done: onClose, failed });
   };
   const errorAt = (field: string) => (problem?.field === field ? problem.text : null);
   const elsewhere = problem && problem.field !== "accessKeyId" && problem.field !== "secretAccessKey";
   return (
     <Dialog title="Enter the keys again" onClose={onClose}>
-      <form noValidate onSubmit={(event) => void send(event)}>
+      <form noValidate onSubmit={send}>
         <p>
           The import from <bdi>{one.bucket}</bdi> was interrupted. It goes on where it stopped; complete objects are not
           read again.
