@@ -38,8 +38,12 @@ impl Default for Pool {
     }
 }
 
+/// Files that were given up and wait for the server to be closed and removed, and records of imports: they have no places of their
+/// own, and no request is to wait behind them.
+const BESIDES: usize = 64;
+
 /// Threads that the runtime must have.
-pub const BLOCKING_THREADS: usize = THREADS + STREAMS + imports::THREADS;
+pub const BLOCKING_THREADS: usize = THREADS + STREAMS + imports::THREADS + BESIDES;
 
 impl Pool {
     /// Makes a call that is short unless the server is ill.

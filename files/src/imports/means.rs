@@ -2,6 +2,7 @@
 //! that wait for the file system.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
@@ -21,6 +22,9 @@ const LARGE_SLOTS: usize = 10;
 /// Threads that wait for the file system at once, of all imports: a server that does not answer takes no more of them, and those
 /// of people's requests are others.
 pub(crate) const THREADS: usize = 16;
+
+/// How long somebody who asks for something waits for the file system.
+const ASKED_MAX: Duration = Duration::from_secs(60);
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -62,5 +66,23 @@ impl Means {
             done
         });
         done.await.map_err(|_| ended())?
+    }
+
+    /// The same while somebody waits for an answer, who is told when the server does not.
+    ///
+    /// # Errors
+    /// Those of `work`; `TimedOut`: it may still happen then.
+    pub async fn asked<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let done = tokio::time::timeout(ASKED_MAX, self.blocking(work)).await;
+        done.unwrap_or(Err(Error::TimedOut("the storage server does not answer")))
+    }
+
+    /// As if so many calls hung as may at once.
+    #[cfg(test)]
+    pub fn hanging(&self) -> tokio::sync::OwnedSemaphorePermit {
+        Arc::clone(&self.threads).try_acquire_many_owned(THREADS as u32).unwrap()
     }
 }

@@ -194,7 +194,7 @@ impl Imports {
     async fn checked(&self, form: &Form, credentials: Credentials) -> Result<Bucket, ImportError> {
         let destination = form.destination()?;
         let target = Arc::clone(&self.target);
-        let looked = self.means.blocking(move || target.check(&destination)).await;
+        let looked = self.means.asked(move || target.check(&destination)).await;
         looked.map_err(ImportError::Destination)?;
         let first = form.bucket(credentials.clone(), self.guard.clone(), self.patience.first)?;
         let page = first.list(&form.prefix).next().await?.unwrap_or_default();
@@ -234,7 +234,7 @@ impl Imports {
     async fn forget(&self, job: &Arc<Job>) -> Result<(), ImportError> {
         self.jobs().remove(job.id());
         let (forgotten, records) = (Arc::clone(job), Arc::clone(&self.records));
-        let done = self.means.blocking(move || forgotten.forget(&records)).await;
+        let done = self.means.asked(move || forgotten.forget(&records)).await;
         done.map_err(|error| {
             self.jobs().insert(job.id().to_owned(), Arc::clone(job));
             ImportError::Record(error)

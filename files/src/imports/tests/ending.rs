@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use workspacefs_files_proto::Code;
 use workspacefs_files_proto::import::ImportState;
 use workspacefs_testkit::s3::Fault;
 
@@ -20,6 +21,29 @@ async fn stuck() -> World {
             .then_some(Fault::Silence)
     });
     world
+}
+
+#[tokio::test]
+async fn whoever_begins_or_forgets_one_while_the_file_system_hangs_is_told_so() {
+    let world = World::new().await;
+    world.store().put("k", content(100));
+    let imports = world.imports();
+    let id = world.begin(&imports).await.id;
+    ended(&imports, &id).await;
+    rested(&imports).await;
+    world.store().take_seen();
+    let hanging = imports.means.hanging();
+    tokio::time::pause();
+    let error = begin(&imports, world.form()).await.unwrap_err();
+    assert!(error.to_string().contains("the storage server does not answer"), "{error}");
+    assert_eq!(error.body().code, Code::TimedOut);
+    let error = imports.delete(&id, "jane").await.unwrap_err();
+    assert_eq!(error.body().code, Code::TimedOut);
+    assert_eq!(world.store().take_seen(), []);
+    tokio::time::resume();
+    drop(hanging);
+    imports.delete(&id, "jane").await.unwrap();
+    assert!(imports.list().is_empty());
 }
 
 #[tokio::test]
