@@ -4,13 +4,17 @@ use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
-use rustix::fs::RawDir;
+use rustix::fs::{Access, AtFlags, Mode, OFlags, RawDir, accessat};
 use rustix::io::Errno;
-use workspacefs_sync::{Control, DeleteOptions};
+use workspacefs_sync::{Control, DeleteOptions, DeleteReport, Note, Problem};
+use workspacefs_sys::beneath;
 
 use crate::error::Error;
-use crate::root::{child, refused_by, reopened};
+use crate::facts::Facts;
+use crate::root::{child, refused_by, reopened, strict};
 use crate::walk::{Step, Walk};
 
 const BUFFER_BYTES: usize = 32 * 1024;
@@ -70,8 +74,38 @@ pub fn delete(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Error> {
     let report = workspacefs_sync::delete(parent, name, &options, &Control::new())
         .map_err(|error| Error::of("delete it", Errno::from(error)))?;
     match report.refused() {
-        Some(errno) => Err(Error::of("delete all of it", errno)),
+        Some(errno) => Err(refused(parent, &report, errno)),
         None if report.is_done() => Ok(()),
         None => Err(Error::Conflict("somebody fills the folder while it is deleted")),
+    }
+}
+
+/// What somebody else's permissions in the tree refuse names whose they are; what those of `parent` do is for the caller to name.
+fn refused(parent: BorrowedFd<'_>, report: &DeleteReport, errno: Errno) -> Error {
+    let is_it = |note: &&Note| matches!(note.problem, Problem::Failed { errno: found, .. } if found == errno);
+    let by = || refuser(parent, &report.notes.iter().find(is_it)?.path);
+    match by() {
+        Some(facts) if Error::is_refusal(errno) => {
+            Error::Denied { what: "a part of it".into(), uid: facts.uid, mode: facts.mode }
+        }
+        _ => Error::of("delete all of it", errno),
+    }
+}
+
+/// What keeps this from being deleted: the folder that it lies in, or, if that takes changes of ours, it itself, as a folder whose
+/// names are not told. None where that folder is `parent`.
+fn refuser(parent: BorrowedFd<'_>, path: &Path) -> Option<Facts> {
+    let (above, name) = (path.parent()?, path.file_name()?.as_bytes());
+    let above = match above.as_os_str().as_bytes() {
+        b"" => None,
+        above => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            Some(beneath::resolved(parent, above, flags, Mode::empty(), strict()).ok()?)
+        }
+    };
+    let folder = above.as_ref().map_or(parent, AsFd::as_fd);
+    match accessat(folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+        Ok(()) => Facts::at(folder, name).ok(),
+        Err(_) => above.and_then(|above| Facts::of(&above).ok()),
     }
 }
