@@ -7,6 +7,7 @@
 mod admission;
 mod bucket;
 mod caches;
+mod changing;
 mod claimed;
 mod deletion;
 mod facts;
@@ -21,6 +22,7 @@ mod nodes;
 mod obstacles;
 mod paths;
 mod placed;
+mod power;
 mod read_only;
 mod refresh;
 mod refusals;
@@ -42,6 +44,7 @@ pub fn suite() -> Suite {
         scrub::cases(),
         refresh::cases(),
         filling::cases(),
+        changing::cases(),
         read_only::cases(),
         shown::cases(),
         twice::cases(),
@@ -61,6 +64,7 @@ pub fn suite() -> Suite {
         room::cases(),
         read_only::cases_alone(),
         lost::cases(),
+        power::cases(),
         hygiene::cases(),
     ];
     let cases = parts.into_iter().flatten().collect();
