@@ -75,7 +75,7 @@ pub struct Args {
     /// Keep extended attributes
     #[arg(long)]
     xattrs: bool,
-    /// Keep POSIX access control lists
+    /// Keep access control lists: POSIX ones, and those of NFSv4 that say more than a mode. A file whose list DST cannot take fails
     #[arg(long)]
     acls: bool,
     /// Only count what would be done

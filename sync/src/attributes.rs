@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::compare::mode;
 use crate::engine::Engine;
+use crate::nfs4_acl;
 use crate::options::Keep;
 use crate::stat::Stat;
 use crate::trouble::{Side, Trouble};
@@ -109,8 +110,10 @@ impl Engine<'_> {
         to: Bearer<'_>,
     ) -> Result<(Vec<Attribute>, Vec<Attribute>), Trouble> {
         let (step, keep) = ("read the extended attributes", self.options.keep);
-        let wanted = from.attributes(keep).map_err(Side::Source.at(step))?;
-        let there = to.attributes(keep).map_err(Side::Destination.at(step))?;
+        let wanted = from.attributes(keep, keep.acls).map_err(Side::Source.at(step))?;
+        // It is a question to a server: only where there is something to compare it with.
+        let with_nfs4_acl = wanted.iter().any(|(name, _)| &**name == nfs4_acl::NAME);
+        let there = to.attributes(keep, with_nfs4_acl).map_err(Side::Destination.at(step))?;
         Ok((wanted, there))
     }
 
@@ -123,7 +126,12 @@ impl Engine<'_> {
         if self.options.dry_run {
             return Ok(wanted != there);
         }
-        to.make(&wanted, &there).map_err(Side::Destination.at("set the extended attributes"))?;
+        to.make(&wanted, &there).map_err(|errno| {
+            let is_list = errno == Errno::NOTSUP && wanted.iter().any(|(name, _)| &**name == nfs4_acl::NAME);
+            let step =
+                if is_list { "keep its NFSv4 access control list" } else { "set the extended attributes" };
+            Side::Destination.at(step)(errno)
+        })?;
         Ok(wanted != there)
     }
 }
@@ -163,8 +171,9 @@ impl<'a> Bearer<'a> {
         CString::new(path).map(Way::Path).map_err(|_| Errno::INVAL)
     }
 
-    /// Those that are kept, in order. A file system that has none has none.
-    fn attributes(self, keep: Keep) -> Result<Vec<Attribute>, Errno> {
+    /// Those that are kept, in order. A file system that has none has none. An access control list of NFSv4 is one of them where it
+    /// says more than the mode does: a file system that has no such lists refuses it, and the file is not copied with less.
+    fn attributes(self, keep: Keep, with_nfs4_acl: bool) -> Result<Vec<Attribute>, Errno> {
         let way = self.way()?;
         let list = match whole(|buffer| way.list(buffer)) {
             Ok(list) => list,
@@ -173,7 +182,7 @@ impl<'a> Bearer<'a> {
         };
         let mut names: Vec<CString> = Vec::new();
         for name in list.split(|byte| *byte == 0) {
-            if is_kept(name, keep) {
+            if is_kept(name, keep) || (with_nfs4_acl && name == nfs4_acl::NAME.to_bytes()) {
                 names.push(CString::new(name).map_err(|_| Errno::INVAL)?);
             }
         }
@@ -181,6 +190,7 @@ impl<'a> Bearer<'a> {
         let mut attributes = Vec::new();
         for name in names {
             match whole(|buffer| way.get(&name, buffer)) {
+                Ok(value) if &*name == nfs4_acl::NAME && nfs4_acl::is_a_mode(&value) => {}
                 Ok(value) => attributes.push((name, value)),
                 // Somebody took it away meanwhile.
                 Err(Errno::NODATA) => {}

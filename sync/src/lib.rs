@@ -42,6 +42,7 @@ mod locked;
 mod manifest;
 mod move_up;
 mod names;
+mod nfs4_acl;
 mod options;
 mod pace;
 mod place;

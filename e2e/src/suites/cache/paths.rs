@@ -14,6 +14,7 @@ use crate::suites::wait::seconds;
 pub fn cases() -> Vec<Case> {
     cases![
         a_path_that_is_missing_a_file_or_a_way_out_says_so_while_the_others_are_kept,
+        a_folder_with_an_access_list_that_a_copy_cannot_keep_is_read_from_the_source,
         over_its_capacity_the_last_folder_is_left_out_and_read_from_the_source,
         a_capacity_that_is_lowered_takes_nothing_away_before_the_next_refresh,
     ]
@@ -56,6 +57,23 @@ async fn a_path_that_is_missing_a_file_or_a_way_out_says_so_while_the_others_are
         context.has_copy("next", path, &second).await?;
     }
     context.reads("next", "/data/missing/greeting", "there").await
+}
+
+/// Over NFS it is one of NFSv4, and a node's disk has none of those. Its mode alone would let in the group, and keep out user 4711.
+async fn a_folder_with_an_access_list_that_a_copy_cannot_keep_is_read_from_the_source(
+    context: Context,
+) -> Result<()> {
+    context.join_storage().await?;
+    context.source(&[("open/greeting", "open"), ("listed/greeting", "listed")]).await?;
+    context.on_server("chmod 0600 data/listed/greeting && setfacl -m u:4711:r data/listed/greeting").await?;
+    context.create_cache(CACHE, on_nodes(&["/open", "/listed"])).await?;
+    let copy = context.warm(CACHE, "n1").await?;
+    states_are(&context, &["/open", "/listed"], &[PathState::Whole, PathState::Partial]).await?;
+    let words = ["PathNotWhole", "/listed", "greeting", "NFSv4 access control list"];
+    context.note(context.event(CACHE, &words, super::caches::FILL_TIME_MAX).await?);
+    context.start([PodSpec::new("reader").on("n1").claim("data", "/data")]).await?;
+    context.has_copy("reader", "/data/open", &copy).await?;
+    context.has_source("reader", "/data/listed").await
 }
 
 async fn over_its_capacity_the_last_folder_is_left_out_and_read_from_the_source(
