@@ -74,11 +74,11 @@ impl Engine<'_> {
             let began = Instant::now();
             let (source, direct) = self.open_to_copy(subject, &before)?;
             self.observe(1, began.elapsed());
-            let fresh = before.ctime.age(Time::now()).filter(|age| *age < TICK);
-            if let Some(age) = fresh {
-                std::thread::sleep(TICK.saturating_sub(age));
+            let unsettled = unsettled(before.ctime, Time::now());
+            if let Some(wait) = unsettled {
+                std::thread::sleep(wait);
             }
-            if attempt > 0 || fresh.is_some() {
+            if attempt > 0 || unsettled.is_some() {
                 before = look_again(source.as_fd())?;
             }
             if before.size >= CHUNKED_BYTES_MIN {
@@ -259,6 +259,13 @@ pub(crate) fn open_source(
     }
 }
 
+/// How long a file that was changed at `ctime` has to age. Of one that is to be changed in the future, by a clock that is ahead of this
+/// one, nothing is known.
+fn unsettled(ctime: Time, now: Time) -> Option<Duration> {
+    let age = ctime.age(now).unwrap_or_default();
+    Some(TICK.saturating_sub(age)).filter(|wait| !wait.is_zero())
+}
+
 /// What an open file is now; somebody may have put something else in its place.
 pub(crate) fn look_again(source: BorrowedFd<'_>) -> Result<Stat, Trouble> {
     let stat = Stat::of_open_now(source).map_err(Side::Source.at("look at the source file"))?;
@@ -269,4 +276,20 @@ pub(crate) fn look_again(source: BorrowedFd<'_>) -> Result<Stat, Trouble> {
 pub(crate) fn is_untouched(before: &Stat, source: BorrowedFd<'_>) -> Result<bool, Trouble> {
     let after = Stat::of_open_now(source).map_err(Side::Source.at("look at the source file"))?;
     Ok(before.is_untouched(&after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_changed_lately_or_in_the_future_has_to_age_and_an_older_one_has_not() {
+        let at = |nanoseconds| Time { seconds: 1_800_000_000, nanoseconds };
+        let now = at(500_000_000);
+        assert_eq!(unsettled(at(480_000_000), now), None);
+        assert_eq!(unsettled(at(485_000_000), now), Some(Duration::from_millis(5)));
+        assert_eq!(unsettled(now, now), Some(TICK));
+        assert_eq!(unsettled(at(500_000_001), now), Some(TICK));
+        assert_eq!(unsettled(Time { seconds: i64::MAX, nanoseconds: 0 }, now), Some(TICK));
+    }
 }

@@ -11,13 +11,13 @@ mod tree;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use nix::mount::{MsFlags, mount};
 use workspacefs_api::PathState::{Partial, Whole};
@@ -52,6 +52,8 @@ enum Lie {
     /// The source becomes something else again and again while it is copied.
     SourceDuring,
     SourceGone,
+    /// The source's clock jumps: a file that was changed has the time that it had before, or one of another century.
+    Clock,
     /// The target takes nothing more, after the copy.
     Full,
     /// The target cannot be written to.
@@ -59,7 +61,7 @@ enum Lie {
     Cancelled,
 }
 
-const LIES: [Lie; 20] = [
+const LIES: [Lie; 21] = [
     Lie::Nothing,
     Lie::BitFlip(1),
     Lie::BitFlip(2),
@@ -77,6 +79,7 @@ const LIES: [Lie; 20] = [
     Lie::SourceAfter,
     Lie::SourceDuring,
     Lie::SourceGone,
+    Lie::Clock,
     Lie::Full,
     Lie::ReadOnly,
     Lie::Cancelled,
@@ -163,11 +166,11 @@ impl Liar<'_> {
         let at = self.below(bytes.len() as u64) as usize;
         bytes[at] ^= 1 << self.below(8);
         fs::write(path, bytes).unwrap();
-        fs::File::open(path).unwrap().set_modified(modified).unwrap();
+        File::open(path).unwrap().set_modified(modified).unwrap();
     }
 
     fn resize(&self, path: &Path, by: i64) {
-        let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        let file = File::options().write(true).open(path).unwrap();
         let metadata = file.metadata().unwrap();
         file.set_len(metadata.len().checked_add_signed(by).unwrap()).unwrap();
         file.set_modified(metadata.modified().unwrap()).unwrap();
@@ -267,6 +270,7 @@ fn expect(lie: Lie, outcome: &Outcome, context: &str) {
     let expected: &[_] = match lie {
         Lie::Nothing | Lie::BitFlip(..3) | Lie::Truncated(..3) | Lie::Manifest => &[Whole, Whole],
         Lie::Longer(..3) | Lie::Gone(..3) | Lie::Replaced(..3) | Lie::SourceAfter => &[Whole, Whole],
+        Lie::Clock => &[Whole, Whole],
         Lie::BitFlip(_) | Lie::Truncated(_) | Lie::Longer(_) => &[Partial, Whole],
         Lie::Gone(_) | Lie::Replaced(_) => &[Partial, Whole],
         Lie::ReadOnly => return assert_eq!(reason, Some(FailureReason::TargetUnavailable), "{context}"),
@@ -288,12 +292,22 @@ fn one_case(world: &World, number: usize, told: &mut Told) {
     let earlier = (random.below(4) == 0).then_some(1);
     // With one path, a wrong one leaves no generation; with two, the other goes on.
     let paths = if random.below(4) == 0 { &["/a", "/b"][..] } else { &["/a"] };
+    let file = world.source().join("a/file");
+    let (length, mut time) =
+        (file.metadata().unwrap().len() as usize, file.metadata().unwrap().modified().unwrap());
     if earlier.is_some() {
         run(&job(world, paths, 1, None), &CopyEngine, &Meter::new(1));
-        if lie != Lie::Nothing {
+        match lie {
+            Lie::Nothing => {}
+            Lie::Clock => world.write("a/file", noise(1000 + random.below(1000), length)),
             // What is linked is not written, and nobody can lie about it.
-            world.write("a/file", noise(random.below(1000), 5001));
+            _ => world.write("a/file", noise(random.below(1000), 5001)),
         }
+    } else {
+        time = UNIX_EPOCH + Duration::from_secs(random.below(2) * 4_102_444_800);
+    }
+    if lie == Lie::Clock {
+        File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
     }
     let meter = Meter::new(2);
     let seed = Mutex::new(Random(random.below(u64::MAX)));
