@@ -94,11 +94,19 @@ impl fmt::Display for Algorithm {
 impl Check {
     /// From the headers of an answer about the whole object.
     pub fn of(headers: &HeaderMap, etag: &ETag) -> Result<Self, Unchecked> {
-        let is_composite =
-            header(headers, "x-amz-checksum-type").is_some_and(|kind| kind.eq_ignore_ascii_case("COMPOSITE"));
+        let kind = header(headers, "x-amz-checksum-type");
+        let is_composite = match kind {
+            Some(kind) => kind.eq_ignore_ascii_case("COMPOSITE"),
+            // There are services (moto's) that write a checksum of parts as if it was one of the whole.
+            None => etag.is_of_parts(),
+        };
         for (name, algorithm) in HEADERS {
-            // One of parts is written `<base64>-<number>`.
-            let value = header(headers, name).filter(|value| !is_composite && !value.contains('-'));
+            // One of parts is written `<base64>-<number>`; of a CRC-64/NVME there is none.
+            let is_whole = |value: &&str| {
+                !value.contains('-')
+                    && (!is_composite || (kind.is_none() && algorithm == Algorithm::Crc64Nvme))
+            };
+            let value = header(headers, name).filter(is_whole);
             let Some(Ok(expected)) = value.map(|value| STANDARD.decode(value.trim())) else { continue };
             if expected.len() == algorithm.length() {
                 return Ok(Self::new(algorithm, expected));
@@ -220,6 +228,7 @@ mod tests {
             (&[], "25f9e794323b453885f5181f1b624d0b-2", Unchecked::InParts),
             (&[(crc, "y/Q5Jg==-2")], "25f9e794323b453885f5181f1b624d0b-2", Unchecked::InParts),
             (&[(crc, "y/Q5Jg=="), ("x-amz-checksum-type", "COMPOSITE")], "x", Unchecked::InParts),
+            (&[(crc, "y/Q5Jg==")], "25f9e794323b453885f5181f1b624d0b-2", Unchecked::InParts),
             (&[(crc, "nonsense")], "x", Unchecked::Nothing),
             (&[], "0x8D4BCC2E4835CD0", Unchecked::Nothing),
         ] {
@@ -227,6 +236,11 @@ mod tests {
         }
         let both = [(sse, "aws:kms"), (crc, "y/Q5Jg=="), ("x-amz-checksum-type", "FULL_OBJECT")];
         assert_eq!(check(&both, md5).unwrap().algorithm, Algorithm::Crc32);
+        let parts = "25f9e794323b453885f5181f1b624d0b-2";
+        let whole = [(crc, "y/Q5Jg=="), ("x-amz-checksum-type", "FULL_OBJECT")];
+        assert_eq!(check(&whole, parts).unwrap().algorithm, Algorithm::Crc32);
+        let nvme = [("x-amz-checksum-crc64nvme", "rosUhgp5mIg=")];
+        assert_eq!(check(&nvme, parts).unwrap().algorithm, Algorithm::Crc64Nvme);
         assert_eq!(check(&[(sse, "AES256")], md5).unwrap().algorithm, Algorithm::Md5);
     }
 }

@@ -3,11 +3,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use sha2::{Digest, Sha256};
+use crate::python::installed;
 
 /// Longer than any command takes on a busy machine, in seconds.
 const SECONDS_MAX: &str = "400";
@@ -27,20 +27,6 @@ pub const NEW: Release = Release { version: "0.27.3", pins: include_str!("lep/0.
 /// The oldest that speaks with an rsync daemon by a secret of its own.
 pub const OLD: Release = Release { version: "0.22.5", pins: include_str!("lep/0.22.5.txt") };
 
-fn cache() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("WSFS_CACHE")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("workspacefs")))
-        .or_else(|| variable("HOME").map(|folder| folder.join(".cache/workspacefs")))
-        .expect("no cache folder: set WSFS_CACHE")
-}
-
-fn run(program: impl AsRef<OsStr>, args: &[&str]) {
-    let output = Command::new(&program).args(args).output();
-    let output = output.unwrap_or_else(|error| panic!("{:?} is needed here: {error}", program.as_ref()));
-    assert!(output.status.success(), "{:?} {args:?}: {output:?}", program.as_ref());
-}
-
 impl Release {
     /// The folder of its Python, made where it is missing, for which it takes the package index. The folder's name is a hash of what is
     /// in it.
@@ -48,27 +34,7 @@ impl Release {
     /// # Panics
     /// It cannot be made.
     pub fn installed(self) -> PathBuf {
-        let digest = Sha256::digest(self.pins.as_bytes());
-        let key: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let folder = cache().join("lep");
-        fs::create_dir_all(&folder).expect("the folder of the clients can be made");
-        let venv = folder.join(format!("{}-{key}", self.version));
-        let done = venv.join("installed");
-        // One at a time installs; whoever waited finds it there.
-        let lock = File::create(folder.join("lock")).expect("the lock can be made");
-        lock.lock().expect("the lock can be taken");
-        if !done.exists() {
-            let pins = folder.join(format!("{}-{key}.txt", self.version));
-            fs::write(&pins, self.pins).expect("the pins can be written");
-            let text = |path: &Path| path.to_string_lossy().into_owned();
-            run("python3", &["-m", "venv", "--clear", &text(&venv)]);
-            run(
-                venv.join("bin/python"),
-                &["-m", "pip", "install", "--quiet", "--no-input", "-r", &text(&pins)],
-            );
-            File::create(done).expect("the mark can be made");
-        }
-        venv
+        installed("lep", self.version, self.pins)
     }
 }
 

@@ -5,7 +5,7 @@
 //! It is not an API server: schemas, CEL and admission are left to the real one in the end-to-end tests. Whoever calls it may
 //! do everything; it answers reviews of tokens and rights by what tests tell it ([`FakeApi::put_token`], [`FakeApi::grant`]).
 //!
-//! [`s3`] is a bucket's service, for what reads buckets.
+//! [`s3`] is a bucket's service, for what reads buckets; [`moto`] is one of others.
 //!
 //! [`lep`] starts the real clients of `lep storage`.
 //!
@@ -19,7 +19,9 @@ mod http;
 pub mod ids;
 pub mod lep;
 mod merge;
+pub mod moto;
 mod path;
+mod python;
 pub mod requests;
 mod resources;
 mod rules;

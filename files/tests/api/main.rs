@@ -10,6 +10,7 @@ mod contract;
 mod harness;
 mod hostile;
 mod memory;
+mod moto;
 mod process;
 mod quota;
 mod refused;
