@@ -1,7 +1,7 @@
 //! The real clients of `lep storage`, `leptonai` from PyPI, unmodified: installed once into the folder of caches, started with the
 //! environment that their documentation names. What is missing for that (`python3` with `venv`) fails with a panic: it is for tests.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@ mod bucket;
 mod caches;
 mod changing;
 mod claimed;
+mod clock;
 mod deletion;
 mod facts;
 mod filling;
@@ -30,6 +31,7 @@ mod room;
 mod scrub;
 mod set_up;
 mod shown;
+mod silent_target;
 mod source;
 mod twice;
 
@@ -65,6 +67,8 @@ pub fn suite() -> Suite {
         read_only::cases_alone(),
         lost::cases(),
         power::cases(),
+        clock::cases(),
+        silent_target::cases(),
         hygiene::cases(),
     ];
     let cases = parts.into_iter().flatten().collect();

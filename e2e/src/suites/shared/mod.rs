@@ -23,6 +23,7 @@ mod set_up;
 mod writer;
 
 pub use machines::shortest_trip;
+pub use set_up::{SECOND_EXPORT, SECOND_SERVER, begin_second_server, end_second_server};
 
 use super::case::Suite;
 

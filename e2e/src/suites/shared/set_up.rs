@@ -37,7 +37,7 @@ const EMPTY_FOLDERS: &str = "rm -rf /export/*/e2e && mkdir /export/shared/e2e";
 
 /// Makes it; again if need be.
 pub fn prepare(cluster: &Cluster) -> Result<()> {
-    cluster.machine("n2")?.shell(START_SECOND_SERVER).context("the second NFS server on n2")?;
+    begin_second_server(cluster)?;
     for node in ["n1", "n2"] {
         cluster.machine(node)?.shell(START_BLACK_HOLE)?;
     }
@@ -54,7 +54,16 @@ pub fn tidy_up(cluster: &Cluster) -> Result<()> {
         cluster.kubectl("admin", &["label", "node", node, "workspacefs.io/node-group-"])?;
         cluster.machine(node)?.shell("ip neigh del 10.99.0.77 dev vec0 || true")?;
     }
+    end_second_server(cluster)
+}
+
+/// Starts the second server, with no file of an earlier run; again if need be.
+pub fn begin_second_server(cluster: &Cluster) -> Result<()> {
+    cluster.machine("n2")?.shell(START_SECOND_SERVER).context("the second NFS server on n2").map(drop)
+}
+
+/// Stops it, and removes its files.
+pub fn end_second_server(cluster: &Cluster) -> Result<()> {
     let stop = "rpc.nfsd 0; pkill -x rpc.mountd; exportfs -u '*:/export/second'; rm -rf /export/second";
-    cluster.machine("n2")?.shell(stop).context("the second NFS server on n2")?;
-    Ok(())
+    cluster.machine("n2")?.shell(stop).context("the second NFS server on n2").map(drop)
 }
