@@ -25,6 +25,11 @@ busybox-static,attr,acl,quota,strace,socat,iputils-ping,tcpdump,dmsetup,fdisk";
 /// Programs that the machines run, with the folder they go to.
 const PROGRAMS: [&str; 5] = ["kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr"];
 
+/// With a journal, for power cuts. Few inodes: their tables are most of what it writes. The tables now, not by the machine: its disk
+/// refuses to zero blocks, and its kernel then never notes in the copy-on-write file that it has them (only in its memory), so
+/// that after a power cut new files' inodes were the image's blank ones.
+const MKFS: [&str; 11] =
+    ["mkfs.ext4", "-q", "-F", "-J", "size=64", "-i", "32768", "-m", "0", "-E", "lazy_itable_init=0"];
 /// The file system's size; the file is sparse.
 const SIZE: &str = "6G";
 
@@ -92,6 +97,9 @@ impl MachineImage {
             key.add(path.as_os_str().as_encoded_bytes());
         }
         key.add(&read(&own.node_init)?).add(SIZE.as_bytes());
+        for word in MKFS {
+            key.add(word.as_bytes());
+        }
         let image = folder.join(format!("node-{}.img", key.finish()));
         let image = cache::entry(&image, progress, |unfinished| {
             build_image(unfinished, &debian, programs, own, progress)
@@ -151,11 +159,7 @@ fn build_image(
         let path = tree.join(folder);
         fs::create_dir_all(&path).map_err(|source| MachineImageError::File { path, source })?;
     }
-    // With a journal, for power cuts. Few inodes: their tables are most of what mkfs writes. The tables now, not by the machine: its
-    // disk refuses to zero blocks, and its kernel then forgets for good that it has them in the copy-on-write file (it notes so only
-    // in its memory), so that after a power cut new files' inodes were the image's blank ones.
-    let mut mkfs = command(&["mkfs.ext4", "-q", "-F", "-J", "size=64", "-i", "32768", "-m", "0"]);
-    mkfs.args(["-E", "lazy_itable_init=0"]);
+    let mut mkfs = command(&MKFS);
     run(mkfs.arg("-d").arg(&tree).arg(target).arg(SIZE), b"", LIMIT)?;
     cache::remove(&tree)?;
     Ok(())
