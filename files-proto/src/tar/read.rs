@@ -32,11 +32,21 @@ enum State {
     #[default]
     Header,
     /// A description, with what fills its last block.
-    Described { kind: u8, size: usize },
+    Described {
+        kind: u8,
+        size: usize,
+    },
     /// One more block of a sparse file's map, before its content.
-    Sparse { member: Member },
-    Content { left: u64, padding: u64 },
-    Passed { left: u64 },
+    Sparse {
+        member: Member,
+    },
+    Content {
+        left: u64,
+        padding: u64,
+    },
+    Passed {
+        left: u64,
+    },
     Over,
 }
 

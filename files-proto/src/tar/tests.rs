@@ -126,7 +126,8 @@ fn a_sparse_file_is_no_file_and_its_map_is_passed_over() {
     first[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     let mut more = [0; BLOCK_BYTES];
     more[504] = 1;
-    let bytes = [&first[..], &more, &[0; BLOCK_BYTES], &[9; BLOCK_BYTES], &block(b"next", b'0', b"", b""), &END];
+    let bytes =
+        [&first[..], &more, &[0; BLOCK_BYTES], &[9; BLOCK_BYTES], &block(b"next", b'0', b"", b""), &END];
     let members = read(&bytes.concat(), 1000).unwrap();
     let told: Vec<_> = members.iter().map(|(m, content)| (m.kind, content.len())).collect();
     assert_eq!(told, [(MemberKind::Other, 512), (MemberKind::File, 0)]);

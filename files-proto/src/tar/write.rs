@@ -1,7 +1,7 @@
 //! What stands before a content in an archive.
 
 use super::header::{Header, NAME_BYTES_MAX, fits};
-use super::{BLOCK_BYTES, Member, MemberKind, NS_PER_S, SHA256_RECORD, padding, pax};
+use super::{Member, MemberKind, NS_PER_S, SHA256_RECORD, padding, pax};
 
 /// The name of what describes the entry after it, for programs that know no descriptions.
 const DESCRIPTION: &[u8] = b"description";
@@ -39,7 +39,6 @@ impl Member {
         };
         let seconds = if fits(seconds) { i64::try_from(seconds).unwrap_or(0) } else { 0 };
         header(self.name.clone(), kind, self.size, self.mode, seconds).write(into);
-        debug_assert!(into.len().is_multiple_of(BLOCK_BYTES));
     }
 }
 

@@ -135,6 +135,7 @@ pub(crate) async fn bundle(
     }
     let (root, folder) = (Arc::clone(&app.root), path.clone());
     app.pool.run(move || root.folder(&folder).map(drop)).await?;
-    let headers = [(header::CONTENT_TYPE, Format::Tar.media_type()), (header::CONTENT_DISPOSITION, "attachment")];
+    let headers =
+        [(header::CONTENT_TYPE, Format::Tar.media_type()), (header::CONTENT_DISPOSITION, "attachment")];
     Ok((headers, bundle::body(&app, path, wanted, place)).into_response())
 }

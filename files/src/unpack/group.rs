@@ -93,12 +93,14 @@ async fn tried(
     };
     if let Err(error) = together.settle(app, &begun).await {
         // Of those that are refused already that is still the reason.
-        let result = |(at, file): (usize, Result<NewFile, Error>)| (at, Err(file.err().unwrap_or(error.clone())));
+        let result =
+            |(at, file): (usize, Result<NewFile, Error>)| (at, Err(file.err().unwrap_or(error.clone())));
         return written.into_iter().map(result).collect();
     }
     let all = Arc::clone(files);
     let place = move || {
-        let placed = |(at, file): (usize, Result<NewFile, Error>)| (at, file.and_then(|file| placed(file, &all[at])));
+        let placed =
+            |(at, file): (usize, Result<NewFile, Error>)| (at, file.and_then(|file| placed(file, &all[at])));
         Ok(written.into_iter().map(placed).collect())
     };
     app.pool.run_piece(place).await.unwrap_or_else(|error| failed(&which, &error))
