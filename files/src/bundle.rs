@@ -150,8 +150,7 @@ mod tests {
 
     #[test]
     fn groups_hold_few_bytes_and_few_files_in_the_order_of_the_request() {
-        let sizes =
-            (0..200).map(|n| if n % 50 == 0 { SMALL_BYTES_MAX + 1 } else { n * 900 });
+        let sizes = (0..200).map(|n| if n % 50 == 0 { SMALL_BYTES_MAX + 1 } else { n * 900 });
         let all: Vec<_> = sizes.enumerate().map(|(name, size)| wanted(name, size)).collect();
         let groups = groups(all.clone());
         for group in &groups {
