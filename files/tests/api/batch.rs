@@ -191,7 +191,7 @@ async fn hostile_entries_are_refused_by_name_and_the_rest_is_there() {
         ("in//etc/passwd", "BadRequest"),
         (&*format!("in/{}nul%00byte", "long/".repeat(30)), "BadPath"),
         (&*format!("in/{long}"), "BadPath"),
-        ("in/up/secret", "NotFound"),
+        ("in/up/secret", "NotDirectory"),
         ("in", "IsDirectory"),
         ("in/.", "BadPath"),
         ("in/link", "NotRegular"),

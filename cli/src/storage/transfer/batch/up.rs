@@ -70,7 +70,11 @@ impl Upload {
                 pack.all()
             }
             // It was not sent again, as it may replace nothing: of each file is looked whether it arrived.
-            Err(error) if error.passes() && !overwrite => self.missing(pack).await,
+            Err(error) if error.passes() && !overwrite => {
+                let packed = futures::stream::iter(pack.files);
+                packed.for_each_concurrent(ALONE_AT_ONCE, |packed| self.again(packed)).await;
+                pack.alone
+            }
             Err(error) => {
                 self.none(pack, error.into());
                 Vec::new()
@@ -116,17 +120,22 @@ impl Upload {
         alone
     }
 
-    async fn missing(&self, pack: Pack) -> Vec<File> {
-        let mut missing = pack.alone;
-        for Packed { file, size, modified } in pack.files {
-            let attributes = Attributes { modified, mode: 0, overwrite: false };
-            if self.sender.arrived(&self.to.join_all(&file.names), size, &attributes).await {
-                self.sender.meter.settled(Fate::Done, size);
-            } else {
-                missing.push(file);
-            }
+    /// Sends what may have arrived: the server may be at it still, and what is there then is no other's.
+    async fn again(&self, packed: Packed) {
+        let Packed { file, size, modified } = packed;
+        let (to, attributes) =
+            (self.to.join_all(&file.names), Attributes { modified, mode: 0, overwrite: false });
+        let is_there = async || self.sender.arrived(&to, size, &attributes).await;
+        if is_there().await {
+            return self.sender.meter.settled(Fate::Done, size);
         }
-        missing
+        match self.sender.send(&file.names, &to).await {
+            Ok(sent) => self.sender.meter.settled(Fate::Done, sent),
+            Err(error) if matches!(error.code(), "Exists" | "PreconditionFailed") && is_there().await => {
+                self.sender.meter.settled(Fate::Done, size);
+            }
+            Err(error) => self.fail(Some(file.size), &file.names, error),
+        }
     }
 
     /// None of them is there.
