@@ -28,6 +28,11 @@ pub fn is_unknown(error: &ClientError) -> bool {
     [400, 404, 405].iter().any(|status| error.is_status(*status))
 }
 
+/// Whether files are to go by themselves that could not go together just now: too many do, or the request is too long.
+pub fn is_too_much(error: &ClientError) -> bool {
+    error.is_status(429) || error.is_status(413)
+}
+
 impl Files {
     /// Unpacks a tar archive beneath a folder, which is made where it is missing. `moved` hears of bytes that are there.
     ///

@@ -251,3 +251,18 @@ fn what_a_server_puts_into_a_bundle_leads_nowhere_else() {
     world.storage(&["download", "-r", "d", "here"]).ended(0);
     assert_eq!(world.read("here/d/a"), b"a");
 }
+
+#[test]
+fn files_for_which_there_is_no_place_together_go_by_themselves() {
+    for status in [429, 413] {
+        let world = World::real();
+        for number in 0..40 {
+            world.write(&format!("src/{number}"), number.to_string());
+        }
+        world.gateway.told().instead = Some(("archive", status, b"{}".to_vec()));
+        world.storage(&["upload", "-r", "src", "/"]).ended(0).says("40 files uploaded");
+        world.gateway.told().instead = Some(("bundle", status, b"{}".to_vec()));
+        world.storage(&["download", "-r", "src", "back"]).ended(0).says("40 files downloaded");
+        same(&world, "src", world.path("back/src"));
+    }
+}

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::room;
 use crate::root::Root;
 use crate::uploads::Checksum;
-use crate::write::{NewFile, Placing};
+use crate::write::{Existing, NewFile, Placing};
 
 /// Where what was deleted gives way, the files are written again, so many times in all.
 const TRIES_MAX: usize = 3;
@@ -113,6 +113,10 @@ fn written(root: &Arc<Root>, file: &Small) -> Result<NewFile, Error> {
         if !checksum.matches(digester) {
             return Err(Error::Checksum);
         }
+    }
+    if file.placing.existing == Existing::Keep {
+        // Nothing gives way to what will get no name.
+        file.placing.check(root)?;
     }
     let new = NewFile::create(root)?.expecting(file.bytes.len() as u64);
     new.write_at(&file.bytes, 0)?;

@@ -14,7 +14,7 @@ use super::super::download::{Download, Item};
 use super::super::local;
 use super::super::meter::Fate;
 use super::{ALONE_AT_ONCE, FILE_BYTES_MAX};
-use crate::client::batch::is_unknown;
+use crate::client::batch::{is_too_much, is_unknown};
 use crate::client::error::ClientError;
 
 /// What one request may say of the files that it asks for, and what it says of each beside path and ETag.
@@ -39,6 +39,7 @@ impl Download {
                     self.batches.off();
                     alone.extend(left);
                 }
+                Err((left, error)) if is_too_much(&error) => alone.extend(left),
                 Err((left, error)) => self.none(left, error.into()),
             }
         }

@@ -17,7 +17,7 @@ use super::super::meter::Fate;
 use super::super::send::{Sender, has_changed};
 use super::super::upload::Upload;
 use super::{ALONE_AT_ONCE, FILE_BYTES_MAX};
-use crate::client::batch::is_unknown;
+use crate::client::batch::{is_too_much, is_unknown};
 use crate::client::error::{ClientError, ErrorBody};
 use crate::client::files::Attributes;
 
@@ -69,6 +69,7 @@ impl Upload {
                 self.batches.off();
                 pack.all()
             }
+            Err(error) if is_too_much(&error) => pack.all(),
             // It was not sent again, as it may replace nothing: of each file is looked whether it arrived.
             Err(error) if error.passes() && !overwrite => {
                 let packed = futures::stream::iter(pack.files);
