@@ -1,12 +1,16 @@
 //! How small files of all archives that come at once get to the disk: by one sync for all who wait for it.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use crate::app::App;
 use crate::error::Error;
 use crate::root::Root;
 use crate::settling::{Begun, Settling};
 use crate::watched::Watched;
+
+/// Groups of one archive come a few milliseconds apart, and each sync takes some of them.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// See the module. It lives while something is unpacked: what was lost before is nobody's any more.
 #[derive(Debug)]
@@ -22,7 +26,7 @@ impl Together {
     /// [`Error`].
     pub fn of(root: &Root, in_use: &Mutex<Weak<Self>>) -> Result<Arc<Self>, Error> {
         // Opened without the lock: a server that does not answer holds up nobody else.
-        let new = Arc::new(Self { settling: Settling::default(), watched: Watched::new(root)? });
+        let new = Arc::new(Self { settling: Settling::gathering(GATHER), watched: Watched::new(root)? });
         let mut in_use = in_use.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(this) = in_use.upgrade() {
             return Ok(this);

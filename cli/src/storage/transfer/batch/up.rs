@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use tokio::task::block_in_place;
-use workspacefs_files_proto::tar::{END, Member, MemberKind, padding};
+use workspacefs_files_proto::tar::{BLOCK_BYTES, END, Member, MemberKind, padding};
 
 use super::super::TransferError;
 use super::super::local;
@@ -20,6 +20,9 @@ use super::{ALONE_AT_ONCE, FILE_BYTES_MAX};
 use crate::client::batch::{is_too_much, is_unknown};
 use crate::client::error::{ClientError, ErrorBody};
 use crate::client::files::Attributes;
+
+/// What stands before a content in an archive, and fills its last block, beside a long name.
+const DESCRIPTION_BYTES: usize = 4 * BLOCK_BYTES;
 
 /// A file below the local folder.
 pub struct File {
@@ -87,7 +90,11 @@ impl Upload {
 
     /// Reads what goes together. What cannot be read, or changes, is left to be sent by itself, which says why.
     fn pack(&self, files: Vec<File>) -> Pack {
-        let mut pack = Pack::default();
+        // Memory that grows is copied, and taken twice.
+        let expected =
+            files.iter().map(|file| file.size as usize + DESCRIPTION_BYTES + file.names.join(&b'/').len());
+        let archive = Vec::with_capacity(expected.sum::<usize>() + END.len());
+        let mut pack = Pack { archive, ..Pack::default() };
         for file in files {
             self.sender.meter.current(local::shown(&file.names));
             let begin = pack.archive.len();
