@@ -6,6 +6,7 @@ pub mod error;
 pub mod import;
 pub mod path;
 pub mod rsync;
+pub mod tar;
 pub mod types;
 
 pub use assertion::{Claims, HEADER as ASSERTION_HEADER, PublicKey, Refused, Signer, Verb, Verifier};

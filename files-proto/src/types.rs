@@ -122,6 +122,59 @@ pub enum CopyLine {
     },
 }
 
+/// A line of the answer to `POST /v1/archive`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum UnpackLine {
+    /// One that is not there as the archive has it.
+    Refused {
+        /// From the root, percent-encoded, as the archive names it.
+        path: String,
+        /// Why.
+        error: ErrorBody,
+    },
+    /// The archive could not be read to its end: the last line. What was whole before is there.
+    Failed {
+        /// Why.
+        error: ErrorBody,
+    },
+    /// So far, or in all.
+    Unpacked {
+        /// True in the last line.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        done: bool,
+        /// Files that are there.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Entries that were refused.
+        failed: u64,
+    },
+}
+
+/// Body of `POST /v1/bundle`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// Which, in this order.
+    pub files: Vec<Bundled>,
+}
+
+/// A file that is asked for with others.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Bundled {
+    /// From the folder, percent-encoded.
+    pub path: String,
+    /// Bytes that it has.
+    pub size: u64,
+    /// Its ETag: another file is left out.
+    pub etag: String,
+}
+
 /// A line of the answer to `GET /v1/search`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -256,6 +309,16 @@ mod tests {
         ] {
             let parsed: CopyLine = serde_json::from_str(line).unwrap();
             assert_eq!(serde_json::to_string(&parsed).unwrap(), line);
+        }
+        for line in [
+            r#"{"path":"a","error":{"code":"Exists","message":"there"}}"#,
+            r#"{"error":{"code":"BadRequest","message":"no archive"}}"#,
+            r#"{"files":1,"bytes":2,"failed":0}"#,
+            r#"{"done":true,"files":1,"bytes":2,"failed":1}"#,
+        ] {
+            let parsed: UnpackLine = serde_json::from_str(line).unwrap();
+            assert_eq!(serde_json::to_string(&parsed).unwrap(), line);
+            assert_eq!(matches!(parsed, UnpackLine::Refused { .. }), line.contains("path"));
         }
         let end: SearchLine = serde_json::from_str(r#"{"done":true,"limited":false}"#).unwrap();
         assert_eq!(end, SearchLine::End { done: true, limited: false });

@@ -1,7 +1,7 @@
 //! The state that all routes share, and the router that is made of them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -18,6 +18,7 @@ use crate::imports::{Imports, Waits};
 use crate::metrics::{self, Metrics};
 use crate::pool::Pool;
 use crate::root::Root;
+use crate::unpack::Together;
 use crate::uploads::Holds;
 use crate::{imports, openapi, routes};
 
@@ -53,6 +54,8 @@ pub struct App {
     pub sweep: Notify,
     /// What comes from buckets.
     pub(crate) imports: Imports,
+    /// How small files of archives get to the disk, while some do.
+    pub(crate) together: Mutex<Weak<Together>>,
 }
 
 impl App {
@@ -68,6 +71,7 @@ impl App {
             holds: Arc::default(),
             metrics,
             sweep: Notify::new(),
+            together: Mutex::default(),
         })
     }
 }
@@ -76,6 +80,7 @@ impl App {
 pub fn router(app: &Arc<App>) -> Router {
     let api = Router::new()
         .merge(routes::browse::router())
+        .merge(routes::batch::router())
         .merge(routes::content::router())
         .merge(routes::change::router())
         .merge(routes::streams::router())

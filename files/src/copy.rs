@@ -183,7 +183,7 @@ impl Copy {
         let copied = Watched::new(root).and_then(|watched| {
             let target = child(area.as_fd(), new.as_bytes())?;
             copy_tree(source, &target, &watch.another_run()?)?;
-            watched.settle()?;
+            watched.sync()?;
             watch.check()?;
             self.put_in_place(root, At { folder: area.as_fd(), name: new.as_bytes() })
         });

@@ -153,6 +153,24 @@ impl Error {
         matches!(self, Self::Quota | Self::MadeRoom)
     }
 
+    /// Whether other files cannot be written either.
+    pub fn is_for_all(&self) -> bool {
+        match self {
+            Self::Quota | Self::MadeRoom | Self::ReadOnly | Self::TimedOut(_) => true,
+            Self::System { errno, .. } => !matches!(
+                *errno,
+                Errno::ACCESS
+                    | Errno::PERM
+                    | Errno::INVAL
+                    | Errno::ILSEQ
+                    | Errno::FBIG
+                    | Errno::LOOP
+                    | Errno::BUSY
+            ),
+            _ => false,
+        }
+    }
+
     /// What programs are told. The one place that decides it.
     pub fn code(&self) -> Code {
         match self {

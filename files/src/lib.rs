@@ -7,6 +7,7 @@
 pub mod app;
 pub mod archive;
 pub mod auth;
+mod bundle;
 pub mod cli;
 pub mod conditions;
 pub mod copy;
@@ -30,6 +31,7 @@ pub mod room;
 pub mod root;
 mod routes;
 pub mod server;
+mod settling;
 #[cfg(test)]
 mod swapped;
 pub mod sweep;
@@ -37,6 +39,7 @@ pub mod tls;
 pub mod trash;
 pub mod tree;
 mod turns;
+mod unpack;
 pub mod uploads;
 pub mod walk;
 mod watched;

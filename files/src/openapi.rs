@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 use workspacefs_files_proto::ErrorBody;
 
 use crate::imports::routes as imports;
-use crate::routes::{browse, change, content, rsync, streams, trash, uploads};
+use crate::routes::{batch, browse, change, content, rsync, streams, trash, uploads};
 
 /// Of all routes.
 #[derive(OpenApi)]
@@ -27,6 +27,8 @@ use crate::routes::{browse, change, content, rsync, streams, trash, uploads};
         content::create,
         content::delete,
         streams::archive,
+        batch::unpack,
+        batch::bundle,
         streams::search,
         streams::copy,
         rsync::state,

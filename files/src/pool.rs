@@ -16,6 +16,10 @@ const THREADS: usize = 32;
 const LONG: usize = THREADS / 2;
 /// Streams that have a thread for as long as they last: archives, searches, copies.
 const STREAMS: usize = 8;
+/// Streams of many small files in one request, which have none: archives that are unpacked, and bundles.
+const BATCHES: usize = 16;
+/// Syncs of the whole file system, each for all who wait for one.
+const SYNCS: usize = 2;
 /// How long one waits for a thread.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a call may take that touches names, or a piece of content.
@@ -29,12 +33,15 @@ pub struct Pool {
     calls: Arc<Semaphore>,
     long: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    batches: Arc<Semaphore>,
+    syncs: Arc<Semaphore>,
 }
 
 impl Default for Pool {
     fn default() -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
-        Self { calls: places(THREADS - LONG), long: places(LONG), streams: places(STREAMS) }
+        let (calls, long, streams) = (places(THREADS - LONG), places(LONG), places(STREAMS));
+        Self { calls, long, streams, batches: places(BATCHES), syncs: places(SYNCS) }
     }
 }
 
@@ -43,7 +50,7 @@ impl Default for Pool {
 const BESIDES: usize = 64;
 
 /// Threads that the runtime must have.
-pub const BLOCKING_THREADS: usize = THREADS + STREAMS + imports::THREADS + BESIDES;
+pub const BLOCKING_THREADS: usize = THREADS + STREAMS + SYNCS + imports::THREADS + BESIDES;
 
 impl Pool {
     /// Makes a call that is short unless the server is ill.
@@ -79,6 +86,17 @@ impl Pool {
         self.run_in(&self.long, WAIT_MAX, LONG_MAX, work).await
     }
 
+    /// As [`Pool::run_piece`], for a sync of the whole file system, which takes as long as others wrote.
+    ///
+    /// # Errors
+    /// As [`Pool::run`].
+    pub async fn run_sync<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.run_in(&self.syncs, LONG_MAX, LONG_MAX, work).await
+    }
+
     async fn run_in<T: Send + 'static>(
         &self,
         places: &Arc<Semaphore>,
@@ -112,6 +130,15 @@ impl Pool {
         streams
             .try_acquire_owned()
             .map_err(|_| Error::Busy("too many archives, searches and copies run already"))
+    }
+
+    /// A place for many files in one request; it goes with the request.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub fn batch(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let batches = Arc::clone(&self.batches);
+        batches.try_acquire_owned().map_err(|_| Error::Busy("too many archives are unpacked already"))
     }
 }
 

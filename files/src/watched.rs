@@ -7,6 +7,7 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use crate::disk;
 use crate::error::Error;
+use crate::room;
 use crate::root::Root;
 
 /// See the module.
@@ -27,7 +28,20 @@ impl Watched {
     ///
     /// # Errors
     /// [`Error`]: something that was written since it was begun to be watched is lost.
-    pub fn settle(&self) -> Result<(), Error> {
+    pub fn sync(&self) -> Result<(), Error> {
         disk::settle_all(self.0.as_fd()).map_err(Error::at("put on the disk what was written"))
+    }
+
+    /// The same, and makes room for another try of so many bytes where there was too little: over NFS and under a quota only this
+    /// says so of small files.
+    ///
+    /// # Errors
+    /// [`Error`], `Quota` and `MadeRoom` where the file system is full.
+    pub fn settle(&self, root: &Root, bytes: u64) -> Result<(), Error> {
+        let emptied = root.turns.emptied();
+        match self.sync() {
+            Err(Error::Quota) if room::make_way(root, bytes, emptied) => Err(Error::MadeRoom),
+            settled => settled,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The gateway as this program asks it: one request at a time or many, each with the token, repeated where that is safe.
 
 pub mod answer;
+pub mod batch;
 pub mod call;
 pub mod error;
 pub mod files;

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueHint;
 
 use super::Place;
+use super::transfer::batch::Batches;
 use super::transfer::download::Download;
 use super::transfer::meter::Meter;
 use super::transfer::receive::Receiver;
@@ -107,6 +108,7 @@ impl Args {
             from: self.remote.clone(),
             links: self.links,
             workers: self.parallel.get(),
+            batches: Batches::new(self.parallel.get()),
             stop: Arc::clone(&stop),
             made: Mutex::new(made),
         };

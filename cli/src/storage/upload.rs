@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::Place;
 use super::rsync::{self, Begun, Transfer};
+use super::transfer::batch::Batches;
 use super::transfer::meter::{Fate, Meter};
 use super::transfer::send::Sender;
 use super::transfer::upload::Upload;
@@ -155,6 +156,7 @@ impl Args {
             update: self.is_update(),
             links: self.links,
             workers: self.parallel.get(),
+            batches: Batches::new(self.parallel.get()),
             stop: Arc::clone(&stop),
         };
         shown(meter, stop, Phase::Upload, place.output, self.progress, upload.run()).await

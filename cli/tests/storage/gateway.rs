@@ -78,6 +78,10 @@ pub struct Told {
     pub cut_rsync: Option<usize>,
     /// So often the daemon starts still.
     pub busy_rsync: usize,
+    /// Whatever is asked of the file API by a path that begins so is answered with this status and body.
+    pub instead: Option<(&'static str, u16, Vec<u8>)>,
+    /// So many bundles end after so many bytes.
+    pub cut_bundle: (usize, usize),
     /// With the next request of this method all tokens are forgotten.
     pub forget_at: Option<&'static str>,
 }
@@ -124,6 +128,8 @@ impl Gateway {
             rsync: None,
             cut_rsync: None,
             busy_rsync: 0,
+            instead: None,
+            cut_bundle: (0, 0),
             forget_at: None,
         };
         let dir = tempfile::tempdir().unwrap();
@@ -227,9 +233,20 @@ async fn answer(
     if rest == Some("rsync") {
         return crate::rsync::answer(&gateway, &method, upgrade);
     }
+    let instead = gateway.told().instead.clone();
+    if let Some((_, status, body)) =
+        instead.filter(|(path, ..)| rest.is_some_and(|rest| rest.starts_with(path)))
+    {
+        return (StatusCode::from_u16(status).unwrap(), body).into_response();
+    }
     if let (Some(real), Some(rest)) = (&gateway.0.real, rest) {
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let answer = real.ask(&method, &format!("/v1/{rest}{query}"), headers, body).await;
+        let mut answer = real.ask(&method, &format!("/v1/{rest}{query}"), headers, body).await;
+        let cut = gateway.told().cut_bundle;
+        if rest.starts_with("bundle") && cut.0 > 0 {
+            gateway.told().cut_bundle.0 -= 1;
+            answer = cut_off(answer, cut.1).await;
+        }
         if take(&mut gateway.told().break_after, method.as_str()) {
             std::panic::resume_unwind(Box::new(()));
         }
@@ -272,6 +289,22 @@ impl Real {
         *request.headers_mut() = headers;
         self.router.clone().oneshot(request).await.unwrap()
     }
+}
+
+/// The beginning of an answer, and then a connection that breaks.
+async fn cut_off(answer: Response, bytes: usize) -> Response {
+    let (head, body) = answer.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let pieces = [Ok(body.slice(..bytes.min(body.len()))), Err(std::io::Error::other("cut"))];
+    let stream = futures::stream::unfold(pieces.into_iter(), |mut pieces| async move {
+        let piece = pieces.next()?;
+        if piece.is_err() {
+            // After the first one has gone out.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        Some((piece, pieces))
+    });
+    Response::from_parts(head, Body::from_stream(stream))
 }
 
 fn take(fault: &mut (usize, &'static str), method: &str) -> bool {

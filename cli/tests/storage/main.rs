@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::result_large_err)]
 
+mod batches;
 mod connecting;
 mod cuts;
 mod gateway;

@@ -107,7 +107,7 @@ fn disposition_of(asked: Asked<'_>, kind: &str) -> Option<String> {
         Answer::Content if asked.preview => Some("inline".into()),
         Answer::Content => Some(disposition::attachment(&disposition::last_name(asked.rest))),
         Answer::Archive => {
-            let folder = asked.rest.strip_prefix("archive").unwrap_or_default();
+            let folder = asked.rest.split_once('/').map_or("", |(_, folder)| folder);
             let mut name = disposition::last_name(folder);
             if name.is_empty() {
                 name = asked.fs.into();
@@ -219,6 +219,7 @@ mod tests {
             ("archive/a/b%20c", "application/zip", "filename=\"b c.zip\""),
             ("archive/", "application/x-tar", "filename=\"default.tar\""),
             ("archive", "application/zip", "filename=\"default.zip\""),
+            ("bundle/a", "application/x-tar", "filename=\"a.tar\""),
         ] {
             let mut said = HeaderMap::new();
             said.insert("content-type", HeaderValue::from_static(kind));

@@ -68,6 +68,8 @@ async fn every_change_is_told_with_who_and_what_and_reading_is_not() {
     world.ask(with("POST", &format!("{API}/imports"), &json_body, import)).await;
     let upload = [("authorization", token.as_str()), ("upload-metadata", "path YS9i")];
     world.ask(with("POST", &format!("{API}/uploads"), &upload, Body::empty())).await;
+    world.ask(with("POST", &format!("{API}/archive/d%20e?overwrite=true"), &json_body, "a tar")).await;
+    world.ask(with("POST", &format!("{API}/bundle/d"), &json_body, r#"{"files":[]}"#)).await;
     let told: Vec<Value> = log
         .audit()
         .into_iter()
@@ -82,6 +84,7 @@ async fn every_change_is_told_with_who_and_what_and_reading_is_not() {
             json!(["jane", "POST", "ws", "default", "move from=\"a\" to=\"b\"", 200]),
             json!(["jane", "POST", "ws", "default", "imports bucket=\"b\" destination=\"d\"", 200]),
             json!(["jane", "POST", "ws", "default", "uploads path=\"a/b\"", 200]),
+            json!(["jane", "POST", "ws", "default", "archive/d%20e", 200]),
         ]
     );
 }

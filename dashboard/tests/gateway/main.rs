@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod audit;
+mod batch;
 mod contract;
 mod cross_site;
 mod fake_files;

@@ -16,7 +16,6 @@ mod progress;
 mod record;
 pub(crate) mod routes;
 mod run;
-mod settling;
 mod stamp;
 mod state;
 mod target;
@@ -41,11 +40,11 @@ pub(crate) use self::means::THREADS;
 use self::object::Shop;
 use self::progress::FAILURES_MAX;
 use self::record::Records;
-use self::settling::Settling;
 pub(crate) use self::target::Target;
 use crate::ids;
 use crate::metrics::Metrics;
 use crate::root::Root;
+use crate::settling::Settling;
 
 /// So many run at once; each has its connections and its tasks, all of them share the memory for contents.
 const RUNNING_MAX: usize = 4;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
-use rustix::io::Errno;
 use thiserror::Error;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -13,10 +12,10 @@ use workspacefs_files_proto::import::ImportFailure;
 
 use super::means::Means;
 use super::progress::{Outcome, Progress, UnderWay};
-use super::settling::Settling;
 use super::stamp::Stamp;
 use super::target::{Target, Writing};
 use crate::error::Error;
+use crate::settling::Settling;
 use crate::watched::Watched;
 
 /// An object that is changed meanwhile, or whose content is not its checksum's, is read again, so many times in all.
@@ -143,22 +142,13 @@ fn judged(trouble: Trouble, there: u64) -> Result<String, Halt> {
 fn of_the_file_system(error: Error, there: u64) -> Result<String, Halt> {
     let reason = match error {
         Error::Quota | Error::MadeRoom => return Err(Halt::Full(there)),
-        Error::ReadOnly | Error::TimedOut(_) => return Err(Halt::Target(error)),
-        Error::System { errno, .. } if !is_of_one_file(errno) => return Err(Halt::Target(error)),
+        error if error.is_for_all() => return Err(Halt::Target(error)),
         Error::IsDirectory | Error::NotEmpty => "a folder there has its name already".to_owned(),
         Error::NotDirectory => "a file there has the name that it needs for a folder".to_owned(),
         Error::NotFound => "a link on its way leads nowhere, or out of the file system".to_owned(),
         error => error.to_string(),
     };
     Ok(reason)
-}
-
-/// Whether other files can be written all the same.
-fn is_of_one_file(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::ACCESS | Errno::PERM | Errno::INVAL | Errno::ILSEQ | Errno::FBIG | Errno::LOOP | Errno::BUSY
-    )
 }
 
 impl Shop {
@@ -275,6 +265,8 @@ fn write(target: &Target, begun: Option<Writing>, size: u64, part: Part) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]

@@ -108,11 +108,7 @@ impl Target {
     /// # Errors
     /// [`Error`], `Quota` and `MadeRoom` where the file system is full.
     pub fn settle(&self, watched: &Watched, bytes: u64) -> Result<(), Error> {
-        let emptied = self.root.turns.emptied();
-        match watched.settle() {
-            Err(Error::Quota) if room::make_way(&self.root, bytes, emptied) => Err(Error::MadeRoom),
-            settled => settled,
-        }
+        watched.settle(&self.root, bytes)
     }
 
     fn make_room(&self, size: u64) -> Result<(), Error> {

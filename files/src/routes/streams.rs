@@ -15,6 +15,7 @@ use utoipa::IntoParams;
 use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::types::{CopyLine, SearchLine, Transfer};
 
+use super::batch::unpack;
 use super::browse::limit;
 use crate::app::App;
 use crate::archive::{self, Format};
@@ -30,7 +31,7 @@ use crate::walk::{Step, Walk};
 const PROGRESS: Duration = Duration::from_secs(1);
 
 pub(crate) fn router() -> Router<Arc<App>> {
-    let (archive, search) = (get(archive), get(search));
+    let (archive, search) = (get(archive).post(unpack), get(search));
     Router::new()
         .route("/v1/archive", archive.clone())
         .route("/v1/archive/", archive.clone())

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod batch;
 mod browse;
+mod bundle;
 mod change;
 mod content;
 mod contract;

@@ -93,19 +93,24 @@ impl Process {
         panic!("it does not listen");
     }
 
-    pub async fn ask(&self, method: &str, target: &str, body: &str) -> Answer {
+    pub async fn ask(&self, method: &str, target: &str, body: impl AsRef<[u8]>) -> Answer {
+        let body = body.as_ref();
         let request = format!("{method} {target}");
         let assertion = self.signer.sign(&Claims::new("jane", FS, &ALL, &request, now()));
         let text = format!(
-            "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n{ASSERTION_HEADER}: {assertion}\r\n\r\n{body}",
+            "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n{ASSERTION_HEADER}: {assertion}\r\n\r\n",
             body.len()
         );
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let mut stream = self.connector.connect(ServerName::try_from(NAME).unwrap(), stream).await.unwrap();
-        stream.write_all(text.as_bytes()).await.unwrap();
+        let stream = self.connector.connect(ServerName::try_from(NAME).unwrap(), stream).await.unwrap();
+        let (mut from, mut to) = tokio::io::split(stream);
         let mut bytes = Vec::new();
-        // How it ends is no matter once the answer is there.
-        let _ = stream.read_to_end(&mut bytes).await;
+        let send = async {
+            to.write_all(text.as_bytes()).await.unwrap();
+            to.write_all(body).await.unwrap();
+        };
+        // An answer may come while the body goes. How it ends is no matter once it is there.
+        let _ = tokio::join!(send, from.read_to_end(&mut bytes));
         Answer::parse(&bytes, false)
     }
 

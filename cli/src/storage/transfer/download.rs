@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::Sender as Queue;
 use tokio::task::block_in_place;
 
+use super::batch::{Batches, Taken};
 use super::folders::Folders;
 use super::local::{self, LocalError};
 use super::meter::{Meter, Problem};
@@ -25,15 +26,20 @@ pub struct Download {
     pub links: Links,
     /// Files that are fetched at once.
     pub workers: usize,
+    /// Which come together.
+    pub batches: Batches,
     /// Ends it.
     pub stop: Arc<Stop>,
     /// Folders that get their modes and times at the end: what is made in them changes those.
     pub made: Mutex<Vec<(Vec<Vec<u8>>, Entry)>>,
 }
 
-struct Item {
-    names: Vec<Vec<u8>>,
-    entry: Entry,
+/// A file that is to be fetched.
+pub struct Item {
+    /// Its path below the folder.
+    pub names: Vec<Vec<u8>>,
+    /// As it was listed.
+    pub entry: Entry,
 }
 
 impl Download {
@@ -55,10 +61,11 @@ impl Download {
                 this.meter().listed();
             }
         };
-        let worker = Arc::clone(&this);
-        let works = work(this.workers, waiting, &this.stop, move |item| {
+        let (scales, worker) = (Arc::clone(&this), Arc::clone(&this));
+        let weigh = move |item: &Item| scales.batches.weigh(item.entry.size);
+        let works = work(this.workers, waiting, &this.stop, weigh, move |taken| {
             let this = Arc::clone(&worker);
-            async move { this.one(item).await }
+            async move { this.taken(taken).await }
         });
         tokio::join!(readers, works);
         block_in_place(|| this.finish());
@@ -139,7 +146,17 @@ impl Download {
         }
     }
 
-    async fn one(&self, item: Item) {
+    async fn taken(&self, taken: Taken<Item>) {
+        if !taken.many.is_empty() {
+            self.many(taken.many).await;
+        }
+        if let Some(one) = taken.one {
+            self.one(one).await;
+        }
+    }
+
+    /// Fetches a file by itself.
+    pub(super) async fn one(&self, item: Item) {
         self.meter().current(local::shown(&item.names));
         let from = self.from.join_all(&item.names);
         match self.receiver.receive(&from, &item.entry, &item.names).await {
@@ -148,13 +165,18 @@ impl Download {
         }
     }
 
-    /// A file of so many bytes, or a folder, that is not there.
-    fn fail(&self, file: Option<u64>, names: &[Vec<u8>], error: TransferError) {
+    /// Says that a file of so many bytes, or a folder, is not there.
+    pub(super) fn tell(&self, file: Option<u64>, names: &[Vec<u8>], error: &TransferError) {
         let problem = error.problem(shown(names));
         match file {
             Some(size) => self.meter().failed(size, problem),
             None => self.meter().folder_failed(problem),
         }
+    }
+
+    /// The same, and ends it all where that makes no sense any more.
+    pub(super) fn fail(&self, file: Option<u64>, names: &[Vec<u8>], error: TransferError) {
+        self.tell(file, names, &error);
         if error.is_for_all() {
             self.stop.because(error);
         }

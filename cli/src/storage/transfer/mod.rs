@@ -1,6 +1,7 @@
 //! Files to the server and from it, many at once: readers find what there is, workers move it, and a bounded queue lies
 //! between them, so that a hundred thousand files need no more memory than a few.
 
+pub mod batch;
 pub mod download;
 pub mod folders;
 pub mod local;
@@ -17,6 +18,7 @@ use anyhow::Result;
 use thiserror::Error;
 use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 
+use self::batch::Taken;
 use self::local::LocalError;
 use self::meter::{Meter, Problem};
 use crate::client::error::ClientError;
@@ -124,22 +126,29 @@ pub fn piece_bytes(workers: usize) -> usize {
     (PIECES_BYTES / workers.max(1)).clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
 }
 
-/// Moves what comes out of the queue, until it is empty and closed, or somebody says stop.
-pub async fn work<T, F, W>(workers: usize, items: mpsc::Receiver<T>, stop: &Arc<Stop>, one: W)
-where
-    T: Send + 'static,
+/// Moves what comes out of the queue, until it is empty and closed, or somebody says stop. `weigh` says of what goes with others how
+/// many bytes it has.
+pub async fn work<T, F, W>(
+    workers: usize,
+    items: mpsc::Receiver<T>,
+    stop: &Arc<Stop>,
+    weigh: impl Fn(&T) -> Option<u64> + Clone + Send + Sync + 'static,
+    some: W,
+) where
+    T: Send + Sync + 'static,
     F: Future<Output = ()> + Send,
-    W: Fn(T) -> F + Clone + Send + Sync + 'static,
+    W: Fn(Taken<T>) -> F + Clone + Send + Sync + 'static,
 {
     let items = Arc::new(AsyncMutex::new(items));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..workers {
-        let (items, stop, one) = (Arc::clone(&items), Arc::clone(stop), one.clone());
+        let (items, stop) = (Arc::clone(&items), Arc::clone(stop));
+        let (weigh, some) = (weigh.clone(), some.clone());
         tasks.spawn(async move {
             while !stop.is_said() {
-                let item = items.lock().await.recv().await;
-                match item {
-                    Some(item) => one(item).await,
+                let taken = batch::next(&mut *items.lock().await, &weigh).await;
+                match taken {
+                    Some(taken) => some(taken).await,
                     None => break,
                 }
             }

@@ -72,10 +72,7 @@ impl Receiver {
         entry: &Entry,
         names: &[Vec<u8>],
     ) -> Result<(u64, Fate), TransferError> {
-        let (name, above) =
-            names.split_last().ok_or_else(|| TransferError::InTheWay("it has no name".into()))?;
-        let folder = block_in_place(|| local::folder(self.root.as_fd(), above));
-        let folder = folder.map_err(LocalError::at("open the folder above"))?;
+        let (folder, name) = block_in_place(|| self.place(names))?;
         if self.look(&folder, name, entry)? {
             return Ok((entry.size, Fate::Unchanged));
         }
@@ -88,6 +85,41 @@ impl Receiver {
             }
         }
         Err(TransferError::Changing)
+    }
+
+    /// Whether `entry` is there already, at `names` below the root.
+    ///
+    /// # Errors
+    /// [`TransferError`]: it cannot be there.
+    pub fn is_there(&self, names: &[Vec<u8>], entry: &Entry) -> Result<bool, TransferError> {
+        let (folder, name) = self.place(names)?;
+        self.look(&folder, name, entry)
+    }
+
+    /// Makes a file of a content that is in memory, whole.
+    ///
+    /// # Errors
+    /// As [`Receiver::receive`].
+    pub fn put(
+        &self,
+        from: &RemotePath,
+        entry: &Entry,
+        names: &[Vec<u8>],
+        bytes: &[u8],
+    ) -> Result<(), TransferError> {
+        let (folder, name) = self.place(names)?;
+        let part = Part::open(&folder, from, entry)?;
+        part.length(entry)?;
+        local::write(&part.file, 0, bytes)?;
+        part.finish(entry, name, None)
+    }
+
+    /// The folder that it lies in, and its name there.
+    fn place<'n>(&self, names: &'n [Vec<u8>]) -> Result<(OwnedFd, &'n [u8]), TransferError> {
+        let (name, above) =
+            names.split_last().ok_or_else(|| TransferError::InTheWay("it has no name".into()))?;
+        let folder = local::folder(self.root.as_fd(), above);
+        Ok((folder.map_err(LocalError::at("open the folder above"))?, name))
     }
 
     /// Whether the file is there already.

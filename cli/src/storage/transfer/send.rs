@@ -77,7 +77,7 @@ impl Sender {
         block_in_place(|| self.open(names)).ok().map(|(_, stat)| local::size(&stat))
     }
 
-    fn open(&self, names: &[Vec<u8>]) -> Result<(File, Stat), TransferError> {
+    pub(super) fn open(&self, names: &[Vec<u8>]) -> Result<(File, Stat), TransferError> {
         // NONBLOCK: a FIFO that has come to have the name waits for nobody.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let fd = local::open(self.root.as_fd(), names, flags, Mode::empty());
@@ -257,14 +257,14 @@ impl Sender {
     }
 
     /// Whether what is under the name is what was sent, as far as size and time can tell.
-    async fn arrived(&self, to: &RemotePath, size: u64, attributes: &Attributes) -> bool {
+    pub(super) async fn arrived(&self, to: &RemotePath, size: u64, attributes: &Attributes) -> bool {
         let found = self.files.stat(to).await;
         found.is_ok_and(|entry| entry.size == size && entry.modified == attributes.modified)
     }
 }
 
 /// Whether it is not any more what it was when it was opened.
-fn has_changed(file: &File, then: &Stat) -> Result<bool, LocalError> {
+pub(super) fn has_changed(file: &File, then: &Stat) -> Result<bool, LocalError> {
     let now = fstat(file).map_err(LocalError::at("look at the file"))?;
     let same = now.st_size == then.st_size
         && now.st_mtime == then.st_mtime

@@ -8,6 +8,9 @@ use rustix::fs::FileType;
 use tokio::sync::mpsc::Sender as Queue;
 use tokio::task::block_in_place;
 
+use super::batch::Batches;
+use super::batch::Taken;
+use super::batch::up::File;
 use super::folders::Folders;
 use super::local::{self, Found};
 use super::meter::{Fate, Meter, Problem};
@@ -29,15 +32,14 @@ pub struct Upload {
     pub links: Links,
     /// Files that are sent at once.
     pub workers: usize,
+    /// Which go together.
+    pub batches: Batches,
     /// Ends it.
     pub stop: Arc<Stop>,
 }
 
 enum Item {
-    File {
-        names: Vec<Vec<u8>>,
-        size: u64,
-    },
+    File(File),
     /// One in which nothing is sent: a file's folders come with it.
     Folder {
         names: Vec<Vec<u8>>,
@@ -69,10 +71,14 @@ impl Upload {
                 this.sender.meter.listed();
             }
         };
-        let worker = Arc::clone(&this);
-        let works = work(this.workers, waiting, &this.stop, move |item| {
+        let (scales, worker) = (Arc::clone(&this), Arc::clone(&this));
+        let weigh = move |item: &Item| match item {
+            Item::File(file) => scales.batches.weigh(file.size),
+            Item::Folder { .. } => None,
+        };
+        let works = work(this.workers, waiting, &this.stop, weigh, move |taken| {
             let this = Arc::clone(&worker);
-            async move { this.one(item).await }
+            async move { this.taken(taken).await }
         });
         tokio::join!(readers, works);
     }
@@ -166,7 +172,7 @@ impl Upload {
                 if known.is_some_and(|entry| is_same(entry, found)) {
                     self.meter().settled(Fate::Unchanged, size);
                 } else {
-                    let _ = items.send(Item::File { names, size }).await;
+                    let _ = items.send(Item::File(File { names, size })).await;
                 }
                 true
             }
@@ -190,15 +196,33 @@ impl Upload {
         }
     }
 
+    async fn taken(&self, taken: Taken<Item>) {
+        let file = |item| match item {
+            Item::File(file) => Some(file),
+            Item::Folder { .. } => None,
+        };
+        let many: Vec<File> = taken.many.into_iter().filter_map(file).collect();
+        if !many.is_empty() {
+            self.many(many).await;
+        }
+        if let Some(one) = taken.one {
+            self.one(one).await;
+        }
+    }
+
+    /// Sends a file by itself.
+    pub(super) async fn file(&self, file: File) {
+        let File { names, size } = file;
+        self.meter().current(local::shown(&names));
+        match self.sender.send(&names, &self.to.join_all(&names)).await {
+            Ok(sent) => self.meter().settled(Fate::Done, sent),
+            Err(error) => self.fail(Some(size), &names, error),
+        }
+    }
+
     async fn one(&self, item: Item) {
         match item {
-            Item::File { names, size } => {
-                self.meter().current(local::shown(&names));
-                match self.sender.send(&names, &self.to.join_all(&names)).await {
-                    Ok(sent) => self.meter().settled(Fate::Done, sent),
-                    Err(error) => self.fail(Some(size), &names, error),
-                }
-            }
+            Item::File(file) => self.file(file).await,
             Item::Folder { names } => {
                 let path = self.to.join_all(&names);
                 if path.is_root() {
@@ -212,13 +236,18 @@ impl Upload {
         }
     }
 
-    /// A file of so many bytes, or a folder, that is not there.
-    fn fail(&self, file: Option<u64>, names: &[Vec<u8>], error: TransferError) {
+    /// Says that a file of so many bytes, or a folder, is not there.
+    pub(super) fn tell(&self, file: Option<u64>, names: &[Vec<u8>], error: &TransferError) {
         let problem = error.problem(shown(names));
         match file {
             Some(size) => self.meter().failed(size, problem),
             None => self.meter().folder_failed(problem),
         }
+    }
+
+    /// The same, and ends it all where that makes no sense any more.
+    pub(super) fn fail(&self, file: Option<u64>, names: &[Vec<u8>], error: TransferError) {
+        self.tell(file, names, &error);
         if error.is_for_all() {
             self.stop.because(error);
         }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -18,6 +19,8 @@ pub(crate) struct Settling {
     /// Bytes of files that are begun and not settled.
     owed: Arc<AtomicU64>,
     state: Mutex<State>,
+    /// How long whoever syncs waits for others before it.
+    gather: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +46,11 @@ impl Drop for Begun {
 }
 
 impl Settling {
+    /// One in which a sync waits so long for more to settle: a sync costs its time whatever it is for.
+    pub fn gathering(gather: Duration) -> Self {
+        Self { gather, ..Self::default() }
+    }
+
     /// Before the first of so many bytes is written.
     pub fn begin(&self, bytes: u64) -> Begun {
         self.owed.fetch_add(bytes, Ordering::SeqCst);
@@ -69,6 +77,9 @@ impl Settling {
         }
         if state.files >= mine {
             return Ok(());
+        }
+        if !self.gather.is_zero() {
+            tokio::time::sleep(self.gather).await;
         }
         let all = self.asked.load(Ordering::SeqCst);
         let synced = sync(self.owed.load(Ordering::SeqCst)).await;
@@ -119,6 +130,29 @@ mod tests {
             other.await.unwrap().unwrap();
         }
         assert_eq!(syncs.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sync_that_gathers_is_for_those_who_come_meanwhile_too() {
+        let gather = Duration::from_millis(10);
+        let (settling, syncs) = (Arc::new(Settling::gathering(gather)), Arc::new(AtomicU64::new(0)));
+        let waiting: Vec<_> = (0..5)
+            .map(|n| {
+                let (settling, syncs) = (Arc::clone(&settling), Arc::clone(&syncs));
+                tokio::spawn(async move {
+                    tokio::time::sleep(gather / 6 * n).await;
+                    let sync = async |_| {
+                        syncs.fetch_add(1, Ordering::SeqCst);
+                        Ok(())
+                    };
+                    settling.settle(&settling.begin(1), sync).await
+                })
+            })
+            .collect();
+        for one in waiting {
+            one.await.unwrap().unwrap();
+        }
+        assert_eq!(syncs.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
