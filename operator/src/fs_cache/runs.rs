@@ -201,7 +201,8 @@ mod tests {
         let errand = json!({"node": "*", "task": "Fill", "generation": 1}).to_string();
         Arc::new(object(json!({
             "metadata": {
-                "name": "j", "namespace": "a", "uid": "j1", "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {"workspacefs.io/fscache-uid": "u"},
+                "name": "j", "namespace": "a", "uid": "j1", "creationTimestamp": "2026-01-01T00:00:00Z",
+                "labels": {"workspacefs.io/fscache-uid": "u"},
                 "annotations": {"cache.workspacefs.io/errand": errand},
                 "ownerReferences": [{"apiVersion": "x", "kind": "FsCache", "name": "c", "uid": "u"}],
             },

@@ -97,9 +97,9 @@ async fn a_refresh_that_finds_nothing_changed_keeps_the_generation_and_makes_it_
     assert_eq!(after.as_of.unwrap().0.as_second(), later);
     assert_eq!(cache(&api, "warm").unwrap().status.unwrap().refreshed_for, "now");
     assert_eq!((told(&api, "Refreshed"), told(&api, "FillFailed")), (1, 0));
-    // The next one that finds something is of the next number.
+    // The next one that finds something has a number that none was sent for before.
     ask(&api, "again");
-    until_moved(&api, "it is refreshed", |api| has(api, 2)).await;
+    until_moved(&api, "it is refreshed", |api| has(api, 3)).await;
 }
 
 #[tokio::test]
