@@ -243,6 +243,10 @@ pub struct FsCacheStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into()]))]
     pub copies: Vec<CacheCopy>,
+    /// The highest number that a generation was given, also of copies of nodes that are gone: with its Node a disk may come back, and what
+    /// lies there under a number is not taken for another generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_generation: Option<i64>,
     /// What the nodes know and use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into()]))]
@@ -253,19 +257,19 @@ pub struct FsCacheStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// Where a cache stands.
+/// Where a cache stands, or one of its copies. A cache is never called Ready or Refreshing while its condition Ready is False.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum CachePhase {
-    /// Nothing is copied yet, and nothing runs.
+    /// Nothing is copied yet, and nothing runs; or it is being deleted.
     #[default]
     Pending,
-    /// The first copy is being made.
+    /// New pods get no copy, and one is being made.
     Filling,
-    /// There is a verified copy.
+    /// New pods get a verified copy.
     Ready,
-    /// There is a verified copy, and the next is being made.
+    /// New pods get a verified copy, and the next is being made.
     Refreshing,
-    /// There is none, and the last try failed.
+    /// New pods get no copy, and nothing runs: the last try failed, or what was copied cannot be had, or is too old. Condition Ready says why.
     Failed,
 }
 

@@ -22,6 +22,9 @@ pub struct Args {
     /// Root of the file system to copy from; it is only read
     #[arg(long, value_name = "DIR", requires_all = ["generation", "paths"])]
     source: Option<PathBuf>,
+    /// What the source is known by: what lies on the target of another one is not taken for its copy
+    #[arg(long, value_name = "ID", requires = "generation", conflicts_with = "scrub")]
+    identity: Option<String>,
     /// A bucket to copy from, instead of --source
     #[arg(long, value_name = "NAME", requires_all = ["generation", "credentials"], conflicts_with_all = ["source", "scrub", "remove_all"])]
     bucket: Option<String>,
@@ -111,6 +114,7 @@ impl Args {
         Fill {
             generation,
             source,
+            identity: self.identity.clone(),
             paths: self.paths.clone(),
             verify: self.verify(),
             bandwidth: self.bandwidth,
@@ -132,7 +136,14 @@ impl Args {
 
     fn fill_bucket(&self, generation: i64, origin: Origin) -> BucketFill {
         let (capacity, earlier) = (self.capacity, self.earlier);
-        BucketFill { generation, origin, verify: self.verify(), capacity, earlier }
+        BucketFill {
+            generation,
+            origin,
+            identity: self.identity.clone(),
+            verify: self.verify(),
+            capacity,
+            earlier,
+        }
     }
 
     fn verify(&self) -> Verify {

@@ -11,11 +11,12 @@ use crate::abort::{Abort, at_target};
 use crate::capacity;
 use crate::copying::Work;
 use crate::engine::Engine;
-use crate::filling::Filling;
+use crate::filling::{self, Filling};
 use crate::generation::Generation;
 use crate::job::Fill;
 use crate::meter::{Expected, Meter, sum};
-use crate::record::{Record, Recorded};
+use crate::path::CachePath;
+use crate::record::{Beginning, Record, Recorded};
 use crate::source::{Found, Source};
 use crate::target::Target;
 use crate::unchanged;
@@ -29,17 +30,20 @@ pub(crate) fn fill(
     engine: &dyn Engine,
     meter: &Meter,
 ) -> Result<Outcome, Abort> {
-    let open = |number| Generation::open(target, number);
+    let (open, identity) = (|number| Generation::open(target, number), fill.identity.as_deref());
     if let Some(whole) = open(fill.generation).map_err(at_target("read the generation that lies there"))? {
-        return said_again(fill, &whole.record);
+        let paths = fill.paths.iter().map(CachePath::absolute);
+        return said_again(fill.generation, identity, paths, &whole.record);
     }
     let source = Source::open(&fill.source).map_err(Abort::Source)?;
+    filling::forget_others(target, fill.generation, identity, workers, meter)?;
     if let Some(kept) = unchanged::kept(fill, target, &source, workers, engine, meter)? {
         return Ok(kept);
     }
     let at = at_target("read the earlier generation");
-    let wanted = wanted(target, fill.earlier, fill.generation).map_err(at)?;
-    let filling = Filling::open(target, fill.generation, wanted).map_err(at_target("make the generation"))?;
+    let wanted = wanted(target, fill.earlier, fill.generation, identity).map_err(at)?;
+    let filling = Filling::open(target, fill.generation, wanted, identity);
+    let filling = filling.map_err(at_target("make the generation"))?;
     let earlier = filling.beginning.earlier.map(open).transpose().map_err(at)?.flatten();
     let mut work = Work { engine, meter, fill, workers, source, filling, earlier, sizes: Vec::new() };
     let expected = work.measure()?;
@@ -47,22 +51,33 @@ pub(crate) fn fill(
     work.commit(target, outcomes)
 }
 
-/// The generation to link from, if it lies there and is another one.
-pub(crate) fn wanted(target: &Target, earlier: Option<i64>, generation: i64) -> Result<Option<i64>, Errno> {
-    match earlier.filter(|number| *number != generation) {
-        Some(number) => Ok(target.generation(number)?.map(|_| number)),
-        None => Ok(None),
-    }
+/// The generation to link from, if it lies there, and is another one of the same source.
+pub(crate) fn wanted(
+    target: &Target,
+    earlier: Option<i64>,
+    generation: i64,
+    identity: Option<&str>,
+) -> Result<Option<i64>, Errno> {
+    let Some(number) = earlier.filter(|number| *number != generation) else { return Ok(None) };
+    let lies_there = Generation::open(target, number)?;
+    Ok(lies_there.filter(|earlier| earlier.record.may_be_of(identity)).map(|_| number))
 }
 
-/// What was said when it was made.
-fn said_again(fill: &Fill, record: &Record) -> Result<Outcome, Abort> {
-    let same =
-        record.paths.iter().map(|recorded| &*recorded.path).eq(fill.paths.iter().map(|path| path.absolute()));
-    match same {
-        true => Ok(outcome(fill.generation, record)),
-        false => Err(Abort::Other(format!("generation {} lies there with other paths", fill.generation))),
-    }
+/// What was said when it was made, if it is what is asked for. What is not stays, since pods may read it: the operator asks
+/// for another number then.
+pub(crate) fn said_again<'a>(
+    generation: i64,
+    identity: Option<&str>,
+    paths: impl Iterator<Item = &'a str>,
+    record: &Record,
+) -> Result<Outcome, Abort> {
+    let other = match (&record.identity, record.paths.iter().map(|recorded| &*recorded.path).eq(paths)) {
+        (_, false) => "with other paths",
+        (None, true) if identity.is_some() => "and does not say of which source",
+        (known, true) if known.as_deref() != identity => "as the copy of another source",
+        (_, true) => return Ok(outcome(generation, record)),
+    };
+    Err(Abort::Other(format!("generation {generation} lies there already, {other}")))
 }
 
 /// Of a generation that has its final name.
@@ -165,7 +180,8 @@ impl Work<'_> {
         let recorded = self.fill.paths.iter().zip(outcomes);
         let paths = recorded
             .map(|(path, outcome)| Recorded { path: path.absolute().to_owned(), outcome: outcome.clone() });
-        Record { as_of: self.filling.beginning.as_of, verify: self.fill.verify, paths: paths.collect() }
+        let Beginning { as_of, identity, .. } = self.filling.beginning.clone();
+        Record { as_of, verify: self.fill.verify, identity, paths: paths.collect() }
     }
 }
 

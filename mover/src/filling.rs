@@ -1,5 +1,6 @@
 //! The folder of a generation that is being filled.
 
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,9 +10,11 @@ use rustix::io::Errno;
 
 use crate::abort::{Abort, at_target};
 use crate::generation;
+use crate::meter::Meter;
 use crate::names::{self, DATA, EMPTY, MANIFEST, SCRATCH};
 use crate::path::CachePath;
 use crate::record::{self, BEGINNING, Beginning, RECORD, Record};
+use crate::removal;
 use crate::target::{self, Target};
 
 /// See the module.
@@ -27,13 +30,18 @@ pub(crate) struct Filling {
 
 impl Filling {
     /// Makes it, or goes on with what a run that was cut has left: as of when that began to read, and linked from what
-    /// that linked from, whatever is said now.
-    pub fn open(target: &Target, number: i64, earlier: Option<i64>) -> Result<Self, Errno> {
+    /// that linked from, whatever is said now. It is of this source: [`forget_others`] was called.
+    pub fn open(
+        target: &Target,
+        number: i64,
+        earlier: Option<i64>,
+        identity: Option<&str>,
+    ) -> Result<Self, Errno> {
         let folder = target::make(target.as_fd(), &names::filling(number))?;
         let beginning = match record::read(folder.as_fd(), BEGINNING)? {
             Some(beginning) => beginning,
             None => {
-                let beginning = Beginning { as_of: now(), earlier };
+                let beginning = Beginning { as_of: now(), earlier, identity: identity.map(str::to_owned) };
                 record::write(folder.as_fd(), BEGINNING, &beginning)?;
                 beginning
             }
@@ -92,6 +100,28 @@ impl Filling {
         renameat(target.as_fd(), from, target.as_fd(), to).map_err(at_target("give it its final name"))?;
         fsync(target.as_fd()).map_err(at)
     }
+}
+
+/// Takes away what was begun under this number of another source, or of nobody knows which: it is begun anew.
+pub(crate) fn forget_others(
+    target: &Target,
+    number: i64,
+    identity: Option<&str>,
+    workers: Option<NonZeroUsize>,
+    meter: &Meter,
+) -> Result<(), Abort> {
+    let (name, at) = (names::filling(number), at_target("read what was begun"));
+    let Some(folder) = target::found(target::open(target.as_fd(), &name)).map_err(at)? else { return Ok(()) };
+    let begun = record::read::<Beginning>(folder.as_fd(), BEGINNING).map_err(at)?;
+    if begun.and_then(|begun| begun.identity).as_deref() == identity {
+        return Ok(());
+    }
+    // Renamed first: of one that is cut while it goes nothing is taken for a beginning.
+    let (gone, at) = (names::removing(number), at_target("rename what was begun of another source"));
+    renameat(target.as_fd(), &name, target.as_fd(), &gone)
+        .and_then(|()| fsync(target.as_fd()))
+        .map_err(at)?;
+    removal::delete(target.as_fd(), gone.as_ref(), workers, meter)
 }
 
 /// Seconds since 1970, UTC. A clock before that is not set.

@@ -43,6 +43,8 @@ pub struct Fill {
     pub generation: i64,
     /// The source's root.
     pub source: PathBuf,
+    /// What it is known by: nothing that lies on the target of another one counts. None: everything is of this one.
+    pub identity: Option<String>,
     /// What is copied, in the order of the spec. No two overlap.
     pub paths: Vec<CachePath>,
     /// What makes a copy count as verified.
@@ -62,6 +64,8 @@ pub struct BucketFill {
     pub generation: i64,
     /// The bucket.
     pub origin: Origin,
+    /// As [`Fill::identity`].
+    pub identity: Option<String>,
     /// What makes a copy count as verified.
     pub verify: Verify,
     /// The most that the files may have together, bytes.

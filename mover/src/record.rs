@@ -19,13 +19,16 @@ pub(crate) const BEGINNING: &str = "filling.json";
 pub(crate) const RECORD: &str = "paths.json";
 
 /// Content of [`BEGINNING`].
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Beginning {
     /// When the source began to be read: seconds since 1970, UTC.
     pub as_of: i64,
     /// The generation that files are linked from.
     pub earlier: Option<i64>,
+    /// What the source is known by. Movers of old did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 /// Content of [`RECORD`].
@@ -36,6 +39,9 @@ pub(crate) struct Record {
     pub as_of: i64,
     /// What made it count as verified.
     pub verify: Verify,
+    /// As [`Beginning::identity`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// In the order of the spec, which numbers the manifests.
     pub paths: Vec<Recorded>,
 }
@@ -52,6 +58,11 @@ pub(crate) struct Recorded {
 impl Record {
     pub fn outcomes(&self) -> Vec<PathOutcome> {
         self.paths.iter().map(|recorded| recorded.outcome.clone()).collect()
+    }
+
+    /// Whether it may be of that source: the operator says of which a generation is whose record does not.
+    pub fn may_be_of(&self, identity: Option<&str>) -> bool {
+        self.identity.is_none() || self.identity.as_deref() == identity
     }
 }
 
@@ -97,7 +108,7 @@ mod tests {
         let read = || read::<Beginning>(folder.as_fd(), BEGINNING);
         assert_eq!(read(), Ok(None));
         for as_of in [5, 6] {
-            let beginning = Beginning { as_of, earlier: Some(3) };
+            let beginning = Beginning { as_of, earlier: Some(3), identity: Some("s".into()) };
             write(folder.as_fd(), BEGINNING, &beginning).unwrap();
             assert_eq!(read(), Ok(Some(beginning)));
         }

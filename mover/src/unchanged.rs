@@ -68,6 +68,7 @@ fn is_as_wanted(record: &Record, fill: &Fill) -> bool {
     let whole = record.paths.iter().all(|recorded| recorded.outcome.state == PathState::Whole);
     let bytes = record.paths.iter().map(|recorded| recorded.outcome.bytes).sum();
     whole
+        && record.may_be_of(fill.identity.as_deref())
         && paths.eq(fill.paths.iter().map(|path| path.absolute()))
         && (record.verify == fill.verify || record.verify == Verify::Checksum)
         && fill.capacity.is_none_or(|capacity| capacity >= bytes)

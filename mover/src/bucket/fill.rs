@@ -21,12 +21,12 @@ use super::sweep;
 use super::tree::Tree;
 use crate::abort::{Abort, at_target, errno};
 use crate::copying::mode;
-use crate::fill::{outcome, wanted};
-use crate::filling::Filling;
+use crate::fill::{outcome, said_again, wanted};
+use crate::filling::{self, Filling};
 use crate::generation::Generation;
 use crate::job::BucketFill;
 use crate::meter::{Expected, Meter};
-use crate::record::{Record, Recorded};
+use crate::record::{Beginning, Record, Recorded};
 use crate::target::{self, Target};
 use crate::verdict;
 
@@ -58,17 +58,16 @@ pub(crate) fn fill(
     workers: Option<NonZeroUsize>,
     meter: &Meter,
 ) -> Result<Outcome, Abort> {
-    let open = |number| Generation::open(target, number);
+    let (open, identity) = (|number| Generation::open(target, number), fill.identity.as_deref());
     if let Some(whole) = open(fill.generation).map_err(at_target("read the generation that lies there"))? {
-        return match whole.record.paths.iter().map(|recorded| &*recorded.path).eq([ROOT]) {
-            true => Ok(outcome(fill.generation, &whole.record)),
-            false => Err(Abort::Other(format!("generation {} lies there with other paths", fill.generation))),
-        };
+        return said_again(fill.generation, identity, [ROOT].into_iter(), &whole.record);
     }
     let bucket = fill.origin.open()?;
+    filling::forget_others(target, fill.generation, identity, workers, meter)?;
     let at = at_target("read the earlier generation");
-    let wanted = wanted(target, fill.earlier, fill.generation).map_err(at)?;
-    let filling = Filling::open(target, fill.generation, wanted).map_err(at_target("make the generation"))?;
+    let wanted = wanted(target, fill.earlier, fill.generation, identity).map_err(at)?;
+    let filling = Filling::open(target, fill.generation, wanted, identity);
+    let filling = filling.map_err(at_target("make the generation"))?;
     let earlier = filling.beginning.earlier.map(open).transpose().map_err(at)?.flatten();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Abort::Other(format!("cannot start threads: {error}")))?;
@@ -205,7 +204,8 @@ impl Work<'_> {
                 return Ok(Outcome { paths: vec![copied], failure: Some(failure), ..Outcome::default() });
             }
             let paths = vec![Recorded { path: ROOT.to_owned(), outcome: copied.clone() }];
-            let record = Record { as_of: self.filling.beginning.as_of, verify: self.fill.verify, paths };
+            let Beginning { as_of, identity, .. } = self.filling.beginning.clone();
+            let record = Record { as_of, verify: self.fill.verify, identity, paths };
             match self.filling.commit(target, &record) {
                 Ok(()) => return Ok(outcome(self.fill.generation, &record)),
                 // Not even room for these few words.

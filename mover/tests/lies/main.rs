@@ -203,6 +203,7 @@ fn job(world: &World, paths: &[&str], generation: i64, earlier: Option<i64>) -> 
     let fill = Fill {
         generation,
         source: world.source(),
+        identity: None,
         paths: paths.iter().map(|path| path.parse().unwrap()).collect(),
         verify: workspacefs_api::Verify::Checksum,
         bandwidth: None,

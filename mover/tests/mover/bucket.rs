@@ -141,6 +141,22 @@ fn a_refresh_fetches_what_changed_links_the_rest_and_leaves_the_earlier_one_alon
 }
 
 #[test]
+fn a_generation_of_another_bucket_is_neither_said_again_nor_gone_on_with_nor_linked_from() {
+    let cloud = Cloud::new();
+    cloud.store().put("file", "x");
+    cloud.fill(1, &["--identity", "s3:other"]).made(1);
+    cloud.fetched();
+    let said = cloud.fill(1, &["--identity", "s3:buck"]).failed(FailureReason::Failed);
+    assert!(said.outcome.failure.unwrap().message.contains("copy of another source"));
+    cloud.fill(2, &["--identity", "s3:buck", "--earlier", "1"]).made(2);
+    assert_eq!(cloud.fetched(), ["file"]);
+    let (made, left) = (cloud.world.target().join("1"), cloud.world.target().join("filling-3"));
+    fs::rename(made, left).unwrap();
+    cloud.fill(3, &["--identity", "s3:buck"]).made(3);
+    assert_eq!(cloud.fetched(), ["file"]);
+}
+
+#[test]
 fn what_a_run_that_was_cut_had_fetched_is_not_fetched_again_and_what_it_left_goes() {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let cloud = Cloud::new();

@@ -150,6 +150,58 @@ fn the_earlier_generation_is_not_kept_where_it_is_not_what_is_asked_for() {
 }
 
 #[test]
+fn a_generation_of_another_source_is_neither_said_again_nor_gone_on_with_nor_linked_from() {
+    let world = World::new();
+    world.write("a/file", "first");
+    let fill = |number, identity, earlier: &[&str]| {
+        world.fill(number, &["/a"], &[&["--identity", identity], earlier].concat())
+    };
+    let read = |number| fs::read_to_string(world.data(number).join("a/file")).unwrap();
+    fill(1, "first", &[]).made(1);
+    fill(1, "first", &[]).made(1);
+    // Of the same size, time and owner: by these it would be the same file.
+    let modified = fs::metadata(world.source().join("a/file")).unwrap().modified().unwrap();
+    world.write("a/file", "other");
+    fs::File::open(world.source().join("a/file")).unwrap().set_modified(modified).unwrap();
+    let said = fill(1, "other", &[]).failed(FailureReason::Failed);
+    assert!(said.outcome.failure.unwrap().message.contains("copy of another source"));
+    assert_eq!((said.outcome.present, read(1)), (vec![1], "first".to_owned()));
+    // As it was cut in the middle of its work.
+    fs::rename(world.target().join("1"), world.target().join("filling-1")).unwrap();
+    fill(1, "other", &[]).made(1);
+    assert_eq!(read(1), "other");
+    let before = inode(&world.data(1).join("a/file"));
+    fill(2, "third", &["--earlier", "1"]).made(2);
+    assert_ne!(inode(&world.data(2).join("a/file")), before);
+    fill(3, "other", &["--earlier", "1"]).made(1);
+}
+
+#[test]
+fn what_a_mover_left_that_did_not_write_down_its_source_is_begun_anew_and_serves_as_the_earlier_one() {
+    let world = World::new();
+    world.write("a/file", "content");
+    let whole = world.fill(1, &["/a"], &[]).made(1);
+    let record = fs::read_to_string(world.target().join("1/paths.json")).unwrap();
+    assert!(!record.contains("identity"), "as it was written of old: {record}");
+    let fill =
+        |number, earlier: &[&str]| world.fill(number, &["/a"], &[&["--identity", "s"], earlier].concat());
+    let said = fill(1, &[]).failed(FailureReason::Failed);
+    assert!(said.outcome.failure.unwrap().message.contains("does not say of which source"));
+    assert_eq!(fill(2, &["--earlier", "1"]).made(1).outcome.paths, whole.outcome.paths);
+    world.write("a/new", "new");
+    fill(2, &["--earlier", "1"]).made(2);
+    assert_eq!(inode(&world.data(1).join("a/file")), inode(&world.data(2).join("a/file")));
+    // In the middle of its work.
+    let left = world.target().join("filling-3");
+    fs::create_dir_all(left.join("data/a")).unwrap();
+    fs::write(left.join("data/a/left"), "x").unwrap();
+    fs::write(left.join("filling.json"), r#"{"asOf":1000,"earlier":null}"#).unwrap();
+    assert_ne!(fill(3, &[]).made(3).outcome.as_of, Some(1000));
+    assert_eq!(names(&world.data(3).join("a")), ["file", "new"]);
+    assert_eq!(names(&world.target()), ["1", "2", "3", "lock"]);
+}
+
+#[test]
 fn a_mode_that_changes_while_a_fill_is_cut_does_not_reach_the_earlier_generation() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::new();

@@ -14,6 +14,7 @@ use super::farewell::{Farewell, Input};
 use super::findings;
 use super::objects::Identity;
 use super::removal::Nodes;
+use super::summary;
 use super::survey::Act;
 use super::{FsCaches, Guarded};
 use crate::child::namespace_is_ending;
@@ -73,6 +74,7 @@ impl FsCaches {
             let waits: Vec<String> = waits.into_iter().cloned().collect();
             let finding = findings::terminating(users::named(&waits));
             let new = FsCacheStatus { copies: farewell.copies, ..without(&old, meta, vec![finding], now) };
+            let new = summary::leaving(new);
             self.status.write(cache, meta, &old, &new).await?;
         }
         farewell.happened.extend(kept_there(cache, &farewell.left));

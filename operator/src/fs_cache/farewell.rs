@@ -67,10 +67,11 @@ impl Farewell {
     /// Whatever still fills is stopped.
     fn end(&mut self, run: &Run) {
         let is_removal = run.errand.task == Task::RemoveAll;
-        match run.state {
-            State::Running(_) if is_removal => {
-                self.waits.push("what lies on the target is being removed".into())
-            }
+        match &run.state {
+            State::Running(mover) if is_removal => self.waits.push(match &*mover.waits {
+                "" => "what lies on the target is being removed".into(),
+                waits => format!("what lies on the target is to be removed, but the mover's {waits}"),
+            }),
             State::Leaving => self.waits.push("waits for its mover to end".into()),
             State::Running(_) | State::Ended { .. } => {
                 self.acts.push(Act::End(run.job.clone()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use workspacefs_api::fs_cache::EVERYWHERE;
 use workspacefs_api::{CacheCopy, CachedPath, PathState};
@@ -34,8 +34,6 @@ pub const OURS: [&str; 5] = [READY, FRESH, SOURCE_REACHABLE, TARGET_AVAILABLE, C
 
 /// Reason of Ready where nothing is missing.
 pub const ALL_WELL: &str = "Ready";
-/// Within this time a mover's pod has its node, its image and its volumes.
-const MOVER_STARTS: SignedDuration = SignedDuration::from_secs(60);
 
 const SOURCE_FAILURES: [&str; 3] = ["SourceUnreachable", "AccessDenied", "NoSuchBucket"];
 const TARGET_FAILURES: [&str; 2] = ["TargetUnavailable", "TargetFull"];
@@ -275,11 +273,14 @@ fn not_yet(seen: &Seen<'_>) -> Finding {
     let waits = seen.runs.iter().find_map(waits);
     if let Some(failed) = copies.iter().find(|copy| copy.failures > 0) {
         let (node, why) = (of_node(&failed.node), &failed.message);
-        let message = format!("{node}{why}. It is tried again; {without} meanwhile");
+        let message =
+            format!("{node}{why}. It is tried again{}; {without} meanwhile", because(held_up(seen)));
         return not(known(&failed.reason), message);
     }
-    match (waits, &seen.setting.target) {
-        (Some(waits), _) => not("MoverWaits", format!("the mover's {waits}")),
+    match (held_up(seen), &seen.setting.target) {
+        (Some(why), _) => {
+            not("MoverWaits", format!("the first copy is not begun: {why}; {without} meanwhile"))
+        }
         (None, Target::LocalStorage { name, .. })
             if !copies.iter().any(|copy| seen.setting.is_ready(&copy.node)) =>
         {
@@ -288,7 +289,10 @@ fn not_yet(seen: &Seen<'_>) -> Finding {
                 format!("no node has LocalStorage {name} ready; the first copy is made when one has"),
             )
         }
-        _ => not("Filling", format!("the first copy is being made; {without} meanwhile")),
+        _ => {
+            let waits = waits.map_or(String::new(), |waits| format!(". The mover's {waits}"));
+            not("Filling", format!("the first copy is being made; {without} meanwhile{waits}"))
+        }
     }
 }
 
@@ -300,15 +304,15 @@ fn waits(run: &Run) -> Option<&String> {
     }
 }
 
-/// Of a refresh that should have begun long ago, why it has not.
+/// Of a fill that should have begun long ago, why it has not.
 fn held_up(seen: &Seen<'_>) -> Option<String> {
-    let is_late = |run: &&Run| {
-        let made = run.job.metadata.creation_timestamp.as_ref();
-        run.errand.task == Task::Fill
-            && made.is_none_or(|made| seen.now.duration_since(made.0) >= MOVER_STARTS)
-    };
+    let is_late = |run: &&Run| run.errand.task == Task::Fill && run.starts_by() <= seen.now;
     let mut late = seen.runs.iter().filter(is_late);
     late.find_map(|run| Some(format!("{}the mover's {}", of_node(&run.errand.node), waits(run)?)))
+}
+
+fn because(held_up: Option<String>) -> String {
+    held_up.map_or(String::new(), |why| format!(", which does not begin: {why}"))
 }
 
 /// The reasons that a copy can have, as conditions have them.
@@ -344,16 +348,15 @@ fn fresh(seen: &Seen<'_>) -> Finding {
         } else {
             format!("copies are ({})", users::named(&stale))
         };
-        let because = held_up.map_or(String::new(), |why| format!(", which does not begin: {why}"));
-        let without = seen.without();
+        let (because, without) = (because(held_up), seen.without());
         return not(
             "Stale",
             format!("{which} older than maxAge: new {without} until the next refresh{because}"),
         );
     }
     if let Some(copy) = shown.iter().find(|copy| copy.failures > 0) {
-        let message =
-            format!("{}the last refresh failed: {}. It is tried again", of_node(&copy.node), copy.message);
+        let (node, why) = (of_node(&copy.node), &copy.message);
+        let message = format!("{node}the last refresh failed: {why}. It is tried again{}", because(held_up));
         return not("RefreshFailed", message);
     }
     if let Some(why) = held_up {

@@ -137,7 +137,8 @@ impl Reconciler for FsCaches {
         acted.and(labelled)?;
         let stale =
             survey.copies.iter().filter_map(|copy| findings::stale_at(copy, &wanted)).filter(|at| *at > now);
-        let wait = plan::until(survey.times.iter().copied().chain(stale), now);
+        let late = runs.iter().filter(|run| run.is_running()).map(Run::starts_by).filter(|at| *at > now);
+        let wait = plan::until(survey.times.iter().copied().chain(stale).chain(late), now);
         Ok(Next::Done(Some(wait.map_or(LOOK_AGAIN, |wait| wait.min(LOOK_AGAIN)))))
     }
 

@@ -129,6 +129,7 @@ impl Errand {
 
     fn say_fill(&self, spec: &FsCacheSpec, mut say: impl FnMut(&str, String)) {
         say("generation", self.generation.to_string());
+        say("identity", self.source.clone());
         match &spec.source.s3 {
             Some(bucket) => say_bucket(bucket, &mut say),
             None => say("source", SOURCE.into()),
@@ -354,6 +355,7 @@ mod tests {
             "--remove=4",
             "--remove=5",
             "--generation=7",
+            "--identity=uid-of-data",
             "--source=/source",
             "--path=/b",
             "--path=/a c",

@@ -26,7 +26,7 @@ pub struct Circumstances<'a> {
     pub asked: &'a str,
     /// The uid of the source as it is now.
     pub source: &'a str,
-    /// The number of a generation that would be made now: no copy ever had it.
+    /// The number of a generation that would be made now: none ever had it.
     pub fresh: i64,
     /// Whether a mover can work there.
     pub is_ready: bool,
@@ -45,14 +45,26 @@ pub enum Step {
     Send(Errand),
 }
 
-/// The number after all that any copy or node knows of: old ones are never used again.
-pub fn fresh_generation(copies: &[CacheCopy], uses: &[CacheUse]) -> i64 {
-    let of_copy = |copy: &CacheCopy| {
-        copy.superseded.iter().copied().chain(copy.generation).chain(copy.filling).max().unwrap_or(0)
-    };
-    let of_use = |entry: &CacheUse| entry.in_use.iter().copied().max().unwrap_or(0).max(entry.seen);
-    let known = copies.iter().map(of_copy).chain(uses.iter().map(of_use)).max();
-    known.unwrap_or(0).saturating_add(1)
+/// The number after all that was ever given (`last`, see [`last_generation`]), and all that any copy or node knows of: old ones
+/// are never used again.
+pub fn fresh_generation(last: Option<i64>, copies: &[CacheCopy], uses: &[CacheUse]) -> i64 {
+    let of_copies = copies.iter().flat_map(|copy| given(copy).chain(copy.superseded.iter().copied()));
+    let of_uses = uses.iter().flat_map(|entry| entry.in_use.iter().copied().chain([entry.seen]));
+    last.into_iter().chain(of_copies).chain(of_uses).max().unwrap_or(0).saturating_add(1)
+}
+
+/// The highest number that was given: what was known of it before, and the numbers of these copies. It is not lowered when a copy goes
+/// with its Node. What nodes say and what lies on targets does not raise it: that somebody wrote there would be remembered for ever.
+pub fn last_generation<'a>(
+    last: Option<i64>,
+    copies: impl IntoIterator<Item = &'a CacheCopy>,
+) -> Option<i64> {
+    last.into_iter().chain(copies.into_iter().flat_map(given)).max()
+}
+
+/// The numbers of a copy that were given by us.
+fn given(copy: &CacheCopy) -> impl Iterator<Item = i64> {
+    copy.generation.into_iter().chain(copy.filling)
 }
 
 /// Decides, and writes into the copy what is to be remembered of it.
@@ -69,7 +81,9 @@ pub fn next(copy: &mut CacheCopy, c: Circumstances<'_>) -> Step {
         return Step::Wait(Some(at));
     }
     let due = refresh_due(copy, c.wanted, c.source);
-    let is_begun = copy.filling.is_some() && copy.reading == c.source;
+    // Something lies under its number that is not what was to be made, or its mover would have said that it is.
+    let is_taken = copy.filling.is_some_and(|number| copy.superseded.contains(&number));
+    let is_begun = copy.filling.is_some() && copy.reading == c.source && !is_taken;
     if !is_begun && (copy.filling.is_some() || due.is_some_and(|due| due <= c.now)) {
         begin(copy, &c);
     }
@@ -323,7 +337,16 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_anybody_knows_is_never_used_again() {
+    fn what_lies_there_already_under_the_number_of_a_refresh_that_failed_is_not_tried_for_ever() {
+        let mut copy = CacheCopy { filling: Some(4), reading: "s".into(), superseded: vec![2], ..filled() };
+        assert_eq!(sent(decide(&mut copy, json!({}), 1001, |_| {})).1, 4);
+        copy.superseded.push(4);
+        assert_eq!(sent(decide(&mut copy, json!({}), 1001, |_| {})).1, 7);
+        assert_eq!(copy.filling, Some(7));
+    }
+
+    #[test]
+    fn a_number_that_was_given_or_that_anybody_knows_is_never_used_again() {
         let copy = |generation, filling, superseded: &[i64]| CacheCopy {
             generation,
             filling,
@@ -331,10 +354,16 @@ mod tests {
             ..CacheCopy::default()
         };
         let used = |seen, in_use: &[i64]| CacheUse { node: "n".into(), seen, in_use: in_use.to_vec() };
-        assert_eq!(fresh_generation(&[], &[]), 1);
-        assert_eq!(fresh_generation(&[copy(Some(3), None, &[1]), copy(None, Some(5), &[])], &[]), 6);
-        assert_eq!(fresh_generation(&[copy(None, None, &[8])], &[used(4, &[])]), 9);
-        assert_eq!(fresh_generation(&[], &[used(4, &[6])]), 7);
+        assert_eq!(fresh_generation(None, &[], &[]), 1);
+        assert_eq!(fresh_generation(None, &[copy(Some(3), None, &[1]), copy(None, Some(5), &[])], &[]), 6);
+        assert_eq!(fresh_generation(Some(4), &[copy(None, None, &[8])], &[used(4, &[])]), 9);
+        assert_eq!(fresh_generation(None, &[], &[used(4, &[6])]), 7);
+        // Of copies that are not there any more.
+        let all = [copy(Some(3), Some(9), &[1]), copy(Some(5), None, &[70])];
+        let last = last_generation(last_generation(None, &all), &all[1..]);
+        assert_eq!((last, fresh_generation(last, &all[..0], &[])), (Some(9), 10));
+        assert_eq!(last_generation(Some(12), &all), Some(12));
+        assert_eq!(last_generation(None, &[]), None);
     }
 
     #[test]

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 use workspacefs_api::mover::Outcome;
 
 use super::objects::{Errand, Identity};
+
+/// Within this time a mover's pod is made, and has its node, its image and its volumes.
+const MOVER_STARTS: SignedDuration = SignedDuration::from_secs(60);
 
 /// One Job of an FsCache.
 #[derive(Clone, Debug)]
@@ -52,10 +55,20 @@ impl Run {
         self.job.uid().unwrap_or_default()
     }
 
+    /// When its mover should have started.
+    pub fn starts_by(&self) -> Timestamp {
+        starts_by(&self.job)
+    }
+
     /// Whether it is at work, or was until a moment ago.
     pub fn is_running(&self) -> bool {
         matches!(self.state, State::Running(_))
     }
+}
+
+fn starts_by(job: &Job) -> Timestamp {
+    let made = job.creation_timestamp().map_or(Timestamp::MIN, |made| made.0);
+    made.checked_add(MOVER_STARTS).unwrap_or(Timestamp::MAX)
 }
 
 /// Whether a Job has come to its end.
@@ -93,7 +106,7 @@ fn state(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> State {
             let at = end.at.map_or(now, |at| at.min(now));
             State::Ended { outcome: outcome(&own).unwrap_or(Err(end.message)), at }
         }
-        None => State::Running(mover(&own)),
+        None => State::Running(mover(&own).unwrap_or_else(|| missing(job, &own, now))),
     }
 }
 
@@ -130,16 +143,32 @@ fn container(pod: &Pod) -> Option<&ContainerStatus> {
     pod.status.as_ref()?.container_statuses.as_ref()?.first()
 }
 
-/// The pod that is at work, or is to be.
-fn mover(pods: &[&Pod]) -> Mover {
+/// The pod that is at work, or is to be. None: there is none.
+fn mover(pods: &[&Pod]) -> Option<Mover> {
     let live = pods.iter().find(|pod| {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         !matches!(phase, Some("Succeeded" | "Failed"))
     });
-    let Some(pod) = live else { return Mover::default() };
+    let pod = live?;
     let runs = container(pod).is_some_and(|c| c.state.as_ref().is_some_and(|state| state.running.is_some()));
     let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone()).filter(|_| runs);
-    Mover { address: pod.uid().zip(ip), waits: waits(pod).unwrap_or_default() }
+    Some(Mover { address: pod.uid().zip(ip), waits: waits(pod).unwrap_or_default() })
+}
+
+/// Of a Job without a pod that could run. The job controller makes one at once, and the next one soon after the end of the last: where it
+/// does not, it may not, as the Job's Events say and nothing else does. (Reading these takes a right that we have not.)
+fn missing(job: &Job, pods: &[&Pod], now: Timestamp) -> Mover {
+    let ends = pods.iter().filter_map(|pod| container(pod)?.state.as_ref()?.terminated.as_ref());
+    let last = ends.filter_map(|end| end.finished_at.as_ref()?.0.checked_add(MOVER_STARTS).ok()).max();
+    if now < last.map_or(starts_by(job), |last| last.max(starts_by(job))) {
+        return Mover::default();
+    }
+    let (name, namespace) = (job.name_any(), job.namespace().unwrap_or_default());
+    let waits = format!(
+        "Job {name} gets no pod: a quota, the namespace's Pod Security level (baseline at the strictest) or an admission policy may \
+         refuse it. Its Events say why: kubectl --namespace {namespace} describe job {name}"
+    );
+    Mover { address: None, waits }
 }
 
 /// Why a pod does not run, as far as it says so itself.
@@ -172,7 +201,8 @@ mod tests {
         let errand = json!({"node": "*", "task": "Fill", "generation": 1}).to_string();
         Arc::new(object(json!({
             "metadata": {
-                "name": "j", "uid": "j1", "labels": {"workspacefs.io/fscache-uid": "u"},
+                "name": "j", "namespace": "a", "uid": "j1", "creationTimestamp": "2026-01-01T00:00:00Z",
+                "labels": {"workspacefs.io/fscache-uid": "u"},
                 "annotations": {"cache.workspacefs.io/errand": errand},
                 "ownerReferences": [{"apiVersion": "x", "kind": "FsCache", "name": "c", "uid": "u"}],
             },
@@ -198,7 +228,11 @@ mod tests {
     }
 
     fn seen(job: &Arc<Job>, pods: &[Arc<Pod>]) -> State {
-        let (runs, strays) = all(&cache(), std::slice::from_ref(job), pods, Timestamp::UNIX_EPOCH);
+        seen_at(job, pods, "2026-01-01T00:00:59Z")
+    }
+
+    fn seen_at(job: &Arc<Job>, pods: &[Arc<Pod>], now: &str) -> State {
+        let (runs, strays) = all(&cache(), std::slice::from_ref(job), pods, now.parse().unwrap());
         assert!(strays.is_empty());
         runs[0].state.clone()
     }
@@ -242,6 +276,22 @@ mod tests {
         let unplaced =
             json!({"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"});
         assert!(of(json!({"conditions": [unplaced]})).waits.contains("0/3 nodes"));
+    }
+
+    #[test]
+    fn a_job_that_gets_no_pod_says_so_once_it_should_have_one_and_not_between_two_pods() {
+        let waits = |pods: &[Arc<Pod>], now: &str| match seen_at(&job(json!({})), pods, now) {
+            State::Running(Mover { address: None, waits }) => waits,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(waits(&[], "2026-01-01T00:00:59Z"), "");
+        let said = waits(&[], "2026-01-01T00:01:00Z");
+        assert!(said.starts_with("Job j gets no pod") && said.contains("describe job j"), "{said}");
+        let ended = [ended_pod(40, "Killed")];
+        assert_eq!(waits(&ended, "2026-01-01T00:01:39Z"), "");
+        assert!(!waits(&ended, "2026-01-01T00:01:40Z").is_empty());
+        let starts = [pod(json!({"phase": "Pending"}))];
+        assert_eq!(waits(&starts, "2026-01-01T00:10:00Z"), "");
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn changes(old: &FsCacheStatus, new: &FsCacheStatus) -> Vec<Happened> {
         }
         let reason = match (condition.type_.as_str(), condition.status.as_str(), condition.reason.as_str()) {
             (FRESH, "False", "Stale") => "Stale",
-            (FRESH, "False", "MoverWaits") => "MoverWaits",
+            (READY | FRESH, "False", "MoverWaits") => "MoverWaits",
             (CONFLICT, "True", _) => "Conflict",
             // What movers meet is told when they end.
             (SOURCE_REACHABLE, "False", NOT_REACHABLE) => "SourceUnreachable",

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use workspacefs_api::{Amount, CacheCopy, CachePhase, FsCacheStatus, PathState, quantity};
 
+use super::findings::READY;
 use super::progress::tally::Tally;
 use super::survey::{self, Survey};
 
@@ -13,7 +14,7 @@ pub fn status(
     tally: Option<&Tally>,
     conditions: Vec<Condition>,
 ) -> FsCacheStatus {
-    let phase = phase(&survey.copies);
+    let phase = phase(&survey.copies, &conditions);
     let moving = matches!(phase, CachePhase::Filling | CachePhase::Refreshing);
     let tally = tally.filter(|_| moving);
     let copied = copied(survey);
@@ -38,15 +39,23 @@ pub fn status(
         refreshed_for: survey.refreshed_for.clone(),
         paths: survey.paths.clone(),
         copies: survey.copies.clone(),
+        last_generation: survey.last_generation,
         uses: Vec::new(),
         conditions,
     }
 }
 
-/// The status of one for which nothing runs.
+/// The status of one that cannot be a cache: nothing runs for it, and what it has is had by nobody.
 pub fn at_rest(mut status: FsCacheStatus) -> FsCacheStatus {
-    status.copies.iter_mut().for_each(|copy| copy.phase = survey::phase(copy, &[], &[]));
-    status.phase = Some(phase(&status.copies));
+    status.copies.iter_mut().for_each(|copy| copy.phase = survey::phase(copy, false, false));
+    status.phase = Some(phase(&status.copies, &status.conditions));
+    status
+}
+
+/// The status of one that is being deleted: no pod gets any of it.
+pub fn leaving(mut status: FsCacheStatus) -> FsCacheStatus {
+    status.copies.iter_mut().for_each(|copy| copy.phase = CachePhase::Pending);
+    status.phase = Some(CachePhase::Pending);
     status
 }
 
@@ -58,14 +67,16 @@ fn copied(survey: &Survey) -> (Amount, Amount) {
     (sum(&mut whole().map(|path| path.files)), sum(&mut whole().map(|path| path.bytes)))
 }
 
-fn phase(copies: &[CacheCopy]) -> CachePhase {
-    let any = |phase| copies.iter().any(|copy| copy.phase == phase);
-    let has_copy = copies.iter().any(|copy| copy.generation.is_some());
-    match (any(CachePhase::Filling) || any(CachePhase::Refreshing), has_copy) {
+/// Of all copies together. Whether pods get any is what condition Ready says, so that the two never say different things.
+fn phase(copies: &[CacheCopy], conditions: &[Condition]) -> CachePhase {
+    let is_ready = conditions.iter().any(|condition| condition.type_ == READY && condition.status == "True");
+    let any = |phases: &[CachePhase]| copies.iter().any(|copy| phases.contains(&copy.phase));
+    match (any(&[CachePhase::Filling, CachePhase::Refreshing]), is_ready) {
         (true, false) => CachePhase::Filling,
         (true, true) => CachePhase::Refreshing,
         (false, true) => CachePhase::Ready,
-        (false, false) if any(CachePhase::Failed) => CachePhase::Failed,
+        // Of copies that are ready by themselves something else keeps pods off: another's claim has the name, say.
+        (false, false) if any(&[CachePhase::Failed, CachePhase::Ready]) => CachePhase::Failed,
         (false, false) => CachePhase::Pending,
     }
 }
@@ -73,25 +84,29 @@ fn phase(copies: &[CacheCopy]) -> CachePhase {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conditions::{self, Finding};
 
     #[test]
-    fn all_copies_together_are_ready_if_one_is_and_refreshing_while_anything_runs() {
+    fn a_cache_is_ready_while_its_condition_says_so_and_refreshing_while_anything_runs() {
         use CachePhase::{Failed, Filling, Pending, Ready, Refreshing};
-        for (phases, wanted) in [
-            (&[][..], Pending),
-            (&[Pending], Pending),
-            (&[Failed, Pending], Failed),
-            (&[Failed, Filling], Filling),
-            (&[Ready, Failed], Ready),
-            (&[Ready, Filling], Refreshing),
-            (&[Ready, Refreshing], Refreshing),
+        for (phases, status, wanted) in [
+            (&[][..], "False", Pending),
+            (&[Pending], "False", Pending),
+            (&[Failed, Pending], "False", Failed),
+            (&[Failed, Filling], "False", Filling),
+            (&[Ready, Failed], "True", Ready),
+            (&[Ready, Filling], "True", Refreshing),
+            (&[Ready, Refreshing], "True", Refreshing),
+            (&[Ready], "False", Failed),
+            (&[Ready], "Unknown", Failed),
+            (&[Refreshing], "False", Filling),
         ] {
-            let copy = |phase: &CachePhase| CacheCopy {
-                phase: *phase,
-                generation: matches!(phase, Ready | Refreshing).then_some(1),
-                ..CacheCopy::default()
-            };
-            assert_eq!(phase(&phases.iter().map(copy).collect::<Vec<_>>()), wanted, "{phases:?}");
+            let copy = |phase: &CachePhase| CacheCopy { phase: *phase, ..CacheCopy::default() };
+            let copies: Vec<CacheCopy> = phases.iter().map(copy).collect();
+            let finding = Finding { status, ..Finding::new(READY, true, "R", "m") };
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            let conditions = conditions::update(&[], &[finding], None, now);
+            assert_eq!(phase(&copies, &conditions), wanted, "{phases:?} {status}");
         }
     }
 }

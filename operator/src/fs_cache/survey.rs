@@ -6,8 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use workspacefs_api::fs_cache::EVERYWHERE;
-use workspacefs_api::{CacheCopy, CachePhase, CachedPath, FsCacheSpec, FsCacheStatus, PathState};
+use workspacefs_api::{CacheCopy, CachePhase, CachedPath, Exposure, FsCacheSpec, FsCacheStatus, PathState};
 
+use super::findings;
 use super::ledger::{self, Entry};
 use super::objects::{Errand, Task};
 use super::plan::{self, Circumstances, Step};
@@ -47,6 +48,8 @@ pub struct Survey {
     pub paths: Vec<CachedPath>,
     /// For the status.
     pub refreshed_for: String,
+    /// For the status.
+    pub last_generation: Option<i64>,
     /// What is to be told beside the changes of conditions.
     pub happened: Vec<Happened>,
     /// What is to be done once the status is written.
@@ -73,7 +76,8 @@ impl Survey {
     pub fn of(input: &Input<'_>) -> Self {
         let paths = paths(input.spec, &input.old.paths);
         let copies = copies(&input.old.copies, &input.setting.places);
-        let mut survey = Self { copies, paths, ..Self::default() };
+        let last_generation = plan::last_generation(input.old.last_generation, &input.old.copies);
+        let mut survey = Self { copies, paths, last_generation, ..Self::default() };
         survey.forget_lost(input);
         for run in input.runs {
             survey.take_in(input, run);
@@ -82,7 +86,9 @@ impl Survey {
         for at in 0..survey.copies.len() {
             survey.step(input, at);
         }
-        survey.copies.iter_mut().for_each(|copy| copy.phase = phase(copy, input.runs, &survey.acts));
+        survey.last_generation = plan::last_generation(survey.last_generation, &survey.copies);
+        let phases: Vec<CachePhase> = survey.copies.iter().map(|copy| survey.phase(input, copy)).collect();
+        survey.copies.iter_mut().zip(phases).for_each(|(copy, phase)| copy.phase = phase);
         sum_up_paths(&mut survey.paths, &survey.copies);
         survey.refreshed_for = survey.obeyed(input);
         survey
@@ -140,7 +146,7 @@ impl Survey {
 
     fn step(&mut self, input: &Input<'_>, at: usize) {
         let uses = &input.old.uses;
-        let fresh = plan::fresh_generation(&self.copies, uses);
+        let fresh = plan::fresh_generation(self.last_generation, &self.copies, uses);
         let Some(copy) = self.copies.get_mut(at) else { return };
         if input.runs.iter().any(|run| run.errand.node == copy.node) {
             return;
@@ -159,6 +165,25 @@ impl Survey {
             Step::Send(errand) => self.acts.push(Act::Send(errand)),
             Step::Wait(at) => self.times.extend(at),
         }
+    }
+
+    fn phase(&self, input: &Input<'_>, copy: &CacheCopy) -> CachePhase {
+        let fills = |errand: &Errand| errand.node == copy.node && errand.task == Task::Fill;
+        let is_filling = input.runs.iter().any(|run| run.is_running() && fills(&run.errand))
+            || self.acts.iter().any(|act| matches!(act, Act::Send(errand) if fills(errand)));
+        phase(copy, self.is_shown(input, copy), is_filling)
+    }
+
+    /// Whether pods that start now get something of a copy; of one that is had by a claim all of it or nothing.
+    fn is_shown(&self, input: &Input<'_>, copy: &CacheCopy) -> bool {
+        let has_enough = match input.spec.exposure {
+            Exposure::Transparent => copy.generation.is_some() && !copy.whole.is_empty(),
+            Exposure::Claim => findings::is_whole(copy, &self.paths),
+        };
+        has_enough
+            && input.setting.is_ready(&copy.node)
+            && input.setting.doubt(findings::TARGET_AVAILABLE).is_none()
+            && findings::stale_at(copy, input.wanted).is_none_or(|at| at > input.now)
     }
 }
 
@@ -183,16 +208,13 @@ fn copies(known: &[CacheCopy], places: &[Place]) -> Vec<CacheCopy> {
     places.iter().filter_map(of).collect()
 }
 
-/// Where a copy stands, with what runs and what is begun.
-pub fn phase(copy: &CacheCopy, runs: &[Run], acts: &[Act]) -> CachePhase {
-    let fills = |errand: &Errand| errand.node == copy.node && errand.task == Task::Fill;
-    let is_filling = runs.iter().any(|run| run.is_running() && fills(&run.errand))
-        || acts.iter().any(|act| matches!(act, Act::Send(errand) if fills(errand)));
-    match (is_filling, copy.generation.is_some()) {
+/// Where a copy stands: whether new pods get it, and whether one is being made.
+pub fn phase(copy: &CacheCopy, is_shown: bool, is_filling: bool) -> CachePhase {
+    match (is_filling, is_shown) {
         (true, false) => CachePhase::Filling,
         (true, true) => CachePhase::Refreshing,
         (false, true) => CachePhase::Ready,
-        (false, false) if copy.failures > 0 => CachePhase::Failed,
+        (false, false) if copy.failures > 0 || copy.generation.is_some() => CachePhase::Failed,
         (false, false) => CachePhase::Pending,
     }
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 use workspacefs_api::mover::{Outcome, PathOutcome};
-use workspacefs_api::{CacheCopy, CacheUse, FsCache, PathState};
+use workspacefs_api::{CacheCopy, CachePhase, CacheUse, FsCache, PathState};
 use workspacefs_testkit::{FakeApi, builders};
 
 use crate::local::put_node;
@@ -61,8 +61,15 @@ pub fn has(api: &FakeApi, generation: i64) -> bool {
     copies(api).first().is_some_and(|copy| copy.generation == Some(generation)) && api.all("Job").is_empty()
 }
 
+/// A condition. The phase that is beside it is never another one than Ready says.
 pub fn cache_condition(api: &FakeApi, name: &str, kind: &str) -> Option<Condition> {
-    cache(api, name)?.status?.conditions.into_iter().find(|condition| condition.type_ == kind)
+    let status = cache(api, name)?.status?;
+    let of = |kind| status.conditions.iter().find(|condition| condition.type_ == kind).cloned();
+    if let Some(ready) = of("Ready") {
+        let says_ready = matches!(status.phase, Some(CachePhase::Ready | CachePhase::Refreshing));
+        assert_eq!(says_ready, ready.status == "True", "{:?}, but {ready:?}", status.phase);
+    }
+    of(kind)
 }
 
 /// Waits for a condition's reason and returns its message.
@@ -165,6 +172,13 @@ pub fn play(api: &FakeApi, say: impl Fn(&FakeApi, &Value) -> Outcome) {
             job["status"] = json!({"conditions": [{"type": how, "status": "True"}]});
         });
     }
+}
+
+/// As if a Job had been made long ago.
+pub fn age(api: &FakeApi, job: &Value) {
+    api.edit("Job", SPACE, job["metadata"]["name"].as_str().unwrap(), |job| {
+        job["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    });
 }
 
 /// The pod of a Job, with that state of its container.

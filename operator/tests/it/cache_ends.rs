@@ -32,6 +32,13 @@ async fn what_lies_on_the_target_is_removed_when_no_node_uses_it() {
     use_on(&api, "n1", GOING, &[]);
     api.until("a mover is sent", |api| !api.all("Job").is_empty()).await;
     assert_eq!(errands(&api), [json!({"node": "*", "task": "RemoveAll", "generation": 0})]);
+    // Whatever keeps its pod from being made keeps the FsCache, which says so.
+    age(&api, &api.all("Job")[0]);
+    api.until("it says what is in the way", |api| {
+        let ready = cache_condition(api, "warm", "Ready");
+        ready.is_some_and(|ready| ready.message.contains("gets no pod"))
+    })
+    .await;
     until_moved(&api, "it is gone", is_gone).await;
     assert!(api.all("Job").is_empty());
     assert_eq!(told(&api, "CopiesKept"), 0);

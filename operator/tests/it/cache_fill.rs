@@ -97,9 +97,9 @@ async fn a_refresh_that_finds_nothing_changed_keeps_the_generation_and_makes_it_
     assert_eq!(after.as_of.unwrap().0.as_second(), later);
     assert_eq!(cache(&api, "warm").unwrap().status.unwrap().refreshed_for, "now");
     assert_eq!((told(&api, "Refreshed"), told(&api, "FillFailed")), (1, 0));
-    // The next one that finds something is of the next number.
+    // The next one that finds something has a number that none was sent for before.
     ask(&api, "again");
-    until_moved(&api, "it is refreshed", |api| has(api, 2)).await;
+    until_moved(&api, "it is refreshed", |api| has(api, 3)).await;
 }
 
 #[tokio::test]
@@ -279,8 +279,43 @@ async fn a_mover_that_finds_no_node_says_so() {
             json!({"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"});
         pod["status"] = json!({"phase": "Pending", "conditions": [unplaced]});
     });
+    api.until("it is said at once", |api| {
+        let ready = cache_condition(api, "warm", "Ready");
+        ready.is_some_and(|ready| ready.reason == "Filling" && ready.message.contains("0/3 nodes"))
+    })
+    .await;
+    assert_eq!(told(&api, "MoverWaits"), 0, "every pod waits for a while");
+    age(&api, &job);
     let message = until_cache(&api, "warm", "Ready", "MoverWaits").await;
     assert!(message.contains("0/3 nodes"), "{message}");
+    api.until("it is told", |api| told(api, "MoverWaits") == 1).await;
+}
+
+/// Of Events that agree in all but the note there is one, which says how often.
+fn times_told(api: &FakeApi, reason: &str) -> i64 {
+    let events = api.all("Event").into_iter().filter(|event| event["reason"] == reason);
+    events.map(|event| event["series"]["count"].as_i64().unwrap_or(1)).sum()
+}
+
+/// The job controller makes pods: what refuses them refuses no Job, and only an Event on that says so.
+#[tokio::test]
+async fn a_mover_whose_pod_may_not_be_made_is_told_of_at_the_first_fill_and_at_a_refresh() {
+    let (api, _nfs, _operator) = start(json!({})).await;
+    for (generation, condition) in [(1, "Ready"), (2, "Fresh")] {
+        api.until("a mover is sent", |api| !api.all("Job").is_empty()).await;
+        let job = api.all("Job").remove(0);
+        age(&api, &job);
+        let message = until_cache(&api, "warm", condition, "MoverWaits").await;
+        let name = job["metadata"]["name"].as_str().unwrap();
+        assert!(message.contains(&format!("Job {name} gets no pod")), "{message}");
+        assert!(message.contains(&format!("kubectl --namespace {SPACE} describe job {name}")), "{message}");
+        api.until("it is told", |api| times_told(api, "MoverWaits") == generation).await;
+        // Whoever lifts the quota need do nothing more.
+        until_moved(&api, "it is filled", |api| has(api, generation)).await;
+        until_cache(&api, "warm", "Ready", "Ready").await;
+        until_cache(&api, "warm", "Fresh", "Refreshed").await;
+        ask(&api, "now");
+    }
 }
 
 #[tokio::test]

@@ -94,6 +94,25 @@ async fn a_node_whose_storage_is_not_ready_keeps_its_copy_without_the_label_and_
     until_cache(&api, "warm", "Ready", "Ready").await;
 }
 
+/// Else what lies there of the earlier number would be said again, as new and verified, and the source not even be opened.
+#[tokio::test]
+async fn a_node_that_is_deleted_and_comes_back_with_its_disk_gets_no_number_that_was_given_before() {
+    let (api, _nfs, operator) = start(&["n1", "n2"]).await;
+    until_moved(&api, "both are filled", |api| filled(api, &["n1", "n2"])).await;
+    let given = |node: &str, number| (node.to_owned(), Some(number));
+    assert_eq!(generations(&api), [given("n1", 1), given("n2", 2)]);
+    assert!(api.delete("Node", "", "n2"));
+    api.until("it is forgotten", |api| generations(api) == [given("n1", 1)]).await;
+    operator.stop().await;
+    let _operator = Operator::start(&api, "b", config());
+    put_node(&api, "n2");
+    report(&api, "nvme", "n2", true);
+    until_moved(&api, "it has a copy", |api| filled(api, &["n1", "n2"])).await;
+    assert_eq!(generations(&api), [given("n1", 1), given("n2", 3)]);
+    let status = cache(&api, "warm").and_then(|cache| cache.status).unwrap();
+    assert_eq!(status.last_generation, Some(3));
+}
+
 #[tokio::test]
 async fn a_mover_for_a_node_that_is_gone_is_stopped_and_failures_of_one_node_hold_no_other_up() {
     let (api, _nfs, _operator) = start(&["n1", "n2"]).await;

@@ -1,122 +1,16 @@
-//! The chart's policies let pass what the operator makes for `files`, and nothing else: their expressions, as the chart renders
-//! them, are evaluated over the operator's own objects. (By a CEL of Rust; what the API server's makes of them is for the
-//! end-to-end tests.)
+//! The chart's policies let pass what the operator makes for `files`, and nothing else. See [`crate::policy`].
 
-use std::collections::HashMap;
-
-use cel::extractors::This;
-use cel::objects::Key;
-use cel::{Context, ExecutionError, Program, Value as Cel};
 use serde_json::{Value, json};
 use workspacefs_operator::files::config::{FilesConfig, RsyncConfig};
 use workspacefs_operator::files::objects::{Parts, Shop, common_labels, deployment, network_policy, service};
 use workspacefs_operator::filesystem::objects::Identity;
 use workspacefs_testkit::builders;
 
+use crate::policy::Asked;
 use crate::world::SYSTEM;
 
 const OBJECTS: &str = "workspacefs-files-objects";
 const PODS: &str = "workspacefs-files-pods";
-
-/// A policy's spec, as the chart renders it with files switched on.
-fn policy(name: &str) -> Value {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/rendered/files.yaml");
-    let rendered = std::fs::read_to_string(file).unwrap();
-    let objects = rendered.split("\n---").filter(|text| text.contains("kind: ValidatingAdmissionPolicy\n"));
-    let mut objects = objects.map(|text| serde_saphyr::from_str::<Value>(text).unwrap());
-    objects.find(|object| object["metadata"]["name"] == name).expect(name)["spec"].take()
-}
-
-/// A request of the operator's.
-struct Asked<'a> {
-    operation: &'a str,
-    resource: &'a str,
-    namespace: &'a str,
-    now: Value,
-    before: Value,
-}
-
-impl<'a> Asked<'a> {
-    fn create(resource: &'a str, object: Value) -> Self {
-        Self { operation: "CREATE", resource, namespace: "team-a", now: object, before: Value::Null }
-    }
-
-    fn update(resource: &'a str, before: Value, now: Value) -> Self {
-        Self { operation: "UPDATE", resource, namespace: "team-a", now, before }
-    }
-
-    fn delete(resource: &'a str, object: Value) -> Self {
-        Self { operation: "DELETE", resource, namespace: "team-a", now: Value::Null, before: object }
-    }
-
-    /// What the policy says against it.
-    fn refused(&self, name: &str) -> Vec<String> {
-        let spec = policy(name);
-        let text = |value: &Value| value.as_str().unwrap().to_string();
-        let mut variables = HashMap::new();
-        for variable in spec["variables"].as_array().unwrap() {
-            let found = self.evaluate(&text(&variable["expression"]), &variables);
-            variables.insert(text(&variable["name"]), found);
-        }
-        let validations = spec["validations"].as_array().unwrap().iter();
-        let broken = validations.filter(|rule| match self.evaluate(&text(&rule["expression"]), &variables) {
-            Cel::Bool(holds) => !holds,
-            other => panic!("{other:?}: {rule}"),
-        });
-        broken.map(|rule| text(&rule["message"])).collect()
-    }
-
-    fn evaluate(&self, expression: &str, variables: &HashMap<String, Cel>) -> Cel {
-        let request = json!({
-            "operation": self.operation, "namespace": self.namespace,
-            "resource": {"resource": self.resource},
-        });
-        let mut context = Context::default();
-        context.add_function("dyn", |value: Cel| -> Result<Cel, ExecutionError> { Ok(value) });
-        context.add_function("at", at);
-        context.add_function("otherwise", otherwise);
-        for (name, value) in [("request", &request), ("object", &self.now), ("oldObject", &self.before)] {
-            context.add_variable_from_value(name, cel::to_value(value).unwrap());
-        }
-        context.add_variable_from_value("variables", variables.clone());
-        let expression = without_options(expression);
-        let program = Program::compile(&expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
-        program.execute(&context).unwrap_or_else(|error| panic!("{expression}: {error}"))
-    }
-}
-
-/// The expression with optional fields (`.?field`, `[?'key']`, `.orValue(x)`) said by functions: this CEL fails where such a
-/// field is missing.
-fn without_options(expression: &str) -> String {
-    let mut said = String::new();
-    let mut rest = expression;
-    while let Some(start) = rest.find(".?").into_iter().chain(rest.find("[?'")).min() {
-        said.push_str(&rest[..start]);
-        let (key, after) = match rest[start..].strip_prefix("[?'") {
-            Some(key) => key.split_once("']").unwrap(),
-            None => {
-                let field = &rest[start + 2..];
-                field.split_at(field.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(field.len()))
-            }
-        };
-        said.push_str(&format!(".at('{key}')"));
-        rest = after;
-    }
-    said.push_str(rest);
-    said.replace(".orValue(", ".otherwise(")
-}
-
-/// The field, or null.
-fn at(This(this): This<Cel>, key: std::sync::Arc<String>) -> Result<Cel, ExecutionError> {
-    Ok(match this {
-        Cel::Map(map) => map.map.get(&Key::String(key)).cloned().unwrap_or(Cel::Null),
-        _ => Cel::Null,
-    })
-}
-
-fn otherwise(This(this): This<Cel>, other: Cel) -> Result<Cel, ExecutionError> {
-    Ok(if matches!(this, Cel::Null) { other } else { this })
-}
 
 fn identity() -> Identity {
     let uid = "0f8fad5b-d9cb-469f-a165-70867728950e".into();
