@@ -18,6 +18,7 @@ mod ids;
 mod imports;
 mod kept;
 pub mod listing;
+pub mod memory;
 pub mod metrics;
 pub mod openapi;
 mod opened;
@@ -30,6 +31,7 @@ pub mod room;
 pub mod root;
 mod routes;
 pub mod server;
+pub mod shares;
 #[cfg(test)]
 mod swapped;
 pub mod sweep;
