@@ -86,8 +86,7 @@ async fn a_claim_on_nodes_own_disks_is_no_file_system() {
 #[tokio::test]
 async fn files_that_run_are_taken_away_once_it_is_seen_that_their_claim_is_local() {
     let api = api().await;
-    let spec = json!({"accessModes": ["ReadWriteMany"], "volumeName": "disk"});
-    api.put(&builders::claim(SPACE, "plain", spec));
+    api.put(&builders::claim(SPACE, "plain", json!({"accessModes": ["ReadWriteMany"]})));
     set_phase(&api, "plain", "Bound");
     put_on_claim(&api, "data", "plain");
     let _operator = Operator::start(&api, "a", files_config());
