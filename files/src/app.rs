@@ -15,6 +15,7 @@ use workspacefs_files_proto::Verifier;
 use crate::auth::authenticate;
 use crate::error::Error;
 use crate::imports::{Imports, Waits};
+use crate::memory::Memory;
 use crate::metrics::{self, Metrics};
 use crate::pool::Pool;
 use crate::root::Root;
@@ -42,6 +43,8 @@ pub struct App {
     pub root: Arc<Root>,
     /// Where file system calls wait.
     pub pool: Pool,
+    /// For contents on their way.
+    pub memory: Memory,
     /// Whom to believe.
     pub verifier: Verifier,
     /// How long things are kept.
@@ -66,6 +69,7 @@ impl App {
             imports,
             root,
             pool: Pool::default(),
+            memory: Memory::default(),
             verifier,
             settings,
             holds: Arc::default(),

@@ -6,7 +6,6 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
-use tokio::sync::OwnedSemaphorePermit;
 use workspacefs_files_proto::FilePath;
 use workspacefs_files_proto::tar::{END, Member, MemberKind, padding};
 
@@ -20,6 +19,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::root::Root;
+use crate::shares::Place;
 use crate::unpack::SMALL_BYTES_MAX;
 
 /// Files that are read by one call: so many, or of so many bytes.
@@ -54,12 +54,7 @@ fn groups(wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
 }
 
 /// The answer's body. `place` is held until it ends.
-pub(crate) fn body(
-    app: &Arc<App>,
-    folder: FilePath,
-    wanted: Vec<Wanted>,
-    place: OwnedSemaphorePermit,
-) -> Body {
+pub(crate) fn body(app: &Arc<App>, folder: FilePath, wanted: Vec<Wanted>, place: Place) -> Body {
     let (app, folder) = (Arc::clone(app), Arc::new(folder));
     let read = move |group: Vec<Wanted>| {
         let (app, folder) = (Arc::clone(&app), Arc::clone(&folder));

@@ -36,6 +36,11 @@ pub fn decide(headers: &HeaderMap, facts: &Facts) -> Result<Answer, Error> {
     if get(header::IF_MATCH).is_some_and(|tags| !matches(tags, &etag, false)) {
         return Err(Error::Precondition);
     }
+    if get(header::IF_MATCH).is_none()
+        && get(header::IF_UNMODIFIED_SINCE).and_then(parse_date).is_some_and(|since| seconds(facts) > since)
+    {
+        return Err(Error::Precondition);
+    }
     let fresh = match (get(header::IF_NONE_MATCH), get(header::IF_MODIFIED_SINCE).and_then(parse_date)) {
         (Some(tags), _) => matches(tags, &etag, true),
         (None, Some(since)) => seconds(facts) <= since,
@@ -166,6 +171,10 @@ mod tests {
             (vec![(IF_MATCH, weak.as_str())], Err(Error::Precondition)),
             (vec![(IF_MATCH, list.as_str())], Ok(Answer::Whole)),
             (vec![(IF_MATCH, "*")], Ok(Answer::Whole)),
+            (vec![(IF_UNMODIFIED_SINCE, earlier)], Err(Error::Precondition)),
+            (vec![(IF_UNMODIFIED_SINCE, date)], Ok(Answer::Whole)),
+            (vec![(IF_UNMODIFIED_SINCE, "yesterday")], Ok(Answer::Whole)),
+            (vec![(IF_MATCH, "*"), (IF_UNMODIFIED_SINCE, earlier)], Ok(Answer::Whole)),
             (vec![(IF_NONE_MATCH, weak.as_str())], Ok(Answer::NotModified)),
             (vec![(IF_NONE_MATCH, "*")], Ok(Answer::NotModified)),
             (vec![(IF_NONE_MATCH, other), (IF_MODIFIED_SINCE, date)], Ok(Answer::Whole)),

@@ -19,6 +19,7 @@ mod ids;
 mod imports;
 mod kept;
 pub mod listing;
+pub mod memory;
 pub mod metrics;
 pub mod openapi;
 mod opened;
@@ -32,6 +33,7 @@ pub mod root;
 mod routes;
 pub mod server;
 mod settling;
+pub mod shares;
 #[cfg(test)]
 mod swapped;
 pub mod sweep;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::error::Error;
 use crate::imports;
+use crate::shares::{Place, Shares};
 
 /// Calls at once.
 const THREADS: usize = 32;
@@ -32,16 +33,16 @@ const LONG_MAX: Duration = Duration::from_secs(30 * 60);
 pub struct Pool {
     calls: Arc<Semaphore>,
     long: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
-    batches: Arc<Semaphore>,
+    streams: Shares,
+    batches: Shares,
     syncs: Arc<Semaphore>,
 }
 
 impl Default for Pool {
     fn default() -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
-        let (calls, long, streams) = (places(THREADS - LONG), places(LONG), places(STREAMS));
-        Self { calls, long, streams, batches: places(BATCHES), syncs: places(SYNCS) }
+        let (streams, batches) = (Shares::new(STREAMS), Shares::new(BATCHES));
+        Self { calls: places(THREADS - LONG), long: places(LONG), streams, batches, syncs: places(SYNCS) }
     }
 }
 
@@ -121,24 +122,22 @@ impl Pool {
         }
     }
 
-    /// A place for a stream; it goes with the stream.
+    /// A place for a stream of this user, who gets half of them at most; it goes with the stream.
     ///
     /// # Errors
     /// `Busy`.
-    pub fn stream(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let streams = Arc::clone(&self.streams);
-        streams
-            .try_acquire_owned()
-            .map_err(|_| Error::Busy("too many archives, searches and copies run already"))
+    pub fn stream(&self, user: &str) -> Result<Place, Error> {
+        let busy = Error::Busy("too many archives, searches and copies run already, of yours or of all");
+        self.streams.take(user).ok_or(busy)
     }
 
     /// A place for many files in one request; it goes with the request.
     ///
     /// # Errors
     /// `Busy`.
-    pub fn batch(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let batches = Arc::clone(&self.batches);
-        batches.try_acquire_owned().map_err(|_| Error::Busy("too many archives are unpacked already"))
+    pub fn batch(&self, user: &str) -> Result<Place, Error> {
+        let busy = Error::Busy("too many archives are unpacked already, of yours or of all");
+        self.batches.take(user).ok_or(busy)
     }
 }
 

@@ -1,8 +1,8 @@
 import { createElement } from "react";
 import { renderToStaticMarkup } from "react-dom/server";
 import { describe, expect, it } from "vitest";
-import type { FileSystem } from "../src/api/types";
-import { ofWhat, trouble } from "../src/lib/words";
+import type { FileSystem, Usage } from "../src/api/types";
+import { ofWhat, space, trouble } from "../src/lib/words";
 import { Row } from "../src/pages/filesystems";
 
 const fs: FileSystem = {
@@ -38,6 +38,16 @@ describe("what is said of a file system", () => {
     expect(ofWhat(fs)).toBe("");
     expect(ofWhat({ ...fs, usageOf: "Share" })).toBe("of the share");
     expect(ofWhat({ ...fs, usageOf: "Share", capacity: null, used: null })).toBe("");
+  });
+
+  it("tells of a managed file system what it has itself, and not the disk that it lies on", () => {
+    const disk = { capacity: 2 ** 43, used: 2 ** 42, trash: { bytes: 0, entries: 0 } } as Usage;
+    const own = space({ ...fs, kind: "managed" }, disk);
+    expect(own).toBe("512 GiB of 1.00 TiB used");
+    expect(space({ ...fs, kind: "managed" })).toBe(own);
+    expect(space(fs, disk)).toBe("4.00 TiB of 8.00 TiB used");
+    expect(space({ ...fs, usageOf: "Share" }, disk)).toBe("4.00 TiB of the share's 8.00 TiB used");
+    expect([space(fs), space(undefined, disk)]).toEqual(["", ""]);
   });
 
   it("has both in its row", () => {

@@ -9,7 +9,10 @@ const fn tool(name: &'static str, argv: &'static [&'static str]) -> Tool {
 
 /// Ours: `FILES` is its address, `LARGE` the path of the large file.
 const DOWNLOAD: Tool = tool("files", &["curl", "-o", "/dev/null", "https://FILES/v1/content/tree/LARGE"]);
-/// nginx with the same TLS, and so without sendfile: that would need TLS in the kernel.
+/// nginx with the same TLS, and so without sendfile: that would need TLS in the kernel. It is what the goal is held against, as
+/// `files` is never spoken to without TLS ([ADR 18]); what sendfile without TLS makes is shown beside it.
+///
+/// [ADR 18]: ../../../docs/adr/0018-files-in-the-browser.md
 const NGINX_DOWNLOAD: Tool = tool("nginx", &["curl", "-o", "/dev/null", "https://NGINX/tree/LARGE"]);
 /// nginx with sendfile.
 const NGINX_SENDFILE: Tool =

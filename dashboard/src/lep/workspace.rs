@@ -114,11 +114,14 @@ async fn total(session: &Session) -> Of<u64> {
     Ok(sizes(session).await?.iter().map(|(_, bytes)| bytes).sum())
 }
 
-/// How much each of them stores: as its file API says now, or as the operator saw it last.
+/// How much each of them stores: as its file API says now, or as the operator saw it last. That alone where the server shows its
+/// whole disk for each of the file systems on it.
 async fn sizes(session: &Session) -> Of<Vec<(String, u64)>> {
     let size = async |fs: FileSystem| {
         let name = fs.name_any();
-        let now = session.read::<Usage>(&name, "usage").await.ok().and_then(|usage| usage.used);
+        let is_whole = fs.spec.backend.managed.is_some();
+        let now = if is_whole { None } else { session.read::<Usage>(&name, "usage").await.ok() };
+        let now = now.and_then(|usage| usage.used);
         let seen = fs.status.and_then(|status| status.usage).and_then(|usage| quantity::bytes(&usage.used.0));
         Ok::<_, super::Refused>((name, now.or(seen).unwrap_or_default()))
     };

@@ -40,7 +40,9 @@ pub(crate) enum ImportError {
     #[error("the import cannot go on: it is {}", word(*.0))]
     State(ImportState),
     /// So many run already.
-    #[error("{0} imports are running, and no more may at once: wait for one to end, or cancel one")]
+    #[error(
+        "at most {0} imports run at once, and half of them for one user: wait for one to end, or cancel one"
+    )]
     TooMany(usize),
     /// The file system refuses the destination.
     #[error("destination: {0}")]

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OnceCell;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use workspacefs_buckets::{Allowed, Bucket, Credentials, Exceptions, Guard, Patience};
 use workspacefs_files_proto::import::Import;
@@ -45,8 +45,9 @@ use crate::ids;
 use crate::metrics::Metrics;
 use crate::root::Root;
 use crate::settling::Settling;
+use crate::shares::{Place, Shares};
 
-/// So many run at once; each has its connections and its tasks, all of them share the memory for contents.
+/// So many run at once, half of them at most of one user; each has its connections and its tasks, all of them share the memory for contents.
 const RUNNING_MAX: usize = 4;
 /// So many that ended are kept; the oldest one goes. Each can have a report of a megabyte.
 const ENDED_MAX: usize = 20;
@@ -63,7 +64,7 @@ pub(crate) struct Imports {
     patience: Waits,
     metrics: Metrics,
     means: Means,
-    running: Arc<Semaphore>,
+    running: Shares,
     all: CancellationToken,
     _end: DropGuard,
 }
@@ -114,7 +115,7 @@ impl Imports {
             patience,
             metrics: metrics.clone(),
             means: Means::default(),
-            running: Arc::new(Semaphore::new(RUNNING_MAX)),
+            running: Shares::new(RUNNING_MAX),
             _end: all.clone().drop_guard(),
             all,
         }
@@ -126,13 +127,13 @@ impl Imports {
     /// [`ImportError`]; then there is none.
     pub async fn begin(&self, body: &[u8], user: &str) -> Result<Import, ImportError> {
         let (form, credentials) = form::filled(body)?;
-        let permit = self.permit()?;
+        let place = self.place(user)?;
         let bucket = self.checked(&form, credentials).await?;
         let job = Arc::new(Job::new(ids::new(), form, user));
         // From here on nothing waits: whoever asked may have gone, and it is begun and known, or neither.
         let run = job.run(self.all.child_token()).map_err(ImportError::State)?;
         self.jobs().insert(job.id().to_owned(), Arc::clone(&job));
-        self.start(&job, run, bucket, permit);
+        self.start(&job, run, bucket, place);
         tracing::info!(import = job.id(), user, bucket = job.form().bucket, "an import begins");
         self.forget_oldest().await;
         Ok(job.shown(FAILURES_MAX))
@@ -148,14 +149,14 @@ impl Imports {
         if job.is_active() || state::after(job.state(), state::Event::Resumed).is_none() {
             return Err(ImportError::State(job.state()));
         }
-        let permit = self.permit()?;
+        let place = self.place(user)?;
         let bucket = self.checked(job.form(), credentials).await?;
         let run = job.run(self.all.child_token()).map_err(ImportError::State)?;
         if !self.jobs().contains_key(id) {
             // It was forgotten meanwhile.
             return Err(ImportError::NotFound);
         }
-        self.start(&job, run, bucket, permit);
+        self.start(&job, run, bucket, place);
         tracing::info!(import = id, user, "an import goes on");
         Ok(job.shown(FAILURES_MAX))
     }
@@ -204,7 +205,7 @@ impl Imports {
         Ok(form.bucket(credentials, self.guard.clone(), self.patience.then)?)
     }
 
-    fn start(&self, job: &Arc<Job>, run: Arc<job::Run>, bucket: Bucket, permit: OwnedSemaphorePermit) {
+    fn start(&self, job: &Arc<Job>, run: Arc<job::Run>, bucket: Bucket, place: Place) {
         let (means, target) = (self.means.clone(), Arc::clone(&self.target));
         let shop = Arc::new(Shop {
             bucket,
@@ -221,13 +222,12 @@ impl Imports {
             running.inc();
             run::run(job, run, shop, records).await;
             running.dec();
-            drop(permit);
+            drop(place);
         });
     }
 
-    fn permit(&self) -> Result<OwnedSemaphorePermit, ImportError> {
-        let permit = Arc::clone(&self.running).try_acquire_owned();
-        permit.map_err(|_| ImportError::TooMany(RUNNING_MAX))
+    fn place(&self, user: &str) -> Result<Place, ImportError> {
+        self.running.take(user).ok_or(ImportError::TooMany(RUNNING_MAX))
     }
 
     async fn forget(&self, job: &Arc<Job>) -> Result<(), ImportError> {

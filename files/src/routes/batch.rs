@@ -59,12 +59,12 @@ pub(crate) struct UnpackArgs {
         OfCaller, OfRequest, OfNames, OfRoom, OfServer))]
 pub(crate) async fn unpack(
     State(app): State<Arc<App>>,
-    _: Caller<Write>,
+    caller: Caller<Write>,
     Target(path): Target,
     Args(args): Args<UnpackArgs>,
     request: Request,
 ) -> Result<Response, Error> {
-    let place = app.pool.batch()?;
+    let place = app.pool.batch(&caller.user)?;
     let gone = CancellationToken::new();
     let members = Members::begun(request.into_body(), gone.clone()).await?;
     let (shared, folder) = (Arc::clone(&app), path.clone());
@@ -124,11 +124,11 @@ async fn told(
         OfCaller, OfRequest, OfNames, OfBody, OfServer))]
 pub(crate) async fn bundle(
     State(app): State<Arc<App>>,
-    _: Caller<Read>,
+    caller: Caller<Read>,
     Target(path): Target,
     http::Json(bundle): http::Json<Bundle>,
 ) -> Result<Response, Error> {
-    let place = app.pool.batch()?;
+    let place = app.pool.batch(&caller.user)?;
     let mut wanted = Vec::with_capacity(bundle.files.len());
     for file in bundle.files {
         wanted.push(Wanted { path: path_of("files", &file.path)?, size: file.size, etag: file.etag });

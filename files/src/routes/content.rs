@@ -27,6 +27,7 @@ use crate::conditions::{self, Answer};
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::http::{Args, Target, text};
+use crate::memory::Lease;
 use crate::opened::Opened;
 use crate::receive::{Sink, receive};
 use crate::refusals::{OfCaller, OfConditions, OfContent, OfNames, OfRange, OfRequest, OfRoom, OfServer};
@@ -35,7 +36,9 @@ use crate::uploads::{Checksum, parse_mode, parse_modified};
 use crate::write::{Existing, NewFile, Placing};
 use crate::{room, trash, tree};
 
-const PIECE_BYTES: u64 = 256 * 1024;
+const PIECE_BYTES: usize = 256 * 1024;
+/// Where other transfers have all the memory: each has two of these all the same.
+const SMALL_PIECE_BYTES: usize = 16 * 1024;
 
 pub(crate) fn router() -> Router<Arc<App>> {
     let content = get(download).put(upload).post(create).delete(delete);
@@ -46,7 +49,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
 #[utoipa::path(get, path = "/v1/content/{path}", tag = "files",
     params(("path" = String, Path,), ("Range" = Option<String>, Header,), ("If-Range" = Option<String>, Header,),
         ("If-Match" = Option<String>, Header,), ("If-None-Match" = Option<String>, Header,),
-        ("If-Modified-Since" = Option<String>, Header,)),
+        ("If-Modified-Since" = Option<String>, Header,), ("If-Unmodified-Since" = Option<String>, Header,)),
     responses((status = 200, description = "All of it", content_type = "application/octet-stream"),
         (status = 206, description = "The range", content_type = "application/octet-stream"),
         (status = 304, description = "It is what the caller has"),
@@ -94,15 +97,19 @@ fn sent(app: &Arc<App>, file: Opened, from: u64, length: u64) -> Body {
     tokio::spawn(async move {
         let (file, mut at, end) = (Arc::new(file), from, from + length);
         while at < end {
-            let (source, wanted) = (Arc::clone(&file), PIECE_BYTES.min(end - at));
-            let piece = app.pool.run_piece(move || read(&source, at, wanted)).await;
+            // Whoever takes nothing has what is on its way and one piece that waits, and no third one.
+            let Ok(place) = sender.reserve().await else { return };
+            let wanted = usize::try_from(end - at).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
+            let (source, lease) = (Arc::clone(&file), app.memory.lease(wanted, SMALL_PIECE_BYTES));
+            let piece = app.pool.run_piece(move || read(&source, at, wanted, lease)).await;
             let piece = piece.map_err(|error| {
                 tracing::info!(%error, "a content broke off");
                 std::io::Error::other(error)
             });
             let read = piece.as_ref().map_or(0, Bytes::len) as u64;
-            // Whoever reads is gone, or is told that the rest does not come.
-            if sender.send(piece).await.is_err() || read == 0 {
+            place.send(piece);
+            // Whoever reads is told that the rest does not come.
+            if read == 0 {
                 return;
             }
             app.metrics.sent.inc_by(read);
@@ -113,12 +120,25 @@ fn sent(app: &Arc<App>, file: Opened, from: u64, length: u64) -> Body {
     Body::from_stream(futures::stream::unfold(receiver, next))
 }
 
-fn read(file: &Opened, at: u64, wanted: u64) -> Result<Bytes, Error> {
-    let mut piece = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
+/// Bytes of a file, and the memory that they have for as long as anybody has them.
+struct Piece {
+    bytes: Vec<u8>,
+    _memory: Option<Lease>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn read(file: &Opened, at: u64, wanted: usize, memory: Option<Lease>) -> Result<Bytes, Error> {
+    let room = memory.as_ref().map_or(SMALL_PIECE_BYTES, |lease| lease.bytes);
+    let mut bytes = Vec::with_capacity(wanted.min(room));
     loop {
-        return match rustix::io::pread(file, spare_capacity(&mut piece), at) {
+        return match rustix::io::pread(file, spare_capacity(&mut bytes), at) {
             Ok(0) => Err(Error::Conflict("the file became shorter while it was read")),
-            Ok(_) => Ok(piece.into()),
+            Ok(_) => Ok(Bytes::from_owner(Piece { bytes, _memory: memory })),
             Err(Errno::INTR) => continue,
             Err(errno) => Err(refused_by("it", "read the file", errno, file)),
         };
@@ -209,6 +229,10 @@ async fn take(app: &Arc<App>, placing: Placing, request: Request) -> Result<Resp
 fn placing(path: FilePath, parents: bool, headers: &HeaderMap) -> Result<Placing, Error> {
     if path.is_root() {
         return Err(Error::IsDirectory);
+    }
+    if headers.contains_key("if-unmodified-since") {
+        // Two changes within a second have one date.
+        return Err(Error::field("If-Unmodified-Since", "a file is written with If-Match, not by a date"));
     }
     let existing = match (text(headers, "if-match"), text(headers, "if-none-match")) {
         (Some(tags), None) => Existing::Match(conditions::tags(tags)),

@@ -60,11 +60,11 @@ pub(crate) struct ArchiveArgs {
         OfCaller, OfRequest, OfNames, OfServer))]
 pub(crate) async fn archive(
     State(app): State<Arc<App>>,
-    _: Caller<Read>,
+    caller: Caller<Read>,
     Target(path): Target,
     Args(args): Args<ArchiveArgs>,
 ) -> Result<Response, Error> {
-    let place = app.pool.stream()?;
+    let place = app.pool.stream(&caller.user)?;
     let (root, asked) = (Arc::clone(&app.root), path.clone());
     let folder = app.pool.run(move || root.listing(&asked)).await?;
     let (pipe, body) = archive::pipe();
@@ -98,7 +98,7 @@ pub(crate) struct SearchArgs {
         OfCaller, OfRequest, OfNames, OfServer))]
 pub(crate) async fn search(
     State(app): State<Arc<App>>,
-    _: Caller<Read>,
+    caller: Caller<Read>,
     Target(path): Target,
     Args(args): Args<SearchArgs>,
 ) -> Result<Response, Error> {
@@ -106,7 +106,7 @@ pub(crate) async fn search(
     if args.name.is_empty() {
         return Err(Error::field("name", "say what the name contains"));
     }
-    let place = app.pool.stream()?;
+    let place = app.pool.stream(&caller.user)?;
     let (root, asked) = (Arc::clone(&app.root), path.clone());
     let folder = app.pool.run(move || root.listing(&asked)).await?;
     let (lines, answer) = Lines::answer();
@@ -161,7 +161,7 @@ fn found(
         OfCaller, OfRequest, OfNames, OfBody, OfRoom, OfServer))]
 pub(crate) async fn copy(
     State(app): State<Arc<App>>,
-    _: Caller<Write>,
+    caller: Caller<Write>,
     http::Json(transfer): http::Json<Transfer>,
 ) -> Result<Response, Error> {
     let copy = Copy {
@@ -170,7 +170,7 @@ pub(crate) async fn copy(
         overwrite: transfer.overwrite,
         parents: transfer.parents,
     };
-    let place = app.pool.stream()?;
+    let place = app.pool.stream(&caller.user)?;
     let (root, asked) = (Arc::clone(&app.root), copy.clone());
     app.pool.run(move || asked.check(&root)).await?;
     let (lines, answer) = Lines::answer();

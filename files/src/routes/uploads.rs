@@ -88,17 +88,25 @@ pub(crate) async fn create(
     let headers = request.headers();
     let size = number(headers, "upload-length")?;
     let meta = Meta::parse(text(headers, "upload-metadata").unwrap_or_default())?;
+    let checksum = checksum(headers)?;
     let has_body = text(headers, header::CONTENT_TYPE.as_str()) == Some(CONTENT_TYPE);
     let (root, days) = (Arc::clone(&app.root), app.settings.upload_days);
     let begin = move || room::with_room(&root, || uploads::create(&root, &caller.user, size, &meta, days));
     let state = app.pool.run(begin).await?;
     let held = hold(&app, &state).await?;
     let location = format!("uploads/{}", state.id);
-    let result = if has_body || size == 0 { write(&app, &state, request, &held).await } else { Ok(0) };
+    let result =
+        if has_body || size == 0 { write(&app, &state, request, checksum, &held).await } else { Ok(0) };
     // What did not come of the first bytes comes later: the upload is made, and its offset says how much is here.
     let (offset, failed) = match result {
         Ok(offset) => (offset, None),
-        Err(failed) if failed.fatal => return Err(failed.error),
+        Err(failed) if failed.fatal => {
+            // Whoever gets an error does not hear of the upload, and would leave it behind.
+            if let Err(error) = give_up(&app, state.id, held).await {
+                tracing::warn!(%error, "an upload that could not begin is left");
+            }
+            return Err(failed.error);
+        }
         Err(failed) => (failed.offset, Some(failed.error)),
     };
     if let Some(error) = failed {
@@ -160,13 +168,14 @@ pub(crate) async fn append(
         ));
     }
     let offset = number(headers, "upload-offset")?;
+    let checksum = checksum(headers)?;
     let found = find(&app, &id, &caller.user).await?;
     let held = hold(&app, &found).await?;
     let state = find(&app, &id, &caller.user).await?;
     if state.offset != offset {
         return Err(Error::Conflict("the upload has another offset: ask for it, and go on from there"));
     }
-    let offset = match write(&app, &state, request, &held).await {
+    let offset = match write(&app, &state, request, checksum, &held).await {
         Ok(offset) => offset,
         Err(Failed { error: Error::Checksum, piece: true, .. }) => {
             let status = StatusCode::from_u16(CHECKSUM_MISMATCH).unwrap_or(StatusCode::BAD_REQUEST);
@@ -190,13 +199,17 @@ pub(crate) async fn remove(
 ) -> Result<StatusCode, Error> {
     let found = find(&app, &id, &caller.user).await?;
     let held = hold(&app, &found).await?;
+    give_up(&app, id, held).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn give_up(app: &App, id: String, held: Arc<Held>) -> Result<(), Error> {
     let root = Arc::clone(&app.root);
     let remove = move || {
         let _held = held;
         uploads::remove(&root, &id)
     };
-    app.pool.run(remove).await?;
-    Ok(StatusCode::NO_CONTENT)
+    app.pool.run(remove).await
 }
 
 async fn find(app: &App, id: &str, user: &str) -> Result<Now, Error> {
@@ -221,23 +234,26 @@ struct Failed {
     fatal: bool,
 }
 
+/// That of the bytes of a request.
+fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {
+    let wrong = || Error::field("Upload-Checksum", "the checksum is sha256 or sha1, and base64");
+    let parsed = text(headers, "upload-checksum").map(|header| Checksum::parse(header).ok_or_else(wrong));
+    parsed.transpose()
+}
+
 /// Takes the body; the offset after it.
-async fn write(app: &App, state: &Now, request: Request, held: &Arc<Held>) -> Result<u64, Failed> {
+async fn write(
+    app: &App,
+    state: &Now,
+    request: Request,
+    checksum: Option<Checksum>,
+    held: &Arc<Held>,
+) -> Result<u64, Failed> {
     let (start, size) = (state.offset, state.info.size);
     let fail = |error, offset, fatal| Failed { error, offset, piece: false, fatal };
     if state.info.finished {
         return Ok(size);
     }
-    let checksum = match text(request.headers(), "upload-checksum") {
-        None => None,
-        Some(header) => match Checksum::parse(header) {
-            Some(checksum) => Some(checksum),
-            None => {
-                let error = Error::field("Upload-Checksum", "the checksum is sha256 or sha1, and base64");
-                return Err(fail(error, start, true));
-            }
-        },
-    };
     let (root, id, hold) = (Arc::clone(&app.root), state.id.clone(), Arc::clone(held));
     let open = app.pool.run_long(move || {
         room::make_room(&root, size - start)?;

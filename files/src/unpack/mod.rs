@@ -32,7 +32,7 @@ pub(crate) const SMALL_BYTES_MAX: u64 = 1 << 20;
 /// A group is full with so many bytes or files.
 const GROUP_BYTES: u64 = 1 << 20;
 const GROUP_FILES: usize = 32;
-/// Groups of one archive that are under way at once.
+/// Groups of one archive that are under way at once, as long as there is memory for that; else one.
 const GROUPS: usize = 4;
 /// Of a larger file so much is written at once.
 const PIECE_BYTES: usize = 1 << 20;
@@ -75,6 +75,8 @@ pub(crate) struct Unpack {
     pub names: HashSet<FilePath>,
     pub group: Group,
     pub groups: JoinSet<Vec<Outcome>>,
+    /// Whether the last of them found no memory that was free.
+    pub is_scarce: bool,
     /// Why nothing more is written.
     pub ended: Option<Error>,
 }
@@ -90,7 +92,19 @@ impl Unpack {
     ) -> Self {
         let (app, count) = (Arc::clone(app), Arc::default());
         let (names, group, groups) = (HashSet::new(), Group::default(), JoinSet::new());
-        Self { app, folder, existing, lines, count, together, names, group, groups, ended: None }
+        Self {
+            app,
+            folder,
+            existing,
+            lines,
+            count,
+            together,
+            names,
+            group,
+            groups,
+            is_scarce: false,
+            ended: None,
+        }
     }
 
     /// Takes all entries. What was begun is carried to its end also where the archive breaks off.
@@ -150,7 +164,8 @@ impl Unpack {
                 self.group.add(Small { placing, checksum, bytes });
                 if self.group.bytes >= GROUP_BYTES || self.group.files.len() >= GROUP_FILES {
                     self.start();
-                    while self.groups.len() >= GROUPS && self.join().await? {}
+                    let most = if self.is_scarce { 1 } else { GROUPS };
+                    while self.groups.len() >= most && self.join().await? {}
                 }
                 Ok(Ok(()))
             }
@@ -263,7 +278,15 @@ impl Unpack {
         let group = std::mem::take(&mut self.group);
         if !group.files.is_empty() {
             self.app.metrics.received.inc_by(group.bytes);
-            self.groups.spawn(group.unpack(Arc::clone(&self.app), Arc::clone(&self.together)));
+            let bytes = usize::try_from(group.bytes).unwrap_or(usize::MAX);
+            let lease = self.app.memory.lease(bytes, bytes);
+            self.is_scarce = lease.is_none();
+            let unpacked = group.unpack(Arc::clone(&self.app), Arc::clone(&self.together));
+            self.groups.spawn(async move {
+                let outcomes = unpacked.await;
+                drop(lease);
+                outcomes
+            });
         }
     }
 

@@ -23,8 +23,9 @@ use crate::root::{Area, Root};
 use crate::tree;
 use crate::write::{Existing, NewFile, Placing};
 
-/// The most unfinished uploads at once.
-pub const OPEN_MAX: usize = 1_000;
+/// The most unfinished uploads at once, of all users and of one.
+const OPEN_MAX: usize = 1_000;
+const OPEN_OF_USER_MAX: usize = 200;
 const NS_PER_DAY: i128 = 86_400 * 1_000_000_000;
 /// A finished upload is remembered so long, for a caller who did not hear that it is.
 const FINISHED_KEPT: i128 = NS_PER_DAY;
@@ -90,9 +91,11 @@ pub fn create(root: &Arc<Root>, user: &str, size: u64, meta: &Meta, days: u32) -
     };
     info.placing()?.check(root)?;
     let area = root.area(Area::Uploads)?;
-    let mut open = 0;
-    tree::names(area.as_fd(), |name| open += usize::from(name.ends_with(b".data")))?;
-    if open >= OPEN_MAX {
+    let open = open_ids(&area)?;
+    // Whose they are is not looked up as long as nobody can have too many.
+    if open.len() >= OPEN_MAX
+        || open.len() >= OPEN_OF_USER_MAX && open_of(&area, &open, user) >= OPEN_OF_USER_MAX
+    {
         return Err(Error::Busy("too many uploads are unfinished: finish or give up some"));
     }
     let id = ids::new();
@@ -200,15 +203,25 @@ fn read_info(root: &Root, id: &str, user: &str) -> Result<Info, Error> {
 /// # Errors
 /// [`Error`].
 pub fn list(root: &Root, user: &str, days: u32) -> Result<Vec<Upload>, Error> {
-    let area = root.area(Area::Uploads)?;
+    let mut ids = open_ids(&root.area(Area::Uploads)?)?;
+    ids.sort_unstable();
+    let states = ids.into_iter().filter_map(|id| find(root, &id, user, days).ok());
+    Ok(states.filter(|state| !state.info.finished).map(State::told).collect())
+}
+
+fn open_ids(area: &OwnedFd) -> Result<Vec<String>, Error> {
     let mut ids = Vec::new();
     tree::names(area.as_fd(), |name| {
         let name = std::str::from_utf8(name).unwrap_or_default();
         ids.extend(id_of(name).filter(|_| name.ends_with(".data")));
     })?;
-    ids.sort_unstable();
-    let states = ids.into_iter().filter_map(|id| find(root, &id, user, days).ok());
-    Ok(states.filter(|state| !state.info.finished).map(State::told).collect())
+    Ok(ids)
+}
+
+/// How many of these are this user's.
+fn open_of(area: &OwnedFd, ids: &[String], user: &str) -> usize {
+    let owner = |id: &String| record::read::<Info>(area.as_fd(), &info(id)).map(|info| info.user);
+    ids.iter().filter(|id| owner(id).is_ok_and(|owner| owner == user)).count()
 }
 
 /// Removes what rests for too long at the time `now`: uploads that nobody holds, what was left of a process that ended in the

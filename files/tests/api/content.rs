@@ -51,6 +51,7 @@ async fn conditions_say_what_is_replaced_and_a_mode_stays() {
     put("If-None-Match", "*".into(), "x").await.is(412, "PreconditionFailed");
     put("If-Match", "\"other\"".into(), "x").await.is(412, "PreconditionFailed");
     put("If-None-Match", "\"other\"".into(), "x").await.is(400, "BadRequest");
+    put("If-Unmodified-Since", "Fri, 27 Nov 2026 23:00:00 GMT".into(), "x").await.is(400, "BadRequest");
     let etag = server.get("/v1/stat/f").await.json()["etag"].as_str().unwrap().to_owned();
     put("If-Match", etag.clone(), "two").await.is(200, "");
     put("If-Match", etag, "three").await.is(412, "PreconditionFailed");

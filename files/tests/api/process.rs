@@ -10,6 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use workspacefs_files_proto::{ASSERTION_HEADER, Claims, Signer};
 
 use crate::harness::{ALL, Answer, FS, now};
@@ -93,24 +94,25 @@ impl Process {
         panic!("it does not listen");
     }
 
-    pub async fn ask(&self, method: &str, target: &str, body: impl AsRef<[u8]>) -> Answer {
-        let body = body.as_ref();
+    /// The head of a request whose body has `length` bytes; those and the answer are the caller's.
+    pub async fn begin(&self, method: &str, target: &str, length: usize) -> TlsStream<TcpStream> {
         let request = format!("{method} {target}");
         let assertion = self.signer.sign(&Claims::new("jane", FS, &ALL, &request, now()));
         let text = format!(
-            "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n{ASSERTION_HEADER}: {assertion}\r\n\r\n",
-            body.len()
+            "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{ASSERTION_HEADER}: {assertion}\r\n\r\n"
         );
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let stream = self.connector.connect(ServerName::try_from(NAME).unwrap(), stream).await.unwrap();
-        let (mut from, mut to) = tokio::io::split(stream);
+        let mut stream = self.connector.connect(ServerName::try_from(NAME).unwrap(), stream).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    pub async fn ask(&self, method: &str, target: &str, body: impl AsRef<[u8]>) -> Answer {
+        let body = body.as_ref();
+        let (mut from, mut to) = tokio::io::split(self.begin(method, target, body.len()).await);
         let mut bytes = Vec::new();
-        let send = async {
-            to.write_all(text.as_bytes()).await.unwrap();
-            to.write_all(body).await.unwrap();
-        };
         // An answer may come while the body goes. How it ends is no matter once it is there.
-        let _ = tokio::join!(send, from.read_to_end(&mut bytes));
+        let _ = tokio::join!(async { to.write_all(body).await.unwrap() }, from.read_to_end(&mut bytes));
         Answer::parse(&bytes, false)
     }
 

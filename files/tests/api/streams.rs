@@ -37,17 +37,21 @@ async fn an_archive_holds_the_folder_below_its_name_and_breaks_where_it_would_li
 }
 
 #[tokio::test]
-async fn an_archive_whose_caller_goes_ends_and_leaves_its_place_to_the_next() {
+async fn one_user_has_half_of_the_places_and_an_archive_whose_caller_goes_leaves_its_own() {
     use tokio::io::AsyncReadExt as _;
     let server = Server::start().await;
     server.write("top/a", vec![1; 32 << 20]);
     let mut readers = Vec::new();
-    for _ in 0..8 {
-        let mut stream = server.ask("GET", "/v1/archive/top?format=tar").begin().await;
+    for n in 0..8 {
+        let user = if n < 4 { "jane" } else { "joe" };
+        let mut stream = server.ask("GET", "/v1/archive/top?format=tar").user(user).begin().await;
         stream.read_exact(&mut [0; 1024]).await.unwrap();
         readers.push(stream);
+        if n == 3 {
+            server.get("/v1/archive/top").await.is(429, "Busy");
+        }
     }
-    server.get("/v1/archive/top").await.is(429, "Busy");
+    server.ask("GET", "/v1/archive/top").user("jim").send().await.is(429, "Busy");
     drop(readers);
     for _ in 0..200 {
         if server.get("/v1/search/?name=none").await.status == 200 {

@@ -175,17 +175,52 @@ async fn the_version_is_asked_for_and_told() {
 }
 
 #[tokio::test]
-async fn the_thousand_and_first_open_upload_is_told_to_wait() {
+async fn too_many_open_uploads_are_told_to_wait_and_those_of_one_user_hold_up_nobody_else() {
     let server = Server::start().await;
-    for n in 0..1000 {
+    let as_joe = async |path: &str| {
+        let ask = tus(&server, "POST", "/v1/uploads").header("Upload-Length", "1").user("joe");
+        ask.header("Upload-Metadata", metadata(&[("path", path)])).send().await
+    };
+    for n in 0..200 {
         create(&server, 1, &[("path", &format!("f{n}"))]).await.is(201, "");
     }
     let busy = create(&server, 1, &[("path", "more")]).await.is(429, "Busy");
     assert!(busy.get("retry-after").is_some());
     server.put("/v1/content/other", "x").await.is(201, "");
+    let joes = id(&as_joe("g").await.is(201, "")).rsplit('/').next().unwrap().to_owned();
+    patch(&server, &format!("/v1/uploads/{joes}"), 0, b"x").user("joe").send().await.is(204, "");
     let first = server.get("/v1/uploads").await.json()[0]["id"].as_str().unwrap().to_owned();
     tus(&server, "DELETE", &format!("/v1/uploads/{first}")).send().await.is(204, "");
     create(&server, 1, &[("path", "more")]).await.is(201, "");
+    // As if many others had begun some, to a thousand in all.
+    for n in 0..800 {
+        let other = format!("{}{n:03x}", &first[..first.len() - 3]);
+        std::fs::write(server.path(&format!(".workspacefs-files/uploads/{other}.data")), "").unwrap();
+    }
+    as_joe("h").await.is(429, "Busy");
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_begin_leaves_nothing_behind() {
+    let server = Server::start().await;
+    let begin = |size: usize| {
+        tus(&server, "POST", "/v1/uploads")
+            .header("Upload-Length", size.to_string())
+            .header("Content-Type", "application/offset+octet-stream")
+    };
+    let wrong = begin(3).header("Upload-Metadata", metadata(&[("path", "f")]));
+    let wrong = wrong.header("Upload-Checksum", "crc32 AAAA").body("abc").send().await;
+    assert_eq!(wrong.is(400, "BadRequest").json()["field"], "Upload-Checksum");
+    assert_eq!(server.left_in("uploads", 0).await, [""; 0]);
+    let other = begin(3).header("Upload-Metadata", metadata(&[("path", "f"), ("sha256", &sha256(b"abd"))]));
+    other.body("abc").send().await.is(422, "ChecksumMismatch");
+    assert_eq!(server.left_in("uploads", 0).await, [""; 0]);
+    // A piece that was damaged can be sent again: of that the caller hears.
+    let damaged = begin(3).header("Upload-Metadata", metadata(&[("path", "f")]));
+    let damaged = damaged.header("Upload-Checksum", format!("sha256 {}", sha256(b"abd"))).body("abc");
+    let target = id(&damaged.send().await.is(201, ""));
+    patch(&server, &target, 0, b"abc").send().await.is(204, "");
+    assert_eq!(server.read("f").as_deref(), Some("abc"));
 }
 
 #[tokio::test]

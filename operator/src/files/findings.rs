@@ -21,6 +21,12 @@ pub fn starting(message: impl Into<String>) -> Finding {
     not("Starting", message)
 }
 
+/// They are run for no claim on nodes' own disks; what the API server said where it kept what ran before.
+pub fn local(left: Option<&str>) -> Finding {
+    let left = left.map(|why| format!(". What ran them cannot be taken away: {why}")).unwrap_or_default();
+    not("Starting", format!("the files of a LocalStorage are shown to nobody here{left}"))
+}
+
 /// An object of that name is somebody else's.
 pub fn name_taken(kind: &str, name: &str) -> Finding {
     not(

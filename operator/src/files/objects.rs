@@ -223,9 +223,10 @@ fn pod(shop: &Shop<'_>, fs: &Identity, spec: &FileSystemSpec, parts: &Parts<'_>)
 }
 
 fn container(config: &FilesConfig, fs: &Identity, spec: &FileSystemSpec, parts: &Parts<'_>) -> Value {
+    // Not the API's port: whoever takes all of its connections would have this restarted. It listens before the other one answers.
     let probe = |period: u32, failures: u32| {
         json!({
-            "httpGet": {"path": "/healthz", "port": "https", "scheme": "HTTPS"},
+            "httpGet": {"path": "/healthz", "port": "metrics", "scheme": "HTTP"},
             "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": failures,
         })
     };

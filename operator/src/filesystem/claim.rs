@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -35,6 +35,17 @@ impl FileSystems {
         name: &str,
     ) -> Result<Option<PersistentVolumeClaim>, PassError> {
         self.claims(namespace).get_opt(name).await.map_err(PassError::api("read the PersistentVolumeClaim"))
+    }
+
+    /// The volume that a claim names, whosever it is.
+    pub(super) async fn volume_of(
+        &self,
+        claim: Option<&PersistentVolumeClaim>,
+    ) -> Result<Option<PersistentVolume>, PassError> {
+        let name = claim.and_then(|claim| claim.spec.as_ref()?.volume_name.as_deref());
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        volumes.get_opt(name).await.map_err(PassError::api("read the PersistentVolume"))
     }
 
     /// Makes the claim, or brings it up to date. Says whether it was made.

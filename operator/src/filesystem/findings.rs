@@ -77,15 +77,22 @@ pub fn ready(
     }
 }
 
-/// Ready, of a FileSystem that uses a claim of another driver.
-pub fn ready_on_claim(name: &str, claim: Option<&PersistentVolumeClaim>) -> Finding {
+/// Why a FileSystem on a claim is none: what it would show is another thing on each node.
+pub const CLAIM_IS_LOCAL: &str = "ClaimIsLocal";
+
+/// Ready, of a FileSystem that uses a claim of another driver. `volume` is that which the claim names, if it is there.
+pub fn ready_on_claim(
+    name: &str,
+    claim: Option<&PersistentVolumeClaim>,
+    volume: Option<&PersistentVolume>,
+) -> Finding {
     let not = |reason, message| Finding::new(READY, false, reason, message);
     let Some(claim) = claim else {
         return not("ClaimMissing", format!("there is no PersistentVolumeClaim {name} in this namespace"));
     };
-    if is_on_nodes_disks(claim) {
+    if is_on_nodes_disks(claim) || volume.is_some_and(is_of_nodes_disks) {
         return not(
-            "ClaimIsLocal",
+            CLAIM_IS_LOCAL,
             format!(
                 "claim {name} is of a LocalStorage: on each node it has other files, so it is no FileSystem. Pods mount it as it is"
             ),
@@ -111,6 +118,12 @@ pub fn ready_on_claim(name: &str, claim: Option<&PersistentVolumeClaim>) -> Find
 fn is_on_nodes_disks(claim: &PersistentVolumeClaim) -> bool {
     claim.labels().contains_key(LOCAL_STORAGE_UID_LABEL)
         || PROVISIONER.iter().any(|key| claim.annotations().get(*key).is_some_and(|by| by == LOCAL_DRIVER))
+}
+
+/// Whatever its claim says: a volume's driver cannot be changed, and labels and annotations of a claim are its user's.
+fn is_of_nodes_disks(volume: &PersistentVolume) -> bool {
+    let csi = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref());
+    csi.is_some_and(|csi| csi.driver == LOCAL_DRIVER)
 }
 
 /// Ready, of an object that asks for what cannot be.

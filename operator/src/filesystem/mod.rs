@@ -78,7 +78,8 @@ impl Reconciler for FileSystems {
                 Plan::Managed(managed) => self.apply_managed(file_system, &fs, &old, &managed).await?,
                 Plan::Claim(name) => {
                     let claim = self.read_claim(&fs.namespace, &name).await?;
-                    let ready = findings::ready_on_claim(&name, claim.as_ref());
+                    let volume = self.volume_of(claim.as_ref()).await?;
+                    let ready = findings::ready_on_claim(&name, claim.as_ref(), volume.as_ref());
                     Some(Found::no_more_than(&old, Some(name), ready))
                 }
                 Plan::Invalid(why) => Some(Found::no_more_than(&old, None, findings::invalid(&why))),
@@ -222,6 +223,14 @@ impl FileSystems {
                 return Ok(());
             }
         };
+        if found.findings.iter().any(|f| f.reason == findings::CLAIM_IS_LOCAL) {
+            // Nobody is shown one node's disk for all, whatever ran before.
+            found.files_address = None;
+            let gone = files.take_away(fs).await;
+            let left = gone.as_ref().map_or_else(|error| Some(chain(error)), Option::clone);
+            found.findings.push(files::findings::local(left.as_deref()));
+            return gone.map(drop);
+        }
         let is_ready = found.findings.iter().any(|f| f.kind == findings::READY && f.status == "True");
         let renewed = file_system.annotations().get(RENEW_RSYNC_SECRET_ANNOTATION).map(String::as_str);
         match files.apply(fs, &file_system.spec, is_ready, renewed).await {

@@ -3,6 +3,7 @@
 use serde_json::json;
 use workspacefs_testkit::builders;
 
+use crate::files::files_config;
 use crate::world::*;
 
 fn put_on_claim(api: &workspacefs_testkit::FakeApi, name: &str, claim: &str) {
@@ -62,11 +63,43 @@ async fn a_claim_on_nodes_own_disks_is_no_file_system() {
         set_phase(&api, claim, "Bound");
         put_on_claim(&api, &format!("on-{claim}"), claim);
     }
-    let _operator = Operator::start(&api, "a", config());
-    for name in ["on-scratch", "on-mine"] {
+    // Without a word of the claim its volume tells.
+    let spec = json!({"accessModes": ["ReadWriteMany"], "volumeName": "disk"});
+    api.put(&builders::claim(SPACE, "plain", spec));
+    api.put(&builders::volume(
+        "disk",
+        json!({"csi": {"driver": "local.csi.workspacefs.io", "volumeHandle": "h"}}),
+    ));
+    set_phase(&api, "plain", "Bound");
+    put_on_claim(&api, "on-plain", "plain");
+    let _operator = Operator::start(&api, "a", files_config());
+    for name in ["on-scratch", "on-mine", "on-plain"] {
         let message = until_reason(&api, name, "Ready", "ClaimIsLocal").await;
         assert!(message.contains("LocalStorage"), "{message}");
+        let message = until_reason(&api, name, "FilesReady", "Starting").await;
+        assert!(message.contains("LocalStorage"), "{message}");
     }
+    api.settled(QUIET).await;
+    assert!(api.all("Deployment").is_empty() && api.all("Service").is_empty());
+}
+
+#[tokio::test]
+async fn files_that_run_are_taken_away_once_it_is_seen_that_their_claim_is_local() {
+    let api = api().await;
+    api.put(&builders::claim(SPACE, "plain", json!({"accessModes": ["ReadWriteMany"]})));
+    set_phase(&api, "plain", "Bound");
+    put_on_claim(&api, "data", "plain");
+    let _operator = Operator::start(&api, "a", files_config());
+    until_reason(&api, "data", "FilesReady", "Starting").await;
+    api.until("its files run", |api| !api.all("Deployment").is_empty()).await;
+    api.edit("PersistentVolumeClaim", SPACE, "plain", |claim| {
+        claim["metadata"]["labels"] = json!({"workspacefs.io/local-storage-uid": "1"});
+    });
+    until_reason(&api, "data", "Ready", "ClaimIsLocal").await;
+    api.until("nothing runs", |api| api.all("Deployment").is_empty() && api.all("Service").is_empty()).await;
+    api.settled(QUIET).await;
+    assert!(api.all("Deployment").is_empty());
+    assert!(at(&file_system(&api, SPACE, "data").unwrap(), "/status/filesAddress").is_null());
 }
 
 #[tokio::test]

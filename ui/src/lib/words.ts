@@ -1,6 +1,7 @@
 /** What is said of a file system beside its figures. */
 
-import type { FileSystem } from "../api/types";
+import type { FileSystem, Usage } from "../api/types";
+import { bytes } from "./format";
 
 /** What is wrong with it, and why its files cannot be reached, as the operator says it. */
 export function trouble(fs: Pick<FileSystem, "message" | "files" | "filesMessage">): string {
@@ -13,4 +14,17 @@ export function trouble(fs: Pick<FileSystem, "message" | "files" | "filesMessage
 export function ofWhat(fs: Pick<FileSystem, "usageOf" | "capacity" | "used">): string {
   const known = fs.capacity !== null || fs.used !== null;
   return known && fs.usageOf === "Share" ? "of the share" : "";
+}
+
+/**
+ * How much of a file system is used. Where the server that the chart installs keeps it, what its own files are asked for is the whole
+ * disk: the list's figures are the file system's own.
+ */
+export function space(
+  fs: Pick<FileSystem, "kind" | "usageOf" | "capacity" | "used"> | undefined,
+  usage?: Usage,
+): string {
+  const figures = fs?.kind === "managed" ? fs : fs && usage;
+  if (!figures) return "";
+  return `${bytes(figures.used)} of ${fs?.usageOf === "Share" ? "the share's " : ""}${bytes(figures.capacity)} used`;
 }

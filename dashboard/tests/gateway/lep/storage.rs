@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
+use workspacefs_dashboard::objects::Objects;
 use workspacefs_testkit::builders;
 
 use super::{BASE, Lep};
@@ -12,6 +13,13 @@ use crate::world::JANE;
 fn names(said: &Value, kind: &str) -> BTreeSet<String> {
     let of_kind = said.as_array().unwrap().iter().filter(|item| item["type"] == kind);
     of_kind.map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Has the FileSystem lie on a server of others, which tells of it what its files are asked for.
+async fn on_a_share(lep: &Lep) {
+    lep.world.api.edit("FileSystem", "ws", "default", |fs| fs["spec"] = builders::nfs("10.0.0.1", 2049));
+    let is_so = |objects: &Objects| objects.file_systems("ws").iter().all(|fs| fs.spec.backend.nfs.is_some());
+    lep.world.sees(is_so).await;
 }
 
 #[tokio::test]
@@ -152,6 +160,7 @@ async fn the_root_is_never_deleted() {
 #[tokio::test]
 async fn du_is_exactly_that_address_and_else_a_file_systems_name() {
     let lep = Lep::start().await;
+    on_a_share(&lep).await;
     for path in ["/storage/du", "//storage/du"] {
         let said = lep.ask("GET", path).await.json();
         let bytes = said["status"]["total_usage_bytes"].as_u64().unwrap();
@@ -166,7 +175,8 @@ async fn du_is_exactly_that_address_and_else_a_file_systems_name() {
 #[tokio::test]
 async fn file_systems_are_listed_with_their_usage_also_where_their_files_do_not_answer() {
     let lep = Lep::start().await;
-    let mut fs = builders::file_system("ws", "idle", builders::managed("1Gi"));
+    on_a_share(&lep).await;
+    let mut fs = builders::file_system("ws", "idle", builders::nfs("10.0.0.1", 2049));
     fs.status = serde_json::from_value(json!({
         "usage": {"scope": "FileSystem", "capacity": "1Gi", "used": "5Ki", "available": "1Mi", "inodes": 0,
                   "inodesUsed": 0, "observedAt": "2026-01-01T00:00:00Z"},
@@ -184,6 +194,25 @@ async fn file_systems_are_listed_with_their_usage_also_where_their_files_do_not_
     assert_eq!(said[1]["status"]["total_usage_bytes"], 5120);
     let total = lep.ask("GET", "/storage/du").await.json();
     assert!(total["status"]["total_usage_bytes"].as_u64().unwrap() > 5120);
+}
+
+/// Each of them would show the whole disk of the server, and the sum of them a multiple of it.
+#[tokio::test]
+async fn of_a_managed_file_system_what_the_operator_saw_counts_and_not_the_servers_disk() {
+    let lep = Lep::start().await;
+    let seen = json!({"scope": "FileSystem", "capacity": "1Gi", "used": "5Ki", "available": "1Mi", "inodes": 0,
+        "inodesUsed": 0, "observedAt": "2026-01-01T00:00:00Z"});
+    lep.world.api.edit("FileSystem", "ws", "default", |fs| {
+        fs["status"]["usage"] = seen.clone();
+    });
+    lep.world
+        .sees(|objects| {
+            let all = objects.file_systems("ws");
+            all.iter().all(|fs| fs.status.as_ref().is_some_and(|status| status.usage.is_some()))
+        })
+        .await;
+    let said = lep.ask("GET", "/storage/du").await.json();
+    assert_eq!(said["status"]["total_usage_bytes"], 5120, "{said}");
 }
 
 #[tokio::test]

@@ -37,8 +37,10 @@ const FLOWS_TIME_MAX: Duration = seconds(540);
 const GRACE: Duration = seconds(20);
 /// What is shown of a failure.
 const LINES_MAX: usize = 80;
-/// Each page has one.
-const PICTURES_MIN: usize = 5;
+/// The pages, each of which has a picture of each of the [`LOOKS`]: as `ui/browser/looks.flow.ts` names them.
+const PAGES: [&str; 8] =
+    ["login", "workspaces", "filesystems", "files", "imports", "trash", "mount-empty", "storage"];
+const LOOKS: [&str; 3] = ["light", "dark", "phone"];
 
 pub fn cases() -> Vec<Case> {
     let all =
@@ -95,14 +97,23 @@ async fn the_pages_work_in_a_real_browser_before_the_real_gateway_and_an_upload_
     }
     let summary =
         summary(&said).with_context(|| format!("no flow passed:\n{}", last_lines(&said, LINES_MAX)))?;
-    let is_picture = |path: &Path| path.extension().is_some_and(|extension| extension == "png");
-    let taken = fs::read_dir(&pictures)?.flatten().filter(|file| is_picture(&file.path())).count();
-    context.note(format!("{summary}; {taken} pictures in {}", pictures.display()));
-    ensure!(taken >= PICTURES_MIN, "only {taken} pictures were taken");
+    let taken: Vec<String> = fs::read_dir(&pictures)?
+        .flatten()
+        .filter_map(|file| file.file_name().to_str()?.strip_suffix(".png").map(str::to_owned))
+        .collect();
+    context.note(format!("{summary}; {} pictures in {}", taken.len(), pictures.display()));
+    let missing = missing(&taken);
+    ensure!(missing.is_empty(), "no picture was taken of {}", missing.join(", "));
     memory?;
     let kills = kills.into_inner();
     ensure!(kills == KILLED_AT.len(), "files were killed {kills} times during the upload");
     Ok(())
+}
+
+/// The pictures that each run takes and that are not there.
+fn missing(taken: &[String]) -> Vec<String> {
+    let wanted = PAGES.iter().flat_map(|page| LOOKS.iter().map(move |look| format!("{page}-{look}")));
+    wanted.filter(|name| !taken.contains(name)).collect()
 }
 
 fn write_big(path: &Path) -> Result<()> {
@@ -164,7 +175,17 @@ fn summary(said: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::summary;
+    use super::{LOOKS, PAGES, missing, summary};
+
+    #[test]
+    fn a_page_without_its_picture_in_one_look_is_named() {
+        let mut taken: Vec<String> =
+            PAGES.iter().flat_map(|page| LOOKS.map(|look| format!("{page}-{look}"))).collect();
+        taken.push("many".into());
+        assert_eq!(missing(&taken), [""; 0]);
+        taken.retain(|name| name != "trash-phone");
+        assert_eq!(missing(&taken), ["trash-phone"]);
+    }
 
     #[test]
     fn the_counts_of_the_flows_are_found() {

@@ -6,6 +6,7 @@ mod controller;
 mod directory;
 mod examples;
 mod file_systems;
+mod files;
 mod grace;
 mod hygiene;
 mod isolation;
@@ -37,6 +38,7 @@ pub fn suite() -> Suite {
         survival::cases(),
         grace::cases(),
         hygiene::cases(),
+        files::cases(),
         directory::cases(),
         release::cases(),
     ];

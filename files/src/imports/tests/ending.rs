@@ -7,7 +7,7 @@ use workspacefs_files_proto::Code;
 use workspacefs_files_proto::import::ImportState;
 use workspacefs_testkit::s3::Fault;
 
-use super::{ImportError, World, begin, content, ended, rested, resume_body, until};
+use super::{ImportError, World, begin, begin_as, content, ended, rested, resume_body, until};
 
 /// A hundred objects, of which those from `k50` on, large ones, do not come.
 async fn stuck() -> World {
@@ -144,19 +144,24 @@ async fn a_record_that_cannot_be_read_keeps_no_other_one() {
 }
 
 #[tokio::test]
-async fn so_many_run_at_once_and_no_more() {
+async fn so_many_run_at_once_half_of_them_of_one_user_and_no_more() {
     let world = stuck().await;
     let imports = world.imports();
-    for n in 0..4 {
+    let form = |n: usize| {
         let mut form = world.form();
         form["destination"] = json!(format!("in{n}"));
-        begin(&imports, form).await.unwrap();
+        form
+    };
+    for (n, user) in ["jane", "jane", "joe", "joe"].into_iter().enumerate() {
+        let error = if n == 2 { begin_as(&imports, form(9), "jane").await.err() } else { None };
+        assert!(n != 2 || matches!(error, Some(ImportError::TooMany(4))), "{error:?}");
+        begin_as(&imports, form(n), user).await.unwrap();
     }
-    let error = begin(&imports, world.form()).await.unwrap_err();
+    let error = begin_as(&imports, form(9), "jim").await.unwrap_err();
     assert!(matches!(error, ImportError::TooMany(4)), "{error}");
     until(|| (imports.metrics.imports.get() == 4).then_some(())).await;
     let first = imports.list().pop().unwrap();
     imports.delete(&first.id, "jane").await.unwrap();
     until(|| (imports.metrics.imports.get() == 3).then_some(())).await;
-    assert!(begin(&imports, world.form()).await.is_ok());
+    assert!(begin_as(&imports, form(9), "jim").await.is_ok());
 }

@@ -103,7 +103,11 @@ impl World {
 }
 
 async fn begin(imports: &Imports, form: Value) -> Result<Import, ImportError> {
-    imports.begin(form.to_string().as_bytes(), "jane").await
+    begin_as(imports, form, "jane").await
+}
+
+async fn begin_as(imports: &Imports, form: Value, user: &str) -> Result<Import, ImportError> {
+    imports.begin(form.to_string().as_bytes(), user).await
 }
 
 fn resume_body() -> Vec<u8> {

@@ -68,6 +68,16 @@ fn a_claim_of_another_driver_is_mounted_as_it_is() {
     assert_eq!(*volume, json!({"name": "data", "persistentVolumeClaim": {"claimName": "theirs"}}));
 }
 
+/// Whoever has taken all of the API's connections has not had the process restarted by that.
+#[test]
+fn no_probe_needs_a_connection_of_the_api() {
+    let container = &plain(managed("1Gi"))["spec"]["template"]["spec"]["containers"][0];
+    for probe in ["livenessProbe", "readinessProbe"] {
+        let asked = &container[probe]["httpGet"];
+        assert_eq!((&asked["port"], &asked["scheme"]), (&json!("metrics"), &json!("HTTP")), "{probe}");
+    }
+}
+
 #[test]
 fn every_field_is_one_that_the_api_knows_and_nothing_is_lost_on_the_way() {
     fn there_and_back<K: serde::de::DeserializeOwned + serde::Serialize>(wish: Value) {

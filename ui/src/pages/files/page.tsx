@@ -7,6 +7,7 @@ import type { Entry } from "../../api/types";
 import { bytes, count } from "../../lib/format";
 import { shownPath } from "../../lib/names";
 import { NOTHING, only } from "../../lib/selection";
+import { space } from "../../lib/words";
 import { FsTabs } from "../../parts/fs-tabs";
 import { Icon } from "../../parts/icons";
 import { Empty, Loading, Problem } from "../../parts/problem";
@@ -149,8 +150,7 @@ function StatusLine({ files, listing, found, selected }: StatusProps) {
   const sum = selected.filter((entry) => entry.type === "file").reduce((total, entry) => total + entry.size, 0);
   const chosen =
     selected.length > 0 ? `${selected.length.toLocaleString("en")} selected${sum > 0 ? `, ${bytes(sum)}` : ""}` : "";
-  const share = useFileSystem(files.ws, files.fs)?.usageOf === "Share" ? "of the share's " : "";
-  const space = usage.data ? `${bytes(usage.data.used)} of ${share}${bytes(usage.data.capacity)} used` : "";
+  const used = space(useFileSystem(files.ws, files.fs), usage.data);
   const trash = usage.data?.trash.bytes ? `, ${bytes(usage.data.trash.bytes)} of it in the trash` : "";
   return (
     <p className="status-line">
@@ -161,7 +161,7 @@ function StatusLine({ files, listing, found, selected }: StatusProps) {
         {chosen && `, ${chosen}`}
       </span>
       <span>
-        {space}
+        {used}
         {trash}
       </span>
     </p>
