@@ -112,7 +112,7 @@ impl Engine<'_> {
         let (step, keep) = ("read the extended attributes", self.options.keep);
         let wanted = from.attributes(keep, keep.acls).map_err(Side::Source.at(step))?;
         // It is a question to a server: only where there is something to compare it with.
-        let with_nfs4_acl = wanted.iter().any(|(name, _)| &**name == nfs4_acl::NAME);
+        let with_nfs4_acl = wanted.iter().any(|(name, _)| **name == *nfs4_acl::NAME);
         let there = to.attributes(keep, with_nfs4_acl).map_err(Side::Destination.at(step))?;
         Ok((wanted, there))
     }
@@ -127,7 +127,7 @@ impl Engine<'_> {
             return Ok(wanted != there);
         }
         to.make(&wanted, &there).map_err(|errno| {
-            let is_list = errno == Errno::NOTSUP && wanted.iter().any(|(name, _)| &**name == nfs4_acl::NAME);
+            let is_list = errno == Errno::NOTSUP && wanted.iter().any(|(name, _)| **name == *nfs4_acl::NAME);
             let step =
                 if is_list { "keep its NFSv4 access control list" } else { "set the extended attributes" };
             Side::Destination.at(step)(errno)
@@ -190,7 +190,7 @@ impl<'a> Bearer<'a> {
         let mut attributes = Vec::new();
         for name in names {
             match whole(|buffer| way.get(&name, buffer)) {
-                Ok(value) if &*name == nfs4_acl::NAME && nfs4_acl::is_a_mode(&value) => {}
+                Ok(value) if *name == *nfs4_acl::NAME && nfs4_acl::is_a_mode(&value) => {}
                 Ok(value) => attributes.push((name, value)),
                 // Somebody took it away meanwhile.
                 Err(Errno::NODATA) => {}

@@ -28,27 +28,31 @@ const TOLD_TIME_MAX: Duration = seconds(300);
 /// A client tries again ever more seldom.
 const BACK_TIME_MAX: Duration = seconds(300);
 
-/// What a node has in its memory goes: what is read then comes from the server, or does not come.
-const FORGET: &str = "echo 3 > /proc/sys/vm/drop_caches";
-const READ: &str = "timeout -s KILL 8 cat /data/datasets/greeting";
+/// A file that the pod has read before, and one that it has not: what it reads of that comes from the server, or does not come.
+const PLACES: [&str; 2] = ["greeting", "unread"];
+
+fn read(place: &str) -> String {
+    format!("timeout -s KILL 8 cat /data/datasets/{place}")
+}
 
 async fn a_copy_whose_server_is_silent_leaves_new_pods_the_source_until_it_answers(
     context: Context,
 ) -> Result<()> {
     context.become_workspace().await?;
-    context.source(&[("datasets/greeting", "old")]).await?;
+    context.source(&[("datasets/greeting", "old"), ("datasets/unread", "old")]).await?;
     let nfs = json!({ "server": SECOND_SERVER, "export": SECOND_EXPORT, "folder": context.folder(NEAR) });
     context.file_system_with(NEAR, json!({ "backend": { "nfs": nfs }, "nodeGroup": GROUP })).await?;
     context.create_cache(CACHE, on_file_system(&["/datasets"], NEAR)).await?;
     let copy = context.warm(CACHE, "n1").await?;
-    context.write_source("datasets/greeting", "new").await?;
+    for place in PLACES {
+        context.write_source(&format!("datasets/{place}"), "new").await?;
+    }
     let reader = |name: &str| PodSpec::new(name).on("n1").claim("data", "/data");
     context.start([reader("old")]).await?;
     context.has_copy("old", "/data/datasets", &copy).await?;
     context.reads("old", "/data/datasets/greeting", "old").await?;
 
     let silent = context.silence_second_server()?;
-    context.on("n1", FORGET).await?;
     only_the_copy_or_nothing(&context).await?;
     context.start([reader("next")]).await?;
     context.has_source("next", "/data/datasets").await?;
@@ -62,8 +66,10 @@ async fn a_copy_whose_server_is_silent_leaves_new_pods_the_source_until_it_answe
 
     context.ready(CACHE, BACK_TIME_MAX).await?;
     let look = || async {
-        let ran = context.try_exec("old", READ).await?;
-        ensure!(ran.success && ran.text.trim_end() == "old", "it reads {:?}", ran.text);
+        for place in PLACES {
+            let ran = context.try_exec("old", &read(place)).await?;
+            ensure!(ran.success && ran.text.trim_end() == "old", "of {place} it reads {:?}", ran.text);
+        }
         Ok(())
     };
     until("the pod that had the copy reads it again", BACK_TIME_MAX, look).await?;
@@ -75,11 +81,16 @@ async fn a_copy_whose_server_is_silent_leaves_new_pods_the_source_until_it_answe
 
 /// Whatever the pod with the copy reads, it is never the source's content of today.
 async fn only_the_copy_or_nothing(context: &Context) -> Result<()> {
-    let ran = context.try_exec("old", READ).await?;
-    let said = ran.text.trim_end();
-    ensure!(if ran.success { said == "old" } else { !said.contains("new") }, "it reads {said:?}");
-    let what = if ran.success { "is read from memory" } else { "is waited for" };
-    context.note(format!("a copy whose server is silent {what}"));
+    for place in PLACES {
+        let ran = context.try_exec("old", &read(place)).await?;
+        let said = ran.text.trim_end();
+        ensure!(
+            if ran.success { said == "old" } else { !said.contains("new") },
+            "of {place} it reads {said:?}"
+        );
+        let what = if ran.success { "comes from memory" } else { "is waited for" };
+        context.note(format!("of a copy whose server is silent {place} {what}"));
+    }
     Ok(())
 }
 
