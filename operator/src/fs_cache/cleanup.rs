@@ -73,8 +73,7 @@ impl FsCaches {
             let waits: BTreeSet<&String> = farewell.waits.iter().collect();
             let waits: Vec<String> = waits.into_iter().cloned().collect();
             let finding = findings::terminating(users::named(&waits));
-            let new = FsCacheStatus { copies: farewell.copies, ..without(&old, meta, vec![finding], now) };
-            let new = summary::leaving(new);
+            let new = summary::leaving(without(&old, meta, vec![finding], now), farewell.copies);
             self.status.write(cache, meta, &old, &new).await?;
         }
         farewell.happened.extend(kept_there(cache, &farewell.left));

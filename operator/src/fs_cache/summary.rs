@@ -52,8 +52,9 @@ pub fn at_rest(mut status: FsCacheStatus) -> FsCacheStatus {
     status
 }
 
-/// The status of one that is being deleted: no pod gets any of it.
-pub fn leaving(mut status: FsCacheStatus) -> FsCacheStatus {
+/// The status of one that is being deleted, with the copies that it has still: no pod gets any of it.
+pub fn leaving(mut status: FsCacheStatus, copies: Vec<CacheCopy>) -> FsCacheStatus {
+    status.copies = copies;
     status.copies.iter_mut().for_each(|copy| copy.phase = CachePhase::Pending);
     status.phase = Some(CachePhase::Pending);
     status
