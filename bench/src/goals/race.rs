@@ -1,6 +1,5 @@
 //! What is measured: the goals G1 to G9, G11 and G16 of the project's performance plan as a table. One race is one tree in one
-//! setting, in which we and the peers do the same. (G13 and G14 are in `transfers`, G17 is
-//! in `command_line`.)
+//! setting, in which we and the peers do the same. (G13 and G14 are in `transfers`, G17 is in `command_line`.)
 
 use super::bar::{Demand, Figure};
 use super::shape::{Shape, shape};
