@@ -2,18 +2,17 @@
 //! is another by now, cannot be read or is too large is left out, and asked for by itself, which says why. Each file is read whole
 //! before it is told, so none can break off the others.
 
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+
 use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
-use workspacefs_files_proto::FilePath;
-use workspacefs_files_proto::tar::{END, Member, MemberKind, padding};
-
-use std::os::fd::AsFd as _;
-use std::sync::Arc;
-
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
+use workspacefs_files_proto::FilePath;
+use workspacefs_files_proto::tar::{END, Member, MemberKind, padding};
 
 use crate::app::App;
 use crate::error::Error;

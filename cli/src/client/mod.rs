@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod batch;
+mod body;
 pub mod call;
 pub mod error;
 pub mod files;
@@ -16,13 +17,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 
+use self::body::Pieces;
 use self::call::Call;
 use self::error::ClientError;
 use self::types::Version;
@@ -49,7 +51,7 @@ const AGENT: &str = concat!("wfs/", env!("CARGO_PKG_VERSION"));
 pub struct Gateway(Arc<Inner>);
 
 struct Inner {
-    http: Client<Connector, Full<Bytes>>,
+    http: Client<Connector, Pieces>,
     token: Token,
     /// `http://authority/prefix`; the connector knows whether TLS is spoken.
     base: String,
@@ -218,7 +220,7 @@ impl Gateway {
         for (name, value) in &call.headers {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(call.body.clone()));
+        let request = request.body(Pieces::of(call.body.clone()));
         let request = request.map_err(|error| call.senseless(error.to_string()))?;
         let answer = tokio::time::timeout(ANSWER_MAX, self.0.http.request(request)).await;
         match answer {
