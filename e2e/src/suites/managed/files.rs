@@ -83,6 +83,6 @@ async fn own_figures(context: &Context, person: &Visitor) -> Result<()> {
     let all = person.get(&path).await?.expect(200)?.json()?;
     let (capacity, used) = (&all[0]["capacity"], all[0]["used"].as_u64().unwrap_or_default());
     ensure!(*capacity == CAPACITY, "the list says {all}");
-    ensure!(used >= LARGE && used <= CAPACITY + OVERSHOOT_MAX, "the list says {all}");
+    ensure!((LARGE..=CAPACITY + OVERSHOOT_MAX).contains(&used), "the list says {all}");
     Ok(())
 }
