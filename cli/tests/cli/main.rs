@@ -91,7 +91,9 @@ impl Case {
         assert!(rustix::process::getuid().is_root(), "these tests change users: run them as root");
         // The build's folder may be closed to others.
         let program = self.path("wfs");
-        fs::copy(env!("CARGO_BIN_EXE_wfs"), &program).unwrap();
+        // By another process: this one's children hold for a moment what it has open, and what is open to be written does not run.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_wfs")).arg(&program).status().unwrap();
+        assert!(copied.success());
         open_to_all(self.dir.path());
         fs::create_dir_all(self.destination()).unwrap();
         open_to_all(&self.destination());
