@@ -9,6 +9,7 @@ mod race;
 mod report;
 mod shape;
 mod side_by_side;
+mod telling;
 mod tool;
 
 pub(crate) use bar::median;
@@ -21,4 +22,5 @@ pub use report::{Bar, Line, RaceReport, Sample};
 pub use shape::Shape;
 pub(crate) use shape::shape;
 pub use side_by_side::{Course, race};
+pub use telling::told;
 pub use tool::{Places, Tool};

@@ -1,9 +1,7 @@
 //! Measures transfers: `files` beside nginx, s5cmd and rclone, as `transfers` lists it. Prints a RaceReport a line, as JSON, as
 //! `tree-bench` does, and wants a mount namespace that is private like it.
 
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -33,17 +31,7 @@ fn main() -> Result<()> {
     ensure!(!races.is_empty(), "nothing is asked for");
     for race in races {
         let shape = race.full.divided(args.divide);
-        eprintln!("{}: {} ({})", race.name(), race.title, shape.words());
-        let started = Instant::now();
-        let report = measure(&mut servers, race, shape).unwrap_or_else(|error| RaceReport {
-            failed: Some(format!("{error:#}")),
-            ..RaceReport::new(race, shape)
-        });
-        eprintln!("{}: {:.1} s in all", race.name(), started.elapsed().as_secs_f32());
-        let mut out = std::io::stdout().lock();
-        serde_json::to_writer(&mut out, &report)?;
-        writeln!(out)?;
-        out.flush()?;
+        goals::told(race, shape, || measure(&mut servers, race, shape)).print()?;
     }
     Ok(())
 }

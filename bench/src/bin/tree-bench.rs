@@ -1,9 +1,7 @@
 //! Measures trees of files: us beside other programs, as `goals` lists it. Prints a RaceReport a line, as JSON, as each is
 //! done; what it is doing, it says on stderr. Wants a mount namespace that is private: `cargo xtask bench` starts it in one.
 
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -36,16 +34,10 @@ fn main() -> Result<()> {
     // Of one tree after the other, whose memory is compared when all have run.
     let mut of_memory: Vec<RaceReport> = Vec::new();
     for (race, shape) in races {
-        eprintln!("{}: {} ({})", race.name(), race.title, shape.words());
-        let started = Instant::now();
-        let report = goals::race(&mut file_systems, race, shape, extent).unwrap_or_else(|error| RaceReport {
-            failed: Some(format!("{error:#}")),
-            ..RaceReport::new(race, shape)
-        });
-        eprintln!("{}: {:.1} s in all", race.name(), started.elapsed().as_secs_f32());
+        let report = goals::told(race, shape, || goals::race(&mut file_systems, race, shape, extent));
         match race.goal {
             Goal::G11 => of_memory.push(report),
-            _ => print(&report)?,
+            _ => report.print()?,
         }
     }
     let bar = flat(&of_memory.iter().collect::<Vec<_>>());
@@ -57,12 +49,5 @@ fn main() -> Result<()> {
             }
         }
     }
-    of_memory.iter().try_for_each(print)
-}
-
-fn print(report: &RaceReport) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, report)?;
-    writeln!(out)?;
-    Ok(out.flush()?)
+    of_memory.iter().try_for_each(RaceReport::print)
 }

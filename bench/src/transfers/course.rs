@@ -297,12 +297,7 @@ impl Course for Servers {
             _ => bail!("trees of files have a course of their own"),
         };
         let sample = sample.with_context(|| format!("{}: {}", race.title, tool.shown()))?;
-        let Sample { seconds, sync_seconds, processor_seconds, memory_bytes, .. } = sample;
-        eprintln!(
-            "    {:>24} {seconds:8.3} s, sync {sync_seconds:6.3} s, processor {processor_seconds:6.2} s, {:4} MB",
-            tool.name,
-            memory_bytes / 1_000_000
-        );
+        sample.tell(tool);
         Ok(sample)
     }
 

@@ -18,7 +18,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 const MIB: u64 = 1 << 20;
-const AHEAD_MINUTES: u32 = 30;
+const AHEAD_SECONDS: i64 = 30 * 60;
 
 async fn a_clock_that_jumps_in_the_middle_makes_no_copy_wrong_and_none_younger_than_it_is(
     context: Context,
@@ -69,8 +69,7 @@ impl Context {
     async fn clock_ahead(&self, machine: &str) -> Result<Fault> {
         let machine = self.machine(machine)?;
         let set = |by: i64| format!("date --set=@$(($(date +%s) + {by})) && date --iso-8601=seconds");
-        let by = i64::from(AHEAD_MINUTES) * 60;
-        let (back, ahead) = (set(-by), set(by));
+        let (back, ahead) = (set(-AHEAD_SECONDS), set(AHEAD_SECONDS));
         let now = machine.shell(&ahead)?;
         self.note(format!("the clock is {}", now.trim()));
         Ok(Fault::new(move || Ok(machine.shell(&back).map(drop)?)))

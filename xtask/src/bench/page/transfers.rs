@@ -2,13 +2,11 @@
 
 use super::super::trees::Report;
 use super::TRANSFERS_HEADING;
-use super::trees::{overview, race};
+use super::trees::sections;
 
 /// All of it.
 pub fn render(report: &Report) -> String {
-    let mut sections = vec![intro(report), overview(&report.races)];
-    sections.extend(report.races.iter().map(race));
-    sections.join("\n\n")
+    sections(intro(report), report)
 }
 
 fn intro(report: &Report) -> String {

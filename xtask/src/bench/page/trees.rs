@@ -8,7 +8,12 @@ use super::TREES_HEADING;
 
 /// All of it.
 pub fn render(report: &Report) -> String {
-    let mut sections = vec![intro(report), overview(&report.races)];
+    sections(intro(report), report)
+}
+
+/// A part: what is said of it, then all of its races together, then each.
+pub fn sections(intro: String, report: &Report) -> String {
+    let mut sections = vec![intro, overview(&report.races)];
     sections.extend(report.races.iter().map(race));
     sections.join("\n\n")
 }
@@ -38,7 +43,7 @@ fn intro(report: &Report) -> String {
 }
 
 /// A row for each bar.
-pub fn overview(races: &[RaceReport]) -> String {
+fn overview(races: &[RaceReport]) -> String {
     let mut lines = vec![
         "| goal | figure | measured | must | goal | reached |".to_owned(),
         "| --- | --- | --- | --- | --- | --- |".to_owned(),
