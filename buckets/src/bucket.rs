@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::answer::Asked;
@@ -14,7 +14,7 @@ use crate::listing::Pages;
 use crate::object::{ETag, Object, header};
 use crate::sending::{Answer, Ask, Sender};
 use crate::settings::Settings;
-use crate::slots::Slots;
+use crate::slots::{Memory, Slots};
 
 /// See the module. Clones are of the same connections, and learn of the region together.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ impl Bucket {
     /// The same in one answer, for a small one.
     pub(crate) async fn whole(&self, object: &Object) -> Result<(Head, Bytes), BucketError> {
         let headers = [checked(), if_match(&object.etag)];
-        let answer = self.get(object, &headers, object.size, BytesMut::new()).await?;
+        let answer = self.get(object, &headers, object.size, &mut Memory::default()).await?;
         let head = self.told(&object.key, object.size, &answer.headers)?;
         is_same(&head.object.etag, &object.etag)?;
         Ok((head, answer.body))
@@ -76,7 +76,7 @@ impl Bucket {
         &self,
         object: &Object,
         range: Range<u64>,
-        memory: BytesMut,
+        memory: &mut Memory,
     ) -> Result<Bytes, BucketError> {
         let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let headers = [if_match(&object.etag), ("range", bytes)];
@@ -113,11 +113,11 @@ impl Bucket {
         object: &Object,
         headers: &[(&'static str, String)],
         length: u64,
-        mut memory: BytesMut,
+        memory: &mut Memory,
     ) -> Result<Answer, BucketError> {
         let (asked, method, key) = (Asked::Object, "GET", &*object.key);
         let ask = Ask { asked, method, key, query: &[], headers, body_max: length, body: Some(length) };
-        match self.0.send_into(&ask, &mut memory).await {
+        match self.0.send_into(&ask, memory).await {
             // It is longer than it was: another one, of a service that does not know If-Match.
             Err(BucketError::Malformed(_))
                 if self.head(key, None).await.is_ok_and(|head| head.object.size != object.size) =>

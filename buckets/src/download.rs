@@ -1,18 +1,18 @@
 //! Reading one version of an object: in parts that are fetched side by side and handed out in their order, with no more of them
-//! in memory than there are slots for.
+//! asked for, and in memory, than there are slots for.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::bucket::Bucket;
 use crate::checksum::{Assurance, Check, Unchecked};
 use crate::error::BucketError;
 use crate::object::Object;
-use crate::slots::{Buffers, Part, Slots};
+use crate::slots::{Buffers, Memory, Part, Slot, Slots};
 
 /// An object that is being read. Dropped, it ends its requests.
 #[derive(Debug)]
@@ -22,16 +22,25 @@ pub struct Download {
     slots: Slots,
     buffers: Arc<Buffers>,
     check: Result<Check, Unchecked>,
-    /// Parts on their way, in their order. The first one always has its slot.
+    /// Parts on their way, in their order. The first one always has its turn.
     ahead: VecDeque<AbortOnDropHandle<Result<Part, BucketError>>>,
+    /// The last of these, without memory yet. It is given in their order, so what waits never holds up what comes before it.
+    waiting: VecDeque<Waiting>,
     /// All before it is asked for.
     asked: u64,
     /// All before it was handed out.
     done: u64,
 }
 
-/// Parts of one object that are fetched at once.
-const AHEAD_MAX: usize = 8;
+/// A part whose answer waits for memory, or will.
+#[derive(Debug)]
+struct Waiting {
+    bytes: u64,
+    memory: oneshot::Sender<OwnedSemaphorePermit>,
+}
+
+/// Parts of one object that are asked for at once.
+const AHEAD_MAX: usize = 16;
 
 impl Download {
     pub(crate) async fn begin(bucket: Bucket, object: Object, slots: Slots) -> Result<Self, BucketError> {
@@ -43,6 +52,7 @@ impl Download {
             slots,
             check: Err(Unchecked::Nothing),
             ahead: VecDeque::new(),
+            waiting: VecDeque::new(),
             asked: 0,
             done: 0,
             object,
@@ -78,10 +88,12 @@ impl Download {
         let part = loop {
             let range = self.range_ahead();
             let bytes = range.as_ref().map_or(0, |range| range.end - range.start);
+            let waiting = self.waiting.front().map(|waiting| waiting.bytes);
             tokio::select! {
                 biased;
                 part = &mut first => break part,
-                slot = self.slots.take(bytes), if range.is_some() => self.ask(range.unwrap_or_default(), slot?),
+                memory = self.slots.memory(waiting.unwrap_or(0)), if waiting.is_some() => self.give(memory?),
+                turn = self.slots.turn(bytes), if range.is_some() => self.ask(range.unwrap_or_default(), turn?),
             }
         };
         let part = part.map_err(|error| BucketError::Client(error.to_string()))??;
@@ -106,20 +118,28 @@ impl Download {
         }
     }
 
-    /// A slot is waited for only where nothing is on its way: who has slots always has that of the part that is waited for, so
-    /// no two downloads wait for each other.
+    /// A turn is waited for only where nothing is on its way: who has turns always has that of the part that is waited for, and
+    /// who has memory has it for that part first, so no two downloads wait for each other.
     async fn ask_ahead(&mut self) -> Result<(), BucketError> {
         while let Some(range) = self.range_ahead() {
-            let slot = match self.ahead.is_empty() {
-                true => self.slots.take(range.end - range.start).await?,
-                false => match self.slots.try_take(range.end - range.start) {
-                    Some(slot) => slot,
-                    None => return Ok(()),
-                },
+            let bytes = range.end - range.start;
+            let turn = match self.ahead.is_empty() {
+                true => Some(self.slots.turn(bytes).await?),
+                false => self.slots.try_turn(bytes),
             };
-            self.ask(range, slot);
+            let Some(turn) = turn else { break };
+            self.ask(range, turn);
+        }
+        while let Some(memory) = self.waiting.front().and_then(|next| self.slots.try_memory(next.bytes)) {
+            self.give(memory);
         }
         Ok(())
+    }
+
+    fn give(&mut self, memory: OwnedSemaphorePermit) {
+        let Some(next) = self.waiting.pop_front() else { return };
+        // If it failed meanwhile, it needs none.
+        let _ = next.memory.send(memory);
     }
 
     /// What is to be asked for next; None where all is, or enough.
@@ -128,15 +148,18 @@ impl Download {
         is_left.then(|| self.asked..self.asked.saturating_add(self.slots.part()).min(self.object.size))
     }
 
-    fn ask(&mut self, range: Range<u64>, slot: OwnedSemaphorePermit) {
+    fn ask(&mut self, range: Range<u64>, turn: OwnedSemaphorePermit) {
         self.asked = range.end;
+        let length = range.end - range.start;
+        let (memory, given) = oneshot::channel();
+        self.waiting.push_back(Waiting { bytes: length, memory });
         let (bucket, object, slots) = (self.bucket.clone(), Arc::clone(&self.object), self.slots.clone());
         let buffers = Arc::clone(&self.buffers);
         let fetch = async move {
-            let length = range.end - range.start;
             slots.wait(length).await;
-            let bytes = bucket.range(&object, range.clone(), buffers.take(length)).await?;
-            Ok(Part::borrowed(range.start, bytes, slot, buffers))
+            let mut memory = Memory::awaited(given, Arc::clone(&buffers), length);
+            let bytes = bucket.range(&object, range.clone(), &mut memory).await?;
+            Ok(Part::borrowed(range.start, bytes, Slot::new(turn, memory.given()?), buffers))
         };
         self.ahead.push_back(AbortOnDropHandle::new(tokio::spawn(fetch)));
     }

@@ -20,6 +20,7 @@ use crate::error::BucketError;
 use crate::guard::{Forbidden, Resolver};
 use crate::settings::{Patience, Settings};
 use crate::signing::signed;
+use crate::slots::Memory;
 
 /// What is read of an answer that is no success.
 const REFUSAL_BYTES_MAX: u64 = 64 << 10;
@@ -89,6 +90,8 @@ impl Sender {
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // Answers that wait for memory are on connections of their own: on a shared one they would hold up the others.
+            .http1_only()
             .connect_timeout(patience.connect)
             .read_timeout(patience.silence)
             .dns_resolver(Arc::new(Resolver(Arc::new(guard))))
@@ -104,14 +107,14 @@ impl Sender {
     /// # Errors
     /// The last try's, or what no other try would change.
     pub async fn send(&self, ask: &Ask<'_>) -> Result<Answer, BucketError> {
-        self.send_into(ask, &mut BytesMut::new()).await
+        self.send_into(ask, &mut Memory::default()).await
     }
 
     /// The same, with the body in this memory if that is large enough.
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub async fn send_into(&self, ask: &Ask<'_>, memory: &mut BytesMut) -> Result<Answer, BucketError> {
+    pub async fn send_into(&self, ask: &Ask<'_>, memory: &mut Memory) -> Result<Answer, BucketError> {
         let (mut failures, mut regions) = (0, 0);
         loop {
             let region = self.region();
@@ -153,7 +156,7 @@ impl Sender {
         Ok(())
     }
 
-    async fn send_once(&self, ask: &Ask<'_>, region: &str, memory: &mut BytesMut) -> Result<Answer, Refusal> {
+    async fn send_once(&self, ask: &Ask<'_>, region: &str, memory: &mut Memory) -> Result<Answer, Refusal> {
         let url = self.address.url(region, ask.key, ask.query).map_err(Refusal::Final)?;
         let request = signed(ask.method, &url, ask.headers, region, &self.credentials, SystemTime::now());
         let request = request.map_err(Refusal::Final)?;
@@ -169,8 +172,10 @@ impl Sender {
             return Err(refusal((status, &headers, &*body), ask.asked, about, &self.credentials));
         }
         // To HEAD there is none, though its length is told.
-        let body =
-            if ask.method == "HEAD" { Bytes::new() } else { body(response, ask.body_max, memory).await? };
+        let body = match ask.method {
+            "HEAD" => Bytes::new(),
+            _ => body(response, ask.body_max, memory.bytes().await.map_err(Refusal::Final)?).await?,
+        };
         match ask.body {
             Some(expected) if (body.len() as u64) < expected => {
                 let said = format!("{} of {expected} bytes came", body.len());

@@ -1,5 +1,6 @@
-//! What all downloads of a process may have in memory together, and how fast they may be. The memory of whole parts is used again by
-//! the next ones: fresh memory has to be cleared by the kernel first, and what is given back in pieces an allocator keeps.
+//! What all downloads of a process may have in memory together, what they may ask for beyond it, and how fast they may be. The memory
+//! of whole parts is used again by the next ones: fresh memory has to be cleared by the kernel first, and what is given back in pieces
+//! an allocator keeps.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::error::BucketError;
@@ -17,6 +18,8 @@ use crate::error::BucketError;
 pub struct Slots {
     /// Of [`GRAIN_BYTES`] each: what is small takes little of the memory.
     permits: Arc<Semaphore>,
+    /// Of as many bytes each: what may be asked for, from the question until the memory is free again.
+    turns: Arc<Semaphore>,
     part: u64,
     pace: Option<Arc<Pace>>,
     /// Goes with the last download that is under way: at rest nothing is kept.
@@ -31,7 +34,29 @@ pub struct Part {
     pub bytes: Bytes,
     /// Where their memory goes back to.
     buffers: Option<Arc<Buffers>>,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
+}
+
+/// A turn to ask, and memory for the answer.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    _turn: OwnedSemaphorePermit,
+    _memory: OwnedSemaphorePermit,
+}
+
+/// Where a body goes. A part's memory is waited for once its answer begins: none is kept for what the service has yet to find.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    bytes: BytesMut,
+    given: Option<OwnedSemaphorePermit>,
+    awaited: Option<Awaited>,
+}
+
+#[derive(Debug)]
+struct Awaited {
+    memory: oneshot::Receiver<OwnedSemaphorePermit>,
+    buffers: Arc<Buffers>,
+    length: u64,
 }
 
 /// Memory of whole parts that none of them needs just now.
@@ -61,17 +86,12 @@ impl fmt::Debug for Part {
 
 impl Part {
     /// With memory of its own.
-    pub(crate) fn new(offset: u64, bytes: Bytes, slot: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(offset: u64, bytes: Bytes, slot: Slot) -> Self {
         Self { offset, bytes, buffers: None, _slot: slot }
     }
 
     /// With memory from there.
-    pub(crate) fn borrowed(
-        offset: u64,
-        bytes: Bytes,
-        slot: OwnedSemaphorePermit,
-        buffers: Arc<Buffers>,
-    ) -> Self {
+    pub(crate) fn borrowed(offset: u64, bytes: Bytes, slot: Slot, buffers: Arc<Buffers>) -> Self {
         Self { offset, bytes, buffers: Some(buffers), _slot: slot }
     }
 }
@@ -87,14 +107,27 @@ impl Drop for Part {
     }
 }
 
+impl Slot {
+    pub fn new(turn: OwnedSemaphorePermit, memory: OwnedSemaphorePermit) -> Self {
+        Self { _turn: turn, _memory: memory }
+    }
+}
+
 impl Slots {
     /// `parts` of `part_bytes` each, and in their place more of smaller ones; at least one of at least one byte. `rate`: bytes
     /// per second, over some seconds.
     pub fn new(parts: usize, part_bytes: u64, rate: Option<NonZeroU64>) -> Self {
-        let permits = parts.max(1).saturating_mul(grains(part_bytes) as usize).min(Semaphore::MAX_PERMITS);
-        let permits = Arc::new(Semaphore::new(permits));
+        let (permits, turns) = (semaphore(parts, part_bytes), semaphore(parts, part_bytes));
         let pace = rate.map(|rate| Arc::new(Pace { rate, free: Mutex::new(Instant::now()) }));
-        Self { permits, part: part_bytes.max(1), pace, buffers: Arc::default() }
+        Self { permits, turns, part: part_bytes.max(1), pace, buffers: Arc::default() }
+    }
+
+    /// So many parts more are asked for than there is memory: their answers wait for it. It makes up for a service that takes its
+    /// time until the first byte.
+    pub fn asking_ahead(mut self, parts: usize) -> Self {
+        let all = self.permits.available_permits() + parts.saturating_mul(grains(self.part) as usize);
+        self.turns = Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS)));
+        self
     }
 
     /// Bytes of a whole part.
@@ -102,12 +135,24 @@ impl Slots {
         self.part
     }
 
-    pub(crate) async fn take(&self, bytes: u64) -> Result<OwnedSemaphorePermit, BucketError> {
-        let permit = Arc::clone(&self.permits).acquire_many_owned(grains(bytes)).await;
-        permit.map_err(|error| BucketError::Client(error.to_string()))
+    /// Both, for what is asked for only when there is memory.
+    pub(crate) async fn take(&self, bytes: u64) -> Result<Slot, BucketError> {
+        Ok(Slot::new(self.turn(bytes).await?, self.memory(bytes).await?))
     }
 
-    pub(crate) fn try_take(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn turn(&self, bytes: u64) -> Result<OwnedSemaphorePermit, BucketError> {
+        acquire(&self.turns, bytes).await
+    }
+
+    pub(crate) fn try_turn(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).try_acquire_many_owned(grains(bytes)).ok()
+    }
+
+    pub(crate) async fn memory(&self, bytes: u64) -> Result<OwnedSemaphorePermit, BucketError> {
+        acquire(&self.permits, bytes).await
+    }
+
+    pub(crate) fn try_memory(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.permits).try_acquire_many_owned(grains(bytes)).ok()
     }
 
@@ -129,6 +174,41 @@ impl Slots {
             buffers
         })
     }
+}
+
+impl Memory {
+    /// Memory of so many bytes out of `buffers`, as soon as it is given.
+    pub fn awaited(
+        memory: oneshot::Receiver<OwnedSemaphorePermit>,
+        buffers: Arc<Buffers>,
+        length: u64,
+    ) -> Self {
+        Self { awaited: Some(Awaited { memory, buffers, length }), ..Self::default() }
+    }
+
+    /// It, when it is there.
+    ///
+    /// # Errors
+    /// [`BucketError::Client`]: nobody gives it any more.
+    pub async fn bytes(&mut self) -> Result<&mut BytesMut, BucketError> {
+        if let Some(Awaited { memory, buffers, length }) = self.awaited.take() {
+            self.given = Some(memory.await.map_err(|_| nobody_gives())?);
+            self.bytes = buffers.take(length);
+        }
+        Ok(&mut self.bytes)
+    }
+
+    /// What it was given.
+    ///
+    /// # Errors
+    /// [`BucketError::Client`]: nothing.
+    pub fn given(self) -> Result<OwnedSemaphorePermit, BucketError> {
+        self.given.ok_or_else(nobody_gives)
+    }
+}
+
+fn nobody_gives() -> BucketError {
+    BucketError::Client("there is no memory for an answer".to_owned())
 }
 
 impl Buffers {
@@ -161,6 +241,16 @@ fn grains(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(GRAIN_BYTES)).unwrap_or(u32::MAX).max(1)
 }
 
+fn semaphore(parts: usize, part_bytes: u64) -> Arc<Semaphore> {
+    let permits = parts.max(1).saturating_mul(grains(part_bytes) as usize);
+    Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
+}
+
+async fn acquire(semaphore: &Arc<Semaphore>, bytes: u64) -> Result<OwnedSemaphorePermit, BucketError> {
+    let permit = Arc::clone(semaphore).acquire_many_owned(grains(bytes)).await;
+    permit.map_err(|error| BucketError::Client(error.to_string()))
+}
+
 impl Pace {
     fn reserve(&self, bytes: u64, now: Instant) -> Instant {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,12 +264,16 @@ impl Pace {
 mod tests {
     use super::*;
 
+    fn taken(slots: &Slots, bytes: u64) -> Option<Slot> {
+        Some(Slot::new(slots.try_turn(bytes)?, slots.try_memory(bytes)?))
+    }
+
     #[tokio::test]
     async fn the_memory_of_a_whole_part_is_the_next_ones_and_at_rest_nothing_is_kept() {
         let slots = Slots::new(2, 1 << 20, None);
         let buffers = slots.buffers();
         let part = |bytes: u64| {
-            let slot = slots.try_take(bytes).unwrap();
+            let slot = taken(&slots, bytes).unwrap();
             let mut buffer = buffers.take(bytes);
             buffer.extend_from_slice(&vec![7; usize::try_from(bytes).unwrap()]);
             Part::borrowed(0, buffer.freeze(), slot, Arc::clone(&buffers))
@@ -209,15 +303,15 @@ mod tests {
     #[tokio::test]
     async fn small_parts_take_as_little_of_the_memory_as_they_have() {
         let slots = Slots::new(2, 1 << 20, None);
-        let mut taken: Vec<_> = (0..31).map(|_| slots.try_take(GRAIN_BYTES).unwrap()).collect();
-        assert!(slots.try_take(GRAIN_BYTES + 1).is_none());
-        taken.push(slots.try_take(0).unwrap());
-        assert!(slots.try_take(1).is_none(), "two parts of 1 MiB are 32 of 64 KiB");
-        taken.truncate(16);
+        let mut all: Vec<_> = (0..31).map(|_| taken(&slots, GRAIN_BYTES).unwrap()).collect();
+        assert!(taken(&slots, GRAIN_BYTES + 1).is_none());
+        all.push(taken(&slots, 0).unwrap());
+        assert!(taken(&slots, 1).is_none(), "two parts of 1 MiB are 32 of 64 KiB");
+        all.truncate(16);
         assert!(slots.take(1 << 20).await.is_ok(), "what is free is enough for a large one again");
         let tiny = Slots::new(0, 0, None);
-        let _one = tiny.try_take(5).unwrap();
-        assert!(tiny.try_take(5).is_none());
+        let _one = taken(&tiny, 5).unwrap();
+        assert!(taken(&tiny, 5).is_none());
     }
 
     #[test]

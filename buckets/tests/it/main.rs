@@ -47,7 +47,15 @@ async fn all(bucket: &Bucket, prefix: &str) -> Result<Vec<Object>, BucketError> 
 }
 
 async fn read(bucket: &Bucket, object: &Object) -> Result<(Vec<u8>, Assurance), BucketError> {
-    let mut download = bucket.download(object, &Slots::new(3, PART, None)).await?;
+    read_through(&Slots::new(3, PART, None), bucket, object).await
+}
+
+async fn read_through(
+    slots: &Slots,
+    bucket: &Bucket,
+    object: &Object,
+) -> Result<(Vec<u8>, Assurance), BucketError> {
+    let mut download = bucket.download(object, slots).await?;
     let mut content = Vec::new();
     while let Some(part) = download.next().await? {
         assert_eq!(part.offset, content.len() as u64);

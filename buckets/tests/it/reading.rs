@@ -1,8 +1,10 @@
 //! What is in them, and how sure that is.
 
+use std::time::Duration;
+
 use workspacefs_buckets::{Algorithm, Assurance, BucketError, Slots, Unchecked};
 
-use super::{PART, all, bucket, content, read, service};
+use super::{PART, all, bucket, content, read, read_through, service};
 
 #[tokio::test]
 async fn an_object_of_any_length_is_read_whole_and_a_large_one_in_parts_of_one_version() {
@@ -74,8 +76,8 @@ async fn many_large_objects_share_few_slots_and_none_waits_for_ever() {
     let service = service().await;
     (0..20).for_each(|n| service.store().put(&format!("{n:02}"), content(10_000 + n)));
     let bucket = bucket(&service);
-    for slots in [1, 2, 7] {
-        let slots = Slots::new(slots, PART, None);
+    for (slots, ahead) in [(1, 0), (2, 0), (7, 0), (1, 1), (2, 30), (7, 3)] {
+        let slots = Slots::new(slots, PART, None).asking_ahead(ahead);
         let mut tasks = tokio::task::JoinSet::new();
         for object in all(&bucket, "").await.unwrap() {
             let (bucket, slots) = (bucket.clone(), slots.clone());
@@ -93,4 +95,25 @@ async fn many_large_objects_share_few_slots_and_none_waits_for_ever() {
         let lengths: usize = tasks.join_all().await.into_iter().sum();
         assert_eq!(lengths, 200_000 + 190);
     }
+}
+
+#[tokio::test]
+async fn what_is_asked_for_beyond_the_memory_waits_for_it_and_gives_its_turn_back_when_nobody_reads_on() {
+    let service = service().await;
+    service.store().put("k", content(10_000));
+    let bucket = bucket(&service);
+    let object = all(&bucket, "").await.unwrap().remove(0);
+    let slots = Slots::new(1, PART, None).asking_ahead(3);
+    for _ in 0..3 {
+        service.store().take_seen();
+        let mut download = bucket.download(&object, &slots).await.unwrap();
+        let first = download.next().await.unwrap().unwrap();
+        let second = tokio::time::timeout(Duration::from_millis(300), download.next()).await;
+        assert!(second.is_err(), "there is memory for one part, and the first one has it");
+        // The head, and the parts.
+        assert_eq!(service.store().take_seen().len(), 1 + 4);
+        drop(first);
+    }
+    let (read, _) = read_through(&slots, &bucket, &object).await.unwrap();
+    assert_eq!(read, content(10_000));
 }

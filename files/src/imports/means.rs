@@ -18,6 +18,8 @@ const PART_BYTES: u64 = 4 << 20;
 /// that waits for the one that is written next, of many small ones a service that is far away is asked more often.
 const SMALL_SLOTS: usize = 16;
 const LARGE_SLOTS: usize = 10;
+/// Large parts that are asked for beyond these: at 30 ms until the first byte forty MiB at once are no more than a gigabyte per second.
+const LARGE_AHEAD: usize = 10;
 
 /// Threads that wait for the file system at once, of all imports: a server that does not answer takes no more of them, and those
 /// of people's requests are others.
@@ -38,7 +40,7 @@ impl Default for Means {
     fn default() -> Self {
         Self {
             small: Slots::new(SMALL_SLOTS, SMALL_BYTES_MAX, None),
-            large: Slots::new(LARGE_SLOTS, PART_BYTES, None),
+            large: Slots::new(LARGE_SLOTS, PART_BYTES, None).asking_ahead(LARGE_AHEAD),
             threads: Arc::new(Semaphore::new(THREADS)),
         }
     }
