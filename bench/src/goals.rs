@@ -2,6 +2,7 @@
 //! who does what where, `bar` is the arithmetic, `side_by_side` the order, `course` the file systems, `judge` the check.
 
 mod bar;
+mod chosen;
 mod course;
 mod flat;
 mod judge;
@@ -14,6 +15,7 @@ mod tool;
 
 pub(crate) use bar::median;
 pub use bar::{Demand, Figure, Level, Sense};
+pub use chosen::Chosen;
 pub use course::FileSystems;
 pub use flat::flat;
 pub use race::{Extent, Goal, Peer, RACES, Race, Slow, Task};

@@ -3,15 +3,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
 use workspacefs_bench::command_line::{COMMANDS, Counter, STARTS};
-use workspacefs_bench::goals::{self, Extent, Goal, Race, RaceReport, Shape, Task};
+use workspacefs_bench::goals::{self, Chosen, Extent, Race, RaceReport, Shape, Task};
 
 #[derive(Parser)]
 struct Args {
-    /// Which goals; all of none
-    goals: Vec<Goal>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Where a disk is made: some 4 GiB; 1 GiB is taken of the memory
     #[arg(long)]
     folder: PathBuf,
@@ -29,10 +29,7 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     let mut counter = Counter::new(&args.folder, args.programs, args.lep_files)?;
-    let is_wanted = |race: &&Race| args.goals.is_empty() || args.goals.contains(&race.goal);
-    let races: Vec<&Race> = COMMANDS.iter().filter(is_wanted).collect();
-    ensure!(!races.is_empty(), "nothing is asked for");
-    for race in races {
+    for race in args.chosen.of(COMMANDS)? {
         let shape = race.full.divided(args.divide);
         goals::told(race, shape, || measure(&mut counter, race, shape)).print()?;
     }

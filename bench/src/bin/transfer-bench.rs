@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use workspacefs_bench::goals::{self, Extent, Goal, Race, RaceReport, Shape};
+use workspacefs_bench::goals::{self, Chosen, Extent, Race, RaceReport, Shape};
 use workspacefs_bench::transfers::{Servers, TRANSFERS};
 
 #[derive(Parser)]
 struct Args {
-    /// Which goals; all of none
-    goals: Vec<Goal>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Where a disk is made: some 4 GiB; as much again is taken of the memory
     #[arg(long)]
     folder: PathBuf,
@@ -26,10 +26,7 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     let mut servers = Servers::new(&args.folder, args.programs)?;
-    let is_wanted = |race: &&Race| args.goals.is_empty() || args.goals.contains(&race.goal);
-    let races: Vec<&Race> = TRANSFERS.iter().filter(is_wanted).collect();
-    ensure!(!races.is_empty(), "nothing is asked for");
-    for race in races {
+    for race in args.chosen.of(TRANSFERS)? {
         let shape = race.full.divided(args.divide);
         goals::told(race, shape, || measure(&mut servers, race, shape)).print()?;
     }

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use workspacefs_bench::goals::{self, Extent, FileSystems, Goal, RACES, Race, RaceReport, Shape, flat};
+use workspacefs_bench::goals::{
+    self, Chosen, Extent, FileSystems, Goal, RACES, Race, RaceReport, Shape, flat,
+};
 
 #[derive(Parser)]
 struct Args {
-    /// Which goals; all of none
-    goals: Vec<Goal>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Where disks and mount points are made: some 25 GiB for everything
     #[arg(long)]
     folder: PathBuf,
@@ -26,9 +28,9 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let extent = if args.gate { Extent::Gate } else { Extent::Full };
     let mut file_systems = FileSystems::new(&args.folder, args.programs)?;
-    let wanted = |race: &&Race| args.goals.is_empty() || args.goals.contains(&race.goal);
+    let chosen = args.chosen.of(RACES)?;
     let races: Vec<(&Race, Shape)> =
-        RACES.iter().filter(wanted).filter_map(|race| Some((race, race.shape(extent)?))).collect();
+        chosen.into_iter().filter_map(|race| Some((race, race.shape(extent)?))).collect();
     ensure!(!races.is_empty(), "nothing is asked for");
 
     // Of one tree after the other, whose memory is compared when all have run.
