@@ -27,11 +27,12 @@ const LANES: [Lane; 2] = [Lane { cluster: "dev", keep: true }, Lane { cluster: "
 /// Every issue that adds a suite adds it here: the longest first, so that both clusters end at about the same time, and last what
 /// is missed least where the time does not suffice. CI's machines may be busy with other work, so what fails in a suite runs once
 /// more, and is told as flaky if it then passes.
-const SUITES: [&[&str]; 9] = [
+const SUITES: [&[&str]; 10] = [
     &["e2e", "shared", "--retry"],
     &["e2e", "managed", "--retry"],
     &["e2e", "local", "--retry"],
     &["e2e", "files", "--retry"],
+    &["e2e", "cli", "--retry"],
     &["sanity"],
     &["disks"],
     &["mounts"],
