@@ -21,9 +21,6 @@ use crate::root::{Owner, Root};
 use crate::tls::Identity;
 use crate::{openapi, server, sweep};
 
-/// Contents are in blocks of this or more: what one of them took is given back with it.
-const MAPPED_BYTES_MIN: u32 = 128 << 10;
-
 /// The file API of one FileSystem.
 #[derive(Debug, Parser)]
 #[command(name = "files", version)]
@@ -102,7 +99,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Openapi => print!("{}", openapi::text()),
         Command::Serve(options) => {
             logging::init()?;
-            allocator::map_blocks_from(MAPPED_BYTES_MIN);
+            allocator::give_back_large_blocks();
             // Few workers: they only move bytes. What waits for the storage server has threads of its own.
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 4))

@@ -1,20 +1,23 @@
 //! What the C library's allocator does with large blocks.
 
-/// From now on a block of so many bytes or more is a mapping of its own, which goes back to the kernel when it is freed. Left alone,
+/// With which glibc begins, bytes.
+#[cfg(target_env = "gnu")]
+const LARGE_BYTES: libc::c_int = 128 << 10;
+
+/// From now on a block of 128 KiB or more is a mapping of its own, which goes back to the kernel when it is freed. Left alone,
 /// glibc takes for this limit the largest such block that was ever freed: buffers then lie among small things, in heaps that
 /// only grow (mallopt(3), `M_MMAP_THRESHOLD`). Other C libraries are left as they are.
 #[allow(unsafe_code)]
-pub fn map_blocks_from(bytes: u32) {
+pub fn give_back_large_blocks() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it sets a number, under the allocator's own lock. What it cannot set stays as it is.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX));
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BYTES);
     }
-    #[cfg(not(target_env = "gnu"))]
-    let _ = bytes;
 }
 
-#[cfg(all(test, target_env = "gnu"))]
+#[cfg(test)]
+#[cfg(target_env = "gnu")]
 mod tests {
     use super::*;
 
@@ -26,7 +29,7 @@ mod tests {
 
     #[test]
     fn what_large_blocks_took_is_given_back_though_small_ones_lie_between() {
-        map_blocks_from(128 << 10);
+        give_back_large_blocks();
         // By which the limit would rise.
         drop(std::hint::black_box(vec![1_u8; 8 << 20]));
         let before = resident();
