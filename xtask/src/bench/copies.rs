@@ -20,7 +20,7 @@ use super::machine::{self, Description};
 use super::quartiles::Quartiles;
 use crate::{e2e, images, shell};
 use desk::Desk;
-use ways::{DOWN, POD, UP, VOLUME, Way};
+use ways::{POD, Trip, VOLUME, Way};
 
 /// The suite whose product and machines these are.
 const SUITE: &str = "cli";
@@ -59,8 +59,9 @@ pub fn measure(cluster: &Cluster) -> Result<Report> {
     let peers = desk::versions(cluster)?;
     let suite = suites::named(SUITE).context("there is no suite of the command line")?;
     let folder = cluster.layout().root().join("copies");
-    let races =
-        with_context(cluster, &suite, "bench_copies", async |context| copies(context, &folder, &binaries).await);
+    let races = with_context(cluster, &suite, "bench_copies", async |context| {
+        copies(context, &folder, &binaries).await
+    });
     // Gone, whatever came of it.
     let removed = std::fs::remove_dir_all(&folder);
     let races = races?;
@@ -83,9 +84,7 @@ async fn copies(context: Context, folder: &Path, binaries: &Path) -> Result<Vec<
     let course = Course { context, desk, digest: digest(&source.join("tree"))?, source };
     // Until each has run once it is slower than ever after.
     course.up(Way::Forwarded, STORED).await?;
-    let up = course.race("Up", "Into the cluster, 20 ms away", &UP).await?;
-    let down = course.race("Down", "Out of the cluster, 20 ms away", &DOWN).await?;
-    Ok(vec![up, down])
+    Ok(vec![course.race(Trip::Up).await?, course.race(Trip::Down).await?])
 }
 
 /// Names and contents of a tree of this computer.
@@ -104,31 +103,39 @@ struct Course {
 
 impl Course {
     /// All of them in turns, each round in the opposite order of the one before.
-    async fn race(&self, goal: &str, title: &str, ways: &[Way]) -> Result<RaceReport> {
-        let is_up = goal == "Up";
+    async fn race(&self, trip: Trip) -> Result<RaceReport> {
+        let ways = trip.ways();
         let mut samples = vec![Vec::new(); ways.len()];
         for round in 0..ROUNDS {
             for turn in 0..ways.len() {
                 let at = if round % 2 == 0 { turn } else { ways.len() - 1 - turn };
                 let name = format!("{}-{round}", ways[at].folder());
-                let sample = if is_up { self.up(ways[at], &name).await? } else { self.down(ways[at], &name).await? };
-                println!("{goal}, {}: {:.2} s, then {:.2} s", ways[at].name(), sample.seconds, sample.sync_seconds);
+                let sample = match trip {
+                    Trip::Up => self.up(ways[at], &name).await?,
+                    Trip::Down => self.down(ways[at], &name).await?,
+                };
+                println!(
+                    "{trip:?}, {}: {:.2} s, then {:.2} s",
+                    ways[at].name(),
+                    sample.seconds,
+                    sample.sync_seconds
+                );
                 samples[at].push(sample);
             }
         }
-        let lines = ways.iter().zip(samples).map(|(way, samples)| Line {
+        let line = |(way, samples): (&Way, Vec<Sample>)| Line {
             name: way.name().to_owned(),
-            command: if is_up { way.up("TO", "DAEMON") } else { way.down("FROM") },
+            command: way.command(trip, "FOLDER", "WORKSPACE@DAEMON"),
             ours: *way == Way::Forwarded,
             samples,
-        });
-        let lines: Vec<Line> = lines.collect();
+        };
+        let lines: Vec<Line> = ways.iter().zip(samples).map(line).collect();
         Ok(RaceReport {
-            goal: goal.to_owned(),
-            title: title.to_owned(),
+            goal: format!("{trip:?}"),
+            title: trip.title().to_owned(),
             tree: SHAPE.words(),
             files: SHAPE.files,
-            bars: compared::bars(&lines),
+            bars: compared::bars(trip, &lines),
             notes: vec![compared::medians(&lines)],
             lines,
             failed: None,
@@ -140,7 +147,7 @@ impl Course {
         let stored = format!("{FILE_SYSTEM}/{to}");
         self.context.on_server(&format!("mkdir {stored} && chmod 0777 {stored}")).await?;
         self.forget().await?;
-        let usage = self.desk.run(way, &way.up(to, self.desk.daemon()), &self.source)?;
+        let usage = self.desk.run(way, &way.command(Trip::Up, to, self.desk.daemon()), &self.source)?;
         let sync = Instant::now();
         self.on_machines("sync").await?;
         let sync_seconds = sync.elapsed().as_secs_f64();
@@ -157,7 +164,7 @@ impl Course {
         let folder = self.source.with_file_name(to);
         std::fs::create_dir(&folder)?;
         self.forget().await?;
-        let usage = self.desk.run(way, &way.down(STORED), &folder)?;
+        let usage = self.desk.run(way, &way.command(Trip::Down, STORED, self.desk.daemon()), &folder)?;
         ensure!(digest(&folder.join("tree"))? == self.digest, "by {} another tree came back", way.name());
         std::fs::remove_dir_all(&folder)?;
         Ok(sample(&usage, 0.0))

@@ -3,18 +3,19 @@
 use workspacefs_bench::goals::{Bar, Line, Sense};
 
 use super::Quartiles;
-use super::ways::Way;
+use super::ways::{Trip, Way};
 
 /// How many times as fast as each of these we are to be.
 const GOALS: [(Way, f64); 2] = [(Way::KubectlCp, 1.0), (Way::Rsync, 2.0)];
 
-/// A bar for each peer that was run.
-pub fn bars(lines: &[Line]) -> Vec<Bar> {
+/// A bar for each peer that was run. What is fetched nobody syncs.
+pub fn bars(trip: Trip, lines: &[Line]) -> Vec<Bar> {
+    let until = if trip == Trip::Up { ", until it is on the disk" } else { "" };
     let ours = lines.iter().find(|line| line.ours).and_then(median);
     let bar = |(peer, goal): (Way, f64)| {
         let line = lines.iter().find(|line| line.name == peer.name())?;
         Some(Bar {
-            what: format!("times as fast as {}, until it is on the disk", line.name),
+            what: format!("times as fast as {}{until}", line.name),
             value: median(line)? / ours?,
             sense: Sense::AtLeast,
             must: goal,
@@ -62,7 +63,7 @@ mod tests {
             line(Way::KubectlCp, [2.5, 0.1, 90.0]),
             line(Way::Rsync, [3.0, 3.3, 3.2]),
         ];
-        let bars = bars(&lines);
+        let bars = bars(Trip::Up, &lines);
         let seen: Vec<_> = bars.iter().map(|bar| (bar.shown(), bar.level())).collect();
         assert_eq!(seen, [("1.50".to_owned(), Level::Goal), ("1.85".to_owned(), Level::Missed)]);
         assert_eq!(bars[0].what, "times as fast as kubectl cp, until it is on the disk");
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn who_was_not_run_has_no_bar() {
-        assert_eq!(bars(&[line(Way::Forwarded, [1.0; 3]), line(Way::Straight, [1.0; 3])]), []);
-        assert_eq!(bars(&[line(Way::KubectlCp, [1.0; 3])]), []);
+        assert_eq!(bars(Trip::Down, &[line(Way::Forwarded, [1.0; 3]), line(Way::Straight, [1.0; 3])]), []);
+        assert_eq!(bars(Trip::Down, &[line(Way::KubectlCp, [1.0; 3])]), []);
     }
 }

@@ -49,7 +49,11 @@ pub struct Desk {
 
 /// Of the peers, for the page.
 pub fn versions(cluster: &Cluster) -> Result<String> {
-    let said = shell::output(Command::new(cluster.program("kubectl")?).args(["version", "--client", "--output=json"]))?;
+    let said = shell::output(Command::new(cluster.program("kubectl")?).args([
+        "version",
+        "--client",
+        "--output=json",
+    ]))?;
     let said: Value = serde_json::from_str(&said)?;
     let kubectl = said["clientVersion"]["gitVersion"].as_str().context("kubectl has no version")?;
     let rsync = shell::output(Command::new("rsync").arg("--version"))?;

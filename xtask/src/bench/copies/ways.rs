@@ -20,10 +20,32 @@ pub enum Way {
     Rsync,
 }
 
-/// All of them.
-pub const UP: [Way; 5] = [Way::Forwarded, Way::Straight, Way::KubectlCp, Way::Tunnelled, Way::Rsync];
-/// Those by which something comes back: the daemon only takes.
-pub const DOWN: [Way; 3] = [Way::Forwarded, Way::Straight, Way::KubectlCp];
+/// Which way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trip {
+    /// Into the cluster.
+    Up,
+    /// Out of it.
+    Down,
+}
+
+impl Trip {
+    /// By which that can be: the daemon only takes.
+    pub fn ways(self) -> &'static [Way] {
+        match self {
+            Self::Up => &[Way::Forwarded, Way::Straight, Way::KubectlCp, Way::Tunnelled, Way::Rsync],
+            Self::Down => &[Way::Forwarded, Way::Straight, Way::KubectlCp],
+        }
+    }
+
+    /// For the page.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Up => "Into the cluster, 20 ms away",
+            Self::Down => "Out of the cluster, 20 ms away",
+        }
+    }
+}
 
 impl Way {
     /// For the page.
@@ -42,23 +64,18 @@ impl Way {
         format!("{self:?}").to_lowercase()
     }
 
-    /// The command that sends the folder `tree` of where it is run into a folder of the FileSystem; the daemon's port is there.
-    pub fn up(self, to: &str, daemon: &str) -> String {
-        match self {
-            Self::Forwarded => format!("wfs storage upload -r tree /{to}"),
-            Self::Straight => format!("WFS_URL=URL wfs storage upload -r tree /{to}"),
-            Self::KubectlCp => format!("kubectl cp tree {POD}:{VOLUME}/{to}"),
-            Self::Tunnelled => format!("wfs storage upload -r --rsync tree /{to}"),
-            Self::Rsync => format!("rsync -a tree rsync://{daemon}/volume/{to}/"),
-        }
-    }
-
-    /// The command that fetches that folder `tree`.
-    pub fn down(self, from: &str) -> String {
-        match self {
-            Self::Straight => format!("WFS_URL=URL wfs storage download -r /{from}/tree ."),
-            Self::KubectlCp => format!("kubectl cp {POD}:{VOLUME}/{from}/tree tree"),
-            Self::Forwarded | Self::Tunnelled | Self::Rsync => format!("wfs storage download -r /{from}/tree ."),
+    /// The command that sends the folder `tree` of where it is run into a folder of the FileSystem, or fetches it from there; the
+    /// daemon's port is that.
+    pub fn command(self, trip: Trip, folder: &str, daemon: &str) -> String {
+        match (self, trip) {
+            (Self::Forwarded, Trip::Up) => format!("wfs storage upload -r tree /{folder}"),
+            (Self::Straight, Trip::Up) => format!("WFS_URL=URL wfs storage upload -r tree /{folder}"),
+            (Self::KubectlCp, Trip::Up) => format!("kubectl cp tree {POD}:{VOLUME}/{folder}"),
+            (Self::Tunnelled, _) => format!("wfs storage upload -r --rsync tree /{folder}"),
+            (Self::Rsync, _) => format!("rsync -a tree rsync://{daemon}/volume/{folder}/"),
+            (Self::Forwarded, Trip::Down) => format!("wfs storage download -r /{folder}/tree ."),
+            (Self::Straight, Trip::Down) => format!("WFS_URL=URL wfs storage download -r /{folder}/tree ."),
+            (Self::KubectlCp, Trip::Down) => format!("kubectl cp {POD}:{VOLUME}/{folder}/tree tree"),
         }
     }
 }
@@ -74,16 +91,17 @@ mod tests {
 
     #[test]
     fn a_command_is_the_same_on_the_page_but_for_its_environment() {
-        let said = Way::Straight.up("here", "DAEMON");
+        let said = Way::Straight.command(Trip::Up, "here", "DAEMON");
         assert_eq!(said, "WFS_URL=URL wfs storage upload -r tree /here");
-        assert!(words(&said).eq(words(&Way::Forwarded.up("here", "DAEMON"))));
+        assert!(words(&said).eq(words(&Way::Forwarded.command(Trip::Up, "here", "DAEMON"))));
         let kubectl: Vec<_> = words("kubectl cp tree user:/mnt/here").collect();
         assert_eq!(kubectl, ["kubectl", "cp", "tree", "user:/mnt/here"]);
     }
 
     #[test]
     fn no_two_ways_share_a_folder() {
-        let folders: std::collections::HashSet<_> = UP.iter().map(|way| way.folder()).collect();
-        assert_eq!(folders.len(), UP.len());
+        let ways = Trip::Up.ways();
+        let folders: std::collections::HashSet<_> = ways.iter().map(|way| way.folder()).collect();
+        assert_eq!(folders.len(), ways.len());
     }
 }
