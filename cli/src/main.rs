@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use workspacefs_sys::allocator;
 
 use crate::exit::Exit;
 
@@ -55,6 +56,8 @@ enum Command {
 
 /// Runs what asks the gateway.
 fn block_on(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    // Many files are in memory at once, and none of them for long.
+    allocator::give_back_large_blocks();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(command);
     // Threads that wait for what does not answer are not waited for.

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use workspacefs_buckets::Allowed;
 use workspacefs_files_proto::{PublicKey, Verifier};
 use workspacefs_runtime::{Readiness, http, logging, shutdown};
+use workspacefs_sys::allocator;
 
 use crate::app::{App, Settings, router};
 use crate::metrics::Metrics;
@@ -98,6 +99,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Openapi => print!("{}", openapi::text()),
         Command::Serve(options) => {
             logging::init()?;
+            allocator::give_back_large_blocks();
             // Few workers: they only move bytes. What waits for the storage server has threads of its own.
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 4))

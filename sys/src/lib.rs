@@ -2,6 +2,7 @@
 //! descriptors handed between processes. The only crate of the workspace with `unsafe`; it decides nothing and knows
 //! neither NFS nor Kubernetes.
 
+pub mod allocator;
 pub mod attributes;
 pub mod beneath;
 pub mod channel;

@@ -378,7 +378,7 @@ pub const RACES: &[Race] = &[
         Slow::SourcePlus,
         &tool::MOVER_BY_SIZE,
         &[both(&tool::READ_SOURCE_64), both(&tool::WRITE)],
-        &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE]), 0.9, 1.0)],
+        &[close(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE]), 0.9, 1.0)],
     ),
     fill(
         "A cache's first fill, read back; source 1 ms away, attributes come with the listing",
@@ -386,7 +386,7 @@ pub const RACES: &[Race] = &[
         Slow::SourcePlus,
         &tool::MOVER,
         &[both(&tool::READ_SOURCE_64), shown(&tool::WRITE), both(&tool::WRITE_AND_READ)],
-        &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE_AND_READ]), 0.9, 1.0)],
+        &[close(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE_AND_READ]), 0.9, 1.0)],
     ),
     fill(
         "A cache's first fill with large files, by size alone; source 1 ms away, attributes cost an operation each",
@@ -394,7 +394,7 @@ pub const RACES: &[Race] = &[
         Slow::Source,
         &tool::MOVER_BY_SIZE,
         &[both(&tool::READ_SOURCE_64), both(&tool::WRITE)],
-        &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE]), 0.9, 1.0)],
+        &[close(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE]), 0.9, 1.0)],
     ),
     fill(
         "A cache's first fill with large files, read back; source 1 ms away, attributes cost an operation each",
@@ -402,7 +402,7 @@ pub const RACES: &[Race] = &[
         Slow::Source,
         &tool::MOVER,
         &[both(&tool::READ_SOURCE_64), shown(&tool::WRITE), both(&tool::WRITE_AND_READ)],
-        &[demand(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE_AND_READ]), 0.9, 1.0)],
+        &[close(Figure::OfSlower(&[&tool::READ_SOURCE_64, &tool::WRITE_AND_READ]), 0.9, 1.0)],
     ),
     Race {
         goal: Goal::G16,
