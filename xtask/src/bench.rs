@@ -5,6 +5,7 @@
 mod claims;
 mod client;
 mod command_line;
+mod copies;
 mod deletion;
 mod local;
 mod machine;
@@ -71,6 +72,8 @@ enum Part {
     Server,
     /// Local disks.
     Local,
+    /// The command line, beside `kubectl cp` and rsync.
+    Copies,
 }
 
 /// All that is measured of the node plugin.
@@ -142,6 +145,11 @@ fn on_cluster(args: &Args) -> Result<()> {
         let part = page::local_part(&local::measure(&cluster, args.files)?);
         println!("{part}");
         write_page(Rendered::Local(part))?;
+    }
+    if wanted(Part::Copies) {
+        let report = copies::measure(&cluster)?;
+        write_page(Rendered::Copies(page::copies_part(&report)))?;
+        races::told(&report.races);
     }
     Ok(())
 }

@@ -149,7 +149,7 @@ fn files(values: &mut Value) -> Result<()> {
 }
 
 /// What the suite `cli` finds: as of `files`, rsync beside each, exposed for the real `lep`.
-fn cli(values: &mut Value) {
+pub fn cli(values: &mut Value) {
     product::add_files(values);
     values["defaultFileSystem"] = false.into();
     values["dashboard"]["nodeSelector"]["kubernetes.io/hostname"] = suites::GATEWAY_NODE.into();

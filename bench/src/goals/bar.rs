@@ -184,7 +184,7 @@ fn middle(line: &Line) -> Option<f64> {
     times.sort_by(f64::total_cmp);
     let half = times.len() / 2;
     let upper = times.get(half)?;
-    let lower = if times.len() % 2 == 0 { times.get(half.checked_sub(1)?)? } else { upper };
+    let lower = if times.len().is_multiple_of(2) { times.get(half.checked_sub(1)?)? } else { upper };
     Some(f64::midpoint(*lower, *upper))
 }
 

@@ -1,8 +1,9 @@
 //! docs/performance.md from what was measured: a part on the node plugin, one on the embedded server, one on local disks, one on
-//! trees of files, one on files over HTTP and one on the command line, each of which may come from a run of its own.
+//! trees of files, one on files over HTTP, one on the command line and one on it in the cluster, each of which may come from a run of its own.
 
 mod again;
 mod command_line;
+mod copies;
 mod local;
 mod server;
 mod transfers;
@@ -14,6 +15,7 @@ use super::Measured;
 use super::pods::Started;
 pub use again::{Goal, goals};
 pub use command_line::render as command_line_part;
+pub use copies::render as copies_part;
 pub use local::render as local_part;
 pub use server::render as server_part;
 pub use transfers::render as transfers_part;
@@ -29,6 +31,8 @@ const TREES_HEADING: &str = "# Trees of files";
 const TRANSFERS_HEADING: &str = "# Files over HTTP";
 /// The first line of the part on the command line.
 const COMMAND_LINE_HEADING: &str = "# The command line";
+/// The first line of the part on the command line in the cluster.
+const COPIES_HEADING: &str = "# Into the cluster and out of it";
 
 /// Designed for, in the issue that asked for each.
 const PUBLISH_RATIO_MAX: f64 = 3.0;
@@ -53,17 +57,20 @@ pub enum Rendered {
     TransferGoals(Vec<Goal>, String),
     /// That on the command line, which is one goal.
     CommandLine(String),
+    /// That on it in the cluster.
+    Copies(String),
 }
 
 /// The page with a part that was measured; the others stay as they are.
 pub fn update(page: &str, measured: Rendered) -> String {
-    let (before, command_line) = cut(page, COMMAND_LINE_HEADING);
+    let (before, copies) = cut(page, COPIES_HEADING);
+    let (before, command_line) = cut(before, COMMAND_LINE_HEADING);
     let (before, transfers) = cut(before, TRANSFERS_HEADING);
     let (before, trees) = cut(before, TREES_HEADING);
     let (before, local) = cut(before, LOCAL_HEADING);
     let (plugin, server) = cut(before, SERVER_HEADING);
-    let mut parts = [plugin, server, local, trees, transfers, command_line].map(str::to_owned);
-    let [plugin, server, local, trees, transfers, command_line] = &mut parts;
+    let mut parts = [plugin, server, local, trees, transfers, command_line, copies].map(str::to_owned);
+    let [plugin, server, local, trees, transfers, command_line, copies] = &mut parts;
     match measured {
         Rendered::Plugin(part) => *plugin = part,
         Rendered::Server(part) => *server = part,
@@ -74,6 +81,7 @@ pub fn update(page: &str, measured: Rendered) -> String {
         Rendered::TransferGoals(_, part) if transfers.is_empty() => *transfers = part,
         Rendered::TransferGoals(goals, _) => *transfers = again::replaced(transfers, &goals),
         Rendered::CommandLine(part) => *command_line = part,
+        Rendered::Copies(part) => *copies = part,
     }
     let parts: Vec<&str> = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect();
     format!("{}\n", parts.join("\n\n"))
@@ -267,14 +275,15 @@ mod tests {
             "Trees of files",
             "Files over HTTP",
             "The command line",
+            "Into the cluster and out of it",
         ];
-        let page = |parts: [&str; 6]| {
+        let page = |parts: [&str; 7]| {
             let parts = headings.iter().zip(parts);
             let parts: Vec<String> =
                 parts.map(|(heading, part)| format!("# {heading}\n\n{part}\n")).collect();
             parts.join("\n")
         };
-        let (old, new) = (page(["old"; 6]), |heading| format!("# {heading}\n\nnew"));
+        let (old, new) = (page(["old"; 7]), |heading| format!("# {heading}\n\nnew"));
         let measured = [
             Rendered::Plugin as fn(String) -> Rendered,
             Rendered::Server,
@@ -282,9 +291,10 @@ mod tests {
             Rendered::Trees,
             Rendered::Transfers,
             Rendered::CommandLine,
+            Rendered::Copies,
         ];
         for (index, (heading, rendered)) in headings.into_iter().zip(measured).enumerate() {
-            let mut expected = ["old"; 6];
+            let mut expected = ["old"; 7];
             expected[index] = "new";
             assert_eq!(update(&old, rendered(new(heading))), page(expected), "{heading}");
         }

@@ -6,7 +6,7 @@ use super::trees::sections;
 
 /// All of it.
 pub fn render(report: &Report) -> String {
-    sections(intro(report), report)
+    sections(intro(report), &report.races)
 }
 
 fn intro(report: &Report) -> String {

@@ -8,13 +8,13 @@ use super::TREES_HEADING;
 
 /// All of it.
 pub fn render(report: &Report) -> String {
-    sections(intro(report), report)
+    sections(intro(report), &report.races)
 }
 
 /// A part: what is said of it, then all of its races together, then each.
-pub fn sections(intro: String, report: &Report) -> String {
-    let mut sections = vec![intro, overview(&report.races)];
-    sections.extend(report.races.iter().map(race));
+pub fn sections(intro: String, races: &[RaceReport]) -> String {
+    let mut sections = vec![intro, overview(races)];
+    sections.extend(races.iter().map(race));
     sections.join("\n\n")
 }
 
