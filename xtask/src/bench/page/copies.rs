@@ -24,7 +24,7 @@ fn intro(report: &Report) -> String {
          arrived was compared with what was sent, names and contents. A ratio is one of medians; it counts until all is on the disk. Processor time and memory are the client's.\n\
          (The goal has 10,000 files, with which each run of a peer would take minutes here.)\n\n\
          tar and rsync make one file after the other, and at each one's end the NFS client waits until its server has it on the disk: so little is left for the sync. `wfs` has\n\
-         many files under way at once, of which `files` answers when they are on the disk. That is where the ratios come from; in the part before, where the file system is the\n\
+         many files under way at once, of which `files` answers when they are on the disk. We take that for the reason, and did not measure it by itself; in the part before, where the file system is the\n\
          server's own, a tar stream without an API server is ahead.{other_work}",
         day = here.day,
         processors = here.processors,
