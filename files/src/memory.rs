@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// All of it. Beside it there may be the parts of imports, and what connections hold.
-const BYTES: usize = 24 << 20;
+const BYTES: usize = 16 << 20;
 /// What is counted.
 const UNIT: usize = 1 << 10;
 

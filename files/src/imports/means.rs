@@ -14,12 +14,12 @@ use crate::error::Error;
 const SMALL_BYTES_MAX: u64 = 1 << 20;
 /// Of larger ones parts of so many bytes are asked for side by side.
 const PART_BYTES: u64 = 4 << 20;
-/// Parts of all imports that are in memory at once: small ones of 16 MiB together, and large ones of 32. Of few large parts more of
+/// Parts of all imports that are in memory at once: small ones of 12 MiB together, and large ones of 24. Of few large parts more of
 /// that waits for the one that is written next, of many small ones a service that is far away is asked more often.
-const SMALL_SLOTS: usize = 16;
-const LARGE_SLOTS: usize = 8;
-/// Large parts that are asked for beyond these: at 30 ms until the first byte 32 MiB at once are no more than a gigabyte per second.
-const LARGE_AHEAD: usize = 8;
+const SMALL_SLOTS: usize = 12;
+const LARGE_SLOTS: usize = 6;
+/// Large parts that are asked for beyond these: at 30 ms until the first byte 24 MiB at once are no more than 800 MB per second.
+const LARGE_AHEAD: usize = 10;
 
 /// Threads that wait for the file system at once, of all imports: a server that does not answer takes no more of them, and those
 /// of people's requests are others.

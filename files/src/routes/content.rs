@@ -1,7 +1,7 @@
 //! Contents: sending them, taking them, and deleting what has them.
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
@@ -27,7 +27,7 @@ use crate::conditions::{self, Answer};
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::http::{Args, Target, text};
-use crate::memory::Lease;
+use crate::memory::{Lease, Memory};
 use crate::opened::Opened;
 use crate::receive::{Sink, receive};
 use crate::refusals::{OfCaller, OfConditions, OfContent, OfNames, OfRange, OfRequest, OfRoom, OfServer};
@@ -95,13 +95,14 @@ fn sent(app: &Arc<App>, file: Opened, from: u64, length: u64) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        let (file, mut at, end) = (Arc::new(file), from, from + length);
+        let (file, spare) = (Arc::new(file), Spare::default());
+        let (mut at, end) = (from, from + length);
         while at < end {
             // Whoever takes nothing has what is on its way and one piece that waits, and no third one.
             let Ok(place) = sender.reserve().await else { return };
             let wanted = usize::try_from(end - at).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
-            let (source, lease) = (Arc::clone(&file), app.memory.lease(wanted, SMALL_PIECE_BYTES));
-            let piece = app.pool.run_piece(move || read(&source, at, wanted, lease)).await;
+            let (source, room) = (Arc::clone(&file), Room::of(&app.memory, wanted, &spare));
+            let piece = app.pool.run_piece(move || read(&source, at, room)).await;
             let piece = piece.map_err(|error| {
                 tracing::info!(%error, "a content broke off");
                 std::io::Error::other(error)
@@ -120,25 +121,54 @@ fn sent(app: &Arc<App>, file: Opened, from: u64, length: u64) -> Body {
     Body::from_stream(futures::stream::unfold(receiver, next))
 }
 
+/// What the piece before had, once it is sent: fresh memory has to be cleared by the kernel first.
+type Spare = Arc<Mutex<Option<(Vec<u8>, Lease)>>>;
+
 /// Bytes of a file, and the memory that they have for as long as anybody has them.
-struct Piece {
+struct Piece(Room);
+
+/// Where bytes are read into.
+struct Room {
     bytes: Vec<u8>,
-    _memory: Option<Lease>,
+    memory: Option<Lease>,
+    spare: Spare,
+}
+
+impl Room {
+    fn of(memory: &Memory, wanted: usize, spare: &Spare) -> Self {
+        let before = spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // If others have all the memory, that of a smaller piece is no reason to stay with it.
+        let (bytes, memory) = match before.filter(|(_, lease)| lease.bytes == wanted) {
+            Some((bytes, lease)) => (bytes, Some(lease)),
+            None => match memory.lease(wanted, SMALL_PIECE_BYTES) {
+                Some(lease) => (Vec::with_capacity(lease.bytes), Some(lease)),
+                None => (Vec::with_capacity(SMALL_PIECE_BYTES.min(wanted)), None),
+            },
+        };
+        Self { bytes, memory, spare: Arc::clone(spare) }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let Some(memory) = self.memory.take() else { return };
+        self.bytes.clear();
+        let spare = (std::mem::take(&mut self.bytes), memory);
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(spare);
+    }
 }
 
 impl AsRef<[u8]> for Piece {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 }
 
-fn read(file: &Opened, at: u64, wanted: usize, memory: Option<Lease>) -> Result<Bytes, Error> {
-    let room = memory.as_ref().map_or(SMALL_PIECE_BYTES, |lease| lease.bytes);
-    let mut bytes = Vec::with_capacity(wanted.min(room));
+fn read(file: &Opened, at: u64, mut room: Room) -> Result<Bytes, Error> {
     loop {
-        return match rustix::io::pread(file, spare_capacity(&mut bytes), at) {
+        return match rustix::io::pread(file, spare_capacity(&mut room.bytes), at) {
             Ok(0) => Err(Error::Conflict("the file became shorter while it was read")),
-            Ok(_) => Ok(Bytes::from_owner(Piece { bytes, _memory: memory })),
+            Ok(_) => Ok(Bytes::from_owner(Piece(room))),
             Err(Errno::INTR) => continue,
             Err(errno) => Err(refused_by("it", "read the file", errno, file)),
         };
