@@ -84,7 +84,7 @@ impl Mkdir {
     /// # Errors
     /// The gateway is gone.
     pub async fn run(&self, place: &Place) -> Result<Exit> {
-        each(&self.paths, |path| async move {
+        each(&self.paths, place.output.format, |path| async move {
             if !place.files.make_folder(path).await? && !self.parents {
                 bail!("there is a folder of that name");
             }
@@ -108,7 +108,7 @@ impl Rm {
     /// # Errors
     /// The gateway is gone.
     pub async fn run(&self, place: &Place) -> Result<Exit> {
-        each(&self.paths, |path| async move {
+        each(&self.paths, place.output.format, |path| async move {
             if place.files.stat(path).await?.is_dir() {
                 bail!("it is a folder: wfs storage rmdir deletes one, with -r also what is in it");
             }
@@ -133,7 +133,7 @@ impl Rmdir {
     /// # Errors
     /// The gateway is gone.
     pub async fn run(&self, place: &Place) -> Result<Exit> {
-        each(&self.paths, |path| async move {
+        each(&self.paths, place.output.format, |path| async move {
             if !place.files.stat(path).await?.is_dir() {
                 bail!("it is no folder: wfs storage rm deletes a file");
             }
