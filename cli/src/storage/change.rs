@@ -85,7 +85,12 @@ impl Mkdir {
     /// The gateway is gone.
     pub async fn run(&self, place: &Place) -> Result<Exit> {
         each(&self.paths, place.output.format, |path| async move {
-            if !place.files.make_folder(path).await? && !self.parents {
+            if !place.files.make_folder(path).await? {
+                if self.parents {
+                    return place
+                        .output
+                        .done(|| format!("{path} was there"), &json!({"there": path.encoded()}));
+                }
                 bail!("there is a folder of that name");
             }
             place.output.done(|| format!("made {path}"), &json!({"made": path.encoded()}))

@@ -21,7 +21,6 @@ const STORAGE: [Verb; 24] = [
         "storage-ls",
         &[
             &["ls"],
-            &["ls", "-o", "json"],
             &["ls", "-l", "a b/deep"],
             &["ls", "-R"],
             &["ls", "a b/deep", "-o", "json"],
@@ -292,6 +291,9 @@ fn record(verb: &Verb, is_storage: bool) -> String {
         assert!(!format!("{}{}", said.stdout, said.stderr).contains("canary-secret"), "{words:?}");
         let typed: Vec<String> = words.iter().map(|word| shell(word)).collect();
         write!(text, "$ wfs {}\n{}", typed.join(" "), said.stdout).unwrap();
+        if !said.stdout.is_empty() && !said.stdout.ends_with('\n') {
+            text.push_str(" (and no line end)\n");
+        }
         for line in said.stderr.lines() {
             writeln!(text, "stderr: {line}").unwrap();
         }
@@ -314,8 +316,13 @@ fn scrubbed(text: &str) -> String {
     text = between(&text, "etag:     \"", |c| c != '"');
     text = between(&text, "answered in ", |c| c.is_ascii_digit());
     text = between(&text, "answers in ", |c| c.is_ascii_digit());
+    let lines = text.lines().filter(|line| !line.starts_with(r#"{"type":"progress""#));
     // Of a transfer: how long it took, and the rate.
-    between(&text, "), in ", |c| c != '\n')
+    let line = |line: &str| match line.rsplit_once(", in ") {
+        Some((said, _)) if said.contains("loaded (") => format!("{said}, in ...\n"),
+        _ => format!("{line}\n"),
+    };
+    lines.map(line).collect()
 }
 
 /// Whatever stands behind each `before`, as far as it is of that kind, becomes dots.
