@@ -295,7 +295,8 @@ fn record(verb: &Verb, is_storage: bool) -> String {
             text.push_str(" (and no line end)\n");
         }
         for line in said.stderr.lines() {
-            writeln!(text, "stderr: {line}").unwrap();
+            text.push_str(format!("stderr: {line}").trim_end());
+            text.push('\n');
         }
         writeln!(text, "exit: {}\n", said.code.unwrap()).unwrap();
     }
