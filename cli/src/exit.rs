@@ -108,15 +108,6 @@ pub fn help() -> String {
     help
 }
 
-/// The table as a section of the manual page.
-pub fn roff() -> String {
-    let mut roff = String::from(".SH \"EXIT STATUS\"\n");
-    for (_, code, _, meaning) in TABLE {
-        let _ = write!(roff, ".TP\n.B {code}\n{meaning}.\n");
-    }
-    roff
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -198,7 +189,6 @@ mod tests {
         assert_eq!(codes.len(), TABLE.len());
         for (_, code, _, meaning) in TABLE {
             assert!(help().contains(&format!("{code} ")) && help().contains(meaning));
-            assert!(roff().contains(&format!(".B {code}\n")) && roff().contains(meaning));
         }
     }
 }

@@ -58,7 +58,7 @@ enum Format {
 /// The workspace cannot be read, or has none of that name.
 pub fn run(args: &Args) -> Result<Exit> {
     crate::block_on(async {
-        let (gateway, workspace) = args.connection.workspace().await?;
+        let (gateway, workspace) = args.connection.workspace(false).await?;
         gateway.check().await?;
         let at = |what: &str| Call::get(format!("/wfs/v1/workspaces/{workspace}/{what}"));
         match args.kind {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, ValueHint};
 use clap_mangen::Man;
 
-use crate::{Cli, exit, reference};
+use crate::{Cli, reference};
 
 /// Prints the manual pages, or writes them to a directory
 #[derive(clap::Args)]
@@ -51,10 +51,20 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 fn add(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
-    let end = if command.get_name() == "sync" { exit::roff() } else { String::new() };
-    pages.push(page(command.clone(), &end)?);
-    let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+    let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+    pages.push(page(command.clone(), &exits(&help))?);
+    let below = command.get_subcommands().filter(|below| below.get_name() != "help" && !below.is_hide_set());
     below.into_iter().try_for_each(|below| add(below, pages))
+}
+
+/// The exit codes of a help, which stand in lines below `Exit codes:`, as a section of a page.
+fn exits(help: &str) -> String {
+    let Some((_, table)) = help.split_once("Exit codes:\n") else { return String::new() };
+    let mut roff = String::from(".SH \"EXIT STATUS\"\n");
+    for (code, meaning) in table.lines().filter_map(|line| line.trim().split_once(' ')) {
+        roff.push_str(&format!(".TP\n.B {code}\n{}.\n", meaning.trim()));
+    }
+    roff
 }
 
 fn page(command: clap::Command, end: &str) -> Result<(String, Vec<u8>)> {

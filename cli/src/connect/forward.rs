@@ -57,7 +57,7 @@ impl Cluster {
 pub async fn open(asked: &Connection, own: Option<Source>) -> Result<Connected> {
     let cluster = Cluster::open(asked.context.as_deref()).await?;
     let workspace = asked.namespace.clone().unwrap_or_else(|| cluster.config.default_namespace.clone());
-    let (token, whose) = token(asked, own, &cluster, &workspace).await?;
+    let (token, acts_as) = token(asked, own, &cluster, &workspace).await?;
     let pods: Api<Pod> = Api::namespaced(cluster.client, &asked.gateway_namespace);
     let host = format!("workspacefs-dashboard.{}.svc", asked.gateway_namespace);
     let trust = asked.ca.as_deref().map_or(Ok(Trust::Forwarded), Trust::parse);
@@ -66,12 +66,18 @@ pub async fn open(asked: &Connection, own: Option<Source>) -> Result<Connected> 
     let way = Way::Forward { pods: Box::new(pods), pod: POD.into(), port: PORT };
     let connector = Connector::new(way, Some((trust.config()?, name)));
     let address = Address { tls: true, host, port: PORT, prefix: String::new(), workspace: None };
+    let whose = acts_as.as_ref().map(|who| format!(", {who}")).unwrap_or_default();
     let way = format!(
         "pod {}/{POD}, by {}{whose}",
         asked.gateway_namespace,
         cluster.config.cluster_url.authority().map_or("the API server", |authority| authority.as_str()),
     );
-    Ok(Connected { gateway: Gateway::new(connector, &address, token), way, workspace: Some(workspace) })
+    Ok(Connected {
+        gateway: Gateway::new(connector, &address, token),
+        way,
+        workspace: Some(workspace),
+        acts_as,
+    })
 }
 
 /// The token to show, and whose it is where that is not the context's user.
@@ -80,17 +86,17 @@ async fn token(
     own: Option<Source>,
     cluster: &Cluster,
     workspace: &str,
-) -> Result<(Token, String)> {
+) -> Result<(Token, Option<String>)> {
     if let Some(source) = own {
-        return Ok((Token::new(source), String::new()));
+        return Ok((Token::new(source), None));
     }
     if let Some(name) = &asked.service_account {
         let client = cluster.client.clone();
         let source = Source::Account { client, namespace: workspace.into(), name: name.clone() };
-        return Ok((Token::new(source), format!(", as ServiceAccount {workspace}/{name}")));
+        return Ok((Token::new(source), Some(format!("as ServiceAccount {workspace}/{name}"))));
     }
     match token::of_context(&cluster.config).await? {
-        Some(header) => Ok((Token::known(Source::Context(cluster.options.clone()), header), String::new())),
+        Some(header) => Ok((Token::known(Source::Context(cluster.options.clone()), header), None)),
         None => Err(Refused::because(format!(
             "the context has a client certificate and no token, and the gateway takes tokens only: name a \
              ServiceAccount of {workspace} to act as, by --service-account or WFS_SERVICE_ACCOUNT"

@@ -71,6 +71,8 @@ pub struct Connected {
     pub way: String,
     /// The namespace; none where nothing names it.
     pub workspace: Option<String>,
+    /// As whom it is asked, if that is another than the context's user; to be said.
+    pub acts_as: Option<String>,
 }
 
 impl Connection {
@@ -83,18 +85,21 @@ impl Connection {
             Choice::Direct(direct) => {
                 let way = direct.address.authority();
                 let gateway = gateway_at(&direct.address, &direct.trust, Token::new(direct.token))?;
-                Ok(Connected { gateway, way, workspace: direct.workspace })
+                Ok(Connected { gateway, way, workspace: direct.workspace, acts_as: None })
             }
             Choice::Context { token } => forward::open(self, token).await,
         }
     }
 
-    /// The gateway and the workspace.
+    /// The gateway and the workspace. As whom it acts is said, if that is not the context's user, unless `quiet`.
     ///
     /// # Errors
     /// As [`Self::open`]; nothing names a workspace.
-    pub async fn workspace(&self) -> Result<(Gateway, String)> {
+    pub async fn workspace(&self, quiet: bool) -> Result<(Gateway, String)> {
         let connected = self.open().await?;
+        if let Some(who) = connected.acts_as.filter(|_| !quiet) {
+            crate::text::complain(&who);
+        }
         let workspace = connected.workspace;
         let workspace = workspace.ok_or_else(|| {
             Refused::because("which workspace? name its namespace by -n, WFS_WORKSPACE or in the login")

@@ -11,7 +11,7 @@ use self::findings::Findings;
 use crate::client::Gateway;
 use crate::client::call::Call;
 use crate::client::files::Files;
-use crate::client::types::{FileSystem, Session, Storage};
+use crate::client::types::{FileSystem, Rights, Session, Storage};
 use crate::connect::Connection;
 use crate::exit::Exit;
 use crate::manifest::name;
@@ -72,7 +72,10 @@ async fn look(args: &Args, findings: &mut Findings) {
             findings.bad(
                 "gateway",
                 text::chain(&error),
-                "is it installed and running? kubectl -n workspacefs-system get pods; a certificate that is not believed: --ca",
+                &format!(
+                    "is it installed and running? kubectl -n {} get pods; a certificate that is not believed: --ca",
+                    args.connection.gateway_namespace
+                ),
             );
             return;
         }
@@ -132,6 +135,7 @@ async fn file_system(gateway: &Gateway, workspace: &str, one: &FileSystem, findi
             findings.bad(&what, text, &format!("kubectl -n {workspace} describe filesystem {}", one.name));
         }
     }
+    findings.good(&format!("{what}, your rights"), rights(&one.rights));
     let what = format!("{what}, its files");
     if !one.rights.read {
         findings.odd(
@@ -168,6 +172,19 @@ async fn file_system(gateway: &Gateway, workspace: &str, one: &FileSystem, findi
             text::chain(&error),
             &format!("kubectl -n {workspace} describe pod -l app.kubernetes.io/name=files"),
         ),
+    }
+}
+
+/// What one may, and what not.
+fn rights(rights: &Rights) -> String {
+    let all = [(rights.read, "read"), (rights.write, "write"), (rights.delete, "delete")];
+    let of = |has: bool| {
+        all.iter().filter(|(is, _)| *is == has).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+    };
+    match (of(true), of(false)) {
+        (may, not) if not.is_empty() => format!("you may {may}"),
+        (may, not) if may.is_empty() => format!("you may not {not}"),
+        (may, not) => format!("you may {may}, and not {not}"),
     }
 }
 

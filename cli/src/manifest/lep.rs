@@ -1,10 +1,12 @@
 //! Specs that `lep` takes, as far as they say what is mounted where.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde_json::Value;
 use workspacefs_api::manifest::{Mount, What, image, label_value, name, place};
 use workspacefs_api::path::RelativePath;
 
@@ -51,7 +53,12 @@ struct Inner {
     resource_requirement: Option<Resources>,
     affinity: Option<Affinity>,
     mounts: Option<Vec<LepMount>>,
+    #[serde(flatten)]
+    rest: Rest,
 }
+
+/// What there is beside, to be named: nothing is dropped in silence.
+type Rest = BTreeMap<String, Value>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -59,6 +66,8 @@ struct Container {
     image: Option<String>,
     command: Option<Vec<String>>,
     ports: Option<Vec<Port>>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,6 +80,8 @@ struct Port {
 #[serde(default)]
 struct Resources {
     affinity: Option<Affinity>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,14 +120,22 @@ pub fn read(path: &Path) -> Result<Spec> {
 
 fn spec(file: File) -> Result<Spec, String> {
     let container = file.spec.container.unwrap_or_default();
-    let groups = file
-        .spec
-        .resource_requirement
-        .and_then(|resources| resources.affinity)
+    let resources = file.spec.resource_requirement.unwrap_or_default();
+    let left: Vec<String> = [
+        left("spec", &file.spec.rest),
+        left("spec.container", &container.rest),
+        left("spec.resource_requirement", &resources.rest),
+    ]
+    .concat();
+    let groups = resources
+        .affinity
         .or(file.spec.affinity)
         .and_then(|affinity| affinity.allowed_dedicated_node_groups)
         .unwrap_or_default();
     let mut remarks = Vec::new();
+    if !left.is_empty() {
+        remarks.push(format!("not taken over, to be added by hand: {}", left.join(", ")));
+    }
     let node_group = match groups.as_slice() {
         [] => None,
         [one] => Some(label_value(one)?),
@@ -139,6 +158,18 @@ fn spec(file: File) -> Result<Spec, String> {
         mounts,
         remarks,
     })
+}
+
+/// Where something stands that goes nowhere.
+fn left(place: &str, rest: &Rest) -> Vec<String> {
+    let is_nothing = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(all) => all.is_empty(),
+        Value::Object(all) => all.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    };
+    let left = rest.iter().filter(|(_, value)| !is_nothing(value));
+    left.map(|(key, _)| text::shown(format!("{place}.{key}").as_ref())).collect()
 }
 
 fn mounted(mount: &LepMount, remarks: &mut Vec<String>) -> Result<Mount, String> {
@@ -195,7 +226,7 @@ mod tests {
             (spec.name.as_deref(), spec.image.as_deref(), spec.port),
             (Some("web"), Some("web:1"), Some(9000))
         );
-        assert_eq!((spec.node_group.as_deref(), spec.command.len(), spec.remarks.len()), (Some("gpu"), 1, 1));
+        assert_eq!((spec.node_group.as_deref(), spec.command.len(), spec.remarks.len()), (Some("gpu"), 1, 2));
         let told: Vec<_> = spec
             .mounts
             .iter()
@@ -206,6 +237,39 @@ mod tests {
         assert_eq!(told.len(), 3);
         assert!(told[0].starts_with("\"default\"") && told[2].ends_with("/m true"), "{told:?}");
         assert!(matches!(spec.mounts[1].what, What::LocalStorage(_)));
+    }
+
+    #[test]
+    fn what_is_not_taken_over_is_named_and_what_is_empty_is_not() {
+        let spec = of(r#"{"spec": {"container": {"image": "i", "run_as": null, "shm": 5}, "envs": [{"name": "A", "value": "secret"}],
+            "tokens": [], "resource_requirement": {"resource_shape": "cpu.small", "min_replicas": 2}, "log": {}}}"#)
+        .unwrap();
+        assert_eq!(
+            spec.remarks,
+            [
+                "not taken over, to be added by hand: spec.envs, spec.container.shm, spec.resource_requirement.min_replicas, \
+              spec.resource_requirement.resource_shape"
+            ]
+        );
+        assert!(of("spec: {mounts: []}").unwrap().remarks.is_empty());
+    }
+
+    #[test]
+    fn each_word_of_the_contract_is_a_volume() {
+        for (from, told) in [
+            ("", "fs default"),
+            ("default", "fs default"),
+            ("ng-fs", "fs ng-fs"),
+            ("node-nfs:shared", "fs shared"),
+            ("node-remote:far", "fs far"),
+            ("node-local:scratch", "local scratch"),
+        ] {
+            let kind = match what(from).unwrap() {
+                What::FileSystem(name) => format!("fs {}", name.as_str()),
+                What::LocalStorage(name) => format!("local {}", name.as_str()),
+            };
+            assert_eq!(kind, told, "{from}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::header::{ETAG, IF_MATCH, RANGE};
 use tokio::task::block_in_place;
 
+use super::output::Format;
 use super::{Place, each};
 use crate::client::answer::piece;
 use crate::client::call::Call;
@@ -28,7 +29,8 @@ impl Args {
     /// # Errors
     /// The gateway is gone.
     pub async fn run(&self, place: &Place) -> Result<Exit> {
-        each(&self.paths, |path| print(place, path)).await
+        // What it prints is the content, whatever the format.
+        each(&self.paths, Format::Text, |path| print(place, path)).await
     }
 }
 

@@ -84,8 +84,13 @@ impl Mkdir {
     /// # Errors
     /// The gateway is gone.
     pub async fn run(&self, place: &Place) -> Result<Exit> {
-        each(&self.paths, |path| async move {
-            if !place.files.make_folder(path).await? && !self.parents {
+        each(&self.paths, place.output.format, |path| async move {
+            if !place.files.make_folder(path).await? {
+                if self.parents {
+                    return place
+                        .output
+                        .done(|| format!("{path} was there"), &json!({"there": path.encoded()}));
+                }
                 bail!("there is a folder of that name");
             }
             place.output.done(|| format!("made {path}"), &json!({"made": path.encoded()}))
@@ -108,7 +113,7 @@ impl Rm {
     /// # Errors
     /// The gateway is gone.
     pub async fn run(&self, place: &Place) -> Result<Exit> {
-        each(&self.paths, |path| async move {
+        each(&self.paths, place.output.format, |path| async move {
             if place.files.stat(path).await?.is_dir() {
                 bail!("it is a folder: wfs storage rmdir deletes one, with -r also what is in it");
             }
@@ -133,7 +138,7 @@ impl Rmdir {
     /// # Errors
     /// The gateway is gone.
     pub async fn run(&self, place: &Place) -> Result<Exit> {
-        each(&self.paths, |path| async move {
+        each(&self.paths, place.output.format, |path| async move {
             if !place.files.stat(path).await?.is_dir() {
                 bail!("it is no folder: wfs storage rm deletes a file");
             }

@@ -12,7 +12,7 @@ use workspacefs_files_proto::types::Usage;
 use super::list::bytes;
 use super::transfer::READERS;
 use super::transfer::folders::Folders;
-use super::{Place, each};
+use super::{Partly, Place, each};
 use crate::client::error::ClientError;
 use crate::client::files::Files;
 use crate::client::path::{RemotePath, parser};
@@ -45,7 +45,7 @@ impl Args {
             place.output.print(|| told(&usage), &usage)?;
             return Ok(Exit::Done);
         }
-        each(&self.paths, |path| async move {
+        each(&self.paths, place.output.format, |path| async move {
             let entry = place.files.stat(path).await?;
             let (sum, problems) = if entry.is_dir() {
                 below(&place.files, path).await?
@@ -61,7 +61,7 @@ impl Args {
             for problem in &problems {
                 text::complain(problem);
             }
-            if problems.is_empty() { Ok(()) } else { anyhow::bail!("some of it could not be counted") }
+            if problems.is_empty() { Ok(()) } else { Err(Partly("some of it could not be counted").into()) }
         })
         .await
     }

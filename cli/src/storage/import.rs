@@ -96,6 +96,11 @@ struct More {
 }
 
 impl Args {
+    /// Whether what it begins goes on without this program.
+    pub fn runs_on(&self) -> bool {
+        matches!(self.command, Command::S3(_) | Command::R2(_) | Command::Resume(_))
+    }
+
     /// Does what is asked for.
     ///
     /// # Errors

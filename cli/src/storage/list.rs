@@ -6,7 +6,7 @@ use anyhow::Result;
 use indicatif::HumanBytes;
 
 use super::output::{Format, Output, json, line, table};
-use super::{Place, each};
+use super::{Place, each, fail};
 use crate::client::call::Call;
 use crate::client::error::ClientError;
 use crate::client::files::SearchError;
@@ -89,7 +89,7 @@ impl Ls {
                     self.print(place.output, &entry)?;
                 }
                 Err(Error::Client(error)) if !is_first && !error.is_for_all() => {
-                    text::complain(&format!("{path}: {error}"));
+                    fail(&path, &error.into(), place.output.format)?;
                     failed = true;
                 }
                 Err(Error::Client(error)) => return Err(error.into()),
@@ -180,7 +180,7 @@ impl Stat {
     /// # Errors
     /// The gateway is gone.
     pub async fn run(&self, place: &Place) -> Result<Exit> {
-        each(&self.paths, |path| async move {
+        each(&self.paths, place.output.format, |path| async move {
             let entry = place.files.stat(path).await?;
             place.output.print(|| stated(path, &entry), &entry)
         })
@@ -194,7 +194,7 @@ impl LsFileSystem {
     /// # Errors
     /// The workspace cannot be read.
     pub async fn run(&self, connection: &Connection, output: Output) -> Result<Exit> {
-        let (gateway, workspace) = connection.workspace().await?;
+        let (gateway, workspace) = connection.workspace(output.quiet).await?;
         gateway.check().await?;
         let call = Call::get(format!("/wfs/v1/workspaces/{workspace}/filesystems"));
         let all: Vec<FileSystem> = gateway.json(&call).await?;

@@ -15,6 +15,7 @@ mod upload;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
+use serde_json::json;
 
 use self::output::{Format, Output};
 use crate::client::error::{ClientError, Refused};
@@ -23,7 +24,7 @@ use crate::client::path::RemotePath;
 use crate::connect::Connection;
 use crate::exit::Exit;
 use crate::manifest::{Name, name};
-use crate::{json, text};
+use crate::text;
 
 /// Works with the files of a workspace: lists, uploads, downloads, moves, deletes
 ///
@@ -95,8 +96,8 @@ pub fn run(args: &Args) -> Result<Exit> {
             done = dispatch(args) => done,
             () = interrupted() => {
                 // What was under way is dropped by now, with its bars on the terminal.
-                if matches!(args.command, Command::Upload(_) | Command::Download(_)) {
-                    text::complain("cancelled; the same command with --update goes on from here");
+                if let Some(words) = goodbye(&args.command) {
+                    text::complain(words);
                 }
                 Ok(Exit::Cancelled)
             }
@@ -107,7 +108,7 @@ pub fn run(args: &Args) -> Result<Exit> {
     if let Err(error) = &done
         && args.output.format == Format::Json
     {
-        json::print(&json::Line::error(Exit::of_error(error), text::chain(error.as_ref())))
+        crate::json::print(&crate::json::Line::error(Exit::of_error(error), text::chain(error.as_ref())))
             .context("cannot print")?;
     }
     done
@@ -149,7 +150,7 @@ async fn dispatch(args: &Args) -> Result<Exit> {
 impl Args {
     /// The gateway, checked, and the file system.
     async fn open(&self) -> Result<Place> {
-        let (gateway, workspace) = self.connection.workspace().await?;
+        let (gateway, workspace) = self.connection.workspace(self.output.quiet).await?;
         gateway.check().await?;
         Ok(Place { files: Files::new(gateway, &workspace, self.file_system.as_str()), output: self.output })
     }
@@ -167,11 +168,20 @@ fn not_root(path: &RemotePath, what: &str) -> Result<()> {
     }
 }
 
-/// One path after the other; those that fail are told, and the exit code says whether any did not.
+/// Of a path, some was done and some was not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Partly(&'static str);
+
+/// One path after the other; those that fail are told, programs too, and the exit code says whether any did not.
 ///
 /// # Errors
 /// Only what makes it pointless to go on.
-async fn each<'a, F>(paths: &'a [RemotePath], mut one: impl FnMut(&'a RemotePath) -> F) -> Result<Exit>
+async fn each<'a, F>(
+    paths: &'a [RemotePath],
+    format: Format,
+    mut one: impl FnMut(&'a RemotePath) -> F,
+) -> Result<Exit>
 where
     F: Future<Output = Result<()>>,
 {
@@ -181,14 +191,15 @@ where
             Ok(()) => done += 1,
             Err(error) if error.downcast_ref::<ClientError>().is_some_and(ClientError::is_for_all) => {
                 return if done > 0 {
-                    text::complain(&format!("{path}: {}", text::chain(error.as_ref())));
+                    fail(path, &error, format)?;
                     Ok(Exit::Partial)
                 } else {
                     Err(error)
                 };
             }
             Err(error) => {
-                text::complain(&format!("{path}: {}", text::chain(error.as_ref())));
+                fail(path, &error, format)?;
+                done += usize::from(error.is::<Partly>());
                 failed += 1;
             }
         }
@@ -198,6 +209,33 @@ where
         (0, _) => Exit::Failed,
         _ => Exit::Partial,
     })
+}
+
+/// Tells what is wrong with a path: people on stderr, and programs in its place among what is printed of the others.
+///
+/// # Errors
+/// Nobody reads.
+fn fail(path: &RemotePath, error: &anyhow::Error, format: Format) -> Result<()> {
+    let message = text::chain(error.as_ref());
+    text::complain(&format!("{path}: {message}"));
+    if format == Format::Json {
+        let code = error.downcast_ref::<ClientError>().map(ClientError::code).filter(|code| !code.is_empty());
+        output::json(&json!({"path": path.encoded(), "error": {"code": code, "message": message}}))?;
+    }
+    Ok(())
+}
+
+/// What goes on where nobody looks on any more.
+fn goodbye(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Upload(_) | Command::Download(_) => {
+            Some("cancelled; the same command with --update goes on from here")
+        }
+        Command::Import(import) if import.runs_on() => Some(
+            "an import that has begun runs on: wfs storage import ls shows it, wfs storage import cancel ID ends it",
+        ),
+        _ => None,
+    }
 }
 
 /// Comes when the process is to end.

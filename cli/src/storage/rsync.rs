@@ -80,7 +80,7 @@ pub async fn begin(args: &Args, place: &Place, transfer: Transfer<'_>) -> Result
     command
         .args(options(&transfer, place.output.quiet))
         .arg("--")
-        .arg(source(transfer.local, transfer.is_folder))
+        .arg(source(&typed(&transfer)?, transfer.is_folder))
         .arg(destination(transfer.to, transfer.is_folder))
         .env("RSYNC_CONNECT_PROG", connect_program(args)?)
         .stdin(Stdio::null())
@@ -102,8 +102,8 @@ pub async fn begin(args: &Args, place: &Place, transfer: Transfer<'_>) -> Result
     let ended = running.wait().await.context("cannot wait for rsync")?;
     let exit = exit(ended.code());
     if place.output.format == Format::Json {
-        let line =
-            serde_json::json!({"type": "report", "result": exit.name(), "by": "rsync", "code": ended.code()});
+        let line = serde_json::json!({"type": "report", "phase": "upload", "by": "rsync", "exit_code": exit.code(), "outcome": exit.name(),
+                "rsync_code": ended.code()});
         super::output::json(&line)?;
     }
     Ok(Begun::Ended(exit))
@@ -132,6 +132,15 @@ fn options(transfer: &Transfer<'_>, quiet: bool) -> Vec<&'static str> {
     }
     options.push(if quiet { "--quiet" } else { "--verbose" });
     options
+}
+
+/// What was typed; of a link to a file that file, as it was meant.
+fn typed(transfer: &Transfer<'_>) -> Result<OsString> {
+    if transfer.is_folder {
+        return Ok(transfer.local.to_owned());
+    }
+    let file = std::fs::canonicalize(transfer.local).context("cannot find the file any more")?;
+    Ok(file.into_os_string())
 }
 
 /// A path that is neither an option nor on another machine, whatever its name.
@@ -223,7 +232,7 @@ fn exit(code: Option<i32>) -> Exit {
 /// # Errors
 /// There is no connection.
 pub async fn tunnel(args: &Args) -> Result<Exit> {
-    let (gateway, workspace) = args.connection.workspace().await?;
+    let (gateway, workspace) = args.connection.workspace(true).await?;
     let files = crate::client::files::Files::new(gateway, &workspace, args.file_system.as_str());
     let upgraded = files.rsync().await.context("no connection to the rsync daemon")?;
     let (from, to) = tokio::io::split(TokioIo::new(upgraded));

@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(value_name = "LOCAL", value_hint = ValueHint::AnyPath)]
     local: OsString,
     /// Where it goes
-    #[arg(value_name = "REMOTE", value_parser = parser())]
+    #[arg(value_name = "REMOTE", value_parser = parser(), default_value = "/")]
     remote: RemotePath,
     /// A folder with all that is in it
     #[arg(short, long)]

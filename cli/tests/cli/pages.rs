@@ -48,12 +48,26 @@ fn the_help_names_every_flag() {
     assert_eq!(flags(), expected.map(str::to_owned).into());
 }
 
+/// Those of every command, from the reference: `--name` where a row of a table has it.
+fn all_flags() -> BTreeSet<String> {
+    let reference = printed(&["man", "--markdown"]);
+    let rows = reference.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let flags = rows.filter_map(|(row, _)| Some(row.split_once("--")?.1.split(' ').next()?.to_owned()));
+    flags.collect()
+}
+
 #[test]
 fn the_manual_page_and_each_completion_name_every_flag() {
     // In roff a hyphen is written `\-`.
     let man = printed(&["man"]).replace('\\', "");
     let scripts = ["bash", "zsh", "fish"].map(|shell| (shell, printed(&["completion", shell])));
-    for flag in flags() {
+    let all = all_flags();
+    assert!(flags().iter().filter(|flag| *flag != "help").all(|flag| all.contains(flag)), "{all:?}");
+    assert!(
+        all.contains("file-system") && all.contains("from-lep") && all.contains("service-account"),
+        "{all:?}"
+    );
+    for flag in all {
         assert!(man.contains(&format!("--{flag}")), "man: {flag}");
         for (shell, script) in &scripts {
             let written = if *shell == "fish" { format!("-l {flag}") } else { format!("--{flag}") };
@@ -64,7 +78,10 @@ fn the_manual_page_and_each_completion_name_every_flag() {
 
 #[test]
 fn the_exit_codes_stand_in_the_help_and_in_the_manual_page() {
-    let (help, man) = (printed(&["sync", "--help"]), printed(&["man"]));
+    let case = Case::new(&[]);
+    let dir = case.path("man1");
+    printed(&["man", dir.to_str().unwrap()]);
+    let (help, man) = (printed(&["sync", "--help"]), fs::read_to_string(dir.join("wfs-sync.1")).unwrap());
     let status = man.split_once("EXIT STATUS").unwrap().1;
     for code in ["0", "1", "2", "3", "4", "5", "130"] {
         assert!(
@@ -73,6 +90,21 @@ fn the_exit_codes_stand_in_the_help_and_in_the_manual_page() {
         );
         assert!(status.contains(&format!(".B {code}\n")), "{code}: {status}");
     }
+}
+
+#[test]
+fn the_exit_codes_of_storage_and_of_a_refresh_stand_in_their_pages_and_what_is_hidden_has_none() {
+    let case = Case::new(&[]);
+    let dir = case.path("man1");
+    printed(&["man", dir.to_str().unwrap()]);
+    for (page, codes) in
+        [("wfs-storage.1", &["0", "1", "2", "3", "130"][..]), ("wfs-cache-refresh.1", &["0", "1"])]
+    {
+        let page = fs::read_to_string(dir.join(page)).unwrap();
+        let status = page.split_once("EXIT STATUS").unwrap_or_else(|| panic!("{page}")).1;
+        assert!(codes.iter().all(|code| status.contains(&format!(".B {code}\n"))), "{status}");
+    }
+    assert!(!dir.join("wfs-storage-rsync-tunnel.1").exists());
 }
 
 #[test]

@@ -32,6 +32,8 @@ fn whoami_and_doctor_say_what_there_is() {
         "ok    token: you are jane",
         "ok    workspace: team-a, with 2 file systems",
         "ok    file system default: Ready",
+        "ok    file system default, your rights: you may read, write, delete",
+        "ok    file system more, your rights: you may read, write, and not delete",
         "note  local storage scratch: NotReady: n2 has no disk",
     ] {
         assert!(said.stdout.contains(line), "{line}: {}", said.stdout);

@@ -209,6 +209,32 @@ fn a_right_that_goes_in_the_middle_is_told_in_the_gateways_words() {
 }
 
 #[test]
+fn of_an_import_ctrl_c_ends_the_looking_on_and_says_so() {
+    let world = World::new();
+    let running = serde_json::json!({
+        "id": "i1", "provider": "s3", "bucket": "b", "prefix": null, "endpoint": null, "destination": "x", "state": "running",
+        "objects": {"total": 3, "done": 1, "skipped": 0, "failed": 0}, "bytes": {"total": 300, "done": 100}, "bySize": 0,
+        "rate": 100, "etaSeconds": null, "failures": [], "message": "", "startedAt": "2026-01-01T00:00:00.000000000Z",
+        "endedAt": null, "startedBy": "jane",
+    });
+    world.gateway.told().instead = Some(("imports/i1", 200, running.to_string().into_bytes()));
+    let mut command = world.command(&["storage", "import", "s3", "b", "x"]);
+    command.env("AWS_ACCESS_KEY_ID", "AKID").env("AWS_SECRET_ACCESS_KEY", "secret");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("it has begun", || {
+        count(
+            &world.gateway.told().requests,
+            "GET /wfs/v1/workspaces/team-a/filesystems/default/api/imports/i1",
+        ) > 0
+    });
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    Said::of(child.wait_with_output().unwrap())
+        .ended(130)
+        .complains("runs on: wfs storage import ls shows it");
+}
+
+#[test]
 fn ctrl_c_ends_it_and_says_how_to_go_on() {
     let world = World::new();
     world.write("large", large());

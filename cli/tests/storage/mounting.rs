@@ -43,6 +43,16 @@ fn a_spec_of_lep_becomes_a_manifest() {
         .says("containerPort: 8000")
         .says(": gpu")
         .complains("local_cache_size_mib is not taken over");
+    let spec = String::from_utf8(world.read("spec.json")).unwrap();
+    world.write(
+        "more.json",
+        spec.replace(r#""spec": {"#, r#""spec": {"envs": [{"name": "A", "value": "of-a-secret"}], "#),
+    );
+    let said = world
+        .wfs(&["manifest", "--from-lep", "more.json"])
+        .ended(0)
+        .complains("to be added by hand: spec.envs");
+    assert!(!said.stderr.contains("of-a-secret"), "{}", said.stderr);
     world
         .wfs(&["manifest", "devpod", "me", "--from-lep", "spec.json", "--image=i"])
         .ended(0)

@@ -138,6 +138,16 @@ fn a_file_and_what_is_in_a_folder_land_where_the_file_api_puts_them() {
 }
 
 #[test]
+fn a_link_that_is_typed_is_the_file_that_it_leads_to() {
+    let world = world();
+    world.write("data/file", "content");
+    symlink("data/file", world.path("link")).unwrap();
+    storage(&world, &["upload", "--rsync", "link", "/x/"]).ended(0);
+    assert!(!world.gateway.root().join("x/link").is_symlink());
+    assert_eq!(world.gateway.read("x/link"), b"content");
+}
+
+#[test]
 fn where_rsync_cannot_be_a_line_says_so_and_the_file_api_does_it() {
     let world = World::new();
     world.write("d/x", "3");
@@ -204,7 +214,10 @@ fn a_script_gets_one_line_and_the_token_is_in_no_command_line() {
     let mut command = world.command(&["storage", "upload", "-r", "--rsync", "-o", "json", "d/", "/e"]);
     command.env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()));
     let said = Said::by(command).ended(3);
-    assert_eq!(said.report(), json!({"type": "report", "result": "partial", "by": "rsync", "code": 23}));
+    assert_eq!(
+        said.report(),
+        json!({"type": "report", "phase": "upload", "by": "rsync", "exit_code": 3, "outcome": "partial", "rsync_code": 23})
+    );
     let called = fs::read_to_string(seen).unwrap();
     assert!(called.contains("rsync-tunnel") && !called.contains(TOKEN), "{called}");
 }

@@ -60,6 +60,10 @@ fn where_a_file_lands_is_said_by_slashes() {
         world.storage(&["upload", arguments[0], arguments[1], "-q"]).ended(0).prints("");
         assert_eq!(world.gateway.read(lands), b"1", "{lands}");
     }
+    // As `lep` has it, without a place: to the root.
+    fs::remove_file(world.gateway.root().join("one")).unwrap();
+    world.storage(&["upload", "one"]).ended(0);
+    assert_eq!(world.gateway.read("one"), b"1");
     world.storage(&["upload", "one", "d"]).ended(1).complains("/d/ puts it into that folder");
     fs::create_dir(world.path("here")).unwrap();
     for (arguments, lands) in [
@@ -269,4 +273,46 @@ fn a_checksum_that_does_not_fit_is_told_and_the_file_stays_away() {
     world.gateway.told().digest = Some(true);
     world.storage(&["download", "file"]).ended(0);
     assert_eq!(world.read("file"), b"content");
+}
+
+/// `wfs` of somebody who may read only what everybody may.
+fn as_nobody(world: &World, arguments: &[&str]) -> crate::Said {
+    use std::os::unix::process::CommandExt;
+    assert!(rustix::process::getuid().is_root(), "this test changes users: run it as root");
+    let program = world.path("wfs");
+    let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_wfs")).arg(&program).status();
+    assert!(copied.unwrap().success());
+    fs::set_permissions(world.dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let of_root = world.command(arguments);
+    let mut command = std::process::Command::new(program);
+    let environment =
+        of_root.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    command.args(arguments).env_clear().envs(environment).current_dir(world.dir.path());
+    command.uid(65534).gid(65534);
+    crate::Said::by(command)
+}
+
+#[test]
+fn what_may_not_be_read_is_named_and_nothing_of_it_is_sent() {
+    let world = World::new();
+    for name in ["data/a", "data/closed", "data/shut/x", "alone"] {
+        world.write(name, name);
+    }
+    for name in ["data/closed", "data/shut", "alone"] {
+        fs::set_permissions(world.path(name), fs::Permissions::from_mode(0)).unwrap();
+    }
+    as_nobody(&world, &["storage", "upload", "alone", "/"])
+        .ended(1)
+        .complains("cannot open alone: Permission denied");
+    assert_eq!(world.gateway.seen(), Vec::<String>::new());
+    let said = as_nobody(&world, &["storage", "upload", "-r", "data/", "/", "-o", "json"]).ended(3);
+    assert!(
+        said.stderr.contains("closed: cannot open the file: Permission denied")
+            && said.stderr.contains("shut: cannot open the folder: Permission denied"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(said.report()["problem_count"], json!(2));
+    assert_eq!(world.gateway.read("a"), b"data/a");
+    assert!(!world.gateway.root().join("closed").exists() && !world.gateway.root().join("shut").exists());
 }

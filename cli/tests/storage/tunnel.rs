@@ -244,7 +244,12 @@ fn a_context_without_a_token_acts_as_a_service_account_that_is_named() {
     world.gateway.write("x", "");
     by_kubeconfig(&world, &["storage", "ls"]).ended(2).complains("--service-account");
     assert!(seen.lock().unwrap().is_empty(), "nothing was asked");
-    by_kubeconfig(&world, &["storage", "ls", "--service-account", "me"]).ended(0).prints("x\n");
+    by_kubeconfig(&world, &["storage", "ls", "--service-account", "me"])
+        .ended(0)
+        .prints("x\n")
+        .complains("as ServiceAccount team-a/me");
+    let quiet = by_kubeconfig(&world, &["storage", "ls", "-q", "--service-account", "me"]).ended(0);
+    assert_eq!(quiet.stderr, "");
     let seen = seen.lock().unwrap();
     assert!(
         seen[0].starts_with("POST /api/v1/namespaces/team-a/serviceaccounts/me/token?")

@@ -102,6 +102,32 @@ fn folders_and_names_are_made_moved_copied_and_deleted() {
     world.storage(&["rm", "a b/one.txt", "--permanent"]).ended(0).prints("deleted /a b/one.txt\n");
 }
 
+/// With -o json what fails has a line of its own; a sum of which some is missing is no failure of all.
+#[test]
+fn programs_hear_of_each_path_that_fails() {
+    let world = world();
+    let said = world
+        .storage(&["stat", "nowhere", "é", "-o", "json"])
+        .ended(3)
+        .complains("/nowhere: there is no such");
+    let lines: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let message = "there is no such file or folder";
+    assert_eq!(lines[0], json!({"path": "nowhere", "error": {"code": "NotFound", "message": message}}));
+    assert_eq!((lines.len(), &lines[1]["path"]), (2, &json!("%C3%A9")));
+    world.storage(&["rm", "a b", "-o", "json"]).ended(1).says(r#""code":null"#);
+    let refused = br#"{"code": "Forbidden", "message": "you may not"}"#;
+    world.gateway.told().instead = Some(("list/a%20b/deep", 403, refused.to_vec()));
+    let said = world.storage(&["du", "a b", "-o", "json"]).ended(3);
+    assert!(
+        said.stdout.contains(r#""bytes":3"#) && said.stdout.contains("could not be counted"),
+        "{}",
+        said.stdout
+    );
+    let said = world.storage(&["ls", "-R", "a b", "-o", "json"]).ended(3);
+    let error = json!({"path": "a%20b/deep", "error": {"code": "Forbidden", "message": "you may not"}});
+    assert_eq!(said.report(), error);
+}
+
 #[test]
 fn the_trash_is_listed_and_gives_back() {
     let world = world();
