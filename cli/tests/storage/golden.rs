@@ -334,6 +334,8 @@ fn between(text: &str, before: &str, kind: impl Fn(char) -> bool) -> String {
         let rest = part.trim_start_matches(&kind);
         write!(all, "{before}...{rest}").unwrap();
     }
+    // Between two, not at the end.
+    all.pop();
     all
 }
 
