@@ -299,7 +299,7 @@ fn what_may_not_be_read_is_named_and_nothing_of_it_is_sent() {
         world.write(name, name);
     }
     for name in ["data/closed", "data/shut", "alone"] {
-        fs::set_permissions(world.path(name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(world.path(name), fs::Permissions::from_mode(0o0)).unwrap();
     }
     as_nobody(&world, &["storage", "upload", "alone", "/"])
         .ended(1)
