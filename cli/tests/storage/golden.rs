@@ -323,7 +323,10 @@ fn scrubbed(text: &str) -> String {
         Some((said, _)) if said.contains("loaded (") => format!("{said}, in ...\n"),
         _ => format!("{line}\n"),
     };
-    lines.map(line).collect()
+    let mut all: String = lines.map(line).collect();
+    // An empty line stands between two commands, and none at the end.
+    all.pop();
+    all
 }
 
 /// Whatever stands behind each `before`, as far as it is of that kind, becomes dots.
@@ -334,8 +337,6 @@ fn between(text: &str, before: &str, kind: impl Fn(char) -> bool) -> String {
         let rest = part.trim_start_matches(&kind);
         write!(all, "{before}...{rest}").unwrap();
     }
-    // Between two, not at the end.
-    all.pop();
     all
 }
 
