@@ -67,6 +67,22 @@ describe.each(LOOKS)("in %s", (look, wish) => {
   });
 });
 
+it("a page begins at its top, however far down the one before was read", async () => {
+  const { page, end } = await enter(on, `#/ws/${WORKSPACE}`, { phone: true });
+  const top = () => page.evaluate(() => window.scrollY);
+  await page.getByRole("link", { name: FILE_SYSTEM, exact: true }).click();
+  await page.getByText(/^\d[\d,]* entr(y|ies)$/).waitFor();
+  expect(await top()).toBe(0);
+  await go(page, `#/ws/${WORKSPACE}/mount`);
+  await page.getByLabel("Mount As").waitFor();
+  await page.evaluate(() => window.scrollTo(0, 500));
+  expect(await top()).toBeGreaterThan(0);
+  await page.getByRole("link", { name: "Caches and disks" }).evaluate((link: HTMLAnchorElement) => link.click());
+  await page.getByRole("heading", { name: "Local disks", exact: true }).waitFor();
+  expect(await top()).toBe(0);
+  await end();
+});
+
 describe.skipIf(WITHOUT_MOCK)("with the mock's files", () => {
   it("selection, preview, menu and dialogs have no serious finding either", async () => {
     const { page, end } = await enter(on, filesHash());

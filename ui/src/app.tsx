@@ -46,10 +46,14 @@ function Frame({ route, session }: { route: Route; session: Session }) {
   const main = useRef<HTMLElement>(null);
   const place = `${route.page} ${"ws" in route ? route.ws : ""} ${"fs" in route ? route.fs : ""}`;
   const first = useRef(true);
-  // A page that changes without a load says nothing to a screen reader unless the focus goes to it.
+  // A page that changes without a load says nothing to a screen reader unless the focus goes to it, and stands where the one before
+  // did.
   // biome-ignore lint/correctness/useExhaustiveDependencies: to be run when the place changes
   useEffect(() => {
-    if (!first.current) main.current?.focus();
+    if (!first.current) {
+      main.current?.focus({ preventScroll: true });
+      window.scrollTo(0, 0);
+    }
     first.current = false;
   }, [place]);
   return (

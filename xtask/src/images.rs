@@ -117,6 +117,8 @@ pub fn static_binaries() -> Result<PathBuf> {
     for package in PROGRAMS {
         cargo.args(["--package", package]);
     }
+    // It is quiet itself, and may wait for another one.
+    println!("compiling our programs, as far as they are not compiled yet: the first time takes minutes");
     shell::run(&mut cargo)?;
     Ok(target_dir().join(target).join("release"))
 }

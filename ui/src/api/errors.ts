@@ -24,7 +24,7 @@ const WORDS: Record<string, Words> = {
   Unauthenticated: { what: "Your login has ended.", todo: "Log in with a new token; what you were doing is kept." },
   Forbidden: {
     what: "You may not do this.",
-    todo: "Ask an administrator of the workspace for the right, or the file's owner to change its mode.",
+    todo: "Ask an administrator of the workspace for the right; if it is about one file, its owner can change its mode.",
   },
   NotFound: {
     what: "There is nothing here.",
