@@ -12,8 +12,7 @@ pub enum Figure {
     Faster(&'static [&'static Tool]),
     /// The same, where what is left to be written counts as well: not everybody writes before saying that it is done.
     FasterToDisk(&'static [&'static Tool]),
-    /// How fast we are, in the speed of the slower of these, each by the middle of its runs: they are the measure of what the
-    /// computer can do just then, and nobody whom we claim to beat.
+    /// How fast we are, in the speed of the slower of these: their better run against our worse.
     OfSlower(&'static [&'static Tool]),
     /// Operations that the slow file system was asked for, per file; ours, the worst run.
     OperationsPerFile,
@@ -132,18 +131,12 @@ impl Figure {
             best(lines.iter().find(|line| line.name == peer.name)?, figure)
         };
         match self {
-            Self::OfSlower(peers) => {
-                let times: Option<Vec<f64>> = peers
-                    .iter()
-                    .map(|tool| middle(lines.iter().find(|line| line.name == tool.name)?))
-                    .collect();
-                Some(times?.into_iter().reduce(f64::max)? / middle(lines.iter().find(|line| line.ours)?)?)
-            }
-            Self::Faster(peers) | Self::FasterToDisk(peers) => {
+            Self::Faster(peers) | Self::FasterToDisk(peers) | Self::OfSlower(peers) => {
                 let time = if matches!(self, Self::FasterToDisk(_)) { seconds_to_disk } else { seconds };
                 // One of several that was not run could have been the one that counts.
                 let times: Option<Vec<f64>> = peers.iter().map(|tool| peer(tool, time)).collect();
-                Some(times?.into_iter().reduce(f64::min)? / ours(time)?)
+                let which = if matches!(self, Self::OfSlower(_)) { f64::max } else { f64::min };
+                Some(times?.into_iter().reduce(which)? / ours(time)?)
             }
             Self::OperationsPerFile => Some(operations(lines)? / files as f64),
             Self::Requests => operations(lines),
@@ -176,16 +169,6 @@ fn processor(sample: &Sample) -> f64 {
 
 fn memory(sample: &Sample) -> f64 {
     sample.memory_bytes as f64
-}
-
-/// The seconds of the run in the middle, or between the two that are; None of none.
-fn middle(line: &Line) -> Option<f64> {
-    let mut times: Vec<f64> = line.samples.iter().map(seconds).collect();
-    times.sort_by(f64::total_cmp);
-    let half = times.len() / 2;
-    let upper = times.get(half)?;
-    let lower = if times.len().is_multiple_of(2) { times.get(half.checked_sub(1)?)? } else { upper };
-    Some(f64::midpoint(*lower, *upper))
 }
 
 /// The smallest; None of none.
@@ -293,17 +276,6 @@ mod tests {
         assert_eq!(of(Figure::Memory(&RSYNC)), 800_000.0);
         assert_eq!(of(Figure::MemoryMb), 8.0);
         assert_eq!((of(Figure::IdleMemoryMb), of(Figure::Milliseconds)), (8.0, 2000.0));
-    }
-
-    #[test]
-    fn a_yardstick_is_its_middle_run_and_the_slower_one_counts() {
-        let of = |peers| Figure::OfSlower(peers).of(&lines(), 100).unwrap();
-        assert_eq!((of(&[&RSYNC]), of(&[&CP]), of(&[&CP, &RSYNC])), (6.0, 4.0, 6.0));
-        let mut lines = lines();
-        lines[1].samples.truncate(1);
-        assert_eq!(Figure::OfSlower(&[&RSYNC]).of(&lines, 100), Some(9.0));
-        lines[1].samples.clear();
-        assert_eq!(Figure::OfSlower(&[&RSYNC]).of(&lines, 100), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::harness::Answer;
 use crate::process::Process;
 
 const BYTES_MAX: u64 = 128_000_000;
-/// Ten times what large parts have of memory.
+/// More than ten times what large parts have of memory.
 const LARGE_BYTES: usize = 320 << 20;
 const SMALL: usize = 100;
 const SMALL_BYTES: usize = 512 << 10;

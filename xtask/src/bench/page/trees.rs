@@ -28,8 +28,7 @@ fn intro(report: &Report) -> String {
          What is called 1 ms away is a file system that waits 1 to 1.1 ms in each operation that a server would have to answer, and counts them\n\
          (`bench/slowfs`); plain: each file's attributes cost an operation, as on SMB; plus: they come with the listing, as on NFS. Trees lie on ext4 without a journal, destinations on ext4 over a loop device with direct I/O. All run one after the\n\
          other, in two rounds of opposite order, each from cold caches; a ratio compares the peer's better run with our worse one. Where\n\
-         we are to be as fast as somebody who is nearly as fast, all that is done three times, and the median of the three counts. Raw speeds,\n\
-         which fills are held against, are no rivals but yardsticks: there the middle runs are compared, three times too. What a tool\n\
+         we are to be as fast as somebody who is nearly as fast, all that is done three times, and the median of the three counts. What a tool\n\
          leaves to be written is synced after its time is taken. Each of our copies was compared with its source by rsync with checksums, and\n\
          a refresh had to find a file of each kind of change. Our copies get their names when they are whole; after its last byte a file\n\
          is looked at once more, past every cache: one operation that no peer spends, in G4's bars too. Against xcp, where attributes come with the\n\
