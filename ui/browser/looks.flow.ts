@@ -67,6 +67,39 @@ describe.each(LOOKS)("in %s", (look, wish) => {
   });
 });
 
+it("on a phone every button of a folder and of a selection is in the window", async () => {
+  const { page, end } = await enter(on, filesHash(), { phone: true });
+  await page.getByText(/^\d[\d,]* entr(y|ies)$/).waitFor();
+  const outside = () =>
+    page.locator("header.top a, header.top button, .bar button, .toolbars :is(a, button)").evaluateAll((all) =>
+      all
+        .filter((one) => one.getClientRects().length > 0)
+        .filter((one) => {
+          const { left, right } = one.getBoundingClientRect();
+          return left < 0 || right > window.innerWidth;
+        })
+        .map((one) => one.textContent),
+    );
+  expect(await outside()).toEqual([]);
+  await page.getByRole("checkbox", { name: "Select all" }).check();
+  await page.getByRole("toolbar", { name: "Selection" }).getByRole("button", { name: "Clear" }).waitFor();
+  expect(await outside()).toEqual([]);
+  await shot(page, "files-selected-phone");
+  await end();
+});
+
+it("a file system that is not there is not shown as an empty one", async () => {
+  const { page, end } = await enter(on, `#/ws/${WORKSPACE}/fs/nope/files`);
+  for (const view of ["files", "trash", "imports"]) {
+    await go(page, `#/ws/${WORKSPACE}/fs/nope/${view}`);
+    await page.getByRole("heading", { name: "No such file system" }).waitFor();
+  }
+  await shot(page, "no-such-file-system");
+  await page.getByRole("link", { name: "Go to the file systems that are there." }).click();
+  await page.getByRole("link", { name: FILE_SYSTEM, exact: true }).waitFor();
+  await end();
+});
+
 it("a page begins at its top, however far down the one before was read", async () => {
   const { page, end } = await enter(on, `#/ws/${WORKSPACE}`, { phone: true });
   const top = () => page.evaluate(() => window.scrollY);

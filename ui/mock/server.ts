@@ -73,6 +73,7 @@ class Server {
   }
 
   private async files(fs: string, api: string, editor: boolean, request: Request): Promise<void> {
+    if (!["default", "fast", "archive"].includes(fs)) throw new Fail("NotFound", "There is nothing here.");
     if (fs === "archive") throw new Fail("Unreachable", "The file service of archive does not answer.");
     if (request.method !== "GET" && request.method !== "HEAD" && !editor) {
       throw new Fail("Forbidden", "You may read this file system, but not change it.");

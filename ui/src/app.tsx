@@ -13,6 +13,7 @@ import { TrashPage } from "./pages/trash";
 import { WorkspacesPage } from "./pages/workspaces";
 import { Boundary } from "./parts/boundary";
 import { Header } from "./parts/header";
+import { Known } from "./parts/known";
 import { Loading, Problem } from "./parts/problem";
 import { UploadPanel } from "./parts/upload-panel";
 import { parseRoute, type Route } from "./route";
@@ -63,10 +64,20 @@ function Frame({ route, session }: { route: Route; session: Session }) {
       </button>
       <Header route={route} session={session} />
       <main ref={main} tabIndex={-1} className={`page page-${route.page}`}>
-        <Boundary place={place}>{pageOf(route)}</Boundary>
+        <Boundary place={place}>{ofKnown(route)}</Boundary>
       </main>
       <UploadPanel />
     </>
+  );
+}
+
+function ofKnown(route: Route): ReactNode {
+  const page = pageOf(route);
+  if (!("fs" in route) || route.fs === null) return page;
+  return (
+    <Known ws={route.ws} fs={route.fs}>
+      {page}
+    </Known>
   );
 }
 

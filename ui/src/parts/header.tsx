@@ -76,7 +76,7 @@ function User({ session }: { session: Session }) {
   };
   return (
     <>
-      <span className="user" title={session.groups.join(", ")}>
+      <span className="user" title={[session.user, ...session.groups].join(", ")}>
         {session.user}
       </span>
       <button type="button" className="quiet" onClick={() => void leave()}>
