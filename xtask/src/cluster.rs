@@ -115,7 +115,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let config = ClusterConfig::from_environment(&args.name)?;
     match args.verb {
         Verb::Up => up(&config),
-        Verb::Down => Ok(Cluster::down(&config, &Progress::default())?),
+        Verb::Down => {
+            Cluster::down(&config, &Progress::default())?;
+            println!("nothing is left of the cluster {}", config.name());
+            Ok(())
+        }
         Verb::Status => status(&Cluster::attach(&config)?),
         Verb::Kubectl { user, arguments } => {
             let cluster = Cluster::attach(&config)?;

@@ -111,14 +111,12 @@ pub fn static_binaries() -> Result<PathBuf> {
     let mut cargo = shell::cargo();
     // A target has to be named: without one the flag would reach procedural macros, which cannot be static.
     cargo
-        .args(["build", "--quiet", "--release", "--locked", "--bins", "--target", &target])
+        .args(["build", "--release", "--locked", "--bins", "--target", &target])
         .args(["--features", "workspacefs-dashboard/ui"])
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     for package in PROGRAMS {
         cargo.args(["--package", package]);
     }
-    // It is quiet itself, and may wait for another one.
-    println!("compiling our programs, as far as they are not compiled yet: the first time takes minutes");
     shell::run(&mut cargo)?;
     Ok(target_dir().join(target).join("release"))
 }
