@@ -19,7 +19,7 @@ use crate::shell;
 /// What is added to each way and back.
 const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// A program that hangs is ended, in seconds.
-const TIME_MAX: &str = "600";
+const TIME_MAX: &str = "1800";
 /// As whom `wfs` acts, where the kubeconfig could be anybody's.
 const ACCOUNT: &str = "editor";
 /// What would lead `wfs` elsewhere.
