@@ -3,7 +3,8 @@ export WSFS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/workspacefs
 export CARGO_TARGET_DIR ?= $(WSFS_CACHE)/target
 export GOCACHE ?= $(WSFS_CACHE)/go-build
 SUITE ?= shared
-XTASK := cargo xtask
+# Built first, aloud: the first time takes minutes.
+XTASK := cargo build --bin xtask && cargo xtask
 
 .DEFAULT_GOAL := help
 .PHONY: xtask help demo test e2e mounts disks sanity conformance bench bench-gate lint generate images cluster-up cluster-down cluster-status
@@ -57,4 +58,4 @@ cluster-status: ## what of the test cluster runs
 	@$(XTASK) cluster status
 
 xtask: ## any command of cargo xtask with the caches set: make xtask ARGS="test --crates"
-	@$(XTASK) $(ARGS)
+	@cargo xtask $(ARGS)
