@@ -33,6 +33,22 @@ describe("imports from the cloud", () => {
     await end();
   });
 
+  it("show the words below a wrong field, in a low window too", async () => {
+    const { page, end } = await enter(on, filesHash());
+    await page.setViewportSize({ width: 1280, height: 460 });
+    await openDialog(page);
+    await fillIn(page, { ...KEYS, Bucket: "photos", Destination: "../up" });
+    // As somebody who came down to it by the keyboard sees it: at the lower edge.
+    await page.getByLabel("Destination").evaluate((input) => input.scrollIntoView({ block: "end" }));
+    await page.getByLabel("Destination").press("Enter");
+    const words = page.getByRole("dialog").getByRole("alert");
+    await words.waitFor();
+    await page.waitForFunction(() => document.activeElement?.getAttribute("aria-invalid") === "true");
+    const over = await words.evaluate((one) => one.getBoundingClientRect().bottom - window.innerHeight);
+    expect(over).toBeLessThan(0);
+    await end();
+  });
+
   it.skipIf(WITHOUT_MOCK)("show what the server says at the field that it means", async () => {
     const { page, end } = await enter(on, filesHash());
     await openDialog(page);

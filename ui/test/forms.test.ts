@@ -102,7 +102,7 @@ describe("errors", () => {
       expect(what).toMatch(/^[A-Z].*\.$/);
       expect(todo).toMatch(/^[A-Z].*\.$/);
     }
-    expect(explain(new ApiError(403, "Forbidden", "uid 7 owns it, mode 0600")).what).toBe("uid 7 owns it, mode 0600.");
+    expect(explain(new ApiError(403, "Forbidden", "uid 7 owns it, mode 0600")).what).toBe("Uid 7 owns it, mode 0600.");
   });
 
   it("pass by themselves or do not", () => {

@@ -130,6 +130,8 @@ function codeOf(status: number): string {
   return codes[status] ?? "Internal";
 }
 
+/** Servers' messages begin small, as errors of programs do; none begins with a name. */
 function sentence(text: string): string {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }

@@ -29,6 +29,13 @@ function Notes({ id, hint, error }: Said & { id: string }) {
   );
 }
 
+/** Goes to the first input that something is wrong with, and shows what: it stands below it. */
+export function showFirstWrong(form: Element): void {
+  const input = form.querySelector<HTMLElement>("[aria-invalid=true]");
+  input?.focus();
+  input?.closest(".field")?.scrollIntoView({ block: "nearest" });
+}
+
 interface Props extends Omit<InputHTMLAttributes<HTMLInputElement>, "onChange"> {
   label: string;
   hint?: ReactNode;

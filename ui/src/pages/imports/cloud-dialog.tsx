@@ -1,12 +1,12 @@
 /** Upload File → From Cloud: from a bucket of AWS S3 or Cloudflare R2 into a folder. */
 
 import { type FormEvent, useState } from "react";
-import { ApiError, inOneLine } from "../../api/errors";
+import { ApiError, explain, inOneLine } from "../../api/errors";
 import type { Files } from "../../api/files";
 import type { Import } from "../../api/types";
 import { inputFromPath } from "../../lib/paths";
 import { Dialog } from "../../parts/dialog";
-import { Choice, Field } from "../../parts/field";
+import { Choice, Field, showFirstWrong } from "../../parts/field";
 import { useToast } from "../../parts/toasts";
 import { useWish } from "../../parts/wish";
 import { href } from "../../route";
@@ -40,14 +40,14 @@ export function CloudDialog({ files, destination, again, onClose }: Props) {
     setProblem(null);
     // After React has marked them: who cannot see the page is led to the first that is wrong.
     const shown = event.currentTarget;
-    if (Object.keys(wrong).length > 0) return void setTimeout(() => focusFirst(shown));
+    if (Object.keys(wrong).length > 0) return void setTimeout(() => showFirstWrong(shown));
     setBusy(true);
     const failed = (error: unknown) => {
       const field = error instanceof ApiError ? fieldOf(error.field) : null;
-      if (field && error instanceof ApiError) setProblems({ [field]: error.message });
+      if (field) setProblems({ [field]: explain(error).what });
       else setProblem(inOneLine(error));
       setBusy(false);
-      setTimeout(() => focusFirst(shown));
+      setTimeout(() => showFirstWrong(shown));
     };
     void wish.send(() => start(form), { done: onClose, failed });
   };
@@ -78,10 +78,6 @@ export function CloudDialog({ files, destination, again, onClose }: Props) {
       </form>
     </Dialog>
   );
-}
-
-function focusFirst(form: EventTarget & Element): void {
-  form.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
 }
 
 interface FieldsProps {

@@ -1,8 +1,8 @@
 /** Mount: from file systems, folders and paths to a manifest that can be copied. */
 
 import { type FormEvent, useState } from "react";
-import { ApiError, inOneLine } from "../../api/errors";
-import { Choice, Field, Select } from "../../parts/field";
+import { ApiError, explain, inOneLine } from "../../api/errors";
+import { Choice, Field, Select, showFirstWrong } from "../../parts/field";
 import { Icon } from "../../parts/icons";
 import { Loading, Problem } from "../../parts/problem";
 import { useTitle } from "../../parts/title";
@@ -46,7 +46,7 @@ function MountForms({ ws, start }: { ws: string; start: MountForm }) {
   const [problem, setProblem] = useState<unknown>(null);
   const place = problem instanceof ApiError ? placeOf(problem.field) : null;
   const errorAt = (row: number | null, field: string) =>
-    place?.row === row && place.field === field && problem instanceof ApiError ? problem.message : null;
+    place?.row === row && place.field === field ? explain(problem).what : null;
   const send = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const shown = event.currentTarget;
@@ -57,7 +57,7 @@ function MountForms({ ws, start }: { ws: string; start: MountForm }) {
     } catch (error) {
       setProblem(error);
       setMade(null);
-      setTimeout(() => shown.querySelector<HTMLElement>("[aria-invalid=true]")?.focus());
+      setTimeout(() => showFirstWrong(shown));
     }
   };
   return (
