@@ -5,6 +5,7 @@
 mod batches;
 mod connecting;
 mod cuts;
+mod examined;
 mod gateway;
 mod golden;
 mod handlers;
