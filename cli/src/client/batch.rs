@@ -1,8 +1,8 @@
 //! Many small files in one request: an archive that the server unpacks, and one that it makes of chosen files.
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::Method;
+use http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
 use workspacefs_files_proto::ErrorBody as Refusal;
 use workspacefs_files_proto::tar::{self, BadArchive, Member};

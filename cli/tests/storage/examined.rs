@@ -57,8 +57,10 @@ fn a_node_without_the_driver_is_named_with_what_to_do_and_is_no_failure() {
         .says("ok    file system default: Ready\n");
     let said = by_kubeconfig(&examined.world, &["doctor", "-o", "json"]).ended(0);
     let findings = said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let states: Vec<_> =
-        findings.filter(|finding| finding["what"] == "driver on each node").map(|finding| finding["state"].clone()).collect();
+    let states: Vec<_> = findings
+        .filter(|finding| finding["what"] == "driver on each node")
+        .map(|finding| finding["state"].clone())
+        .collect();
     assert_eq!(states, ["odd"]);
     // The node plugin has come up there.
     for node in ["n2", "n3"] {
@@ -101,5 +103,8 @@ fn a_gateway_without_a_pod_or_with_one_that_does_not_run_is_a_failure() {
         .says("BAD   gateway's pod: Pending\n")
         .says("kubectl -n workspacefs-system describe pod workspacefs-dashboard-0");
     assert!(examined.api.delete("Pod", NAMESPACE, POD));
-    examined.doctor().ended(1).says("BAD   gateway's pod: there is no workspacefs-system/workspacefs-dashboard-0\n");
+    examined
+        .doctor()
+        .ended(1)
+        .says("BAD   gateway's pod: there is no workspacefs-system/workspacefs-dashboard-0\n");
 }

@@ -337,7 +337,7 @@ fn page(gateway: &Gateway, path: &str) -> Response {
             "nodeGroups": ["gpu"],
             "localStorages": [{"name": "scratch", "nodeGroup": "gpu", "media": "SSD", "nodes": 2, "nodesReady": 1,
                 "capacity": 1_u64 << 40, "health": "NotReady", "message": "n2 has no disk"}],
-            "caches": [{"name": "warm", "source": {"fileSystem": "default"}, "paths": ["/x"], "target": {"localStorage": "scratch"},
+            "caches": [{"name": "warm", "source": "default", "paths": ["/x"], "target": "scratch",
                 "phase": "Ready", "progress": null, "size": 5, "asOf": "2026-01-01T00:00:00Z", "health": "Ready", "message": ""}],
         }))
         .into_response(),
