@@ -85,11 +85,9 @@ fn objects() -> Vec<(String, Vec<u8>)> {
 
 /// Exactly these files are there: as the server has them on its disk, and as `wfs` brings them back.
 async fn arrived(context: &Context, desk: &Desk, objects: &[(String, Vec<u8>)]) -> Result<()> {
-    let seen = context.on_server(&format!(
-        "cd '{FS}/from cloud' && find . -type f | wc -l && sha256sum < größe/large.tiff"
-    ));
+    let look = format!("cd '{FS}/from cloud' && find . -type f | wc -l && sha256sum < größe/large.tiff");
+    let seen = context.on_server(&look).await?;
     let expected = format!("{}\n{}  -", objects.len(), LARGE.digest(LARGE_LENGTH as u64));
-    let seen = seen.await?;
     ensure!(seen == expected, "the server has\n{seen}\nexpected\n{expected}");
     desk.storage(&["download", "-r", "/from cloud", "back"]).await?.ended(0)?;
     for (name, content) in objects {
