@@ -2,14 +2,27 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{copy_file_range, fsync, syncfs};
+use rustix::fs::{copy_file_range, fstat, fsync, ftruncate, syncfs};
 use rustix::io::{Errno, pwrite};
 use workspacefs_sys::writeback;
 
-/// pwrite(2).
+/// Fewer zeros are written as they are.
+const HOLE_BYTES_MIN: usize = 64 << 10;
+
+/// pwrite(2); zeros at the end of the file take no room there: they become a hole.
 pub(crate) fn write(file: BorrowedFd<'_>, bytes: &[u8], at: u64) -> Result<usize, Errno> {
     told(Call::Write)?;
+    // What lies behind the end, perhaps of a piece that could not be taken back, would show again.
+    if bytes.len() >= HOLE_BYTES_MIN && is_zero(bytes) && u64::try_from(fstat(file)?.st_size) == Ok(at) {
+        ftruncate(file, at + bytes.len() as u64)?;
+        return Ok(bytes.len());
+    }
     pwrite(file, bytes, at)
+}
+
+/// The first is, and each other one is as the one before it: one comparison that ends at the first difference.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0) && bytes[1..] == bytes[..bytes.len() - 1]
 }
 
 /// copy_file_range(2), from and to the same place.

@@ -504,6 +504,33 @@ mod tests {
         (dir, root, FilePath::decode("new").unwrap())
     }
 
+    #[test]
+    fn zeros_at_the_end_of_a_file_become_a_hole_and_elsewhere_they_are_written() {
+        use std::os::unix::fs::MetadataExt as _;
+        const MIB: u64 = 1 << 20;
+        let (dir, root, path) = small();
+        let new = NewFile::create(&root).unwrap();
+        let mut expected = Vec::new();
+        for (length, byte) in [(32 * MIB + 5, 0), (7, b'm'), (MIB, 0), (3 * MIB, b'x'), (16 * MIB, 0)] {
+            let bytes = vec![byte; length as usize];
+            new.write_at(&bytes, expected.len() as u64).unwrap();
+            expected.extend_from_slice(&bytes);
+        }
+        // Some of what is there already once more, and in the place of other bytes.
+        let at = expected.len() - (18 * MIB) as usize;
+        new.write_at(&vec![0; MIB as usize], at as u64).unwrap();
+        expected[at..at + MIB as usize].fill(0);
+        new.cut(34 * MIB).unwrap();
+        expected.truncate((34 * MIB) as usize);
+        new.write_at(&vec![0; 3 * MIB as usize], 34 * MIB).unwrap();
+        expected.resize((37 * MIB) as usize, 0);
+        new.place(&Placing::new(path)).unwrap();
+        let there = dir.path().join("new");
+        assert!(std::fs::read(&there).unwrap() == expected);
+        let taken = std::fs::metadata(there).unwrap().blocks() * 512;
+        assert!(taken < 4 * MIB, "{taken} bytes are taken");
+    }
+
     /// Over NFS a write tells that earlier ones had no room. They are dropped then, and all later calls say that all is well.
     #[test]
     fn a_file_that_lost_something_gets_no_name_although_everything_went_well_afterwards() {

@@ -1,6 +1,7 @@
 //! Objects for tests, in the shortest form that says what matters.
 
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::storage::v1::CSINode;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use workspacefs_api::local_storage::LOCAL_STORAGE_UID_LABEL;
@@ -78,6 +79,15 @@ pub fn node(name: &str, ready: &str) -> Node {
     object(json!({
         "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
         "status": {"conditions": [{"type": "Ready", "status": ready}]},
+    }))
+}
+
+/// What kubelet says of a node: the drivers that have registered there.
+pub fn csi_node(name: &str, drivers: &[&str]) -> CSINode {
+    let drivers: Vec<_> = drivers.iter().map(|driver| json!({"name": driver, "nodeID": name})).collect();
+    object(json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": {"name": name},
+        "spec": {"drivers": drivers},
     }))
 }
 

@@ -37,6 +37,7 @@ const ALL: &[Resource] = &[
     with_status(resource("batch", "jobs", "Job")),
     resource("networking.k8s.io", "networkpolicies", "NetworkPolicy"),
     cluster_scoped(resource("storage.k8s.io", "storageclasses", "StorageClass")),
+    cluster_scoped(resource("storage.k8s.io", "csinodes", "CSINode")),
     resource("coordination.k8s.io", "leases", "Lease"),
     cluster_scoped(resource("authentication.k8s.io", "tokenreviews", "TokenReview")),
     cluster_scoped(resource("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview")),

@@ -148,11 +148,12 @@ fn files(values: &mut Value) -> Result<()> {
     ui::packages().map(drop)
 }
 
-/// What the suite `cli` finds: as of `files`, rsync beside each, exposed for the real `lep`.
+/// What the suite `cli` finds: as of `files`, rsync beside each, exposed for the real `lep`, and the harness as a place to import from.
 pub fn cli(values: &mut Value) {
     product::add_files(values);
     values["defaultFileSystem"] = false.into();
     values["dashboard"]["nodeSelector"]["kubernetes.io/hostname"] = suites::GATEWAY_NODE.into();
+    values["files"]["allowEndpoints"] = json!([suites::IMPORTS_FROM]);
     values["files"]["rsync"] = json!({ "enabled": true, "expose": { "enabled": true } });
 }
 

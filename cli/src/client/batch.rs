@@ -1,11 +1,11 @@
 //! Many small files in one request: an archive that the server unpacks, and one that it makes of chosen files.
 
 use bytes::Bytes;
+use http::Method;
 use http::header::CONTENT_TYPE;
-use http::{Method, Response};
 use hyper::body::Incoming;
 use workspacefs_files_proto::ErrorBody as Refusal;
-use workspacefs_files_proto::tar::{Decoder, Member, Step};
+use workspacefs_files_proto::tar::{self, BadArchive, Member};
 use workspacefs_files_proto::types::{Bundle, UnpackLine};
 
 use super::answer::{Lines, piece};
@@ -91,7 +91,7 @@ impl Files {
     pub async fn bundle(&self, from: &RemotePath, wanted: &Bundle) -> Result<Members, ClientError> {
         let call = Call::new(Method::POST, self.target(&format!("bundle/{}", from.encoded())));
         let answer = self.gateway().send(&call.repeatable().json(wanted)).await?;
-        Ok(Members::new(answer))
+        Ok(Members(tar::Members::new(Answer(answer.into_body()))))
     }
 }
 
@@ -102,69 +102,39 @@ fn said(error: Refusal) -> ErrorBody {
 }
 
 /// The files of a bundle.
-pub struct Members {
-    body: Incoming,
-    decoder: Decoder,
-    rest: Bytes,
+pub struct Members(tar::Members<Answer>);
+
+struct Answer(Incoming);
+
+impl tar::Source for Answer {
+    type Error = ClientError;
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
+        piece(&mut self.0).await
+    }
 }
 
-enum Told {
-    Member(Member),
-    Content(Bytes),
-    End,
+impl From<BadArchive> for ClientError {
+    fn from(bad: BadArchive) -> Self {
+        match bad {
+            BadArchive::Cut => Self::Broken("the answer ended early".into()),
+            bad => senseless(&bad.to_string()),
+        }
+    }
 }
 
 impl Members {
-    fn new(answer: Response<Incoming>) -> Self {
-        Self { body: answer.into_body(), decoder: Decoder::default(), rest: Bytes::new() }
-    }
-
     /// The next file with its content; none at the end. One that is larger than `size_max` makes no sense.
     ///
     /// # Errors
     /// The connection broke, or it is no archive.
     pub async fn next(&mut self, size_max: u64) -> Result<Option<(Member, Vec<u8>)>, ClientError> {
-        let member = loop {
-            match self.step().await? {
-                Told::Member(member) => break member,
-                Told::Content(_) => {}
-                Told::End => return Ok(None),
-            }
-        };
+        let Some(member) = self.0.next().await? else { return Ok(None) };
         if member.size > size_max {
             return Err(senseless("a file is larger than any that was asked for"));
         }
-        let size = usize::try_from(member.size).unwrap_or(usize::MAX);
-        let mut bytes = Vec::with_capacity(size);
-        while bytes.len() < size {
-            match self.step().await? {
-                Told::Content(content) => bytes.extend_from_slice(&content),
-                Told::Member(_) | Told::End => return Err(senseless("a file ends early")),
-            }
-        }
+        let bytes = self.0.whole(member.size).await?;
         Ok(Some((member, bytes)))
-    }
-
-    async fn step(&mut self) -> Result<Told, ClientError> {
-        loop {
-            let rest = self.rest.clone();
-            let mut input = &rest[..];
-            let step = self.decoder.next(&mut input).map_err(|error| senseless(&error.to_string()))?;
-            self.rest = rest.slice(rest.len() - input.len()..);
-            match step {
-                Step::Member(member) => return Ok(Told::Member(member)),
-                Step::Content(content) => return Ok(Told::Content(rest.slice_ref(content))),
-                Step::End => {
-                    // To its end, so that the connection is used again.
-                    while piece(&mut self.body).await?.is_some() {}
-                    return Ok(Told::End);
-                }
-                Step::More => match piece(&mut self.body).await? {
-                    Some(piece) => self.rest = piece,
-                    None => return Err(ClientError::Broken("the answer ended early".into())),
-                },
-            }
-        }
     }
 }
 

@@ -15,6 +15,10 @@ use crate::connect::Connection;
 use crate::connect::forward::{Cluster, POD};
 use crate::text::chain;
 
+const EACH_NODE: &str = "driver on each node";
+/// Nodes that lack it and are named.
+const NAMED: usize = 20;
+
 /// Looks; what may not be looked at is no fault.
 pub async fn look(connection: &Connection, findings: &mut Findings) {
     let cluster = match Cluster::open(connection.context.as_deref()).await {
@@ -31,7 +35,7 @@ pub async fn look(connection: &Connection, findings: &mut Findings) {
     let namespace = &connection.gateway_namespace;
     may_forward(&cluster.client, namespace, findings).await;
     pod(&cluster.client, namespace, findings).await;
-    drivers(&cluster.client, findings).await;
+    drivers(&cluster.client, namespace, findings).await;
 }
 
 /// A port-forward by WebSocket, as ours is, begins as a GET; newer API servers ask for `create` as well, and kubectl's older way for
@@ -116,27 +120,48 @@ async fn pod(client: &Client, namespace: &str, findings: &mut Findings) {
     }
 }
 
-async fn drivers(client: &Client, findings: &mut Findings) {
+async fn drivers(client: &Client, namespace: &str, findings: &mut Findings) {
     let nodes: Api<Node> = Api::all(client.clone());
     let csi: Api<CSINode> = Api::all(client.clone());
-    let all = (nodes.list(&ListParams::default()).await, csi.list(&ListParams::default()).await);
-    let (Ok(nodes), Ok(registered)) = all else {
-        findings.odd(
-            "driver on each node",
-            "not looked at: you may not list nodes and csinodes".into(),
-            "somebody who may sees more: kubectl get csinodes",
-        );
-        return;
+    let all = ListParams::default();
+    match future::try_join(nodes.list(&all), csi.list(&all)).await {
+        Ok((nodes, registered)) => {
+            let lacking = without_driver(&nodes.items, &registered.items);
+            of_nodes(namespace, nodes.items.len(), &lacking, findings);
+        }
+        Err(error) => {
+            let why = match &error {
+                kube::Error::Api(status) if status.code == 403 => {
+                    "you may not list nodes and csinodes".into()
+                }
+                other => chain(other),
+            };
+            findings.odd(
+                EACH_NODE,
+                format!("not looked at: {why}"),
+                "somebody who may sees more: kubectl get csinodes",
+            );
+        }
+    }
+}
+
+/// What it comes to that these of so many nodes lack the driver. Some may be meant to; where none has it, nothing works.
+fn of_nodes(namespace: &str, nodes: usize, lacking: &[String], findings: &mut Findings) {
+    let Some(first) = lacking.first() else {
+        return findings.good(EACH_NODE, format!("all have it, {nodes} in number"));
     };
-    let lacking = without_driver(&nodes.items, &registered.items);
-    if lacking.is_empty() {
-        findings.good("driver on each node", format!("{} nodes have it", nodes.items.len()));
+    let (named, more) = lacking.split_at(lacking.len().min(NAMED));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    let found = format!("it is not on {}{more}", named.join(", "));
+    let remedy = format!(
+        "pods that mount file systems cannot start there. Whether its node plugin runs there tells\n      \
+         kubectl -n {namespace} get pods -o wide --field-selector spec.nodeName={first}\n      \
+         and where it should the chart's node.nodeSelector and node.tolerations"
+    );
+    if lacking.len() == nodes {
+        findings.bad(EACH_NODE, format!("{found}: no node has it"), &remedy);
     } else {
-        findings.odd(
-            "driver on each node",
-            format!("it is not on {}", lacking.join(", ")),
-            "pods that mount file systems cannot start there: kubectl get daemonset -A, and its tolerations",
-        );
+        findings.odd(EACH_NODE, found, &remedy);
     }
 }
 
@@ -151,21 +176,14 @@ fn without_driver(nodes: &[Node], registered: &[CSINode]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use workspacefs_testkit::builders;
 
     use super::*;
 
     #[test]
     fn a_node_without_the_driver_is_named_be_it_known_to_kubelet_or_not() {
-        let node = |name: &str| serde_json::from_value::<Node>(json!({"metadata": {"name": name}})).unwrap();
-        let csi = |name: &str, drivers: &[&str]| {
-            let drivers: Vec<_> =
-                drivers.iter().map(|driver| json!({"name": driver, "nodeID": name})).collect();
-            let csi = json!({"metadata": {"name": name}, "spec": {"drivers": drivers}});
-            serde_json::from_value::<CSINode>(csi).unwrap()
-        };
-        let nodes = ["has", "other", "unknown"].map(node);
-        let registered = [csi("has", &["ebs", DRIVER]), csi("other", &["ebs"])];
+        let nodes = ["has", "other", "unknown"].map(|name| builders::node(name, "True"));
+        let registered = [builders::csi_node("has", &["ebs", DRIVER]), builders::csi_node("other", &["ebs"])];
         assert_eq!(without_driver(&nodes, &registered), ["other", "unknown"]);
         assert!(without_driver(&nodes[..1], &registered).is_empty());
     }

@@ -20,7 +20,8 @@ use crate::text;
 
 /// Looks for what is wrong between this machine and the files, and says what to do
 ///
-/// Nothing is changed. Exit code 1: something is wrong.
+/// Nothing is changed. Exit code 1: something is wrong. What may be as it is meant, such as some nodes without the driver, is a note
+/// and no failure.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -137,8 +137,8 @@ fn tables_are_as_kubectl_prints_them() {
          scratch   gpu          SSD     1/2     1.00 TiB   NotReady   n2 has no disk\n",
     );
     world.wfs(&["get", "cache"]).ended(0).prints(
-        "NAME   SOURCE               TARGET                 PHASE   PROGRESS   SIZE   AS OF                  HEALTH\n\
-         warm   fileSystem/default   localStorage/scratch   Ready   <none>     5 B    2026-01-01T00:00:00Z   Ready\n",
+        "NAME   SOURCE    TARGET    PHASE   PROGRESS   SIZE   AS OF                  HEALTH\n\
+         warm   default   scratch   Ready   <none>     5 B    2026-01-01T00:00:00Z   Ready\n",
     );
     let said = world.wfs(&["get", "fs", "more", "-o", "json"]).ended(0);
     let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();

@@ -99,15 +99,15 @@ pub struct Request {
 impl Gateway {
     /// With the simple file API of these tests.
     pub fn start() -> Self {
-        Self::begin(false)
+        Self::begin(false, tempfile::tempdir().unwrap())
     }
 
-    /// With `files` itself.
-    pub fn start_real() -> Self {
-        Self::begin(true)
+    /// With `files` itself, whose file system lies in that folder.
+    pub fn start_real(dir: TempDir) -> Self {
+        Self::begin(true, dir)
     }
 
-    fn begin(is_real: bool) -> Self {
+    fn begin(is_real: bool, dir: TempDir) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -132,7 +132,6 @@ impl Gateway {
             cut_bundle: (0, 0),
             forget_at: None,
         };
-        let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("root")).unwrap();
         fs::create_dir(dir.path().join("hidden")).unwrap();
         let gateway = Self(Arc::new(Inner {
@@ -337,7 +336,7 @@ fn page(gateway: &Gateway, path: &str) -> Response {
             "nodeGroups": ["gpu"],
             "localStorages": [{"name": "scratch", "nodeGroup": "gpu", "media": "SSD", "nodes": 2, "nodesReady": 1,
                 "capacity": 1_u64 << 40, "health": "NotReady", "message": "n2 has no disk"}],
-            "caches": [{"name": "warm", "source": {"fileSystem": "default"}, "paths": ["/x"], "target": {"localStorage": "scratch"},
+            "caches": [{"name": "warm", "source": "default", "paths": ["/x"], "target": "scratch",
                 "phase": "Ready", "progress": null, "size": 5, "asOf": "2026-01-01T00:00:00Z", "health": "Ready", "message": ""}],
         }))
         .into_response(),

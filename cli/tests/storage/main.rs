@@ -5,6 +5,7 @@
 mod batches;
 mod connecting;
 mod cuts;
+mod examined;
 mod gateway;
 mod golden;
 mod handlers;
@@ -17,7 +18,7 @@ mod tunnel;
 mod verbs;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -49,7 +50,13 @@ impl World {
 
     /// With `files` itself behind the gateway.
     fn real() -> Self {
-        Self { gateway: Gateway::start_real(), dir: tempfile::tempdir().unwrap() }
+        Self::real_in(&std::env::temp_dir())
+    }
+
+    /// The same, with all files in folders of this one.
+    fn real_in(folder: &Path) -> Self {
+        let dir = || tempfile::tempdir_in(folder).unwrap();
+        Self { gateway: Gateway::start_real(dir()), dir: dir() }
     }
 
     fn path(&self, name: &str) -> PathBuf {

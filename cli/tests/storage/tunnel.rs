@@ -19,14 +19,14 @@ use crate::gateway::TOKEN;
 use crate::{Said, World};
 
 /// Speaks TLS in front of something that does not.
-struct Tls {
-    address: SocketAddr,
+pub struct Tls {
+    pub address: SocketAddr,
     pem: String,
     pin: String,
 }
 
 /// It runs as long as the runtime does.
-fn tls(runtime: &Runtime, behind: SocketAddr) -> Tls {
+pub fn tls(runtime: &Runtime, behind: SocketAddr) -> Tls {
     let mut params =
         CertificateParams::new(vec!["workspacefs-dashboard.workspacefs-system.svc".into()]).unwrap();
     params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
@@ -60,14 +60,15 @@ fn tls(runtime: &Runtime, behind: SocketAddr) -> Tls {
 
 /// An API server that forwards ports and grants tokens, and nothing else; what it was asked.
 fn api_server(runtime: &Runtime, behind: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-    api_server_that_allows(&["get", "create"], runtime, behind)
+    api_server_that_allows(&["get", "create"], runtime, behind, None)
 }
 
-/// The same, which says that those verbs are allowed, whatever they are for.
-fn api_server_that_allows(
+/// The same, which says that those verbs are allowed, whatever they are for, and has what is only read answered by another one.
+pub fn api_server_that_allows(
     verbs: &'static [&'static str],
     runtime: &Runtime,
     behind: SocketAddr,
+    objects: Option<SocketAddr>,
 ) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -76,15 +77,16 @@ fn api_server_that_allows(
     runtime.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let seen = Arc::clone(&told);
-            tokio::spawn(async move { serve(stream, behind, verbs, &seen).await });
+            tokio::spawn(async move { serve(stream, behind, objects, verbs, &seen).await });
         }
     });
     (address, seen)
 }
 
 async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     behind: SocketAddr,
+    objects: Option<SocketAddr>,
     verbs: &[&str],
     seen: &Mutex<Vec<String>>,
 ) -> Option<()> {
@@ -92,6 +94,11 @@ async fn serve(
     let length = stream.peek(&mut head).await.ok()?;
     if head[..length].starts_with(b"POST ") {
         return grant(stream, verbs, seen).await;
+    }
+    let is_forward = String::from_utf8_lossy(&head[..length]).contains("/portforward?");
+    if let Some(objects) = objects.filter(|_| !is_forward) {
+        let mut behind = TcpStream::connect(objects).await.ok()?;
+        return copy_bidirectional(&mut stream, &mut behind).await.ok().map(drop);
     }
     let remember = |request: &Request, mut answer: Response| {
         let bearer = request.headers().get("authorization").map_or("-", |value| value.to_str().unwrap());
@@ -155,7 +162,7 @@ async fn grant(mut stream: TcpStream, verbs: &[&str], seen: &Mutex<Vec<String>>)
     stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).await.ok()
 }
 
-fn kubeconfig(world: &World, server: SocketAddr, user: serde_json::Value) {
+pub fn kubeconfig(world: &World, server: SocketAddr, user: serde_json::Value) {
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "here",
         "clusters": [{"name": "here", "cluster": {"server": format!("http://{server}")}}],
@@ -165,12 +172,12 @@ fn kubeconfig(world: &World, server: SocketAddr, user: serde_json::Value) {
     world.write("home/.kube/config", config.to_string());
 }
 
-fn address(world: &World) -> SocketAddr {
+pub fn address(world: &World) -> SocketAddr {
     world.gateway.url().strip_prefix("http://").unwrap().parse().unwrap()
 }
 
 /// Without the variables of the way.
-fn by_kubeconfig(world: &World, arguments: &[&str]) -> Said {
+pub fn by_kubeconfig(world: &World, arguments: &[&str]) -> Said {
     let mut command = world.command(arguments);
     command.env_remove("WFS_URL").env_remove("WFS_TOKEN").env_remove("WFS_WORKSPACE");
     Said::by(command)
@@ -273,7 +280,7 @@ fn doctor_names_the_verb_that_is_missing_and_the_rule_that_grants_it() {
         (&["create"], 1, "BAD   port-forward: you may create pods/portforward of"),
         (&[], 1, "BAD   port-forward: you may neither get nor create pods/portforward of"),
     ] {
-        let (server, seen) = api_server_that_allows(verbs, &runtime, behind);
+        let (server, seen) = api_server_that_allows(verbs, &runtime, behind, None);
         kubeconfig(&world, server, json!({"token": TOKEN}));
         let said = by_kubeconfig(&world, &["doctor"]).ended(code).says(found);
         let rule = "{apiGroups: [\"\"], resources: [pods/portforward], resourceNames: [workspacefs-dashboard-0], verbs: [get, create]}";

@@ -6,12 +6,14 @@
 //! file, the latter passed over.
 
 mod header;
+mod members;
 mod pax;
 mod read;
 mod write;
 
 use thiserror::Error;
 
+pub use self::members::{Members, Source};
 pub use self::read::{Decoder, Step};
 
 /// Everything in an archive is a multiple of this long.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn file(name: &[u8], size: u64) -> Member {
+pub(super) fn file(name: &[u8], size: u64) -> Member {
     Member {
         name: name.to_vec(),
         kind: MemberKind::File,
@@ -13,7 +13,7 @@ fn file(name: &[u8], size: u64) -> Member {
     }
 }
 
-fn archive(members: &[(Member, &[u8])]) -> Vec<u8> {
+pub(super) fn archive(members: &[(Member, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (member, content) in members {
         member.write(&mut bytes);

@@ -124,6 +124,7 @@ async fn a_context_with_a_client_certificate_acts_as_the_service_account_that_is
     desk.storage(&["cat", "file"]).await?.ended(0)?.prints("by a certificate")?;
     let who = format!("system:serviceaccount:{}:editor", context.namespace());
     desk.wfs(&["whoami"]).await?.ended(0)?.says(&who)?;
+    desk.wfs(&["doctor"]).await?.ended(0)?.says("ok    driver on each node: all have it")?;
     // A certificate that may do everything asks for a token of somebody who may not write.
     context.person("stranger", None).await?;
     desk.storage(&["upload", "file", "/no", "--service-account", "stranger"]).await?.ended(1)?.says_why()?;
@@ -156,7 +157,7 @@ async fn a_login_is_kept_until_it_is_forgotten(context: Context) -> Result<()> {
 }
 
 /// A kubeconfig of one context in the case's namespace, with that user and the cluster of the administrator's.
-fn kubeconfig(context: &Context, user: Value) -> Result<String> {
+pub fn kubeconfig(context: &Context, user: Value) -> Result<String> {
     let text = std::fs::read_to_string(context.cluster().kubeconfig("admin"))?;
     let mut config: Value = serde_json::from_str(&text)?;
     let cluster = config["clusters"][0]["name"].clone();

@@ -5,6 +5,8 @@
 //! `lep storage upload --rsync` knows.
 
 mod address;
+mod caches;
+mod clouds;
 mod cut;
 pub mod desk;
 mod front;
@@ -30,6 +32,8 @@ pub fn suite() -> Suite {
         lep::cases(),
         rsync::cases(),
         kubeconfig::cases(),
+        caches::cases(),
+        clouds::cases(),
         address::cases(),
         rights::cases(),
         manifests::cases(),

@@ -30,7 +30,7 @@ pub use content::{Content, MIB, digest};
 pub use door::{Door, Files, Visitor};
 pub use hygiene::nothing_of_files_is_left_when_no_file_system_is_there;
 pub use people::{EDITOR, Shop, VIEWER};
-pub use set_up::{FAR, FAR_NODE, GATEWAY_NODE, IMPORTS_FROM, prepare, tidy_up};
+pub use set_up::{FAR, FAR_NODE, GATEWAY_NODE, IMPORTS_FROM, NEAR, prepare, tidy_up};
 pub use trust::believing;
 
 use super::case::Suite;
