@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{copy_file_range, fstat, fsync, ftruncate, syncfs};
+use rustix::fs::{AtFlags, StatxFlags, copy_file_range, fsync, ftruncate, statx, syncfs};
 use rustix::io::{Errno, pwrite};
 use workspacefs_sys::writeback;
 
@@ -13,11 +13,16 @@ const HOLE_BYTES_MIN: usize = 64 << 10;
 pub(crate) fn write(file: BorrowedFd<'_>, bytes: &[u8], at: u64) -> Result<usize, Errno> {
     told(Call::Write)?;
     // What lies behind the end, perhaps of a piece that could not be taken back, would show again.
-    if bytes.len() >= HOLE_BYTES_MIN && is_zero(bytes) && u64::try_from(fstat(file)?.st_size) == Ok(at) {
+    if bytes.len() >= HOLE_BYTES_MIN && is_zero(bytes) && size(file)? == at {
         ftruncate(file, at + bytes.len() as u64)?;
         return Ok(bytes.len());
     }
     pwrite(file, bytes, at)
+}
+
+/// Nothing else is asked for: for a file's times an NFS client first sends all that was written.
+fn size(file: BorrowedFd<'_>) -> Result<u64, Errno> {
+    Ok(statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::SIZE)?.stx_size)
 }
 
 /// The first is, and each other one is as the one before it: one comparison that ends at the first difference.
