@@ -14,7 +14,7 @@ use crate::review::NoAnswer;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ApiError {
     /// Nobody that we know asks.
-    #[error("log in first: {0}")]
+    #[error("{0}")]
     Unauthenticated(&'static str),
     /// A request that a page of another origin could have made, or without the session's token against that.
     #[error("refused: {0}")]

@@ -88,13 +88,18 @@ it("on a phone every button of a folder and of a selection is in the window", as
   await end();
 });
 
-it("a file system that is not there is not shown as an empty one", async () => {
+it("a file system or a workspace that is not there is not shown as an empty one", async () => {
   const { page, end } = await enter(on, `#/ws/${WORKSPACE}/fs/nope/files`);
   for (const view of ["files", "trash", "imports"]) {
     await go(page, `#/ws/${WORKSPACE}/fs/nope/${view}`);
     await page.getByRole("heading", { name: "No such file system" }).waitFor();
   }
   await shot(page, "no-such-file-system");
+  await go(page, `#/ws/${WORKSPACE}/mount?fs=nope`);
+  await page.getByRole("heading", { name: "No such file system" }).waitFor();
+  await go(page, "#/ws/nope/storage");
+  await page.getByRole("heading", { name: "No such workspace" }).waitFor();
+  await go(page, `#/ws/${WORKSPACE}/fs/nope/files`);
   await page.getByRole("link", { name: "Go to the file systems that are there." }).click();
   await page.getByRole("link", { name: FILE_SYSTEM, exact: true }).waitFor();
   await end();

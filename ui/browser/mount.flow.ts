@@ -8,6 +8,10 @@ describe("the mount page", () => {
   it("shows a manifest of several mounts, and copies it", async () => {
     const { page, end } = await enter(on, MOUNT);
     await page.getByLabel("Job").check();
+    await page.getByRole("button", { name: "Show the manifest" }).click();
+    // All that is empty at once, and the first has the focus.
+    await page.getByText("This is needed.").nth(1).waitFor();
+    expect(await page.evaluate(() => document.activeElement?.getAttribute("placeholder"))).toBe("train-9");
     await page.getByLabel("Name").fill("train-9");
     await page.getByLabel("Image").fill("example.com/train:1");
     await page.getByRole("button", { name: "Add a mount" }).click();

@@ -64,7 +64,7 @@ class Server {
         { name: "speech", fileSystems: 1 },
       ]);
     const [, ws, kind, fs, api] = /^workspaces\/([^/]+)\/([a-z]+)(?:\/([^/]+)\/api\/(.*))?$/.exec(rest) ?? [];
-    if (ws !== "vision" && ws !== "speech") throw new Fail("Forbidden", "You may not see this workspace.");
+    if (ws !== "vision" && ws !== "speech") throw new Fail("NotFound", "There is nothing here.");
     if (kind === "storage") return json(request, STORAGE);
     if (kind === "manifest") return json(request, manifest(await jsonBody(request)));
     if (kind !== "filesystems") throw new Fail("NotFound", "There is no such route.");

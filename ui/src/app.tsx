@@ -73,9 +73,9 @@ function Frame({ route, session }: { route: Route; session: Session }) {
 
 function ofKnown(route: Route): ReactNode {
   const page = pageOf(route);
-  if (!("fs" in route) || route.fs === null) return page;
+  if (!("ws" in route)) return page;
   return (
-    <Known ws={route.ws} fs={route.fs}>
+    <Known ws={route.ws} fs={"fs" in route ? route.fs : null}>
       {page}
     </Known>
   );

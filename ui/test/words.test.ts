@@ -50,6 +50,18 @@ describe("what is said of a file system", () => {
     expect([space(fs), space(undefined, disk)]).toEqual(["", ""]);
   });
 
+  it("tells nothing of a share until it is known whose the figures are", () => {
+    const disk = { capacity: 2 ** 43, used: 2 ** 42, trash: { bytes: 0, entries: 0 } } as Usage;
+    expect(space({ ...fs, kind: "nfs", capacity: null, used: null }, disk)).toBe("");
+  });
+
+  it("tells of the trash as a part of what is used, but where that is older than it", () => {
+    const usage = { capacity: 2 ** 40, used: 2 ** 30, trash: { bytes: 2 ** 20, entries: 1 } } as Usage;
+    expect(space(fs, usage)).toBe("1.00 GiB of 1.00 TiB used, 1.00 MiB of it in the trash");
+    const stale = { ...fs, kind: "managed", used: 0 };
+    expect(space(stale, usage)).toBe("0 B of 1.00 TiB used, 1.00 MiB in the trash");
+  });
+
   it("has both in its row", () => {
     const row = (of: FileSystem) => renderToStaticMarkup(createElement(Row, { ws: "ws", fs: of }));
     const shown = row({ ...fs, usageOf: "Share", files: "NotReady", filesMessage: quota });

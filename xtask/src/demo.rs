@@ -69,7 +69,7 @@ pub fn run(args: Args) -> Result<()> {
         outcomes.extend(steps::STEPS.iter().map(step));
         outcomes.push(show(
             "kubectl create serviceaccount visitor; kubectl create rolebinding visitor --clusterrole=workspacefs-editor",
-            "the dashboard answers at a port of this computer, until the cluster goes down",
+            "the dashboard answers at a port of this computer, until the cluster goes down or another demo takes it",
             || dashboard::opened(&cluster, steps::WORKSPACE),
         ));
     }

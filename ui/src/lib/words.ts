@@ -17,7 +17,7 @@ export function ofWhat(fs: Pick<FileSystem, "usageOf" | "capacity" | "used">): s
 }
 
 /**
- * How much of a file system is used. Where the server that the chart installs keeps it, what its own files are asked for is the whole
+ * How much of a file system is used, and how much of that is the trash. Where the server that the chart installs keeps it, what its own files are asked for is the whole
  * disk: the list's figures are the file system's own.
  */
 export function space(
@@ -25,6 +25,11 @@ export function space(
   usage?: Usage,
 ): string {
   const figures = fs?.kind === "managed" ? fs : fs && usage;
-  if (!figures) return "";
-  return `${bytes(figures.used)} of ${fs?.usageOf === "Share" ? "the share's " : ""}${bytes(figures.capacity)} used`;
+  // Until a share was looked at, nobody knows whether its figures are the file system's own.
+  if (!figures || (fs?.kind === "nfs" && fs.capacity === null && fs.used === null)) return "";
+  const used = `${bytes(figures.used)} of ${fs?.usageOf === "Share" ? "the share's " : ""}${bytes(figures.capacity)} used`;
+  const trash = usage?.trash.bytes ?? 0;
+  if (trash === 0) return used;
+  // What the list has may be some minutes old.
+  return `${used}, ${bytes(trash)} ${(figures.used ?? 0) >= trash ? "of it " : ""}in the trash`;
 }

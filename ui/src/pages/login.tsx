@@ -70,7 +70,7 @@ export function LoginPage() {
 
 function refused(error: unknown): string {
   if (error instanceof ApiError && error.code === "Unauthenticated") {
-    return `${error.message || "This token is not accepted."} Make a new one and try again.`;
+    return `${explain(error).what} Make a new one and try again.`;
   }
   const { what, todo } = explain(error);
   return `${what} ${todo}`;

@@ -33,7 +33,7 @@ export function TrashPage({ ws, fs }: { ws: string; fs: string }) {
     <>
       <FsTabs ws={ws} fs={fs} here="trash" />
       <div className="bar">
-        <h1>Trash</h1>
+        <h1>Trash of {fs}</h1>
         <button type="button" disabled={!rights.delete || entries.length === 0} onClick={() => setAsking("all")}>
           <Icon name="trash" />
           Empty the trash

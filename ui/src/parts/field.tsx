@@ -1,6 +1,6 @@
 /** A labelled input; what is wrong with it stands below it and is read with it. */
 
-import { type InputHTMLAttributes, type ReactNode, useId } from "react";
+import { type InputHTMLAttributes, type ReactNode, type RefObject, useEffect, useId, useRef } from "react";
 
 interface Said {
   hint?: ReactNode;
@@ -29,11 +29,16 @@ function Notes({ id, hint, error }: Said & { id: string }) {
   );
 }
 
-/** Goes to the first input that something is wrong with, and shows what: it stands below it. */
-export function showFirstWrong(form: Element): void {
-  const input = form.querySelector<HTMLElement>("[aria-invalid=true]");
-  input?.focus();
-  input?.closest(".field")?.scrollIntoView({ block: "nearest" });
+/** For a form's `ref`: when what is `wrong` changes, it goes to the first such input and shows what is said below it. */
+export function useFirstWrong(wrong: unknown): RefObject<HTMLFormElement | null> {
+  const form = useRef<HTMLFormElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: to be run when that changes
+  useEffect(() => {
+    const input = form.current?.querySelector<HTMLElement>("[aria-invalid=true]");
+    input?.focus();
+    input?.closest(".field")?.scrollIntoView({ block: "nearest" });
+  }, [wrong]);
+  return form;
 }
 
 interface Props extends Omit<InputHTMLAttributes<HTMLInputElement>, "onChange"> {

@@ -150,20 +150,16 @@ function StatusLine({ files, listing, found, selected }: StatusProps) {
   const sum = selected.filter((entry) => entry.type === "file").reduce((total, entry) => total + entry.size, 0);
   const chosen =
     selected.length > 0 ? `${selected.length.toLocaleString("en")} selected${sum > 0 ? `, ${bytes(sum)}` : ""}` : "";
-  const used = space(useFileSystem(files.ws, files.fs), usage.data);
-  const trash = usage.data?.trash.bytes ? `, ${bytes(usage.data.trash.bytes)} of it in the trash` : "";
+  const entries = listing.pending ? "" : count(listing.entries.length, "entry", "entries");
   return (
     <p className="status-line">
       <span role="status">
-        {found === null ? count(listing.entries.length, "entry", "entries") : `${count(found, "name")} found`}
+        {found === null ? entries : `${count(found, "name")} found`}
         {found === null && listing.loading && " so far"}
         {found === null && !listing.sortable && ", in the file system's own order (more than 50,000)"}
         {chosen && `, ${chosen}`}
       </span>
-      <span>
-        {used}
-        {trash}
-      </span>
+      <span>{space(useFileSystem(files.ws, files.fs), usage.data)}</span>
     </p>
   );
 }

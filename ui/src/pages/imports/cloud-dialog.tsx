@@ -6,7 +6,7 @@ import type { Files } from "../../api/files";
 import type { Import } from "../../api/types";
 import { inputFromPath } from "../../lib/paths";
 import { Dialog } from "../../parts/dialog";
-import { Choice, Field, showFirstWrong } from "../../parts/field";
+import { Choice, Field, useFirstWrong } from "../../parts/field";
 import { useToast } from "../../parts/toasts";
 import { useWish } from "../../parts/wish";
 import { href } from "../../route";
@@ -33,27 +33,25 @@ export function CloudDialog({ files, destination, again, onClose }: Props) {
   const [busy, setBusy] = useState(false);
   const start = useStart(files);
   const wish = useWish();
+  const shown = useFirstWrong(problems);
   const send = (event: FormEvent) => {
     event.preventDefault();
     const wrong = problemsOf(form);
     setProblems(wrong);
     setProblem(null);
-    // After React has marked them: who cannot see the page is led to the first that is wrong.
-    const shown = event.currentTarget;
-    if (Object.keys(wrong).length > 0) return void setTimeout(() => showFirstWrong(shown));
+    if (Object.keys(wrong).length > 0) return;
     setBusy(true);
     const failed = (error: unknown) => {
       const field = error instanceof ApiError ? fieldOf(error.field) : null;
       if (field) setProblems({ [field]: explain(error).what });
       else setProblem(inOneLine(error));
       setBusy(false);
-      setTimeout(() => showFirstWrong(shown));
     };
     void wish.send(() => start(form), { done: onClose, failed });
   };
   return (
     <Dialog title="Import from the cloud" onClose={onClose}>
-      <form noValidate onSubmit={send}>
+      <form ref={shown} noValidate onSubmit={send}>
         <Choice
           legend="From"
           value={form.provider}

@@ -1,11 +1,11 @@
 /** The keys of an import that was interrupted: they were in memory only, so they are gone, and nothing else is. */
 
 import { type FormEvent, useState } from "react";
-import { ApiError, inOneLine } from "../../api/errors";
+import { ApiError, explain, inOneLine } from "../../api/errors";
 import type { Files } from "../../api/files";
 import type { Import } from "../../api/types";
 import { Dialog } from "../../parts/dialog";
-import { Field } from "../../parts/field";
+import { Field, useFirstWrong } from "../../parts/field";
 import { useWish } from "../../parts/wish";
 import { useServices } from "../../services";
 
@@ -14,6 +14,7 @@ export function KeysDialog({ files, one, onClose }: { files: Files; one: Import;
   const [keys, setKeys] = useState({ accessKeyId: "", secretAccessKey: "" });
   const [problem, setProblem] = useState<{ field: string | null; text: string } | null>(null);
   const wish = useWish();
+  const shown = useFirstWrong(problem);
   const send = (event: FormEvent) => {
     event.preventDefault();
     if (keys.accessKeyId.trim() === "") return setProblem({ field: "accessKeyId", text: "Enter the access key id." });
@@ -26,7 +27,7 @@ export function KeysDialog({ files, one, onClose }: { files: Files; one: Import;
     };
     const failed = (error: unknown) => {
       const field = error instanceof ApiError ? error.field : null;
-      setProblem({ field, text: field && error instanceof Error ? error.message : inOneLine(error) });
+      setProblem({ field, text: field ? explain(error).what : inOneLine(error) });
     };
     void wish.send(goOn, { done: onClose, failed });
   };
@@ -34,7 +35,7 @@ export function KeysDialog({ files, one, onClose }: { files: Files; one: Import;
   const elsewhere = problem && problem.field !== "accessKeyId" && problem.field !== "secretAccessKey";
   return (
     <Dialog title="Enter the keys again" onClose={onClose}>
-      <form noValidate onSubmit={send}>
+      <form ref={shown} noValidate onSubmit={send}>
         <p>
           The import from <bdi>{one.bucket}</bdi> was interrupted. It goes on where it stopped; complete objects are not
           read again.

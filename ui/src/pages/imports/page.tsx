@@ -37,7 +37,7 @@ export function ImportsPage({ ws, fs }: { ws: string; fs: string }) {
     <>
       <FsTabs ws={ws} fs={fs} here="imports" />
       <div className="bar">
-        <h1>Imports</h1>
+        <h1>Imports into {fs}</h1>
         {rights.write && (
           <button type="button" className="primary" onClick={() => setOpened({ kind: "new" })}>
             <Icon name="cloud" />

@@ -79,6 +79,16 @@ function mountOf(row: MountRow): Mount {
   return mount;
 }
 
+/** What is empty and must not be, by the gateway's words for the fields: all of it at once, where the gateway names one. */
+export function blanks(form: MountForm): string[] {
+  const needed: [string, string][] = [
+    ["name", form.name],
+    ["image", form.image],
+    ...form.rows.map(({ as }, at): [string, string] => [`mounts[${at}].as`, as]),
+  ];
+  return needed.filter(([, value]) => value.trim() === "").map(([field]) => field);
+}
+
 /** "mounts[1].as" as the row and its field; a field of the form itself has row null. */
 export function placeOf(field: string | null): { row: number | null; field: string } | null {
   if (field === null) return null;

@@ -2,7 +2,7 @@
 
 import { type FormEvent, useState } from "react";
 import { ApiError, explain, inOneLine } from "../../api/errors";
-import { Choice, Field, Select, showFirstWrong } from "../../parts/field";
+import { Choice, Field, Select, useFirstWrong } from "../../parts/field";
 import { Icon } from "../../parts/icons";
 import { Loading, Problem } from "../../parts/problem";
 import { useTitle } from "../../parts/title";
@@ -10,6 +10,7 @@ import { useFileSystems, useServices } from "../../services";
 import { useStorage } from "../storage";
 import {
   addRow,
+  blanks,
   changeRow,
   chooseGroup,
   initialForm,
@@ -44,20 +45,26 @@ function MountForms({ ws, start }: { ws: string; start: MountForm }) {
   const [form, change] = useState(start);
   const [made, setMade] = useState<{ yaml: string; of: MountForm } | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
+  const [empty, setEmpty] = useState<string[]>([]);
+  const shown = useFirstWrong(problem ?? empty);
   const place = problem instanceof ApiError ? placeOf(problem.field) : null;
-  const errorAt = (row: number | null, field: string) =>
-    place?.row === row && place.field === field ? explain(problem).what : null;
+  const errorAt = (row: number | null, field: string) => {
+    const name = row === null ? field : `mounts[${row}].${field}`;
+    if (empty.includes(name) && blanks(form).includes(name)) return "This is needed.";
+    return place?.row === row && place.field === field ? explain(problem).what : null;
+  };
   const send = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const shown = event.currentTarget;
+    const missing = blanks(form);
+    setEmpty(missing);
+    setProblem(null);
+    if (missing.length > 0) return setMade(null);
     try {
       const { yaml } = await gateway.manifest(ws, manifestRequest(form));
-      setProblem(null);
       setMade({ yaml, of: form });
     } catch (error) {
       setProblem(error);
       setMade(null);
-      setTimeout(() => showFirstWrong(shown));
     }
   };
   return (
@@ -65,7 +72,7 @@ function MountForms({ ws, start }: { ws: string; start: MountForm }) {
       <h1>Mount</h1>
       <p className="lead">Say what a workload is to see where; the manifest to apply comes out.</p>
       <div className="columns">
-        <form noValidate onSubmit={(event) => void send(event)}>
+        <form ref={shown} noValidate onSubmit={(event) => void send(event)}>
           <Workload form={form} change={change} errorAt={(field) => errorAt(null, field)} ws={ws} />
           <Mounts form={form} change={change} errorAt={errorAt} ws={ws} />
           {problem !== null && !place && (
