@@ -185,7 +185,7 @@ mod tests {
     fn what_ends_or_breaks_before_the_end_of_the_archive_says_which() {
         let bytes = two();
         for (is_broken, failure) in [(false, Failure::Bad(BadArchive::Cut)), (true, Failure::Broken)] {
-            let mut members = members(&bytes[..1000], 300, is_broken);
+            let mut members = members(&bytes[..2000], 300, is_broken);
             now(members.next()).unwrap();
             assert_eq!(now(members.whole(1300)), Err(failure));
         }
