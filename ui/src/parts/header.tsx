@@ -17,7 +17,9 @@ export function Header({ route, session }: { route: Route; session: Session }) {
       </a>
       {ws && (
         <nav aria-label={`Workspace ${ws}`}>
-          <strong className="where">{ws}</strong>
+          <strong className="where" title={ws}>
+            {ws}
+          </strong>
           <Tab
             label="File systems"
             to={{ page: "filesystems", ws }}
