@@ -218,9 +218,9 @@ pub fn write(file: &File, offset: u64, bytes: &[u8]) -> Result<(), LocalError> {
     Ok(())
 }
 
+/// The first is, and each other one is as the one before it: one comparison, quick in every build.
 fn is_zero(bytes: &[u8]) -> bool {
-    // In steps that the processor takes at once.
-    bytes.chunks(64).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
+    bytes.first() == Some(&0) && bytes[1..] == bytes[..bytes.len() - 1]
 }
 
 /// Names as a path, to be shown.

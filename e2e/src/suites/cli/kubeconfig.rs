@@ -1,6 +1,9 @@
 //! With a kubeconfig and nothing else: through the port-forward of the API server, as the context's token or as a ServiceAccount that a
 //! client certificate may ask a token for; and each verb, compared with what a pod sees.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -24,6 +27,7 @@ const NONE: &str = "none";
 /// Larger than what goes in one request.
 const BIG: Content = Content("through a port-forward");
 const BIG_LENGTH: usize = 40 * MIB as usize + 321;
+const SPARSE_LENGTH: u64 = 256 * MIB + 1;
 
 pub fn cases() -> Vec<Case> {
     let all = cases![
@@ -64,6 +68,7 @@ async fn a_kubeconfig_with_a_token_is_all_that_wfs_needs_and_a_pod_sees_what_it_
     ensure!(sum.starts_with(&BIG.digest(BIG_LENGTH as u64)), "a pod sees another large file: {sum}");
     desk.storage(&["download", "/big", "back"]).await?.ended(0)?;
     ensure!(desk.read("back")? == desk.read("big")?, "what came back is another file");
+    keeps_holes(&context, &desk).await?;
 
     context.exec(POD, "printf 'of a pod' > '/data/a b/deep/two'").await?;
     desk.storage(&["cat", "/a b/deep/two"]).await?.ended(0)?.prints("of a pod")?;
@@ -73,6 +78,21 @@ async fn a_kubeconfig_with_a_token_is_all_that_wfs_needs_and_a_pod_sees_what_it_
     desk.storage(&["du"]).await?.ended(0)?.says("available:")?;
     desk.storage(&["find", "--name", "TWO"]).await?.ended(0)?.prints("/a b/deep/two\n")?;
     changes(&context, &desk).await
+}
+
+/// A sparse file takes no room on the server, which is reached by NFS.
+async fn keeps_holes(context: &Context, desk: &Desk) -> Result<()> {
+    let sparse = File::create(desk.path("sparse"))?;
+    sparse.set_len(SPARSE_LENGTH)?;
+    sparse.write_all_at(b"end", SPARSE_LENGTH - 3)?;
+    desk.storage(&["upload", "sparse", "/sparse"]).await?.ended(0)?;
+    let seen = context.on_server(&format!("stat -c '%s %b' {FS}/sparse && tail -c 3 {FS}/sparse")).await?;
+    let (facts, end) = seen.split_once('\n').context("too few lines")?;
+    let (size, blocks) = facts.split_once(' ').context("too few words")?;
+    ensure!(size.parse() == Ok(SPARSE_LENGTH) && end == "end", "another sparse file is stored: {seen}");
+    let taken = blocks.parse::<u64>()? * 512;
+    ensure!(taken < 16 * MIB, "of {SPARSE_LENGTH} bytes, nearly all of them zeros, {taken} are taken");
+    Ok(())
 }
 
 /// Moves, copies, deletes and restores; a pod sees each.
