@@ -45,7 +45,7 @@ struct State {
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     /// It was never started, or its start failed.
-    #[error("there is no cluster {name}: start it with `cargo xtask cluster up --name {name}`")]
+    #[error("there is no cluster {name}: start it with `make cluster-up WSFS_CLUSTER={name}`")]
     NotUp {
         /// Its name.
         name: String,

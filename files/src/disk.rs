@@ -9,20 +9,24 @@ use workspacefs_sys::writeback;
 /// Fewer zeros are written as they are.
 const HOLE_BYTES_MIN: usize = 64 << 10;
 
-/// pwrite(2); zeros at the end of the file take no room there: they become a hole.
+/// pwrite(2).
 pub(crate) fn write(file: BorrowedFd<'_>, bytes: &[u8], at: u64) -> Result<usize, Errno> {
     told(Call::Write)?;
-    // What lies behind the end, perhaps of a piece that could not be taken back, would show again.
-    if bytes.len() >= HOLE_BYTES_MIN && is_zero(bytes) && size(file)? == at {
-        ftruncate(file, at + bytes.len() as u64)?;
-        return Ok(bytes.len());
-    }
     pwrite(file, bytes, at)
 }
 
-/// Nothing else is asked for: for a file's times an NFS client first sends all that was written.
-fn size(file: BorrowedFd<'_>) -> Result<u64, Errno> {
-    Ok(statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::SIZE)?.stx_size)
+/// Zeros that belong at the end of a file: it is as much longer, and they take no room. False where they have to be written.
+pub(crate) fn lengthen(file: BorrowedFd<'_>, bytes: &[u8], at: u64) -> Result<bool, Errno> {
+    if bytes.len() < HOLE_BYTES_MIN || !is_zero(bytes) {
+        return Ok(false);
+    }
+    // What lies behind the end, perhaps of a piece that could not be taken back, would show again.
+    if statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::SIZE)?.stx_size != at {
+        return Ok(false);
+    }
+    told(Call::Write)?;
+    ftruncate(file, at + bytes.len() as u64)?;
+    Ok(true)
 }
 
 /// The first is, and each other one is as the one before it: one comparison that ends at the first difference.

@@ -13,6 +13,8 @@ pub(crate) struct Kept {
     written: u64,
     /// Something was written of which no sync said that it is there.
     is_dirty: bool,
+    /// Some of that are bytes, and not only a hole.
+    has_bytes: bool,
     /// Why something is lost.
     lost: Option<Error>,
 }
@@ -20,7 +22,7 @@ pub(crate) struct Kept {
 impl Kept {
     /// Of so many bytes that are there already, of which nobody knows whether they are on the disk.
     pub fn unknown(bytes: u64) -> Self {
-        Self { written: bytes, is_dirty: true, ..Self::default() }
+        Self { written: bytes, is_dirty: true, has_bytes: true, ..Self::default() }
     }
 
     /// Whether nothing is lost.
@@ -33,13 +35,24 @@ impl Kept {
 
     /// A write went well up to here.
     pub fn wrote(&mut self, end: u64) {
+        self.grew(end);
+        self.has_bytes = true;
+    }
+
+    /// It was lengthened up to here by a hole, of which nothing can be lost.
+    pub fn grew(&mut self, end: u64) {
         self.written = self.written.max(end);
         self.is_dirty = true;
     }
 
+    /// Whether bytes were written that may still be lost. A hole behind them would make the file as long as if they were there.
+    pub fn may_lose(&self) -> bool {
+        self.has_bytes
+    }
+
     /// A sync said that all that was written is on the disk.
     pub fn settled(&mut self) {
-        (self.settled, self.is_dirty) = (self.written, false);
+        (self.settled, self.is_dirty, self.has_bytes) = (self.written, false, false);
     }
 
     /// What came after this was taken back.
@@ -55,7 +68,7 @@ impl Kept {
     /// Something is lost, nobody knows what: all that is not on the disk for certain. How many bytes remain.
     pub fn lose(&mut self, error: Error) -> u64 {
         self.cut(self.settled);
-        self.is_dirty = false;
+        (self.is_dirty, self.has_bytes) = (false, false);
         self.lost = Some(error);
         self.settled
     }
@@ -101,6 +114,18 @@ mod tests {
         kept.settled();
         assert_eq!(kept.check(), Err(Error::Quota));
         assert_eq!(Kept::unknown(7).lose(Error::Quota), 0);
+    }
+
+    #[test]
+    fn bytes_may_be_lost_until_they_are_settled_and_a_hole_may_not() {
+        let mut kept = Kept::default();
+        kept.grew(5);
+        assert!(!kept.may_lose() && kept.is_dirty());
+        kept.wrote(9);
+        kept.grew(12);
+        assert!(kept.may_lose());
+        kept.settled();
+        assert!(!kept.may_lose() && Kept::unknown(7).may_lose());
     }
 
     #[test]

@@ -194,12 +194,9 @@ impl NewFile {
             let at = offset + done as u64;
             let piece = &bytes[done..bytes.len().min(done + WRITE_BYTES_MAX)];
             let emptied = self.root.turns.emptied();
-            match disk::write(self.file.as_fd(), piece, at) {
+            match self.put(&mut known, piece, at) {
                 Ok(0) => self.refused(&mut known, Error::Quota, emptied)?,
-                Ok(written) => {
-                    known.wrote(at + written as u64);
-                    done += written;
-                }
+                Ok(put) => done += put,
                 Err(Errno::INTR) => {}
                 Err(errno) => self.refused(&mut known, self.unwritten(errno), emptied)?,
             }
@@ -209,6 +206,21 @@ impl NewFile {
             let _ = writeback::begin(self.file.as_fd(), from, length);
         }
         Ok(())
+    }
+
+    /// As much of a piece as goes at once: how many bytes.
+    fn put(&self, known: &mut Kept, piece: &[u8], at: u64) -> Result<usize, Errno> {
+        let file = self.file.as_fd();
+        // Behind bytes that the server has not taken yet, and perhaps never will, a hole would hide that they are missing.
+        if !known.may_lose() && disk::lengthen(file, piece, at)? {
+            known.grew(at + piece.len() as u64);
+            return Ok(piece.len());
+        }
+        let written = disk::write(file, piece, at)?;
+        if written > 0 {
+            known.wrote(at + written as u64);
+        }
+        Ok(written)
     }
 
     /// Copies from the same place of another file without reading it, as far as the two can: how many bytes, none at the end.
@@ -514,6 +526,7 @@ mod tests {
         for (length, byte) in [(32 * MIB + 5, 0), (7, b'm'), (MIB, 0), (3 * MIB, b'x'), (16 * MIB, 0)] {
             let bytes = vec![byte; length as usize];
             new.write_at(&bytes, expected.len() as u64).unwrap();
+            new.settle().unwrap();
             expected.extend_from_slice(&bytes);
         }
         // Some of what is there already once more, and in the place of other bytes.
@@ -522,6 +535,7 @@ mod tests {
         expected[at..at + MIB as usize].fill(0);
         new.cut(34 * MIB).unwrap();
         expected.truncate((34 * MIB) as usize);
+        new.settle().unwrap();
         new.write_at(&vec![0; 3 * MIB as usize], 34 * MIB).unwrap();
         expected.resize((37 * MIB) as usize, 0);
         new.place(&Placing::new(path)).unwrap();
@@ -529,6 +543,18 @@ mod tests {
         assert!(std::fs::read(&there).unwrap() == expected);
         let taken = std::fs::metadata(there).unwrap().blocks() * 512;
         assert!(taken < 4 * MIB, "{taken} bytes are taken");
+    }
+
+    #[test]
+    fn zeros_behind_bytes_that_may_still_be_lost_are_written() {
+        use std::os::unix::fs::MetadataExt as _;
+        const MIB: usize = 1 << 20;
+        let (_dir, root, _) = small();
+        let new = NewFile::create(&root).unwrap();
+        new.write_at(&vec![b'x'; MIB], 0).unwrap();
+        new.write_at(&vec![0; MIB], MIB as u64).unwrap();
+        new.settle().unwrap();
+        assert!(new.file().metadata().unwrap().blocks() * 512 >= 2 * MIB as u64);
     }
 
     /// Over NFS a write tells that earlier ones had no room. They are dropped then, and all later calls say that all is well.

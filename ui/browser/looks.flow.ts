@@ -88,6 +88,25 @@ it("on a phone every button of a folder and of a selection is in the window", as
   await end();
 });
 
+it("the header's parts lie beside each other, however long the names in it are", async () => {
+  const { page, end } = await enter(on, `#/ws/${WORKSPACE}`);
+  await page.locator(".where").evaluate((name) => name.append("-and-more".repeat(6)));
+  await page.locator(".user").evaluate((name) => name.prepend("system:serviceaccount:".repeat(3)));
+  for (const width of [390, 768, 901, 1280]) {
+    await page.setViewportSize({ width, height: 800 });
+    const overlaps = await page.locator(".top :is(a, button, strong, .user)").evaluateAll((all) => {
+      const boxes = all.map((one) => one.getBoundingClientRect()).filter((box) => box.width > 0);
+      const meet = (a: DOMRect, b: DOMRect) =>
+        a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+      const outside = boxes.filter((box) => box.left < 0 || box.right > window.innerWidth);
+      return outside.length + boxes.filter((a, at) => boxes.slice(at + 1).some((b) => meet(a, b))).length;
+    });
+    expect(overlaps, `${width}`).toBe(0);
+    await shot(page, `header-${width}`);
+  }
+  await end();
+});
+
 it("a file system or a workspace that is not there is not shown as an empty one", async () => {
   const { page, end } = await enter(on, `#/ws/${WORKSPACE}/fs/nope/files`);
   for (const view of ["files", "trash", "imports"]) {

@@ -52,7 +52,7 @@ describe("what is said of a file system", () => {
 
   it("tells nothing of a share until it is known whose the figures are", () => {
     const disk = { capacity: 2 ** 43, used: 2 ** 42, trash: { bytes: 0, entries: 0 } } as Usage;
-    expect(space({ ...fs, kind: "nfs", capacity: null, used: null }, disk)).toBe("");
+    expect(space({ ...fs, kind: "nfs", used: null }, disk)).toBe("");
   });
 
   it("tells of the trash as a part of what is used, but where that is older than it", () => {

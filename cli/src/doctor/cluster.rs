@@ -130,17 +130,14 @@ async fn drivers(client: &Client, namespace: &str, findings: &mut Findings) {
             of_nodes(namespace, nodes.items.len(), &lacking, findings);
         }
         Err(error) => {
-            let why = match &error {
-                kube::Error::Api(status) if status.code == 403 => {
-                    "you may not list nodes and csinodes".into()
-                }
-                other => chain(other),
+            let (why, remedy) = match &error {
+                kube::Error::Api(status) if status.code == 403 => (
+                    "you may not list nodes and csinodes".into(),
+                    "somebody who may sees more: kubectl get csinodes",
+                ),
+                other => (chain(other), "whether the API server answers, tells kubectl get csinodes"),
             };
-            findings.odd(
-                EACH_NODE,
-                format!("not looked at: {why}"),
-                "somebody who may sees more: kubectl get csinodes",
-            );
+            findings.odd(EACH_NODE, format!("not looked at: {why}"), remedy);
         }
     }
 }

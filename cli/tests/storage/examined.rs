@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use workspacefs_api::DRIVER;
-use workspacefs_testkit::{FakeApi, builders};
+use workspacefs_testkit::{FakeApi, Outage, builders};
 
 use crate::gateway::TOKEN;
 use crate::tunnel::{address, api_server_that_allows, by_kubeconfig, kubeconfig, tls};
@@ -85,12 +85,20 @@ fn of_many_nodes_without_it_the_first_are_named_and_the_others_counted() {
 }
 
 #[test]
-fn what_may_not_be_looked_at_is_no_fault_and_what_cannot_be_says_why() {
+fn what_may_not_be_looked_at_is_no_fault() {
     let examined = Examined::new(&[("n1", None)]);
     examined.api.forbid(|request| matches!(request.resource, "nodes" | "csinodes" | "pods"));
     let said = examined.doctor().ended(0);
     let said = said.says("note  driver on each node: not looked at: you may not list nodes and csinodes\n");
     said.says("note  gateway's pod: not looked at: ");
+}
+
+#[test]
+fn what_cannot_be_looked_at_says_why_and_not_that_somebody_else_may() {
+    let examined = Examined::new(&[("n1", HAS)]);
+    examined.api.set_outage(Outage::Refusing);
+    let said = examined.doctor().says("note  driver on each node: not looked at: ");
+    assert!(!said.says("whether the API server answers").stdout.contains("somebody who may"));
 }
 
 #[test]

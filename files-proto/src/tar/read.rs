@@ -102,14 +102,6 @@ impl Decoder {
         }
     }
 
-    /// Once nothing more comes.
-    ///
-    /// # Errors
-    /// `Cut`: it was not closed.
-    pub fn finish(&self) -> Result<(), BadArchive> {
-        if matches!(self.state, State::Over) { Ok(()) } else { Err(BadArchive::Cut) }
-    }
-
     fn header(&mut self, block: &[u8; BLOCK_BYTES]) -> Result<Option<Step<'static>>, BadArchive> {
         let is_described = self.long_name.is_some() || self.records.is_some();
         if is_end(block) {

@@ -26,18 +26,23 @@ pub(super) fn archive(members: &[(Member, &[u8])]) -> Vec<u8> {
 
 /// All entries with their contents, fed in pieces of so many bytes.
 fn read(bytes: &[u8], piece: usize) -> Result<Vec<(Member, Vec<u8>)>, BadArchive> {
-    let (mut decoder, mut members) = (Decoder::default(), Vec::<(Member, Vec<u8>)>::new());
+    let (mut decoder, mut members, mut is_over) =
+        (Decoder::default(), Vec::<(Member, Vec<u8>)>::new(), false);
     for mut input in bytes.chunks(piece) {
         loop {
             match decoder.next(&mut input)? {
-                Step::More | Step::End => break,
+                Step::More => break,
+                Step::End => {
+                    is_over = true;
+                    break;
+                }
                 Step::Member(member) => members.push((member, Vec::new())),
                 Step::Content(content) => members.last_mut().unwrap().1.extend_from_slice(content),
             }
         }
         assert!(input.is_empty());
     }
-    decoder.finish().map(|()| members)
+    if is_over { Ok(members) } else { Err(BadArchive::Cut) }
 }
 
 /// A header as others write it, with its sum.

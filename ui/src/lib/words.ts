@@ -17,8 +17,8 @@ export function ofWhat(fs: Pick<FileSystem, "usageOf" | "capacity" | "used">): s
 }
 
 /**
- * How much of a file system is used, and how much of that is the trash. Where the server that the chart installs keeps it, what its own files are asked for is the whole
- * disk: the list's figures are the file system's own.
+ * How much of a file system is used, and how much of that is the trash. Where the server that the chart installs keeps it, its files'
+ * own answer is of the whole disk: the list's figures are the file system's.
  */
 export function space(
   fs: Pick<FileSystem, "kind" | "usageOf" | "capacity" | "used"> | undefined,
@@ -26,7 +26,7 @@ export function space(
 ): string {
   const figures = fs?.kind === "managed" ? fs : fs && usage;
   // Until a share was looked at, nobody knows whether its figures are the file system's own.
-  if (!figures || (fs?.kind === "nfs" && fs.capacity === null && fs.used === null)) return "";
+  if (!figures || (fs?.kind === "nfs" && fs.used === null)) return "";
   const used = `${bytes(figures.used)} of ${fs?.usageOf === "Share" ? "the share's " : ""}${bytes(figures.capacity)} used`;
   const trash = usage?.trash.bytes ?? 0;
   if (trash === 0) return used;

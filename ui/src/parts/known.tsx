@@ -4,28 +4,41 @@ import type { ReactNode } from "react";
 import { ApiError } from "../api/errors";
 import { href } from "../route";
 import { useFileSystems } from "../services";
+import { useTitle } from "./title";
 
 export function Known({ ws, fs, children }: { ws: string; fs: string | null; children: ReactNode }) {
   const { data, error } = useFileSystems(ws);
   if (data === undefined && error instanceof ApiError && error.code === "NotFound") {
     return (
-      <section className="card">
-        <h1>No such workspace</h1>
-        <p>
-          There is no workspace <strong className="name">{ws}</strong>, or you may not see it.{" "}
-          <a href="#/">Go to your workspaces.</a>
-        </p>
-      </section>
+      <Missing title="No such workspace" to="#/" elsewhere="Go to your workspaces.">
+        There is no workspace <strong className="name">{ws}</strong>, or you may not see it.
+      </Missing>
     );
   }
   // While the list is not known, or where somebody may not see it, the pages find out for themselves.
   if (fs === null || !data || data.some((one) => one.name === fs)) return children;
+  const list = href({ page: "filesystems", ws });
+  return (
+    <Missing title="No such file system" to={list} elsewhere="Go to the file systems that are there.">
+      There is no file system <strong className="name">{fs}</strong> in {ws}; it may have been deleted.
+    </Missing>
+  );
+}
+
+interface Props {
+  title: string;
+  to: string;
+  elsewhere: string;
+  children: ReactNode;
+}
+
+function Missing({ title, to, elsewhere, children }: Props) {
+  useTitle(title);
   return (
     <section className="card">
-      <h1>No such file system</h1>
+      <h1>{title}</h1>
       <p>
-        There is no file system <strong className="name">{fs}</strong> in {ws}; it may have been deleted.{" "}
-        <a href={href({ page: "filesystems", ws })}>Go to the file systems that are there.</a>
+        {children} <a href={to}>{elsewhere}</a>
       </p>
     </section>
   );

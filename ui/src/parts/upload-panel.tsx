@@ -28,14 +28,23 @@ const RANK: Record<Upload["state"], number> = {
 export function UploadPanel() {
   const uploads = useUploads();
   const [open, setOpen] = useState(true);
+  const panel = useRef<HTMLElement>(null);
   const sum = totals(uploads);
   const isOver = sum.active + sum.waiting + sum.paused + sum.failed === 0;
   // Nothing is left to look at or to decide: it makes itself small.
-  useEffect(() => setOpen(!isOver), [isOver]);
+  useEffect(() => {
+    // Not while a button in it has the focus, which would be nowhere then.
+    if (!(isOver && panel.current?.contains(document.activeElement))) setOpen(!isOver);
+  }, [isOver]);
   if (uploads.length === 0) return null;
   const rows = [...uploads].sort((a, b) => RANK[a.state] - RANK[b.state]).slice(0, ROWS_MAX);
   return (
-    <section className="uploads" aria-label="Uploads" onKeyDown={(event) => closeOnEscape(event, () => setOpen(false))}>
+    <section
+      ref={panel}
+      className="uploads"
+      aria-label="Uploads"
+      onKeyDown={(event) => closeOnEscape(event, () => setOpen(false))}
+    >
       <PanelHead sum={sum} open={open} toggle={() => setOpen(!open)} />
       <Announce sum={sum} />
       {open && (

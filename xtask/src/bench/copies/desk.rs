@@ -116,7 +116,11 @@ impl Desk {
         match way {
             Way::Straight => timed.envs(self.straight.iter().cloned()).env("KUBECONFIG", "/dev/null"),
             Way::Rsync => timed.env("RSYNC_PASSWORD", &self.password),
-            Way::Forwarded | Way::KubectlCp | Way::Tunnelled => {
+            // By WebSocket, its default, it ended with an i/o timeout while the pod still wrote.
+            Way::KubectlCp => timed
+                .env("KUBECONFIG", self.folder.join("kubeconfig"))
+                .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false"),
+            Way::Forwarded | Way::Tunnelled => {
                 timed.env("KUBECONFIG", self.folder.join("kubeconfig")).env("WFS_SERVICE_ACCOUNT", ACCOUNT)
             }
         };
