@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use workspacefs_api::DRIVER;
-use workspacefs_testkit::{FakeApi, Outage, builders};
+use workspacefs_testkit::faults::Outage;
+use workspacefs_testkit::{FakeApi, builders};
 
 use crate::gateway::TOKEN;
 use crate::tunnel::{address, api_server_that_allows, by_kubeconfig, kubeconfig, tls};
