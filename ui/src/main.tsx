@@ -8,6 +8,7 @@ import { Toasts } from "./parts/toasts";
 import { ServicesContext } from "./services";
 import "./styles/base.css";
 import "./styles/parts.css";
+import "./styles/header.css";
 import "./styles/pages.css";
 import "./styles/files.css";
 import "./styles/uploads.css";
