@@ -130,15 +130,19 @@ async fn drivers(client: &Client, namespace: &str, findings: &mut Findings) {
             of_nodes(namespace, nodes.items.len(), &lacking, findings);
         }
         Err(error) => {
-            let (why, remedy) = match &error {
-                kube::Error::Api(status) if status.code == 403 => (
-                    "you may not list nodes and csinodes".into(),
-                    "somebody who may sees more: kubectl get csinodes",
-                ),
-                other => (chain(other), "whether the API server answers, tells kubectl get csinodes"),
-            };
+            let (why, remedy) = unseen(&error);
             findings.odd(EACH_NODE, format!("not looked at: {why}"), remedy);
         }
+    }
+}
+
+/// Why nodes could not be looked at, and what to do.
+fn unseen(error: &kube::Error) -> (String, &'static str) {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            ("you may not list nodes and csinodes".into(), "somebody who may sees more: kubectl get csinodes")
+        }
+        other => (chain(other), "whether the API server answers, tells kubectl get csinodes"),
     }
 }
 
@@ -173,9 +177,18 @@ fn without_driver(nodes: &[Node], registered: &[CSINode]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
     use workspacefs_testkit::builders;
 
     use super::*;
+
+    #[test]
+    fn only_who_may_not_look_is_told_that_somebody_else_may() {
+        let refused = |code| kube::Error::Api(Box::new(Status::failure("why", "Reason").with_code(code)));
+        assert!(unseen(&refused(403)).1.contains("somebody who may"));
+        let (why, remedy) = unseen(&refused(500));
+        assert!(why.contains("why") && !remedy.contains("somebody"), "{why}: {remedy}");
+    }
 
     #[test]
     fn a_node_without_the_driver_is_named_be_it_known_to_kubelet_or_not() {
