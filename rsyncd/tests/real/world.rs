@@ -107,8 +107,17 @@ impl World {
         names
     }
 
+    /// The present one; the first is written when the socket is there already.
     pub fn secret(&self) -> RsyncSecret {
-        serde_json::from_slice(&fs::read(self.run("exposed.json")).unwrap()).unwrap()
+        let since = Instant::now();
+        let bytes = loop {
+            match fs::read(self.run("exposed.json")) {
+                Ok(bytes) => break bytes,
+                Err(error) => assert!(since.elapsed() < TIME_MAX, "no secret: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        serde_json::from_slice(&bytes).unwrap()
     }
 
     pub fn socket(&self) -> UnixStream {
