@@ -16,11 +16,12 @@ use crate::error::Error;
 use crate::facts::Facts;
 use crate::ids;
 use crate::place::{self, At};
+use crate::placing::{Existing, Placing};
 use crate::room;
 use crate::root::{Area, Root, child, refused_by, regular};
 use crate::tree;
 use crate::watched::Watched;
-use crate::write::{Existing, NewFile, Placing};
+use crate::write::NewFile;
 
 /// Between two looks at whether anybody still waits.
 const PIECE_BYTES: usize = 8 << 20;

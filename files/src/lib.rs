@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod openapi;
 mod opened;
 pub mod place;
+pub mod placing;
 pub mod pool;
 pub mod receive;
 pub mod record;

@@ -18,11 +18,12 @@ use crate::archive::{self, Format, pipe};
 use crate::copy::{Copy, Watch};
 use crate::error::Error;
 use crate::imports::Target;
+use crate::placing::Placing;
 use crate::root::{Owner, Root};
 use crate::routes::change::{made, moved};
 use crate::routes::content::delete_for_good;
 use crate::walk::{Step, Walk};
-use crate::write::{NewFile, Placing};
+use crate::write::NewFile;
 use crate::{listing, trash};
 
 const WANTED: u64 = 1_000_000;

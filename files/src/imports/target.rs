@@ -9,10 +9,11 @@ use workspacefs_files_proto::FilePath;
 
 use crate::error::Error;
 use crate::facts::Facts;
+use crate::placing::Placing;
 use crate::room;
 use crate::root::Root;
 use crate::watched::Watched;
-use crate::write::{NewFile, Placing};
+use crate::write::NewFile;
 
 /// What is read of a file at once, bytes.
 const READ_BYTES: usize = 256 << 10;

@@ -21,11 +21,11 @@ use crate::auth::{Caller, Read, Write};
 use crate::bundle::{self, Wanted};
 use crate::error::Error;
 use crate::http::{self, Args, Lines, Target};
+use crate::placing::Existing;
 use crate::refusals::{OfBody, OfCaller, OfNames, OfRequest, OfRoom, OfServer};
 use crate::room;
 use crate::unpack::{Count, Members, Together, Unpack};
 use crate::uploads::path_of;
-use crate::write::Existing;
 
 const PROGRESS: Duration = Duration::from_secs(1);
 

@@ -29,11 +29,12 @@ use crate::facts::Facts;
 use crate::http::{Args, Target, text};
 use crate::memory::{Lease, Memory};
 use crate::opened::Opened;
+use crate::placing::{Existing, Placing};
 use crate::receive::{Sink, receive};
 use crate::refusals::{OfCaller, OfConditions, OfContent, OfNames, OfRange, OfRequest, OfRoom, OfServer};
 use crate::root::{Root, refused_by};
 use crate::uploads::{Checksum, parse_mode, parse_modified};
-use crate::write::{Existing, NewFile, Placing};
+use crate::write::NewFile;
 use crate::{room, trash, tree};
 
 const PIECE_BYTES: usize = 256 * 1024;

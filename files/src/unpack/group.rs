@@ -7,10 +7,11 @@ use workspacefs_files_proto::FilePath;
 use super::Together;
 use crate::app::App;
 use crate::error::Error;
+use crate::placing::{Existing, Placing};
 use crate::room;
 use crate::root::Root;
 use crate::uploads::Checksum;
-use crate::write::{Existing, NewFile, Placing};
+use crate::write::NewFile;
 
 /// Where what was deleted gives way, the files are written again, so many times in all.
 const TRIES_MAX: usize = 3;

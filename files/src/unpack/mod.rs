@@ -23,9 +23,10 @@ pub(crate) use self::together::Together;
 use crate::app::App;
 use crate::error::Error;
 use crate::http::Lines;
+use crate::placing::{Existing, Placing};
 use crate::room;
 use crate::uploads::Checksum;
-use crate::write::{Existing, NewFile, Placing};
+use crate::write::NewFile;
 
 /// Up to so many bytes a file is small: it is collected in memory.
 pub(crate) const SMALL_BYTES_MAX: u64 = 1 << 20;

@@ -18,10 +18,11 @@ pub use self::meta::{Checksum, Digester, Meta, parse_mode, parse_modified};
 use crate::error::Error;
 use crate::facts::{Facts, now, rfc3339};
 use crate::ids;
+use crate::placing::{Existing, Placing};
 use crate::record;
 use crate::root::{Area, Root};
 use crate::tree;
-use crate::write::{Existing, NewFile, Placing};
+use crate::write::NewFile;
 
 /// The most unfinished uploads at once, of all users and of one.
 const OPEN_MAX: usize = 1_000;

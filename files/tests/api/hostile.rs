@@ -8,8 +8,9 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde_json::json;
 use workspacefs_files::Error;
+use workspacefs_files::placing::Placing;
 use workspacefs_files::root::{Owner, Root};
-use workspacefs_files::write::{NewFile, Placing};
+use workspacefs_files::write::NewFile;
 use workspacefs_files_proto::FilePath;
 
 use crate::harness::Server;

@@ -116,7 +116,7 @@ impl Desk {
         match way {
             Way::Straight => timed.envs(self.straight.iter().cloned()).env("KUBECONFIG", "/dev/null"),
             Way::Rsync => timed.env("RSYNC_PASSWORD", &self.password),
-            // By WebSocket, its default, it ended with an i/o timeout while the pod still wrote.
+            // By WebSocket, its default, it ended with an i/o timeout.
             Way::KubectlCp => timed
                 .env("KUBECONFIG", self.folder.join("kubeconfig"))
                 .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false"),

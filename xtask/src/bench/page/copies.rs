@@ -22,7 +22,7 @@ fn intro(report: &Report) -> String {
          `wfs --rsync` is rsync through the API server and the gateway, in TLS; rsync by itself goes to the daemon's exposed port, in clear text.\n\n\
          Each runs once, as a peer takes minutes, into a new folder, with the machines' caches empty; then the machines sync. What arrived was compared with what was sent,\n\
          names and contents. A ratio counts until all is on the disk. Processor time and memory are the client's. `kubectl cp` goes by SPDY: by WebSocket, its default, it ended with an\n\
-         i/o timeout while the pod still wrote.\n\n\
+         i/o timeout.\n\n\
          tar and rsync make one file after the other, and at each one's end the NFS client waits until its server has it on the disk: so little is left for the sync. `wfs` has\n\
          many files under way at once, of which `files` answers when they are on the disk. We take that for the reason, and did not measure it by itself; in the part before, where the file system is the\n\
          server's own, a tar stream without an API server is ahead.{other_work}",
